@@ -1,0 +1,57 @@
+# What is made of the layers: libmoka.so or libmoka_predictor.so, libmoka_onednn.so, and the moka command.
+# SPDX-License-Identifier: Apache-2.0
+set(MOKA_LIBRARY_FOLDER "${PROJECT_BINARY_DIR}/lib")
+if(MOKA_PREDICTOR_ONLY)
+  set(product moka_predictor)
+  set(export_name predictor)
+else()
+  set(product moka)
+  set(export_name moka)
+endif()
+set(MOKA_PRODUCT lib${product})
+
+# Every object of every layer goes in, whether something refers to it or not: callers come later.
+get_property(static_layers GLOBAL PROPERTY MOKA_STATIC_LAYERS)
+add_library(${MOKA_PRODUCT} SHARED "${PROJECT_SOURCE_DIR}/cmake/empty.cpp")
+string(REPLACE ";" "," layer_list "${static_layers}")
+if(static_layers)
+  target_link_libraries(${MOKA_PRODUCT} PRIVATE ${static_layers})
+  set_property(TARGET ${MOKA_PRODUCT} PROPERTY LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,${layer_list}")
+endif()
+target_link_libraries(${MOKA_PRODUCT} PRIVATE moka_options)
+target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,--as-needed)
+target_include_directories(${MOKA_PRODUCT} INTERFACE
+  "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>" "$<INSTALL_INTERFACE:include>")
+target_compile_features(${MOKA_PRODUCT} INTERFACE cxx_std_20)
+set_target_properties(${MOKA_PRODUCT} PROPERTIES
+  OUTPUT_NAME ${product} EXPORT_NAME ${export_name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+  LIBRARY_OUTPUT_DIRECTORY "${MOKA_LIBRARY_FOLDER}" INSTALL_RPATH "$ORIGIN")
+if(NOT MOKA_SANITIZE)  # sanitizer run times are resolved by the executable
+  target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,-z,defs)
+endif()
+
+# The oneDNN back end is opened at run time, so that the library works where oneDNN is missing.
+file(GLOB_RECURSE onednn_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/backends/onednn/*.cpp")
+list(FILTER onednn_sources EXCLUDE REGEX "_test\\.cpp$")
+if(MOKA_ONEDNN_FOUND AND onednn_sources)
+  add_library(moka_onednn MODULE ${onednn_sources})
+  target_link_libraries(moka_onednn PRIVATE moka_options moka_dnnl ${MOKA_PRODUCT})
+  if(OpenMP_CXX_FOUND)
+    target_link_libraries(moka_onednn PRIVATE OpenMP::OpenMP_CXX)
+  endif()
+  # Installed as a wheel, Moka lies in lib/pythonX.Y/site-packages/moka/lib and oneDNN four folders up, in lib.
+  set_target_properties(moka_onednn PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${MOKA_LIBRARY_FOLDER}"
+    INSTALL_RPATH "$ORIGIN;$ORIGIN/../../../..")
+endif()
+
+file(GLOB_RECURSE command_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/predictor/command/*.cpp")
+list(FILTER command_sources EXCLUDE REGEX "_test\\.cpp$")
+if(command_sources)
+  add_executable(moka_command ${command_sources})
+  target_link_libraries(moka_command PRIVATE moka_options ${MOKA_PRODUCT})
+  if(TARGET moka_onednn)
+    add_dependencies(moka_command moka_onednn)
+  endif()
+  set_target_properties(moka_command PROPERTIES OUTPUT_NAME moka
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin" INSTALL_RPATH "$ORIGIN/../lib")
+endif()
