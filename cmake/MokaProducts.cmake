@@ -4,9 +4,11 @@ set(MOKA_LIBRARY_FOLDER "${PROJECT_BINARY_DIR}/lib")
 if(MOKA_PREDICTOR_ONLY)
   set(product moka_predictor)
   set(export_name predictor)
+  set(exports "${PROJECT_SOURCE_DIR}/cmake/exports_predictor.map")
 else()
   set(product moka)
   set(export_name moka)
+  set(exports "${PROJECT_SOURCE_DIR}/cmake/exports.map")
 endif()
 set(MOKA_PRODUCT lib${product})
 
@@ -19,12 +21,13 @@ if(static_layers)
   set_property(TARGET ${MOKA_PRODUCT} PROPERTY LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,${layer_list}")
 endif()
 target_link_libraries(${MOKA_PRODUCT} PRIVATE moka_options)
-target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,--as-needed)
+target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,--as-needed -Wl,-Bsymbolic-functions -Wl,--version-script=${exports})
 target_include_directories(${MOKA_PRODUCT} INTERFACE
   "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>" "$<INSTALL_INTERFACE:include>")
 target_compile_features(${MOKA_PRODUCT} INTERFACE cxx_std_20)
 set_target_properties(${MOKA_PRODUCT} PROPERTIES
   OUTPUT_NAME ${product} EXPORT_NAME ${export_name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+  LINK_DEPENDS "${exports}"
   LIBRARY_OUTPUT_DIRECTORY "${MOKA_LIBRARY_FOLDER}" INSTALL_RPATH "$ORIGIN")
 if(NOT MOKA_SANITIZE)  # sanitizer run times are resolved by the executable
   target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,-z,defs)
@@ -48,7 +51,11 @@ file(GLOB_RECURSE command_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/
 list(FILTER command_sources EXCLUDE REGEX "_test\\.cpp$")
 if(command_sources)
   add_executable(moka_command ${command_sources})
-  target_link_libraries(moka_command PRIVATE moka_options ${MOKA_PRODUCT})
+  if(MOKA_PREDICTOR_ONLY)  # one file to copy, without what the model server does not reach
+    target_link_libraries(moka_command PRIVATE moka_predictor)
+  else()
+    target_link_libraries(moka_command PRIVATE moka_options ${MOKA_PRODUCT})
+  endif()
   if(TARGET moka_onednn)
     add_dependencies(moka_command moka_onednn)
   endif()

@@ -5,7 +5,11 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+# libmoka.so exports namespace moka by cmake/exports.map, so no declaration carries an export macro; calls inside the
+# library are still direct (-Bsymbolic-functions). The predictor exports its C interface alone.
+if(MOKA_PREDICTOR_ONLY)
+  set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+endif()
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
@@ -29,7 +33,7 @@ target_include_directories(moka_options INTERFACE "${PROJECT_SOURCE_DIR}")
 # No -march: kernels choose their instruction set at run time, one binary runs on every x86-64 machine.
 # Frame pointers stay so that users' profilers see us.
 target_compile_options(moka_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror=return-type;-Wno-psabi;-fno-omit-frame-pointer>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror=return-type;-Wno-psabi;-fno-omit-frame-pointer;-fno-semantic-interposition>)
 if(MOKA_PREDICTOR_ONLY)
   target_compile_definitions(moka_options INTERFACE MOKA_PREDICTOR=1)
   target_compile_options(moka_options INTERFACE -Os -ffunction-sections -fdata-sections)
