@@ -3,6 +3,7 @@
 include(GoogleTest)
 enable_testing()
 set_property(GLOBAL PROPERTY MOKA_STATIC_LAYERS "")
+add_custom_target(moka_unit_tests)
 
 # Makes the test program `name` of the given sources, linked to the given targets, one ctest test a case.
 function(moka_test name)
@@ -12,6 +13,7 @@ function(moka_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE moka_options ${arg_LINKS} GTest::gtest GTest::gtest_main)
+  add_dependencies(moka_unit_tests ${name})
   target_compile_definitions(${name} PRIVATE MOKA_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   # Cases are listed when ctest starts, not while building: a crash at start-up is then a failed test.
