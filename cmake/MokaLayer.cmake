@@ -3,6 +3,7 @@
 include(GoogleTest)
 enable_testing()
 set_property(GLOBAL PROPERTY MOKA_STATIC_LAYERS "")
+set_property(GLOBAL PROPERTY MOKA_EXTERNAL_LIBRARIES "")
 add_custom_target(moka_unit_tests)
 
 # Makes the test program `name` of the given sources, linked to the given targets, one ctest test a case.
@@ -56,6 +57,7 @@ function(moka_layer name)
       target_compile_definitions(moka_${name} PUBLIC MOKA_CUDA=1)
     endif()
     set_property(GLOBAL APPEND PROPERTY MOKA_STATIC_LAYERS moka_${name})
+    set_property(GLOBAL APPEND PROPERTY MOKA_EXTERNAL_LIBRARIES ${arg_LIBRARIES} ${arg_PRIVATE_LIBRARIES})
   else()
     add_library(moka_${name} INTERFACE)
     target_link_libraries(moka_${name} INTERFACE moka_options ${used} ${arg_LIBRARIES})

@@ -14,13 +14,11 @@ set(MOKA_PRODUCT lib${product})
 
 # Every object of every layer goes in, whether something refers to it or not: callers come later.
 get_property(static_layers GLOBAL PROPERTY MOKA_STATIC_LAYERS)
-add_library(${MOKA_PRODUCT} SHARED "${PROJECT_SOURCE_DIR}/cmake/empty.cpp")
-string(REPLACE ";" "," layer_list "${static_layers}")
-if(static_layers)
-  target_link_libraries(${MOKA_PRODUCT} PRIVATE ${static_layers})
-  set_property(TARGET ${MOKA_PRODUCT} PROPERTY LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,${layer_list}")
-endif()
-target_link_libraries(${MOKA_PRODUCT} PRIVATE moka_options)
+get_property(external_libraries GLOBAL PROPERTY MOKA_EXTERNAL_LIBRARIES)
+list(REMOVE_DUPLICATES external_libraries)
+list(TRANSFORM static_layers REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
+add_library(${MOKA_PRODUCT} SHARED "${PROJECT_SOURCE_DIR}/cmake/empty.cpp" ${objects})
+target_link_libraries(${MOKA_PRODUCT} PRIVATE moka_options ${external_libraries})
 target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,--as-needed -Wl,-Bsymbolic-functions -Wl,--version-script=${exports})
 target_include_directories(${MOKA_PRODUCT} INTERFACE
   "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>" "$<INSTALL_INTERFACE:include>")

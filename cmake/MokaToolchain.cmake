@@ -33,7 +33,7 @@ target_include_directories(moka_options INTERFACE "${PROJECT_SOURCE_DIR}")
 # No -march: kernels choose their instruction set at run time, one binary runs on every x86-64 machine.
 # Frame pointers stay so that users' profilers see us.
 target_compile_options(moka_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror=return-type;-Wno-psabi;-fno-omit-frame-pointer;-fno-semantic-interposition>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror=return-type;-Wno-psabi;-Wno-missing-field-initializers;-fno-omit-frame-pointer;-fno-semantic-interposition>)
 if(MOKA_PREDICTOR_ONLY)
   target_compile_definitions(moka_options INTERFACE MOKA_PREDICTOR=1)
   target_compile_options(moka_options INTERFACE -Os -ffunction-sections -fdata-sections)

@@ -104,7 +104,7 @@ def _install_debian(packages: tuple[DebianPackage, ...]) -> None:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         command = [*prefix, "apt-get", "install", "-y", "-q", "--no-install-recommends"]
         quiet = {"env": environment, "stdout": subprocess.DEVNULL}
-        # Package lists may be absent or old: refresh them, then install what is needed, then each optional one.
+        # Package lists may be absent or old: refresh them; then what is needed, then each optional one.
         subprocess.run([*prefix, "apt-get", "update", "-q"], **quiet)
         needed = [package.name for package in missing if package.needed]
         if needed:
@@ -170,9 +170,13 @@ def _fill_environment(folder: Path, requirements: Path) -> Path:
     return python
 
 
-def setup(root: Path, *, fuzz: bool = False) -> None:
-    """Installs what is missing for building and testing; with `fuzz`, also clang."""
-    _install_debian(DEBIAN_PACKAGES + (FUZZ_PACKAGES if fuzz else ()))
+def setup(root: Path, *, fuzz: bool = False, only_needed: bool = False) -> None:
+    """Installs what is missing for building and testing; with `fuzz`, also clang.
+
+    With `only_needed` it does not look for optional packages, which saves asking for them again and again.
+    """
+    packages = DEBIAN_PACKAGES + (FUZZ_PACKAGES if fuzz else ())
+    _install_debian(tuple(package for package in packages if package.needed or not only_needed))
     version = subprocess.run(["cmake", "--version"], capture_output=True, text=True).stdout.split()
     if len(version) > 2 and tuple(int(part) for part in version[2].split(".")[:2]) < (3, 25):
         raise SetupError(
