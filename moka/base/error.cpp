@@ -1,0 +1,9 @@
+// Raising errors, out of line so that checks stay small at their call sites.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/base/error.h"
+
+namespace moka {
+
+void raise(ErrorKind kind, std::string message) { throw Error(kind, std::move(message)); }
+
+}  // namespace moka

@@ -1,0 +1,322 @@
+// Dispatch of calls through layers to kernels, output allocation, and the registry of operators.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+
+#include "moka/schema/formula_runner.h"
+#include "moka/schema/frame.h"
+#include "moka/schema/log.h"
+#include "moka/schema/reading.h"
+
+namespace moka {
+
+thread_local ThreadLayers thread_layers;
+void (*formula_runner)(Frame&) = nullptr;
+
+namespace {
+LayerHandler handlers[layer::count] = {};
+
+struct Registry {
+  std::shared_mutex mutex;
+  std::vector<const Op*> ops;
+  std::unordered_map<std::string_view, const Op*> by_name;
+  std::unordered_map<std::string, std::vector<KernelRow>> waiting_rows;  // for operators not registered yet
+};
+Registry& registry() {
+  static Registry* r = new Registry;
+  return *r;
+}
+
+std::string_view schema_name(const Op& op) { return op.schema.substr(0, op.schema.find('(')); }
+
+bool shares_storage_with_inputs(const Frame& f, const Tensor& t) {
+  Storage* s = t.impl()->storage;
+  auto same = [s](const Tensor& x) { return x && x.impl()->storage == s; };
+  for (int i = 0; i < f.count; i++) {
+    if (f.args[i].tag == Tag::Tensor && same(f.tensor(i))) return true;
+    if (f.args[i].tag == Tag::Tensors)
+      for (const Tensor& x : f.tensors(i))
+        if (same(x)) return true;
+  }
+  return false;
+}
+
+void run_body(Frame& f) {
+  Any in[max_args];
+  for (int i = 0; i < f.count; i++) in[i] = Any::copy(f.args[i]);
+  size_t n = info(f.op).schema.outs.size();
+  Any out[Outputs::inline_limit];
+  MOKA_ASSERT(n <= Outputs::inline_limit);
+  f.op.body.eager(in, out);
+  Outputs results;
+  if (n == 1 && out[0].tag() == Tag::Tensors) {
+    results.resize(out[0].tensors().size());
+    for (size_t i = 0; i < results.size(); i++) results[i] = out[0].tensors()[i];
+  } else {
+    results.resize(n);
+    for (size_t i = 0; i < n; i++) results[i] = out[i].tensor();
+  }
+  for (size_t i = 0; i < n && f.given; i++) {
+    if (!(f.given >> i & 1)) continue;
+    copy_elements(results[i], f.outs[i]);
+    results[i] = f.outs[i];
+  }
+  f.outs = std::move(results);
+}
+
+void run_kernel(Frame& f) {
+  Tensor given[Outputs::inline_limit];
+  uint8_t mask = f.given;
+  for (int i = 0; mask >> i; i++)
+    if (mask >> i & 1) given[i] = f.outs[i];
+  f.op.shape(f);
+  const KernelRow* row = choose_kernel(f, nullptr);
+  if (log_enabled(Log::Kernels)) log_kernel(f, row);
+  if (!row) {
+    std::string why;
+    choose_kernel(f, &why);
+    fail_kind(ErrorKind::NotImplemented, f.name(), ": no kernel serves these arguments", why);
+  }
+  row->run(f);
+  for (int i = 0; mask >> i; i++) {
+    if (!(mask >> i & 1) || f.outs[i] == given[i]) continue;
+    copy_elements(f.outs[i], given[i]);
+    f.outs[i] = given[i];
+  }
+}
+}  // namespace
+
+OpInfo& make_info(const Op& op) {
+  static std::mutex mutex;
+  std::lock_guard lock(mutex);
+  if (OpInfo* existing = op.info.load()) return *existing;
+  static int next_id = 0;
+  OpInfo* made = new OpInfo;  // lives as long as the Op: for ever
+  made->op = &op;
+  made->schema = parse_schema(op.schema);
+  MOKA_ASSERT(made->schema.args.size() <= max_args);
+  made->id = next_id++;
+  {
+    std::shared_lock read(registry().mutex);
+    auto waiting = registry().waiting_rows.find(made->schema.name);
+    if (waiting != registry().waiting_rows.end()) made->rows = waiting->second;
+  }
+  op.info.store(made, std::memory_order_release);
+  return *made;
+}
+
+void Frame::output(int i, std::span<const int64_t> sizes, DType dtype) {
+  Device device{};
+  for (int k = 0; k < count; k++)
+    if (args[k].tag == Tag::Tensor) {
+      device = tensor(k).device();
+      break;
+    }
+  output(i, sizes, dtype, device);
+}
+
+void Frame::output(int i, std::span<const int64_t> sizes, DType dtype, Device device) {
+  if (outs.size() <= static_cast<size_t>(i)) outs.resize(static_cast<size_t>(i) + 1);
+  if (infer) {
+    outs[i] = shape_only(sizes, dtype);
+    return;
+  }
+  if (i < 4 && given >> i & 1) {
+    const Tensor& target = outs[i];
+    MOKA_CHECK(std::equal(sizes.begin(), sizes.end(), target.sizes().begin(), target.sizes().end()), name(),
+               ": the output given has shape ", target.sizes(), " but the result has shape ", sizes);
+    check_result_fits(name(), dtype, target.dtype());
+    if (target.dtype() == dtype && target.is_contiguous() && !shares_storage_with_inputs(*this, target)) return;
+  }
+  outs[i] = new_tensor(sizes, dtype, device);
+}
+
+void check_result_fits(std::string_view op, DType result, DType target) {
+  auto rank = [](DType d) {
+    if (d == DType::Bool) return 0;
+    return is_integral(d) ? 1 : is_floating(d) ? 2 : 3;
+  };
+  MOKA_CHECK(rank(result) <= rank(target), op, ": the result has type ", result, ", which cannot be stored in a tensor of type ",
+             target, "; convert one of them");
+}
+
+void set_layer_handler(uint32_t layer, LayerHandler handler) { handlers[std::countr_zero(layer)] = handler; }
+
+void dispatch_layers(Frame& frame, uint32_t layers) {
+  while (layers) {
+    int top = 31 - std::countl_zero(layers);
+    layers &= ~(1u << top);
+    if (handlers[top]) return handlers[top](frame, layers);
+  }
+  run_op(frame);
+}
+
+void run_op(Frame& f) {
+  if (f.op.formula) return formula_runner(f);
+  if (f.op.view) return f.op.view(f);
+  if (f.op.body) return run_body(f);
+  run_kernel(f);
+}
+
+const KernelRow* choose_kernel(const Frame& f, std::string* why) {
+  uint8_t device = 0;
+  for (int i = 0; i < f.count; i++)
+    if (f.args[i].tag == Tag::Tensor) {
+      device = f.tensor(i).device().type;
+      break;
+    }
+  auto serves = [&](const KernelRow& row) {
+    std::string_view reason;
+    if (row.device != device) reason = "is for another device";
+    else if (row.declines) reason = row.declines(f);
+    if (reason.empty()) return true;
+    if (why) why->append("\n  ").append(row.name).append(": ").append(reason);
+    return false;
+  };
+  for (const KernelRow& row : info(f.op).rows)
+    if (serves(row)) return &row;
+  for (const KernelRow& row : f.op.kernels)
+    if (serves(row)) return &row;
+  return nullptr;
+}
+
+void EagerReading::dispatch(const Op& op, Arg* args, int given, Outputs& outs) {
+  const Schema& schema = info(op).schema;
+  int count = static_cast<int>(schema.args.size());
+  MOKA_CHECK_KIND(Type, given <= count, schema.name, ": takes ", count, " arguments, got ", given);
+  for (int i = given; i < count; i++) {
+    const ArgDef& def = schema.args[i];
+    MOKA_CHECK_KIND(Type, def.has_default || def.type.optional, schema.name, ": missing argument '", def.name, "'");
+    args[i] = def.default_value.arg();
+  }
+  Frame frame(op, args, count);
+  moka::call(frame);
+  outs = std::move(frame.outs);
+}
+
+std::vector<Tensor> call_boxed(const Op& op, std::span<const Arg> given) {
+  Arg args[max_args];
+  MOKA_CHECK_KIND(Type, given.size() <= max_args, info(op).schema.name, ": too many arguments");
+  std::copy(given.begin(), given.end(), args);
+  const Schema& schema = info(op).schema;
+  for (size_t i = given.size(); i < schema.args.size(); i++) args[i] = schema.args[i].default_value.arg();
+  check_args(op, args, static_cast<int>(schema.args.size()));
+  Frame frame(op, args, static_cast<int>(schema.args.size()));
+  call(frame);
+  std::vector<Tensor> out(frame.outs.size());
+  for (size_t i = 0; i < out.size(); i++) out[i] = frame.outs[i];
+  return out;
+}
+
+std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
+  Arg args[max_args];
+  const Schema& schema = info(op).schema;
+  MOKA_CHECK_KIND(Type, given.size() <= schema.args.size(), schema.name, ": too many arguments");
+  std::copy(given.begin(), given.end(), args);
+  // Shape functions see shapes only: operands keep their data out of reach.
+  for (size_t i = given.size(); i < schema.args.size(); i++) args[i] = schema.args[i].default_value.arg();
+  LayersOff off(~0u);
+  Frame frame(op, args, static_cast<int>(schema.args.size()));
+  frame.infer = true;
+  if (op.formula) formula_runner(frame);
+  else if (op.view) op.view(frame);
+  else if (op.shape) op.shape(frame);
+  else fail_kind(ErrorKind::NotImplemented, schema.name, ": the shape of a composite is that of its parts; inline it first");
+  std::vector<Tensor> out(frame.outs.size());
+  for (size_t i = 0; i < out.size(); i++) out[i] = frame.outs[i];
+  return out;
+}
+
+void check_args(const Op& op, Arg* args, int count) {
+  const Schema& schema = info(op).schema;
+  MOKA_CHECK_KIND(Type, count == static_cast<int>(schema.args.size()), schema.name, ": takes ", schema.args.size(),
+                  " arguments, got ", count);
+  for (int i = 0; i < count; i++) {
+    const ArgDef& def = schema.args[i];
+    Arg& a = args[i];
+    if (a.tag == Tag::None) {
+      if (def.type.optional) continue;
+      if (def.has_default) {
+        a = def.default_value.arg();
+        continue;
+      }
+      fail_kind(ErrorKind::Type, schema.name, ": argument '", def.name, "' is missing (", def.type, " expected)");
+    }
+    bool good = false;
+    bool number = a.is_number();
+    switch (def.type.kind) {
+      case Kind::Tensor: good = def.type.list ? a.tag == Tag::Tensors : a.tag == Tag::Tensor; break;
+      case Kind::Operand: good = a.tag == Tag::Tensor || number; break;
+      case Kind::Number: good = number; break;
+      case Kind::Int:
+        good = def.type.list ? a.tag == Tag::Ints || (a.tag == Tag::List && a.count == 0) : a.tag == Tag::Int || a.tag == Tag::Bool;
+        break;
+      case Kind::Float:
+        good = def.type.list ? a.tag == Tag::Floats : number;
+        break;
+      case Kind::Bool: good = a.tag == Tag::Bool || a.tag == Tag::Int; break;
+      case Kind::String: good = a.tag == Tag::String; break;
+      case Kind::DType: good = a.tag == Tag::DType; break;
+      case Kind::Device: good = a.tag == Tag::Device; break;
+      case Kind::Generator: good = a.tag == Tag::Object; break;
+      case Kind::Any: good = true; break;
+    }
+    if (!good)
+      fail_kind(ErrorKind::Type, schema.name, ": argument '", def.name, "' must be ", def.type, ", got ", tag_name(a.tag), " ", a);
+    if (def.type.kind == Kind::Int && def.type.list && def.type.list_size)
+      MOKA_CHECK(a.count == static_cast<uint32_t>(def.type.list_size), schema.name, ": argument '", def.name, "' must have ",
+                 def.type.list_size, " elements, got ", a);
+  }
+}
+
+void register_ops(const Op* const* table, size_t count) {
+  std::unique_lock lock(registry().mutex);
+  for (size_t i = 0; i < count; i++) {
+    auto [at, fresh] = registry().by_name.emplace(schema_name(*table[i]), table[i]);
+    if (fresh) registry().ops.push_back(table[i]);
+    else if (at->second != table[i])
+      fail_kind(ErrorKind::Internal, "register_ops: two operators are called '", at->first, "'");
+  }
+}
+
+const Op* find_op(std::string_view name) {
+  std::shared_lock lock(registry().mutex);
+  auto it = registry().by_name.find(name);
+  return it == registry().by_name.end() ? nullptr : it->second;
+}
+
+std::vector<const Op*> all_ops() {
+  std::shared_lock lock(registry().mutex);
+  return registry().ops;
+}
+
+const Op& get_op(std::string_view name) {
+  if (const Op* op = find_op(name)) return *op;
+  std::string near;
+  for (const Op* op : all_ops()) {
+    std::string_view other = schema_name(*op);
+    if (other.substr(0, 3) == name.substr(0, 3) && near.size() < 200) near += (near.empty() ? "" : ", ") + std::string(other);
+  }
+  fail_kind(ErrorKind::NotImplemented, "there is no operator '", name, "'", near.empty() ? "" : "; similar: ", near);
+}
+
+void add_kernel(std::string_view name, const KernelRow& row) {
+  const Op* op = find_op(name);
+  if (op) {
+    // Rows are added while libraries load, before calls run in other threads.
+    OpInfo& i = info(*op);
+    i.rows.insert(i.rows.begin(), row);
+    return;
+  }
+  std::unique_lock lock(registry().mutex);
+  auto& rows = registry().waiting_rows[std::string(name)];
+  rows.insert(rows.begin(), row);
+}
+
+}  // namespace moka

@@ -1,0 +1,250 @@
+// Element conversion between all numeric types and strided copies.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <cstring>
+#include <limits>
+
+#include "moka/base/parallel.h"
+#include "moka/tensor/half.h"
+#include "moka/tensor/tensor.h"
+
+namespace moka {
+
+namespace {
+using ConvertFn = void (*)(const void*, void*, int64_t);
+
+template <class T>
+constexpr bool is_half = std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>;
+template <class T>
+constexpr bool is_complex_type = std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
+// Conversions that lose nothing go through these: double for floats, int64 for integers.
+struct BoolByte {
+  uint8_t value;
+};
+
+template <class To, class From>
+inline To convert_one(From v) {
+  if constexpr (std::is_same_v<To, From>) {
+    return v;
+  } else if constexpr (is_half<From>) {
+    return convert_one<To>(static_cast<float>(v));
+  } else if constexpr (std::is_same_v<From, BoolByte>) {
+    return convert_one<To>(static_cast<int32_t>(v.value != 0));
+  } else if constexpr (std::is_same_v<To, BoolByte>) {
+    return BoolByte{static_cast<uint8_t>(v != From{})};
+  } else if constexpr (is_complex_type<To>) {
+    if constexpr (is_complex_type<From>) {
+      return To(static_cast<typename To::value_type>(v.real()), static_cast<typename To::value_type>(v.imag()));
+    } else {
+      return To(static_cast<typename To::value_type>(v), 0);
+    }
+  } else if constexpr (is_complex_type<From>) {
+    return convert_one<To>(v.real());
+  } else if constexpr (is_half<To>) {
+    return To(static_cast<float>(v));
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    if constexpr (std::is_same_v<To, uint64_t>) {
+      if (v >= static_cast<From>(9223372036854775808.0)) return v >= static_cast<From>(18446744073709551616.0) ? UINT64_MAX : static_cast<uint64_t>(v);
+    }
+    if (!(v == v)) return 0;
+    int64_t wide = v >= static_cast<From>(9223372036854775808.0)    ? INT64_MAX
+                   : v < static_cast<From>(-9223372036854775808.0) ? INT64_MIN
+                                                                   : static_cast<int64_t>(v);
+    return static_cast<To>(wide);
+  } else {
+    return static_cast<To>(v);
+  }
+}
+
+template <class From, class To>
+void convert_run(const void* from, void* to, int64_t n) {
+  const From* a = static_cast<const From*>(from);
+  To* b = static_cast<To*>(to);
+  for (int64_t i = 0; i < n; i++) b[i] = convert_one<To>(a[i]);
+}
+
+template <class From>
+ConvertFn find_to(DType to) {
+  switch (to) {
+    case DType::Bool: return convert_run<From, BoolByte>;
+    case DType::U8: return convert_run<From, uint8_t>;
+    case DType::I8: return convert_run<From, int8_t>;
+    case DType::U16: return convert_run<From, uint16_t>;
+    case DType::I16: return convert_run<From, int16_t>;
+    case DType::U32: return convert_run<From, uint32_t>;
+    case DType::I32: return convert_run<From, int32_t>;
+    case DType::U64: return convert_run<From, uint64_t>;
+    case DType::I64: return convert_run<From, int64_t>;
+    case DType::F16: return convert_run<From, Float16>;
+    case DType::BF16: return convert_run<From, BFloat16>;
+    case DType::F32: return convert_run<From, float>;
+    case DType::F64: return convert_run<From, double>;
+    case DType::C64: return convert_run<From, std::complex<float>>;
+    case DType::C128: return convert_run<From, std::complex<double>>;
+    default: return nullptr;
+  }
+}
+
+ConvertFn find_convert(DType from, DType to) {
+  switch (from) {
+    case DType::Bool: return find_to<BoolByte>(to);
+    case DType::U8: return find_to<uint8_t>(to);
+    case DType::I8: return find_to<int8_t>(to);
+    case DType::U16: return find_to<uint16_t>(to);
+    case DType::I16: return find_to<int16_t>(to);
+    case DType::U32: return find_to<uint32_t>(to);
+    case DType::I32: return find_to<int32_t>(to);
+    case DType::U64: return find_to<uint64_t>(to);
+    case DType::I64: return find_to<int64_t>(to);
+    case DType::F16: return find_to<Float16>(to);
+    case DType::BF16: return find_to<BFloat16>(to);
+    case DType::F32: return find_to<float>(to);
+    case DType::F64: return find_to<double>(to);
+    case DType::C64: return find_to<std::complex<float>>(to);
+    case DType::C128: return find_to<std::complex<double>>(to);
+    default: return nullptr;
+  }
+}
+
+ConvertFn check_convert(DType from, DType to) {
+  ConvertFn fn = find_convert(from, to);
+  if (!fn) fail_kind(ErrorKind::NotImplemented, "conversion: no conversion from ", from, " to ", to);
+  return fn;
+}
+
+// Copies `n` elements between runs with steps, through a tile when both conversion and a step are asked for.
+void copy_run(const char* from, int64_t from_step, DType from_type, char* to, int64_t to_step, DType to_type, int64_t n,
+              ConvertFn fn) {
+  size_t a = item_size(from_type), b = item_size(to_type);
+  if (from_step == 1 && to_step == 1) {
+    if (fn) return fn(from, to, n);
+    std::memcpy(to, from, static_cast<size_t>(n) * a);
+    return;
+  }
+  auto strided = [n](auto* to, int64_t to_step, const auto* from, int64_t from_step) {
+    for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];
+  };
+  if (!fn) {
+    switch (a) {
+      case 1: return strided(reinterpret_cast<uint8_t*>(to), to_step, reinterpret_cast<const uint8_t*>(from), from_step);
+      case 2: return strided(reinterpret_cast<uint16_t*>(to), to_step, reinterpret_cast<const uint16_t*>(from), from_step);
+      case 4: return strided(reinterpret_cast<uint32_t*>(to), to_step, reinterpret_cast<const uint32_t*>(from), from_step);
+      case 8: return strided(reinterpret_cast<uint64_t*>(to), to_step, reinterpret_cast<const uint64_t*>(from), from_step);
+    }
+  }
+  for (int64_t i = 0; i < n; i++) {
+    const char* x = from + i * from_step * static_cast<int64_t>(a);
+    char* y = to + i * to_step * static_cast<int64_t>(b);
+    if (fn) fn(x, y, 1);
+    else std::memcpy(y, x, a);
+  }
+}
+}  // namespace
+
+void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
+  if (from_type == to_type) {
+    std::memcpy(to, from, static_cast<size_t>(n) * item_size(from_type));
+    return;
+  }
+  check_convert(from_type, to_type)(from, to, n);
+}
+
+void copy_elements(const Tensor& from, const Tensor& to) {
+  ConvertFn fn = from.dtype() == to.dtype() ? nullptr : check_convert(from.dtype(), to.dtype());
+  int ndim = to.dim();
+  MOKA_CHECK(from.dim() <= ndim, "copy: shape ", from.sizes(), " does not broadcast to ", to.sizes());
+  Dims sizes, fs, ts;  // dimensions of size 1 dropped, neighbours merged, innermost last
+  for (int d = 0; d < ndim; d++) {
+    int fd = d - (ndim - from.dim());
+    int64_t n = to.size(d), m = fd < 0 ? 1 : from.sizes()[fd];
+    MOKA_CHECK(m == n || m == 1, "copy: shape ", from.sizes(), " does not broadcast to ", to.sizes());
+    if (n == 0) return;
+    if (n == 1) continue;
+    sizes.push_back(n);
+    fs.push_back(m == 1 ? 0 : from.strides()[fd]);
+    ts.push_back(to.strides()[d]);
+  }
+  // The innermost loop runs along the target's smallest stride.
+  for (size_t i = 1; i < sizes.size(); i++)
+    for (size_t j = i; j > 0 && ts[j - 1] < ts[j]; j--) {
+      std::swap(ts[j - 1], ts[j]);
+      std::swap(fs[j - 1], fs[j]);
+      std::swap(sizes[j - 1], sizes[j]);
+    }
+  for (size_t i = sizes.size(); i-- > 1;) {
+    if (ts[i - 1] == ts[i] * sizes[i] && fs[i - 1] == fs[i] * sizes[i]) {
+      sizes[i - 1] *= sizes[i];
+      ts[i - 1] = ts[i];
+      fs[i - 1] = fs[i];
+      sizes.erase(i);
+      ts.erase(i);
+      fs.erase(i);
+    }
+  }
+  if (sizes.empty()) {
+    sizes.push_back(1);
+    fs.push_back(1);
+    ts.push_back(1);
+  }
+  int64_t inner = sizes.back(), outer = 1;
+  size_t last = sizes.size() - 1;
+  for (size_t i = 0; i < last; i++) outer *= sizes[i];
+  const char* a = static_cast<const char*>(from.raw_data());
+  char* b = static_cast<char*>(to.raw_data());
+  int64_t asize = static_cast<int64_t>(item_size(from.dtype())), bsize = static_cast<int64_t>(item_size(to.dtype()));
+  if (outer == 1) {
+    parallel_for(0, inner, 65536, [&](int64_t first, int64_t end) {
+      copy_run(a + first * fs[last] * asize, fs[last], from.dtype(), b + first * ts[last] * bsize, ts[last], to.dtype(),
+               end - first, fn);
+    });
+    return;
+  }
+  int64_t grain = std::max<int64_t>(1, 65536 / inner);
+  parallel_for(0, outer, grain, [&](int64_t first, int64_t end) {
+    Dims index(last);
+    int64_t rest = first, x = 0, y = 0;
+    for (size_t d = last; d-- > 0;) {
+      index[d] = rest % sizes[d];
+      rest /= sizes[d];
+      x += index[d] * fs[d];
+      y += index[d] * ts[d];
+    }
+    for (int64_t k = first; k < end; k++) {
+      copy_run(a + x * asize, fs[last], from.dtype(), b + y * bsize, ts[last], to.dtype(), inner, fn);
+      for (size_t d = last; d-- > 0;) {
+        x += fs[d];
+        y += ts[d];
+        if (++index[d] < sizes[d]) break;
+        x -= fs[d] * sizes[d];
+        y -= ts[d] * sizes[d];
+        index[d] = 0;
+      }
+    }
+  });
+}
+
+namespace {
+const void* element(const Tensor& t, int64_t linear_index) {
+  int64_t offset = 0;
+  for (int d = t.dim(); d-- > 0;) {
+    offset += (linear_index % t.size(d)) * t.stride(d);
+    linear_index /= t.size(d);
+  }
+  return static_cast<const char*>(t.raw_data()) + offset * static_cast<int64_t>(item_size(t.dtype()));
+}
+}  // namespace
+
+double element_as_double(const Tensor& t, int64_t linear_index) {
+  double out;
+  convert_elements(element(t, linear_index), t.dtype(), &out, DType::F64, 1);
+  return out;
+}
+int64_t element_as_int(const Tensor& t, int64_t linear_index) {
+  int64_t out;
+  convert_elements(element(t, linear_index), t.dtype(), &out, DType::I64, 1);
+  return out;
+}
+
+}  // namespace moka
