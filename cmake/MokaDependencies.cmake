@@ -25,11 +25,6 @@ if(NOT DEFINED Python_EXECUTABLE AND EXISTS "${PROJECT_SOURCE_DIR}/.venv/bin/pyt
   set(Python_EXECUTABLE "${PROJECT_SOURCE_DIR}/.venv/bin/python")
 endif()
 find_package(Python 3.9 QUIET COMPONENTS Interpreter OPTIONAL_COMPONENTS Development.Module)
-set(Moka_PREFIX "")
-if(Python_EXECUTABLE)
-  execute_process(COMMAND "${Python_EXECUTABLE}" -c "import sys; print(sys.prefix)"
-                  OUTPUT_VARIABLE Moka_PREFIX OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-endif()
 
 if(MOKA_PYTHON)
   if(NOT nanobind_DIR AND Python_EXECUTABLE)
@@ -59,10 +54,19 @@ else()
                       "Install libprotozero-dev (Debian), or run ./dev setup")
 endif()
 
-# oneDNN comes as a wheel (onednn-devel-cpu-gomp): its files lie under the Python environment's prefix.
+# oneDNN comes as a wheel (onednn-devel-cpu-gomp): found where pip put it, in an isolated build too.
+if(MOKA_ONEDNN AND Python_EXECUTABLE)
+  set(find_wheel "from importlib.metadata import files"
+      "place = lambda name, end: next(f.locate().resolve() for f in files(name) if str(f).endswith(end))"
+      "print(place('onednn-devel-cpu-gomp', 'oneapi/dnnl/dnnl.h').parents[2], end='\;')"
+      "print(place('onednn-cpu-gomp', 'libdnnl.so').parent)")
+  list(JOIN find_wheel "\n" find_wheel)
+  execute_process(COMMAND "${Python_EXECUTABLE}" -c "${find_wheel}" OUTPUT_VARIABLE onednn_folders
+                  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
 if(MOKA_ONEDNN)
-  find_path(MOKA_ONEDNN_INCLUDE oneapi/dnnl/dnnl.h HINTS "${Moka_PREFIX}/include")
-  find_library(MOKA_ONEDNN_LIBRARY NAMES dnnl libdnnl.so.3 HINTS "${Moka_PREFIX}/lib")
+  find_path(MOKA_ONEDNN_INCLUDE oneapi/dnnl/dnnl.h HINTS ${onednn_folders})
+  find_library(MOKA_ONEDNN_LIBRARY NAMES dnnl HINTS ${onednn_folders})
 endif()
 if(MOKA_ONEDNN_INCLUDE AND MOKA_ONEDNN_LIBRARY)
   set(MOKA_ONEDNN_FOUND ON)

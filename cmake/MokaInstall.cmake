@@ -1,3 +1,53 @@
-# Install rules.
+# cmake --install: the native library, and in a wheel the Python extension beside it.
 # SPDX-License-Identifier: Apache-2.0
+#
+# Component native: lib/, include/moka/, bin/moka, lib/cmake/Moka/, lib/pkgconfig/. A wheel has the same tree under the
+# moka package, plus the extension (component python), so find_package(Moka) works from pip too.
 include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+if(SKBUILD)
+  set(CMAKE_INSTALL_LIBDIR lib)
+endif()
+set(config_folder "${CMAKE_INSTALL_LIBDIR}/cmake/Moka")
+
+if(MOKA_PREDICTOR_ONLY)
+  set(export_set MokaPredictorTargets)
+  set(header_layers predictor)
+  set(pc_name moka_predictor)
+else()
+  set(export_set MokaTargets)
+  set(header_layers ${MOKA_LAYERS})
+  set(pc_name moka)
+endif()
+
+install(TARGETS ${MOKA_PRODUCT} EXPORT ${export_set}
+  LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT native NAMELINK_COMPONENT native)
+if(TARGET moka_onednn)
+  install(TARGETS moka_onednn LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT native)
+endif()
+if(TARGET moka_command)
+  set_target_properties(moka_command PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  install(TARGETS moka_command RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT native)
+endif()
+if(TARGET moka_python)
+  install(TARGETS moka_python LIBRARY DESTINATION . COMPONENT python EXCLUDE_FROM_ALL)
+endif()
+
+foreach(layer IN LISTS header_layers)
+  file(GLOB_RECURSE headers RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/${layer}/*.h")
+  list(FILTER headers EXCLUDE REGEX "_internal\\.h$|/command/")
+  foreach(header IN LISTS headers)
+    get_filename_component(folder "${header}" DIRECTORY)
+    install(FILES "${header}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/${folder}" COMPONENT native)
+  endforeach()
+endforeach()
+
+install(EXPORT ${export_set} NAMESPACE Moka:: DESTINATION "${config_folder}" COMPONENT native)
+configure_package_config_file(cmake/MokaConfig.cmake.in "${PROJECT_BINARY_DIR}/MokaConfig.cmake"
+  INSTALL_DESTINATION "${config_folder}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/MokaConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/MokaConfig.cmake" "${PROJECT_BINARY_DIR}/MokaConfigVersion.cmake"
+  DESTINATION "${config_folder}" COMPONENT native)
+file(RELATIVE_PATH prefix_from_library "/${CMAKE_INSTALL_LIBDIR}" "/")
+configure_file(cmake/moka.pc.in "${PROJECT_BINARY_DIR}/${pc_name}.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/${pc_name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT native)

@@ -24,9 +24,12 @@ target_include_directories(${MOKA_PRODUCT} INTERFACE
   "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>" "$<INSTALL_INTERFACE:include>")
 target_compile_features(${MOKA_PRODUCT} INTERFACE cxx_std_20)
 set_target_properties(${MOKA_PRODUCT} PROPERTIES
-  OUTPUT_NAME ${product} EXPORT_NAME ${export_name} VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
+  OUTPUT_NAME ${product} EXPORT_NAME ${export_name}
   LINK_DEPENDS "${exports}"
   LIBRARY_OUTPUT_DIRECTORY "${MOKA_LIBRARY_FOLDER}" INSTALL_RPATH "$ORIGIN")
+if(NOT SKBUILD)  # a wheel turns links into copies
+  set_target_properties(${MOKA_PRODUCT} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+endif()
 if(NOT MOKA_SANITIZE)  # sanitizer run times are resolved by the executable
   target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,-z,defs)
 endif()
@@ -58,5 +61,5 @@ if(command_sources)
     add_dependencies(moka_command moka_onednn)
   endif()
   set_target_properties(moka_command PROPERTIES OUTPUT_NAME moka
-    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin" INSTALL_RPATH "$ORIGIN/../lib")
+    RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endif()
