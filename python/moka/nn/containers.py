@@ -1,0 +1,227 @@
+"""Modules that hold other modules or parameters: Sequential, ModuleList, ModuleDict, ParameterList."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, overload
+
+from moka import _C
+
+from .module import Module
+from .parameter import Parameter
+
+__all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
+
+
+def _position(owner: Module, index: int, end: int) -> int:
+    """`index` counted from the start, checked against the length `end`."""
+    place = operator.index(index)
+    if not -end <= place < end:
+        raise IndexError(f"{type(owner).__name__}: index {place} is outside a list of {end}")
+    return place % end
+
+
+class _Listed(Module):
+    """What the containers with numbered entries share: length, iteration, indexing, insertion."""
+
+    _modules: dict[str, Module | None]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    def __contains__(self, module: object) -> bool:
+        return any(module is own for own in self._modules.values())
+
+    def _renumber(self, modules: list[Module | None]) -> None:
+        self._modules.clear()
+        self._modules.update((str(i), module) for i, module in enumerate(modules))
+
+    def __getitem__(self, index: int | slice) -> Any:
+        entries = list(self._modules.values())
+        if isinstance(index, slice):
+            return self._of(entries[index])
+        return entries[_position(self, index, len(entries))]
+
+    def _of(self, modules: list[Any]) -> Any:
+        raise NotImplementedError
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: entries must be Modules, but {type(module).__name__} came"
+            )
+        name = list(self._modules)[_position(self, index, len(self))]
+        self._modules[name] = module
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(self._modules)
+        doomed = names[index] if isinstance(index, slice) else [names[_position(self, index, len(names))]]
+        for name in doomed:
+            del self._modules[name]
+        if all(name.isdigit() for name in names):
+            self._renumber(list(self._modules.values()))
+
+    def append(self, module: Module) -> Any:
+        """Add a module at the end; returns self."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Add several modules at the end; returns self."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Put a module before position `index`; returns self."""
+        if not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: entries must be Modules, but {type(module).__name__} came"
+            )
+        entries = list(self._modules.values())
+        entries.insert(index, module)
+        self._renumber(entries)
+        return self
+
+    def pop(self, index: int = -1) -> Any:
+        """Take a module out and return it."""
+        module = self[index]
+        del self[index]
+        return module
+
+
+class Sequential(_Listed):
+    """Modules applied one after the other: y = f_n(... f_2(f_1(x))).
+
+    >>> moka.nn.Sequential(moka.nn.Linear(4, 8), moka.nn.ReLU(), moka.nn.Linear(8, 2))
+
+    A dict in place of the modules gives them names.
+    """
+
+    @overload
+    def __init__(self, *modules: Module) -> None: ...
+    @overload
+    def __init__(self, modules: Mapping[str, Module], /) -> None: ...
+    def __init__(self, *modules: Any) -> None:
+        super().__init__()
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            for name, module in modules[0].items():
+                self.add_module(name, module)
+        else:
+            for i, module in enumerate(modules):
+                self.add_module(str(i), module)
+
+    def _of(self, modules: list[Any]) -> Sequential:
+        return Sequential({name: module for name, module in self._modules.items() if module in modules})
+
+    def forward(self, input: Any) -> Any:
+        for module in self._modules.values():
+            input = module(input)
+        return input
+
+
+class ModuleList(_Listed):
+    """A list of modules whose parameters belong to the module that holds the list."""
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
+
+    def _of(self, modules: list[Any]) -> ModuleList:
+        return ModuleList(modules)
+
+    def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
+        return self.extend(modules)
+
+
+class ModuleDict(Module):
+    """Named modules whose parameters belong to the module that holds the dict."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self._modules[key]
+        except KeyError:
+            raise KeyError(
+                f"ModuleDict: no module {key!r}; there are {', '.join(self._modules) or 'none'}"
+            ) from None
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Pairs of name and module."""
+        return self._modules.items()
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Add or replace several modules."""
+        for name, module in modules.items():
+            self[name] = module
+
+    def pop(self, key: str) -> Any:
+        """Take a module out and return it."""
+        module = self[key]
+        del self[key]
+        return module
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()
+
+
+class ParameterList(Module):
+    """A list of parameters that belong to the module that holds the list."""
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        for value in () if values is None else values:
+            self.append(value)
+
+    def append(self, value: Any) -> ParameterList:
+        """Add a parameter (a tensor becomes one) at the end; returns self."""
+        if isinstance(value, _C.Tensor) and not isinstance(value, Parameter):
+            value = Parameter(value)
+        self.register_parameter(str(len(self)), value)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parameters.values())
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self._parameters.values())[_position(self, index, len(self))]
+
+    def __setitem__(self, index: int, value: Parameter) -> None:
+        setattr(self, str(_position(self, index, len(self))), value)

@@ -1,0 +1,289 @@
+"""The layers as plain functions: no state, all tensors as arguments."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from moka._C import Tensor
+
+from moka import _C
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "embedding",
+    "gelu",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
+
+Pair = int | Sequence[int]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x W^T + b: [..., in] with weight [out, in] and bias [out] gives [..., out]."""
+    return _C.linear(input, weight, bias)
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of [batch, in, length] with weight [out, in / groups, kernel]; see nn.Conv1d."""
+    if input.dim() not in (2, 3):
+        raise ValueError(
+            f"conv1d: input must be [batch, channels, length], but its shape is {list(input.shape)}"
+        )
+    stride, padding, dilation = (v if isinstance(v, int) else v[0] for v in (stride, padding, dilation))
+    # A signal is an image one pixel high.
+    image, kernel = input.unsqueeze(-2), weight.unsqueeze(-2)
+    result = _C.conv2d(image, kernel, bias, (1, stride), (0, padding), (1, dilation), groups)
+    return result.squeeze(-2)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Cross-correlation of [batch, in, height, width] with weight [out, in / groups, kh, kw];
+    see nn.Conv2d.
+    """
+    return _C.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel;
+    in training the running averages are updated.
+    """
+    return _C.batch_norm(
+        input,
+        weight=weight,
+        bias=bias,
+        running_mean=running_mean,
+        running_var=running_var,
+        training=training,
+        momentum=momentum,
+        eps=eps,
+    )
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, which are `normalized_shape`."""
+    return _C.layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The maximum of each window; stride is kernel_size when None. See nn.MaxPool2d."""
+    return _C.max_pool2d(
+        input, kernel_size, kernel_size if stride is None else stride, padding, dilation, ceil_mode
+    )
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window; stride is kernel_size when None. See nn.AvgPool2d."""
+    stride = kernel_size if stride is None else stride
+    return _C.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
+    """The mean of windows chosen so that the output is `output_size`: an int or (height, width);
+    None keeps a size.
+    """
+    sizes = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    filled = [input.shape[i - 2] if size is None else size for i, size in enumerate(sizes)]
+    return _C.adaptive_avg_pool2d(input, filled)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0)."""
+    return input.relu_() if inplace else _C.relu(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x above zero, negative_slope * x below."""
+    return _into(input, _C.leaky_relu(input, negative_slope), inplace)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x above zero, alpha * (exp(x) - 1) below."""
+    return _into(input, _C.elu(input, alpha), inplace)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x * Phi(x), Phi the distribution function of the normal distribution; "tanh" approximates it."""
+    return _C.gelu(input, approximate=approximate)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x / (1 + exp(-x))."""
+    return _into(input, _C.silu(input), inplace)
+
+
+def _into(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
+    return input.copy_(result) if inplace else result
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return _C.sigmoid(input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+    return _C.tanh(input)
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """exp(x) / sum of exp(x) along `dim`."""
+    return _C.softmax(input, dim)
+
+
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """x - log(sum of exp(x)) along `dim`, without overflow."""
+    return _C.log_softmax(input, dim)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """In training each element becomes zero with probability p, the others are divided by 1 - p."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p must be in 0 to 1, but is {p}")
+    if not training or p == 0:
+        return input
+    return _into(input, _C.dropout(input, p, training), inplace)
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """weight[input]: the rows of the table `weight` for each index; row padding_idx gets no gradient."""
+    return _C.embedding(weight, input, -1 if padding_idx is None else padding_idx)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """-weight[t] * input[n, t], t = target[n], for log-probabilities `input`; see nn.NLLLoss."""
+    return _C.nll_loss(input, target, weight, reduction=reduction, ignore_index=ignore_index)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-log(softmax(input)[target]) without overflow; see nn.CrossEntropyLoss."""
+    return _C.cross_entropy(
+        input, target, weight, reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing
+    )
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """(input - target)^2; the shapes must be equal."""
+    _same_shapes("mse_loss", input, target)
+    difference = input - target
+    return _reduce("mse_loss", difference * difference, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """|input - target|; the shapes must be equal."""
+    _same_shapes("l1_loss", input, target)
+    return _reduce("l1_loss", (input - target).abs(), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """-(t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid; see nn.BCEWithLogitsLoss."""
+    _same_shapes("binary_cross_entropy_with_logits", input, target)
+    # log(1 + exp(-x)) = max(-x, 0) + log(1 + exp(-|x|)), which cannot overflow.
+    softplus = (-input).relu() + (-input.abs()).exp().log1p()
+    factor = softplus if pos_weight is None else softplus * (1 + (pos_weight - 1) * target)
+    loss = (1 - target) * input + factor
+    if weight is not None:
+        loss = loss * weight
+    return _reduce("binary_cross_entropy_with_logits", loss, reduction)
+
+
+def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(
+            f"{name}: input and target must have the same shape, but have {list(input.shape)} and "
+            f"{list(target.shape)}; use target.reshape(input.shape) or input.squeeze() where a size is 1"
+        )
+
+
+def _reduce(name: str, loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', but {reduction!r} came")

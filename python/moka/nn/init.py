@@ -1,0 +1,190 @@
+"""Ways to fill a parameter at the start; each changes the tensor in place, without gradient,
+and returns it.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from moka._C import Tensor
+
+from moka import _C
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+_PLAIN = ("linear", "conv1d", "conv2d", "conv3d", "sigmoid")
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor by which initial values grow to keep the variance through `nonlinearity`.
+
+    1 for linear layers and sigmoid, 5/3 for tanh, sqrt(2) for relu, sqrt(2 / (1 + param^2)) for leaky_relu
+    (param its slope, 0.01 if None), 3/4 for selu.
+    """
+    if nonlinearity in _PLAIN:
+        return 1.0
+    if nonlinearity == "tanh":
+        return 5.0 / 3
+    if nonlinearity == "relu":
+        return math.sqrt(2.0)
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity == "selu":
+        return 0.75
+    known = ", ".join((*_PLAIN, "tanh", "relu", "leaky_relu", "selu"))
+    raise ValueError(f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are {known}")
+
+
+def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
+    """Numbers of inputs and outputs that one element of the result sees, from the shape [out, in,
+    *kernel].
+    """
+    shape = tuple(tensor.shape)
+    if len(shape) < 2:
+        raise ValueError(f"{name}: the tensor needs at least 2 dimensions, but its shape is {list(shape)}")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _fan(name: str, tensor: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"{name}: mode must be 'fan_in' or 'fan_out', but {mode!r} came")
+    return _fans(name, tensor)[mode == "fan_out"]
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform between a and b."""
+    with _C.no_grad():
+        return tensor.uniform_(a, b, generator=generator)
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal with this mean and standard deviation."""
+    with _C.no_grad():
+        return tensor.normal_(mean, std, generator=generator)
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """`val` everywhere."""
+    with _C.no_grad():
+        return tensor.fill_(val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """0 everywhere."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """1 everywhere."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """1 on the diagonal of a matrix, else 0."""
+    if tensor.dim() != 2:
+        raise ValueError(f"eye_: a matrix is needed, but the shape is {list(tensor.shape)}")
+    with _C.no_grad():
+        tensor.zero_()
+        for i in range(min(tensor.shape)):
+            tensor[i, i].fill_(1.0)
+    return tensor
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Uniform in ±gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6.0 / sum(_fans("xavier_uniform_", tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """Normal with standard deviation gain * sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", tensor))), generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Tensor:
+    """Uniform in ±gain * sqrt(3 / fan) (He et al. 2015); `a` is the slope of leaky_relu."""
+    if 0 in tensor.shape:
+        return tensor
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / _fan("kaiming_uniform_", tensor, mode))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Tensor:
+    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); `a` is the slope of leaky_relu."""
+    if 0 in tensor.shape:
+        return tensor
+    std = calculate_gain(nonlinearity, a) / math.sqrt(_fan("kaiming_normal_", tensor, mode))
+    return normal_(tensor, 0.0, std, generator)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
+) -> Tensor:
+    """Normal with this mean and standard deviation, redrawn where outside [a, b]."""
+    if not a < b:
+        raise ValueError(f"trunc_normal_: a must be below b, but they are {a} and {b}")
+    from statistics import NormalDist
+
+    # Inverse transform: uniform numbers between the distribution's values at a and b, through its inverse.
+    normal = NormalDist()
+    low, high = normal.cdf((a - mean) / std), normal.cdf((b - mean) / std)
+    draws = _C.empty(tuple(tensor.shape), dtype=_C.float64).uniform_(low, high, generator=generator)
+    tiny = 2.0**-53
+    values = [normal.inv_cdf(min(max(p, tiny), 1 - tiny)) * std + mean for p in draws.flatten().tolist()]
+    with _C.no_grad():
+        filled = _C.tensor([min(max(v, a), b) for v in values], dtype=_C.float64)
+        return tensor.copy_(filled.reshape(tuple(tensor.shape)))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
+    """A (semi-)orthogonal matrix times gain, trailing dimensions taken as one (Saxe et al. 2013)."""
+    import numpy as np
+
+    if tensor.dim() < 2:
+        raise ValueError(
+            f"orthogonal_: at least 2 dimensions are needed, but the shape is {list(tensor.shape)}"
+        )
+    rows = tensor.shape[0]
+    columns = math.prod(tensor.shape[1:])
+    if rows == 0 or columns == 0:
+        return tensor
+    draws = _C.empty(rows, columns, dtype=_C.float64).normal_(0.0, 1.0, generator=generator).numpy()
+    q, r = np.linalg.qr(draws.T if rows < columns else draws)
+    q = q * np.sign(np.diag(r))
+    values = _C.from_numpy(np.ascontiguousarray(q.T if rows < columns else q) * gain)
+    with _C.no_grad():
+        return tensor.copy_(values.reshape(tuple(tensor.shape)))

@@ -1,0 +1,589 @@
+"""Module: the base of every layer and model, which finds, names, saves and moves the tensors below it."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from moka._C import Tensor
+
+from moka import _C
+
+from .hooks import HookHandle, run_with_backward_hooks
+from .parameter import Buffer, Parameter
+from .state import state_errors
+
+__all__ = ["IncompatibleKeys", "Module"]
+
+Self = TypeVar("Self", bound="Module")
+
+
+class IncompatibleKeys(NamedTuple):
+    """What load_state_dict found missing in the state, and what it had no place for."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """A part of a model: parameters, buffers, submodules, and a `forward` that uses them.
+
+    Parameters, Buffers and Modules that are assigned to attributes are registered under the attribute's name.
+
+    >>> class Net(moka.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.linear = moka.nn.Linear(4, 2)
+    ...     def forward(self, x):
+    ...         return self.linear(x).relu()
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+
+    def __init__(self) -> None:
+        put = self.__dict__.__setitem__
+        put("training", True)
+        put("_parameters", {})
+        put("_buffers", {})
+        put("_transient_buffers", set())
+        put("_modules", {})
+        put("_forward_pre_hooks", {})
+        put("_forward_hooks", {})
+        put("_backward_hooks", {})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the result; every subclass says how."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward(); define forward(self, ...) in the class"
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks):
+                return self.forward(*args, **kwargs)
+            return self._call_with_hooks(args, kwargs)
+        except AttributeError as error:
+            if "_forward_hooks" not in self.__dict__:
+                raise _not_initialised(self) from None
+            _note_module(self, error)
+            raise
+        except Exception as error:
+            _note_module(self, error)
+            raise
+
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
+            if with_kwargs:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        if self._backward_hooks:
+            result = run_with_backward_hooks(self, list(self._backward_hooks.values()), args, kwargs)
+        else:
+            result = self.forward(*args, **kwargs)
+        for hook, with_kwargs in list(self._forward_hooks.values()):
+            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
+            if changed is not None:
+                result = changed
+        return result
+
+    # Attributes
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
+        for registry in ("_parameters", "_buffers", "_modules"):
+            entries = own.get(registry)
+            if entries is not None and name in entries:
+                return entries[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if isinstance(value, Parameter):
+            self._forget(name, "_parameters")
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._forget(name, "_modules")
+            own["_modules"][name] = value
+        elif isinstance(value, Buffer):
+            self._forget(name, "_buffers")
+            self.register_buffer(name, value, persistent=value.persistent)
+        elif "_parameters" in own and name in own["_parameters"]:
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a parameter: assign a moka.nn.Parameter or None, "
+                    f"not {type(value).__name__}; to change its values use {name}.data or "
+                    f"{name}.copy_() under no_grad"
+                )
+            own["_parameters"][name] = None
+        elif "_modules" in own and name in own["_modules"]:
+            if value is not None:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a submodule: assign a moka.nn.Module or None, "
+                    f"not {type(value).__name__}"
+                )
+            own["_modules"][name] = None
+        elif "_buffers" in own and name in own["_buffers"]:
+            if value is not None and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a buffer: assign a Tensor or None, not "
+                    f"{type(value).__name__}"
+                )
+            own["_buffers"][name] = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        own = self.__dict__
+        for registry in ("_parameters", "_buffers", "_modules"):
+            if name in own.get(registry, ()):
+                del own[registry][name]
+                own["_transient_buffers"].discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        own = self.__dict__
+        return sorted({*super().__dir__(), *own["_parameters"], *own["_buffers"], *own["_modules"]})
+
+    def _forget(self, name: str, keep: str) -> None:
+        """Make `name` free for the registry `keep`, wherever it was registered before."""
+        own = self.__dict__
+        if "_parameters" not in own:
+            raise _not_initialised(self)
+        own.pop(name, None)
+        for registry in ("_parameters", "_buffers", "_modules"):
+            if registry != keep:
+                own[registry].pop(name, None)
+        if keep != "_buffers":
+            own["_transient_buffers"].discard(name)
+
+    def _check_name(self, what: str, name: str, registry: str) -> None:
+        own = self.__dict__
+        if registry not in own:
+            raise _not_initialised(self)
+        if not isinstance(name, str):
+            raise TypeError(f"{what}: the name must be a string, but {type(name).__name__} came")
+        if name == "" or "." in name:
+            raise KeyError(f"{what}: {name!r} cannot be a name: it must not be empty or hold a dot")
+        if hasattr(self, name) and name not in own[registry]:
+            raise KeyError(f"{what}: {type(self).__name__} already has an attribute {name!r}")
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under `name`; None reserves the name (an optional bias, for example)."""
+        self._check_name("register_parameter", name, "_parameters")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"register_parameter: {name!r} must be a moka.nn.Parameter or None, but "
+                f"{type(param).__name__} came; "
+                f"wrap it: moka.nn.Parameter(value)"
+            )
+        if param is not None and param.grad_fn is not None:
+            raise ValueError(
+                f"register_parameter: {name!r} was computed by {param.grad_fn}; a parameter must be a leaf, "
+                f"so that training changes it itself"
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is saved (when `persistent`) and moved with the module, but never trained."""
+        self._check_name("register_buffer", name, "_buffers")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"register_buffer: {name!r} must be a Tensor or None, but {type(tensor).__name__} came"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._transient_buffers.discard(name)
+        else:
+            self._transient_buffers.add(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """The same as `add_module`."""
+        self.add_module(name, module)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a submodule under `name`."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(
+                f"add_module: {name!r} must be a Module or None, but {type(module).__name__} came"
+            )
+        self._check_name("add_module", name, "_modules")
+        self._modules[name] = module
+
+    # Looking through the tree
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Every module below and this one first, each once, with its dotted name."""
+        seen: set[Module] = set() if memo is None else memo
+        if self in seen:
+            return
+        if remove_duplicate:
+            seen.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(
+                    seen, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
+
+    def modules(self) -> Iterator[Module]:
+        """Every module below and this one first, each once."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct submodules with their names."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules."""
+        for _, module in self.named_children():
+            yield module
+
+    def _named_members(
+        self, registry: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        modules = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for place, module in modules:
+            for name, value in getattr(module, registry).items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield f"{place}.{name}" if place else name, value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Parameters here and (with `recurse`) below, each once, with dotted names."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Parameters here and (with `recurse`) below, each once."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Buffers here and (with `recurse`) below, each once, with dotted names."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Buffers here and (with `recurse`) below, each once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def get_submodule(self, target: str) -> Module:
+        """The module with this dotted name; "" is the module itself."""
+        module = self
+        walked: list[str] = []
+        for part in target.split(".") if target else ():
+            below = module._modules.get(part)
+            if below is None:
+                place = ".".join(walked) or type(self).__name__
+                raise AttributeError(
+                    f"get_submodule: {place} has no submodule {part!r} (looking for {target!r})"
+                )
+            walked.append(part)
+            module = below
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter with this dotted name."""
+        return self._get_member(target, "_parameters", "parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer with this dotted name."""
+        return self._get_member(target, "_buffers", "buffer")
+
+    def _get_member(self, target: str, registry: str, kind: str) -> Any:
+        place, _, name = target.rpartition(".")
+        value = getattr(self.get_submodule(place), registry).get(name)
+        if value is None:
+            raise AttributeError(f"get_{kind}: {type(self).__name__} has no {kind} {target!r}")
+        return value
+
+    # Changing everything at once
+
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` with every module, submodules before the modules that hold them; returns self."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Switch training behaviour (dropout, statistics of batch norm) on or off everywhere;
+        returns self.
+        """
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: mode must be True or False, but {type(mode).__name__} came")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """The same as `train(False)`."""
+        return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Switch training of every parameter on or off; returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget (or, with `set_to_none=False`, zero) the gradient of every parameter."""
+        for parameter in self.parameters():
+            if parameter.grad is None:
+                continue
+            if set_to_none:
+                parameter.grad = None
+            else:
+                parameter.grad = parameter.grad.detach().zero_()
+
+    def to(self: Self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
+        """Move and convert parameters and buffers in place; a dtype applies to floating-point tensors only.
+
+        Accepts `to(dtype)`, `to(device)`, `to(device, dtype)` and `to(other_tensor)`; returns self.
+        """
+        for value in args:
+            if isinstance(value, Tensor):
+                dtype, device = value.dtype, value.device
+            elif isinstance(value, _C.dtype):
+                dtype = value
+            else:
+                device = value
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            raise TypeError(f"Module.to: dtype must be floating point or complex, but {dtype} came")
+
+        def convert(tensor: Tensor) -> Tensor:
+            wanted = dtype if tensor.dtype.is_floating_point or tensor.dtype.is_complex else None
+            if device is not None:
+                tensor = tensor.to(device)
+            return tensor if wanted is None else tensor.to(wanted)
+
+        return self._convert_tensors(convert)
+
+    def float(self: Self) -> Self:
+        """Convert floating-point parameters and buffers to float32; returns self."""
+        return self.to(_C.float32)
+
+    def double(self: Self) -> Self:
+        """Convert floating-point parameters and buffers to float64; returns self."""
+        return self.to(_C.float64)
+
+    def half(self: Self) -> Self:
+        """Convert floating-point parameters and buffers to float16; returns self."""
+        return self.to(_C.float16)
+
+    def bfloat16(self: Self) -> Self:
+        """Convert floating-point parameters and buffers to bfloat16; returns self."""
+        return self.to(_C.bfloat16)
+
+    def cpu(self: Self) -> Self:
+        """Move parameters and buffers to the CPU; returns self."""
+        return self.to("cpu")
+
+    def _convert_tensors(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
+        done: dict[int, Tensor] = {}
+        with _C.no_grad():
+            for module in self.modules():
+                for parameter in module._parameters.values():
+                    if parameter is None or id(parameter) in done:
+                        continue
+                    gradient = parameter.grad
+                    parameter.grad = None
+                    parameter.data = convert(parameter.data)
+                    if gradient is not None:
+                        parameter.grad = convert(gradient)
+                    done[id(parameter)] = parameter
+                for name, buffer in module._buffers.items():
+                    if buffer is not None:
+                        if id(buffer) not in done:
+                            done[id(buffer)] = convert(buffer)
+                        module._buffers[name] = done[id(buffer)]
+        return self
+
+    # State
+
+    def state_dict(
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """Parameters and persistent buffers by dotted name; the tensors share memory with the module.
+
+        Args:
+            destination: a dict to fill, instead of a new one.
+            prefix: put before every name.
+            keep_vars: give the Parameters themselves, not detached tensors.
+        """
+        state = {} if destination is None else destination
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                state[prefix + name] = parameter if keep_vars else parameter.detach()
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._transient_buffers:
+                state[prefix + name] = buffer if keep_vars else buffer.detach()
+        if type(self).get_extra_state is not Module.get_extra_state:
+            state[prefix + "_extra_state"] = self.get_extra_state()
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        return state
+
+    def get_extra_state(self) -> Any:
+        """Override (with set_extra_state) to add plain data to `state_dict()` under the name
+        "_extra_state".
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no extra state")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what get_extra_state gave."""
+        raise NotImplementedError(f"{type(self).__name__} has an extra state but no set_extra_state()")
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy values from `state_dict` into parameters and buffers of the same names.
+
+        Args:
+            state_dict: what `state_dict()` of such a module gave.
+            strict: names missing in the state or unknown to the module are errors.
+            assign: take the given tensors themselves instead of copying their values.
+        Returns: the names that were missing and the names that had no place.
+        Raises RuntimeError with all differences, grouped, before anything is changed.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict: a dict of names and tensors is needed, {type(state_dict).__name__} came"
+            )
+        own = self.state_dict(keep_vars=True)
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        problem = state_errors(type(self).__name__, own, state_dict, missing, unexpected, strict, assign)
+        if problem:
+            raise RuntimeError(problem)
+        with _C.no_grad():
+            for place, module in self.named_modules(remove_duplicate=False):
+                module._take_state(state_dict, f"{place}." if place else "", assign)
+        return IncompatibleKeys(missing, unexpected)
+
+    def _take_state(self, state: Mapping[str, Any], prefix: str, assign: bool) -> None:
+        for name, parameter in self._parameters.items():
+            value = state.get(prefix + name)
+            if parameter is None or value is None:
+                continue
+            if assign:
+                self._parameters[name] = Parameter(value, parameter.requires_grad)
+            else:
+                parameter.copy_(value)
+        for name, buffer in self._buffers.items():
+            value = state.get(prefix + name)
+            if buffer is None or value is None or name in self._transient_buffers:
+                continue
+            if assign:
+                self._buffers[name] = value
+            else:
+                buffer.copy_(value)
+        if prefix + "_extra_state" in state:
+            self.set_extra_state(state[prefix + "_extra_state"])
+
+    # Hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, args)` before forward; what it returns (if not None) replaces the arguments."""
+        return HookHandle.add(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, args, output)` after forward;
+        what it returns (if not None) replaces the output.
+        """
+        return HookHandle.add(self._forward_hooks, (hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradient of the inputs is known.
+
+        `grad_input` and `grad_output` are tuples; a tuple that the hook returns replaces `grad_input`.
+        """
+        return HookHandle.add(self._backward_hooks, hook, prepend)
+
+    # Text
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets in the text of this module; layers give their sizes."""
+        return ""
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        lines = extra.split("\n") if extra else []
+        children = [
+            f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()
+        ]
+        if not children and len(lines) <= 1:
+            return f"{self._get_name()}({extra})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+    def summary(self, *inputs: Any) -> Any:
+        """Run the module once and give a table of its layers: output shapes, parameters, multiply-adds.
+
+        >>> print(model.summary(moka.zeros(1, 1, 28, 28)))
+        """
+        from .summary import summarize
+
+        return summarize(self, inputs)
+
+
+def _not_initialised(module: Module) -> AttributeError:
+    name = type(module).__name__
+    return AttributeError(
+        f"{name}: call super().__init__() first in {name}.__init__, before assigning or calling"
+    )
+
+
+def _note_module(module: Module, error: Exception) -> None:
+    """Add (or lengthen) the note that says in which module the error arose: "In 2.conv of Net:
+    Conv2d(...)".
+    """
+    trail: list[Module] | None = getattr(error, "_moka_modules", None)
+    if trail is None:
+        error.add_note("")
+        trail = error._moka_modules = []  # type: ignore[attr-defined]
+        error._moka_note = len(error.__notes__) - 1  # type: ignore[attr-defined]
+    trail.append(module)
+    names = [
+        next((name for name, below in parent.named_modules() if below is child), "?")
+        for child, parent in zip(trail, trail[1:], strict=False)
+    ]
+    origin = repr(trail[0])
+    if "\n" in origin:
+        origin = type(trail[0]).__name__
+    where = f"{'.'.join(reversed(names))} of {type(module).__name__}: " if names else ""
+    error.__notes__[error._moka_note] = f"In {where}{origin}"  # type: ignore[attr-defined]

@@ -1,0 +1,70 @@
+"""Limits for gradients, against steps that are too large."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from moka._C import Tensor
+
+from moka import _C
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [parameter.grad for parameter in listed if parameter.grad is not None]
+
+
+def get_total_norm(
+    tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """(sum of |x|^p over all elements of all tensors)^(1/p), p = norm_type; the largest |x| for infinity."""
+    listed = [tensor.detach() for tensor in tensors]
+    p = float(norm_type)
+    with _C.no_grad():
+        if not listed:
+            return _C.tensor(0.0)
+        if math.isinf(p):
+            total = _C.stack([tensor.abs().max() for tensor in listed]).max()
+        elif p == 2:
+            total = _C.stack([(tensor * tensor).sum() for tensor in listed]).sum().sqrt()
+        else:
+            total = _C.stack([tensor.abs().pow(p).sum() for tensor in listed]).sum().pow(1 / p)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise RuntimeError(
+            f"clip_grad_norm_: the norm of the gradients is {total.item()}, so they cannot be scaled"
+        )
+    return total
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients together so that their norm, taken as one vector, is at most max_norm.
+
+    Returns the norm before scaling.
+    """
+    gradients = _gradients(parameters)
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    factor = float(max_norm) / (total.item() + 1e-6)
+    if factor < 1 or math.isnan(factor):
+        with _C.no_grad():
+            for gradient in gradients:
+                gradient.mul_(factor)
+    return total
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of every gradient to ±clip_value."""
+    limit = float(clip_value)
+    if limit < 0:
+        raise ValueError(f"clip_grad_value_: clip_value must not be negative, but is {limit}")
+    with _C.no_grad():
+        for gradient in _gradients(parameters):
+            gradient.copy_(gradient.clamp(-limit, limit))
