@@ -112,8 +112,10 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalization of images, [batch, channels, height, width].
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel. In training they come
-    from the batch, and running averages follow them: running = (1 - momentum) * running + momentum * batch (with
+    y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel. In training
+    they come
+    from the batch, and running averages follow them: running = (1 - momentum) * running + momentum * batch
+    (with
     the unbiased variance). In evaluation the running averages are used.
 
     Args:

@@ -1,0 +1,177 @@
+"""DataLoader: batches of a dataset, in an order that can be resumed, made ahead of time by threads."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .dataset import Dataset, IterableDataset
+from .randomness import draw_seed
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .workers import Fetcher, serial_batches, threaded_batches
+
+__all__ = ["DataLoader"]
+
+
+class DataLoader:
+    """Iterable over the batches of a dataset; every iteration is an epoch.
+
+    The data depend on seed, epoch and sample only: the same for any number of workers, and after a resume.
+
+    Args:
+        dataset: samples by index, or an IterableDataset.
+        batch_size: samples in a batch; None gives single samples, not collated.
+        shuffle: visit the samples in a new random order in every epoch.
+        sampler: gives indices, in place of `shuffle`.
+        batch_sampler: gives lists of indices, in place of batch_size, shuffle, sampler and drop_last.
+        num_workers: threads that make batches ahead; 0 makes them when asked for. Never forks.
+        collate_fn: makes a batch of a list of samples; default_collate when None.
+        pin_memory: must be False; there is no device memory to copy to.
+        drop_last: leave out a last batch that is smaller.
+        timeout: seconds to wait for a batch before an error names what the worker is at; 0 waits for ever.
+        worker_init_fn: called with the worker's number in each new worker.
+        prefetch_factor: batches made ahead for each worker, 2 when None.
+        generator: decides order and augmentation; without it moka.manual_seed does.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Sampler | Iterable[Any] | None = None,
+        batch_sampler: Sampler | Iterable[Any] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        generator: Any = None,
+    ) -> None:
+        if num_workers < 0:
+            raise ValueError(f"DataLoader: num_workers must not be negative, but is {num_workers}")
+        if timeout < 0:
+            raise ValueError(f"DataLoader: timeout must not be negative, but is {timeout}")
+        if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
+            raise ValueError("DataLoader: prefetch_factor must be at least 1 and needs num_workers above 0")
+        if pin_memory:
+            raise ValueError(
+                "DataLoader: pin_memory has no use without a device of its own memory; leave it out"
+            )
+        iterable = isinstance(dataset, IterableDataset)
+        if iterable and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "DataLoader: an IterableDataset has its own order; shuffle and samplers do not apply"
+            )
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: give sampler or shuffle, not both")
+        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+            raise ValueError("DataLoader: batch_sampler replaces batch_size, shuffle, sampler and drop_last")
+        if batch_size is None and drop_last:
+            raise ValueError("DataLoader: drop_last needs a batch_size")
+        self.dataset = dataset
+        self.batch_size = None if batch_sampler is not None else batch_size
+        self.num_workers = num_workers
+        self.collate_fn = collate_fn
+        self.drop_last = drop_last
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.prefetch_factor = prefetch_factor if prefetch_factor is not None else 2
+        self.generator = generator
+        self._seed: int | None = None
+        self._epoch = 0
+        self._delivered = 0
+        self._running = False
+        self._current: object = None
+        self.sampler: Any = sampler
+        self.batch_sampler: Any = batch_sampler
+        if not iterable and batch_sampler is None:
+            if sampler is None:
+                self.sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)  # type: ignore[arg-type]
+                self._owns_sampler = True
+            if batch_size is not None:
+                self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+        elif iterable and batch_size is not None:
+            BatchSampler((), batch_size, drop_last)  # checks batch_size
+
+    _owns_sampler = False
+
+    @property
+    def seed(self) -> int:
+        """The number on which order and augmentation of all epochs depend."""
+        if self._seed is None:
+            self._seed = draw_seed(self.generator)
+        return self._seed
+
+    def __len__(self) -> int:
+        if isinstance(self.dataset, IterableDataset):
+            size = len(self.dataset)  # type: ignore[arg-type]
+            if self.batch_size is None:
+                return size
+            return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
+        return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._running:  # the last iteration was left before its end
+            self._epoch += 1
+            self._delivered = 0
+        self._running = True
+        self._current = token = object()
+        return self._deliver(token)
+
+    def _deliver(self, token: object) -> Iterator[Any]:
+        epoch, first = self._epoch, self._delivered
+        fetcher = Fetcher(self.dataset, self.collate_fn, self.seed, epoch, self.batch_size, self.drop_last)
+        work = self._work(epoch, fetcher)
+        if self.num_workers:
+            batches = threaded_batches(
+                fetcher,
+                work,
+                first,
+                self.num_workers,
+                self.prefetch_factor,
+                self.timeout,
+                self.worker_init_fn,
+            )
+        else:
+            batches = serial_batches(fetcher, work, first)
+        try:
+            for batch in batches:
+                if self._current is token:
+                    self._delivered += 1
+                yield batch
+        finally:
+            batches.close()
+        if self._current is token:
+            self._epoch, self._delivered, self._running = epoch + 1, 0, False
+
+    def _work(self, epoch: int, fetcher: Fetcher) -> Iterator[Any]:
+        """What has to be fetched for each batch: lists of indices, or samples of a stream."""
+        if isinstance(self.dataset, IterableDataset):
+            return fetcher.stream()
+        for sampler in (self.sampler, self.batch_sampler):
+            if self._owns_sampler and isinstance(sampler, RandomSampler):
+                sampler._seed = self.seed
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(epoch)
+        return iter(self.sampler if self.batch_sampler is None else self.batch_sampler)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is: seed, epoch, and batches already given in it. Save it with the model."""
+        state: dict[str, Any] = {"seed": self.seed, "epoch": self._epoch, "batch": self._delivered}
+        if not self._owns_sampler and hasattr(self.sampler, "state_dict"):
+            state["sampler"] = self.sampler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make the next iteration go on, in the middle of an epoch, where `state_dict()` was taken."""
+        self._seed = int(state["seed"])
+        self._epoch = int(state["epoch"])
+        self._delivered = int(state["batch"])
+        self._running = False
+        if "sampler" in state and hasattr(self.sampler, "load_state_dict"):
+            self.sampler.load_state_dict(state["sampler"])

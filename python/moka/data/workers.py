@@ -1,0 +1,278 @@
+"""Threads that make batches ahead, in order, and say clearly what went wrong where."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from .collate import default_collate
+from .dataset import IterableDataset
+from .randomness import SampleRandom
+
+__all__ = [
+    "Fetcher",
+    "LoaderError",
+    "WorkerInfo",
+    "get_worker_info",
+    "sample_random",
+    "serial_batches",
+    "threaded_batches",
+]
+
+
+class LoaderError(RuntimeError):
+    """A worker failed; the text names worker, sample and cause, and `__cause__` is the error itself."""
+
+
+class WorkerInfo(NamedTuple):
+    """Which worker this thread is."""
+
+    id: int
+    num_workers: int
+    seed: int
+    dataset: Any
+
+
+_here = threading.local()
+
+
+def get_worker_info() -> WorkerInfo | None:
+    """Which worker of a loader this thread is; None outside of workers."""
+    return getattr(_here, "worker", None)
+
+
+def sample_random() -> SampleRandom:
+    """Random numbers for the sample that is being fetched; for use in `Dataset.__getitem__`.
+
+    They depend on the loader's seed, the epoch and the sample only, so that the data are the same for any
+    number
+    of workers. Outside of a loader every call gives fresh numbers.
+    """
+    place = getattr(_here, "sample", None)
+    if place is None:
+        from .randomness import draw_seed
+
+        return SampleRandom(draw_seed(), 0, [0])
+    return SampleRandom(*place)
+
+
+class Fetcher:
+    """Makes one batch from its indices; used by the calling thread and by workers alike."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        collate: Callable[[list[Any]], Any] | None,
+        seed: int,
+        epoch: int,
+        batch_size: int | None,
+        drop_last: bool,
+    ) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.epoch = epoch
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.collate = default_collate if collate is None else collate
+        self.whole = collate is None and hasattr(dataset, "fetch_batch")
+        self.streaming = isinstance(dataset, IterableDataset)
+
+    def stream(self) -> Iterator[Any]:
+        """Lists of samples of an IterableDataset (or single samples)."""
+        samples = iter(self.dataset)
+        if self.batch_size is None:
+            yield from samples
+            return
+        while batch := list(islice(samples, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+    def fetch(self, work: Any, at: Callable[[Any], None]) -> Any:
+        """The batch for one piece of work; `at` is told which sample is worked on."""
+        if self.streaming:
+            return self.collate(work) if self.batch_size is not None else work
+        if not isinstance(work, (list, tuple)):
+            return self._sample(work, at)
+        if self.whole:
+            return self.dataset.fetch_batch(work, SampleRandom(self.seed, self.epoch, work))
+        samples = [self._sample(index, at) for index in work]
+        at(None)
+        return self.collate(samples)
+
+    def _sample(self, index: Any, at: Callable[[Any], None]) -> Any:
+        at(index)
+        _here.sample = (self.seed, self.epoch, [index if isinstance(index, int) else hash(index)])
+        try:
+            return self.dataset[index]
+        finally:
+            _here.sample = None
+
+
+def _place(dataset: Any, batch: int, sample: Any) -> str:
+    where = f"batch {batch}" if sample is None else f"sample {sample} (batch {batch})"
+    return f"{where} of {type(dataset).__name__}"
+
+
+def serial_batches(fetcher: Fetcher, work: Iterator[Any], first: int) -> Generator[Any, None, None]:
+    """The batches from number `first` on, made in the calling thread when asked for."""
+    at: list[Any] = [None]
+    for number, piece in enumerate(work):
+        if number < first:
+            continue
+        at[0] = None
+        try:
+            batch = fetcher.fetch(piece, lambda sample: at.__setitem__(0, sample))
+        except Exception as error:
+            if hasattr(error, "add_note"):
+                error.add_note(f"DataLoader: while fetching {_place(fetcher.dataset, number, at[0])}")
+            raise
+        yield batch
+
+
+class _Shared:
+    """What the workers of one pass and its reader share; `changed` guards everything in it."""
+
+    def __init__(self, fetcher: Fetcher, work: Iterator[Any], first: int, ahead: int, workers: int) -> None:
+        self.fetcher = fetcher
+        self.work = enumerate(work)
+        self.first = first
+        self.ahead = ahead
+        self.workers = workers
+        self.changed = threading.Condition()
+        self.taking = threading.Lock()  # one worker at a time asks the sampler or the stream
+        self.ready: dict[int, Any] = {}
+        self.wanted = first  # number of the next batch to deliver
+        self.taken = first  # number of the next batch to make
+        self.end: int | None = None
+        self.failure: tuple[str, BaseException] | None = None
+        self.stopped = False
+        self.busy: dict[int, tuple[int, Any, float]] = {}
+        self.threads: list[threading.Thread] = []
+
+    def take(self) -> tuple[int, Any] | None:
+        """The next piece of work with its number; None when there is no more."""
+        with self.taking:
+            if self.stopped or self.end is not None:
+                return None
+            for number, piece in self.work:
+                if number >= self.first:
+                    self.taken = number + 1
+                    return number, piece
+            with self.changed:
+                self.end = self.taken
+                self.changed.notify_all()
+            return None
+
+    def stop(self) -> None:
+        """Tell the workers to end, and wait a moment for them; one inside the user's code ends after it."""
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
+        deadline = time.monotonic() + 1.0
+        for thread in self.threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+
+_running: weakref.WeakSet[_Shared] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for shared in list(_running):
+        shared.stop()
+
+
+def _run_worker(shared: _Shared, worker: int, init: Callable[[int], None] | None) -> None:
+    fetcher = shared.fetcher
+    _here.worker = WorkerInfo(worker, shared.workers, fetcher.seed + worker, fetcher.dataset)
+    number, sample = -1, None
+
+    def at(index: Any) -> None:
+        nonlocal sample
+        sample = index
+        shared.busy[worker] = (number, index, time.monotonic())
+
+    try:
+        if init is not None:
+            init(worker)
+        while (taken := shared.take()) is not None:
+            number, piece = taken
+            with shared.changed:
+                while number >= shared.wanted + shared.ahead and not shared.stopped:
+                    shared.changed.wait()
+                if shared.stopped:
+                    return
+            at(None)
+            batch = fetcher.fetch(piece, at)
+            shared.busy.pop(worker, None)
+            with shared.changed:
+                shared.ready[number] = batch
+                shared.changed.notify_all()
+            number, sample = -1, None
+    except BaseException as error:
+        what = "between batches" if number < 0 else f"on {_place(fetcher.dataset, number, sample)}"
+        text = f"DataLoader: worker {worker} failed {what}: {type(error).__name__}: {error}"
+        with shared.changed:
+            if shared.failure is None:
+                shared.failure = (text, error)
+            shared.stopped = True
+            shared.changed.notify_all()
+
+
+def threaded_batches(
+    fetcher: Fetcher,
+    work: Iterator[Any],
+    first: int,
+    workers: int,
+    prefetch: int,
+    timeout: float,
+    init: Callable[[int], None] | None,
+) -> Generator[Any, None, None]:
+    """The batches from number `first` on, in order, made by threads up to workers * prefetch ahead.
+
+    An error in a worker is raised at the next batch that is asked for, even if batches before it are ready.
+    """
+    if fetcher.streaming:
+        workers = 1  # a stream has one reader
+    shared = _Shared(fetcher, work, first, workers * prefetch, workers)
+    _running.add(shared)
+    try:
+        for worker in range(workers):
+            name = f"moka-loader-{worker}"
+            thread = threading.Thread(target=_run_worker, args=(shared, worker, init), name=name, daemon=True)
+            shared.threads.append(thread)
+            thread.start()
+        while True:
+            with shared.changed:
+                deadline = time.monotonic() + timeout
+                while shared.failure is None and shared.wanted not in shared.ready:
+                    if shared.end is not None and shared.wanted >= shared.end:
+                        return
+                    left = deadline - time.monotonic()
+                    if timeout and left <= 0:
+                        raise LoaderError(_late(shared, timeout))
+                    shared.changed.wait(left if timeout else None)
+                if shared.failure is not None:
+                    raise LoaderError(shared.failure[0]) from shared.failure[1]
+                batch = shared.ready.pop(shared.wanted)
+                shared.wanted += 1
+                shared.changed.notify_all()
+            yield batch
+    finally:
+        shared.stop()
+
+
+def _late(shared: _Shared, timeout: float) -> str:
+    now = time.monotonic()
+    at = [
+        f"worker {worker} is on {_place(shared.fetcher.dataset, number, sample)} since {now - since:.1f} s"
+        for worker, (number, sample, since) in sorted(shared.busy.items())
+    ]
+    return f"DataLoader: no batch within {timeout:g} s; {'; '.join(at) or 'no worker is on a batch'}"
