@@ -41,7 +41,7 @@ endif()
 if(MOKA_OPENMP)
   find_package(OpenMP QUIET COMPONENTS CXX)
 endif()
-moka_note("OpenMP" "${OpenMP_CXX_FOUND}" "${OpenMP_CXX_FLAGS}" "parallel loops run in Moka's own threads")
+moka_note("OpenMP" "${OpenMP_CXX_FOUND}" "${OpenMP_CXX_FLAGS}" "parallel loops run on one thread (g++ brings it)")
 find_package(Threads REQUIRED)
 
 # protozero is header-only, and so is its whole configuration.

@@ -36,6 +36,8 @@ endif()
 
 # The oneDNN back end is opened at run time, so that the library works where oneDNN is missing.
 file(GLOB_RECURSE onednn_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/backends/onednn/*.cpp")
+set(onednn_tests ${onednn_sources})
+list(FILTER onednn_tests INCLUDE REGEX "_test\\.cpp$")
 list(FILTER onednn_sources EXCLUDE REGEX "_test\\.cpp$")
 if(MOKA_ONEDNN_FOUND AND onednn_sources)
   add_library(moka_onednn MODULE ${onednn_sources})
@@ -46,6 +48,10 @@ if(MOKA_ONEDNN_FOUND AND onednn_sources)
   # Installed as a wheel, Moka lies in lib/pythonX.Y/site-packages/moka/lib and oneDNN four folders up, in lib.
   set_target_properties(moka_onednn PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${MOKA_LIBRARY_FOLDER}"
     INSTALL_RPATH "$ORIGIN;$ORIGIN/../../../..")
+  moka_test(onednn_test LABEL onednn SOURCES ${onednn_tests} LINKS ${MOKA_PRODUCT})
+  if(TARGET onednn_test)
+    add_dependencies(onednn_test moka_onednn)
+  endif()
 endif()
 
 file(GLOB_RECURSE command_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/predictor/command/*.cpp")
