@@ -1,0 +1,31 @@
+// The list of operator families: the one place that knows all tables.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/all.h"
+
+#include <mutex>
+
+#include "moka/ops/pointwise/driver.h"
+#include "moka/schema/formula_runner.h"
+
+// Families that this build has; each is a function made by MOKA_OP_TABLE.
+#define MOKA_FAMILIES(F) F(pointwise) F(shaping) F(creation) F(indexing) F(random)
+
+namespace moka {
+
+namespace ops {
+#define MOKA_DECLARE_FAMILY(family) void register_##family();
+MOKA_FAMILIES(MOKA_DECLARE_FAMILY)
+#undef MOKA_DECLARE_FAMILY
+}  // namespace ops
+
+void register_all_ops() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    formula_runner = run_formula;
+#define MOKA_REGISTER_FAMILY(family) ops::register_##family();
+    MOKA_FAMILIES(MOKA_REGISTER_FAMILY)
+#undef MOKA_REGISTER_FAMILY
+  });
+}
+
+}  // namespace moka

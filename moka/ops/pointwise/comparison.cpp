@@ -1,0 +1,113 @@
+// Comparisons, logic and choices.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/define.h"
+
+namespace moka::ops {
+
+// Comparison operators differ in one sign and their names.
+#define MOKA_COMPARISON(name, Name, sign, text, onnx_map, netdef_map)                                       \
+  struct Name {                                                                                             \
+    constexpr auto operator()(auto x, auto y) const { return x sign y; }                                    \
+  };                                                                                                        \
+  constinit const Op name##_op{                                                                             \
+      .schema = #name "(Operand input, Operand other) -> Tensor",                                           \
+      .doc = "Whether input is " text " other, element by element.",                                        \
+      .formula = pointwise_all<Name>(DTypeRule::Comparing),                                                 \
+      .derivative = none("the result is bool"),                                                             \
+      .onnx = onnx_map,                                                                                     \
+      .netdef = netdef_map,                                                                                 \
+      .samples = {shapes({3, 4}, {3, 4}).in(Domain::Integer), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})}, \
+  }
+MOKA_COMPARISON(eq, Eq, ==, "equal to", "Equal(input, other)", "EQ(input, other)");
+MOKA_COMPARISON(ne, Ne, !=, "different from", none("written as Equal and Not"), "NE(input, other)");
+MOKA_COMPARISON(lt, Lt, <, "less than", "Less(input, other)", "LT(input, other)");
+MOKA_COMPARISON(le, Le, <=, "at most", (Format{{.map = "LessOrEqual(input, other)", .since = 12}}), "LE(input, other)");
+MOKA_COMPARISON(gt, Gt, >, "greater than", "Greater(input, other)", "GT(input, other)");
+MOKA_COMPARISON(ge, Ge, >=, "at least", (Format{{.map = "GreaterOrEqual(input, other)", .since = 12}}), "GE(input, other)");
+#undef MOKA_COMPARISON
+
+struct IsNan {
+  constexpr auto operator()(auto x) const { return x != x; }
+};
+constinit const Op isnan_op{
+    .schema = "isnan(Tensor input) -> Tensor",
+    .doc = "Whether each element is not a number.",
+    .formula = pointwise_all<IsNan>(DTypeRule::Comparing),
+    .derivative = none("the result is bool"),
+    .onnx = Format{{.map = "IsNaN(input)", .since = 9}},
+    .netdef = "IsNaN(input)",
+    .samples = {shape(3, 4), shape(0)},
+};
+
+struct IsFinite {
+  constexpr auto operator()(auto x) const { return x - x == 0; }
+};
+constinit const Op isfinite_op{
+    .schema = "isfinite(Tensor input) -> Tensor",
+    .doc = "Whether each element is neither infinite nor NaN.",
+    .formula = pointwise_all<IsFinite>(DTypeRule::Comparing),
+    .derivative = none("the result is bool"),
+    .onnx = none("written as IsInf, IsNaN and Not"),
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {shape(3, 4), shape(0)},
+};
+
+struct LogicalNot {
+  constexpr auto operator()(auto x) const { return x == 0; }
+};
+constinit const Op logical_not_op{
+    .schema = "logical_not(Tensor input) -> Tensor",
+    .doc = "True where the element is zero.",
+    .formula = pointwise_all<LogicalNot>(DTypeRule::Comparing),
+    .derivative = none("the result is bool"),
+    .onnx = "Not(input)",
+    .netdef = "Not(input)",
+    .samples = {shape(3, 4).in(Domain::Boolean), shape(0)},
+};
+
+#define MOKA_LOGICAL(name, Name, sign, text, word)                                                                     \
+  struct Name {                                                                                                        \
+    constexpr auto operator()(auto x, auto y) const { return (x != 0)sign(y != 0); }                                   \
+  };                                                                                                                   \
+  constinit const Op name##_op{                                                                                        \
+      .schema = #name "(Tensor input, Tensor other) -> Tensor",                                                        \
+      .doc = text " of the truth values of both elements.",                                                            \
+      .formula = pointwise_all<Name>(DTypeRule::Comparing),                                                            \
+      .derivative = none("the result is bool"),                                                                        \
+      .onnx = word "(input, other)",                                                                                   \
+      .netdef = word "(input, other)",                                                                                 \
+      .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean), shapes({2, 1}, {3}).in(Domain::Boolean), shapes({0}, {1})}, \
+  }
+MOKA_LOGICAL(logical_and, LogicalAnd, &, "The conjunction", "And");
+MOKA_LOGICAL(logical_or, LogicalOr, |, "The disjunction", "Or");
+MOKA_LOGICAL(logical_xor, LogicalXor, ^, "The exclusive disjunction", "Xor");
+#undef MOKA_LOGICAL
+
+struct Where {
+  constexpr auto operator()(auto c, auto x, auto y) const { return where(c, x, y); }
+};
+constinit const Op where_op{
+    .schema = "where(Tensor condition, Operand input, Operand other) -> Tensor",
+    .doc = "input where condition holds, other elsewhere.",
+    .method = "function",
+    .formula = pointwise_all<Where>(DTypeRule::Condition),
+    .derivative = {wrt("input", [](auto dy, auto condition) { return where(condition, dy, 0); }),
+                   wrt("other", [](auto dy, auto condition) { return where(condition, 0, dy); })},
+    .onnx = Format{{.map = "Where(condition, input, other)", .since = 9}},
+    .netdef = "Where(condition, input, other)",
+    .samples = {shapes({3, 4}, {3, 4}, {3, 4}).in(Domain::Boolean, 0), shapes({2, 1}, {3}, {1}).in(Domain::Boolean, 0),
+                shapes({0}, {1}, {1}).in(Domain::Boolean, 0)},
+};
+
+constinit const Op masked_fill_op{
+    .schema = "masked_fill(Tensor input, Tensor mask, Operand value) -> Tensor",
+    .doc = "value where mask holds, input elsewhere.",
+    .method = "method",
+    .body = body([](auto input, auto mask, auto value) { return where(mask, value, input); }),
+    .onnx = none("written as Where"),
+    .netdef = none("written as Where"),
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean, 1).with("value", 2.0),
+                shapes({0}, {1}).in(Domain::Boolean, 1).with("value", 1)},
+};
+
+}  // namespace moka::ops
