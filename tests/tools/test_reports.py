@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import build_times
+import header_sizes
 import pytest
 from count_tests import Count
 
@@ -74,3 +75,9 @@ def test_the_closing_line_adds_both():
     count.read_ctest(0, "100% tests passed, 0 tests failed out of 12\n")
     count.read_pytest(0, "30 passed, 2 skipped in 0.52s\n")
     assert count.line() == "moka: 42 passed, 0 failed, 2 skipped"
+
+
+def test_header_sizes_count_what_is_included(tmp_path):
+    (tmp_path / "a.h").write_text("int a;\n")
+    (tmp_path / "b.h").write_text('#include "a.h"\nint b;\nint c;\n')
+    assert header_sizes.preprocessed_lines(tmp_path, "b.h") == 3
