@@ -18,8 +18,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """Join samples of the same structure.
 
     Tensors and arrays are stacked along a new first dimension, numbers become a tensor (float64 or int64),
-    strings
-    a list; tuples, lists and dicts are joined entry by entry.
+    strings a list; tuples, lists and dicts are joined entry by entry.
     """
     first = batch[0]
     if isinstance(first, Tensor):

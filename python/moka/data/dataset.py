@@ -25,8 +25,7 @@ class Dataset(Generic[Sample]):
     """Samples by index: a subclass defines __getitem__ and, for samplers, __len__.
 
     A subclass may define `fetch_batch(indices, random)`, which gives a whole collated batch at once and
-    spares a
-    Python call for each sample; `random` is a SampleRandom.
+    spares a Python call for each sample; `random` is a SampleRandom.
     """
 
     def __getitem__(self, index: Any) -> Sample:

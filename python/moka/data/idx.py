@@ -66,8 +66,8 @@ def _read(stream: Any, name: str, max_bytes: int) -> np.ndarray:
 
 
 def _read_at_most(stream: Any, count: int) -> bytes:
-    """Up to `count` bytes, in pieces,
-    so that memory grows with the data and not with what a header announces.
+    """Up to `count` bytes, in pieces, so that memory grows with the data and not with what a header
+    announces.
     """
     pieces = []
     while count and (piece := stream.read(min(count, 1 << 20))):

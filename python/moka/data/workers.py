@@ -51,8 +51,7 @@ def sample_random() -> SampleRandom:
     """Random numbers for the sample that is being fetched; for use in `Dataset.__getitem__`.
 
     They depend on the loader's seed, the epoch and the sample only, so that the data are the same for any
-    number
-    of workers. Outside of a loader every call gives fresh numbers.
+    number of workers. Outside of a loader every call gives fresh numbers.
     """
     place = getattr(_here, "sample", None)
     if place is None:

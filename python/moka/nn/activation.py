@@ -56,9 +56,7 @@ class ELU(Module):
 
 
 class GELU(Module):
-    """y = x * Phi(x), Phi the distribution function of the normal distribution;
-    approximate="tanh" is faster.
-    """
+    """y = x * Phi(x), Phi the distribution function of the normal; approximate="tanh" is faster."""
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()

@@ -110,8 +110,8 @@ class Conv1d(_Convolution):
     """Cross-correlation over the last dimension: y[n, o, l] = b[o] + sum over c, k of W[o, c, k] x[n, c, s
     l + d k - p].
 
-    Shapes: x is [batch, in_channels, length]; y is [batch, out_channels, length'], with
-    length' = (length + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1.
+    Shapes: x is [batch, in_channels, length]; y is [batch, out_channels, length'], with length' = (length + 2
+    padding - dilation (kernel_size - 1) - 1) // stride + 1.
     """
 
     rank = 1
@@ -125,8 +125,7 @@ class Conv2d(_Convolution):
     y[n, o, i, j] = b[o] + sum over c, u, v of W[o, c, u, v] x[n, c, s i + d u - p, s j + d v - p].
 
     Shapes: x is [batch, in_channels, height, width] (or without batch); y is [batch, out_channels, height',
-    width']
-    with height' = (height + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1. `weight` is
+    width'] with height' = (height + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1. `weight` is
     [out_channels, in_channels / groups, kernel height, kernel width], uniform in ±1/sqrt(fan in) at the
     start.
 

@@ -20,9 +20,8 @@ __all__ = ["Embedding"]
 class Embedding(Module):
     """y[...] = weight[index[...]].
 
-    Shapes: indices [...] (int64, each at least 0 and below num_embeddings) to [..., embedding_dim].
-    `weight` is
-    [num_embeddings, embedding_dim], normal at the start.
+    Shapes: indices [...] (int64, each at least 0 and below num_embeddings) to [..., embedding_dim]. `weight`
+    is [num_embeddings, embedding_dim], normal at the start.
 
     Args:
         padding_idx: an index whose vector starts at zero and gets no gradient.

@@ -74,9 +74,7 @@ def conv2d(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Cross-correlation of [batch, in, height, width] with weight [out, in / groups, kh, kw];
-    see nn.Conv2d.
-    """
+    """Cross-correlation of [batch, in, height, width] and [out, in / groups, kh, kw]; see nn.Conv2d."""
     return _C.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -90,8 +88,8 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias for each channel;
-    in training the running averages are updated.
+    """(x - mean) / sqrt(var + eps) * weight + bias for each channel; in training the running averages are
+    updated.
     """
     return _C.batch_norm(
         input,
@@ -144,8 +142,8 @@ def avg_pool2d(
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """The mean of windows chosen so that the output is `output_size`: an int or (height, width);
-    None keeps a size.
+    """The mean of windows chosen so that the output is `output_size`: an int or (height, width); None keeps a
+    size.
     """
     sizes = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
     filled = [input.shape[i - 2] if size is None else size for i, size in enumerate(sizes)]

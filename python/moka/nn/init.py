@@ -1,6 +1,4 @@
-"""Ways to fill a parameter at the start; each changes the tensor in place, without gradient,
-and returns it.
-"""
+"""Ways to fill a parameter at the start; each changes the tensor in place, and returns it."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations

@@ -19,9 +19,7 @@ __all__ = ["Identity", "Linear"]
 
 
 class Identity(Module):
-    """Gives back what it gets: y = x. Arguments are accepted and ignored,
-    so that it can replace any layer.
-    """
+    """Gives back what it gets: y = x. Ignores all arguments, so that it can replace any layer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -67,9 +67,8 @@ class CrossEntropyLoss(_Loss):
     """-log(softmax(input)[target]): NLLLoss of log_softmax over the classes, in one step and without
     overflow.
 
-    Shapes: input [batch, classes, ...] of unnormalised scores; target [batch, ...] of class indices
-    (int64), or
-    probabilities in the shape of input.
+    Shapes: input [batch, classes, ...] of unnormalised scores; target [batch, ...] of class indices (int64),
+    or probabilities in the shape of input.
 
     Args:
         weight: one factor for each class.

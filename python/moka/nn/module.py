@@ -334,9 +334,7 @@ class Module:
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Switch training behaviour (dropout, statistics of batch norm) on or off everywhere;
-        returns self.
-        """
+        """Switch training behaviour (dropout, batch statistics) on or off everywhere; returns self."""
         if not isinstance(mode, bool):
             raise ValueError(f"train: mode must be True or False, but {type(mode).__name__} came")
         for module in self.modules():
@@ -471,8 +469,8 @@ class Module:
             state_dict: what `state_dict()` of such a module gave.
             strict: names missing in the state or unknown to the module are errors.
             assign: take the given tensors themselves instead of copying their values.
-        Returns: the names that were missing and the names that had no place.
-        Raises RuntimeError with all differences, grouped, before anything is changed.
+        Returns: the names that were missing and the names that had no place. Raises RuntimeError with all
+        differences, grouped, before anything is changed.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
@@ -520,9 +518,7 @@ class Module:
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> HookHandle:
-        """Call `hook(module, args, output)` after forward;
-        what it returns (if not None) replaces the output.
-        """
+        """Call `hook(module, args, output)` after forward; a result that is not None replaces output."""
         return HookHandle.add(self._forward_hooks, (hook, with_kwargs), prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:

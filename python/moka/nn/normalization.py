@@ -102,8 +102,7 @@ class BatchNorm1d(_BatchNorm):
     """Batch normalization of [batch, channels] or [batch, channels, length].
 
     y = (x - mean) / sqrt(var + eps) * weight + bias, mean and variance for each channel over batch and
-    length;
-    see BatchNorm2d for the arguments.
+    length; see BatchNorm2d for the arguments.
     """
 
     ranks = (2, 3)
@@ -112,11 +111,9 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalization of images, [batch, channels, height, width].
 
-    y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel. In training
-    they come
-    from the batch, and running averages follow them: running = (1 - momentum) * running + momentum * batch
-    (with
-    the unbiased variance). In evaluation the running averages are used.
+    y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and variance of each channel. In training they
+    come from the batch, and running averages follow them: running = (1 - momentum) * running + momentum *
+    batch (with the unbiased variance). In evaluation the running averages are used.
 
     Args:
         num_features: number of channels, the second dimension of the input.
@@ -133,8 +130,7 @@ class LayerNorm(Module):
     """y = (x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, `normalized_shape`.
 
     Mean and (biased) variance are those of each element of the leading dimensions; weight and bias have the
-    shape
-    `normalized_shape`.
+    shape `normalized_shape`.
 
     Args:
         normalized_shape: the last dimensions of the input; an int means only the last.

@@ -16,9 +16,8 @@ __all__ = ["AdaptiveAvgPool2d", "AvgPool2d", "MaxPool2d"]
 class MaxPool2d(Module):
     """y[n, c, i, j] = max over u, v of x[n, c, s i + d u - p, s j + d v - p].
 
-    Shapes: [batch, channels, height, width] to [batch, channels, height', width'] with
-    height' = (height + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1 (rounded up with
-    `ceil_mode`).
+    Shapes: [batch, channels, height, width] to [batch, channels, height', width'] with height' = (height + 2
+    padding - dilation (kernel_size - 1) - 1) // stride + 1 (rounded up with `ceil_mode`).
 
     Args:
         kernel_size, stride, padding, dilation: an int, or (height, width); stride is kernel_size when None.
@@ -82,8 +81,8 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Means of windows chosen so that the output is `output_size`: an int or (height, width);
-    None keeps a size.
+    """Means of windows chosen so that the output is `output_size`: an int or (height, width); None keeps a
+    size.
     """
 
     def __init__(self, output_size: int | Sequence[int | None]) -> None:

@@ -13,9 +13,7 @@ __all__ = ["Flatten", "Unflatten"]
 
 
 class Flatten(Module):
-    """Join dimensions start_dim to end_dim (inclusive) into one: [n, c, h, w] becomes [n,
-    c h w] by default.
-    """
+    """Join dimensions start_dim to end_dim (inclusive): [n, c, h, w] becomes [n, c h w] by default."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()

@@ -28,8 +28,7 @@ class LRScheduler:
     """Base of the schedules. `step()` after every epoch or every optimizer step, as the schedule is meant.
 
     Subclasses define get_lr(), the rates for step `last_epoch` computed from the present ones (so that
-    schedules can
-    be combined), or closed_form(base), the rate computed from the initial one, or both.
+    schedules can be combined), or closed_form(base), the rate computed from the initial one, or both.
 
     Args:
         optimizer: whose groups' "lr" is changed.
@@ -241,9 +240,8 @@ class OneCycleLR(LRScheduler):
     """From max_lr / div_factor up to max_lr, then down to max_lr / (div_factor * final_div_factor).
 
     One step() after every optimizer step, total_steps of them (or epochs * steps_per_epoch). With
-    cycle_momentum,
-    momentum (or the first beta of Adam) goes the other way, between max_momentum and base_momentum
-    (Smith and Topin 2018).
+    cycle_momentum, momentum (or the first beta of Adam) goes the other way, between max_momentum and
+    base_momentum (Smith and Topin 2018).
 
     Args:
         max_lr: one rate, or one for each group.
