@@ -1,0 +1,70 @@
+// Builds the graph of a model that is being read: operators by name, constants folded on the way, types with symbolic
+// sizes inferred from the operators' own shape functions.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <initializer_list>
+#include <map>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "moka/formats/spelling/table.h"
+#include "moka/graph/graph.h"
+
+namespace moka::spelling {
+
+// What a call takes for one argument: a value of the graph, several, or a constant.
+struct Argument {
+  Slot slot;
+  std::string_view name;  // empty: by position
+  Argument(graph::Value* value) { slot.value = value; slot.set = true; }
+  Argument(std::vector<graph::Value*> list) { slot.list = std::move(list); slot.set = slot.is_list = true; }
+  Argument(Any constant) { slot.constant = std::move(constant); slot.set = true; }
+  Argument(bool v) : Argument(Any(v)) {}
+  Argument(int v) : Argument(Any(v)) {}
+  Argument(int64_t v) : Argument(Any(v)) {}
+  Argument(double v) : Argument(Any(v)) {}
+  Argument(const char* v) : Argument(Any(v)) {}
+  Argument(DType v) : Argument(Any(v)) {}
+  Argument(const Dims& v) : Argument(Any(v)) {}
+};
+inline Argument named(std::string_view name, Argument a) {
+  a.name = name;
+  return a;
+}
+
+class Builder : public Values {
+ public:
+  Builder(graph::Graph& graph, graph::Graph::Point at) : graph(graph), at(at) {}
+
+  graph::Graph& graph;
+  graph::Graph::Point at;
+  graph::Source source;
+
+  graph::Value* constant(Any value);
+  // The operator's first output, or all. A small call with constants only is computed now. NotImplemented when this
+  // build has no such operator.
+  graph::Value* call(std::string_view op, std::initializer_list<Argument> args);
+  std::vector<graph::Value*> call_all(std::string_view op, std::span<const Argument> args);
+  std::vector<graph::Value*> emit(const Op& op, std::span<Slot> slots);
+
+  const Any* known(graph::Value* value) override;
+  // Tells `known` what a value holds although no Constant node makes it (a parameter with its initial values).
+  void remember(graph::Value* value, Any constant) { remembered_[value] = std::move(constant); }
+
+ private:
+  std::map<graph::Value*, Any> remembered_;
+};
+
+// Sets the types of a node's outputs from those of its inputs. Sizes that follow from a symbol keep it where they equal
+// it. Errors of shapes that are all known are raised.
+void infer_types(graph::Node& node);
+
+bool has_rank(const graph::Value* value);
+int rank(const graph::Value* value);  // -1: unknown
+bool has_dtype(const graph::Value* value, DType* out = nullptr);
+// Sizes if all of them are fixed.
+bool fixed_sizes(const graph::Value* value, Dims& out);
+
+}  // namespace moka::spelling
