@@ -1,4 +1,4 @@
-// Nodes from operator names and arguments; folding of what is constant; type inference through shape functions.
+// Nodes from operator names and arguments; folding of what is constant.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/formats/spelling/builder.h"
 
@@ -110,6 +110,7 @@ std::vector<Value*> Builder::emit(const Op& op, std::span<Slot> slots) {
       Node* list = graph.create(NodeKind::List, at, s.list, 1);
       list->source = source;
       list->output()->type = Type::list(Type::tensor());
+      graph::infer_types(*list);
       inputs.push_back(list->output());
     } else {
       inputs.push_back(s.value ? s.value : constant(s.constant));
@@ -117,115 +118,9 @@ std::vector<Value*> Builder::emit(const Op& op, std::span<Slot> slots) {
   }
   Node* node = graph.create_op(op, at, inputs);
   node->source = source;
-  infer_types(*node);
+  graph::infer_types(*node);
   for (Value* v : node->outputs()) out.push_back(v);
   return out;
-}
-
-// ---- types
-
-namespace {
-
-// Sizes that stand for symbols and unknowns while a shape function runs: two runs with different ones tell which sizes of
-// the result depend on them. Primes that no model uses as a size, so that what equals a stand-in is that symbol.
-constexpr int64_t stand_ins[2][8] = {{1009, 1013, 1019, 1021, 1031, 1033, 1039, 1049},
-                                     {1511, 1523, 1531, 1543, 1549, 1553, 1559, 1567}};
-
-class Inference {
- public:
-  explicit Inference(Node& node) : node_(node) {}
-
-  void run() {
-    const Schema& schema = info(*node_.op).schema;
-    std::vector<Any> args[2];
-    bool complete = true;
-    for (size_t i = 0; i < node_.inputs().size() && complete; i++) {
-      const Value* v = node_.inputs()[i];
-      const Node* producer = v->producer();
-      if (const Any* constant = v->constant()) {
-        for (auto& a : args) a.push_back(*constant);
-      } else if (v->type.kind == TypeKind::Tensor) {
-        complete = add(v->type, args);
-      } else if (producer && producer->kind == NodeKind::List && schema.args[i].type.is_tensor_like()) {
-        std::vector<Tensor> lists[2];
-        for (const Value* element : producer->inputs())
-          if (!(complete = complete && shapes(element->type, lists))) break;
-        for (int r = 0; r < 2; r++) args[r].push_back(Any(std::span<const Tensor>(lists[r])));
-      } else {
-        complete = false;
-      }
-    }
-    for (Value* v : node_.outputs())
-      if (v->type.kind == TypeKind::Any) v->type = Type::tensor();
-    if (!complete) return;
-    std::vector<Tensor> results[2];
-    for (int r = 0; r < (symbols_.empty() ? 1 : 2); r++) {
-      std::vector<Arg> borrowed(args[r].begin(), args[r].end());
-      if (symbols_.empty()) {
-        results[r] = infer_shapes(*node_.op, borrowed);
-        continue;
-      }
-      try {
-        results[r] = infer_shapes(*node_.op, borrowed);
-      } catch (const Error&) {
-        return;  // the stand-ins do not fit; the true sizes may
-      }
-    }
-    const auto& first = results[0];
-    const auto& second = symbols_.empty() ? results[0] : results[1];
-    if (first.size() != second.size() || first.size() != node_.outputs().size()) return;
-    for (size_t i = 0; i < first.size(); i++)
-      if (first[i] && second[i]) node_.outputs()[i]->type = combine(first[i], second[i]);
-  }
-
- private:
-  bool shapes(const Type& type, std::vector<Tensor> (&lists)[2]) {
-    std::vector<Any> one[2];
-    if (type.kind != TypeKind::Tensor || !add(type, one)) return false;
-    for (int r = 0; r < 2; r++) lists[r].push_back(one[r][0].tensor());
-    return true;
-  }
-  bool add(const Type& type, std::vector<Any> (&args)[2]) {
-    if (!type.has_dtype || !type.has_dims) return false;
-    Dims sizes[2];
-    for (const Dim& d : type.dims) {
-      if (d.fixed()) {
-        for (auto& s : sizes) s.push_back(d.size);
-        continue;
-      }
-      size_t k = 0;
-      while (k < symbols_.size() && (d.symbol.empty() || symbols_[k] != d.symbol)) k++;
-      if (k == symbols_.size()) symbols_.push_back(d.symbol);
-      if (k >= std::size(stand_ins[0])) return false;
-      for (int r = 0; r < 2; r++) sizes[r].push_back(stand_ins[r][k]);
-    }
-    for (int r = 0; r < 2; r++) args[r].push_back(Any(shape_only(sizes[r], type.dtype)));
-    return true;
-  }
-  Type combine(const Tensor& a, const Tensor& b) const {
-    Type out = Type::tensor();
-    out.has_dtype = true;
-    out.dtype = a.dtype();
-    if (a.dim() != b.dim()) return out;
-    out.has_dims = true;
-    for (int d = 0; d < a.dim(); d++) {
-      Dim dim;
-      if (a.size(d) == b.size(d)) dim.size = a.size(d);
-      for (size_t k = 0; k < symbols_.size(); k++)
-        if (a.size(d) == stand_ins[0][k] && b.size(d) == stand_ins[1][k]) dim.symbol = symbols_[k];
-      out.dims.push_back(dim);
-    }
-    return out;
-  }
-
-  Node& node_;
-  std::vector<std::string> symbols_;  // one for each stand-in; empty text: an unknown size
-};
-
-}  // namespace
-
-void infer_types(Node& node) {
-  if (node.kind == NodeKind::Op) Inference(node).run();
 }
 
 bool has_rank(const Value* value) { return value->type.kind == TypeKind::Tensor && value->type.has_dims; }

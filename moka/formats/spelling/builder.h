@@ -1,5 +1,5 @@
-// Builds the graph of a model that is being read: operators by name, constants folded on the way, types with symbolic
-// sizes inferred from the operators' own shape functions.
+// Builds the graph of a model that is being read: operators by name, constants folded on the way, types
+// inferred.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -56,10 +56,6 @@ class Builder : public Values {
  private:
   std::map<graph::Value*, Any> remembered_;
 };
-
-// Sets the types of a node's outputs from those of its inputs. Sizes that follow from a symbol keep it where they equal
-// it. Errors of shapes that are all known are raised.
-void infer_types(graph::Node& node);
 
 bool has_rank(const graph::Value* value);
 int rank(const graph::Value* value);  // -1: unknown
