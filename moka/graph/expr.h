@@ -37,10 +37,20 @@ struct Expr {
   Expr(double v) : Expr(Any(v)) {}
   Expr(const Dims& v) : Expr(Any(v)) {}
   Expr(std::span<const int64_t> v) : Expr(Any(v)) {}
+  Expr(DType v) : Expr(Any(v)) {}
+  Expr(const char* v) : Expr(Any(v)) {}
+  Expr(const std::string& v) : Expr(Any(v)) {}
+  Expr(const Tensor& v) : Expr(Any(v)) {}
+  Expr(std::span<const Expr> list);  // a list
+  Expr(const std::vector<Expr>& list) : Expr(std::span<const Expr>(list)) {}
 };
 
 // Appends the node; missing trailing arguments become constants of their defaults.
 std::vector<Expr> emit(const Op& op, std::span<const Expr> args);
+// The sizes of a tensor as a list of int: a constant where the type knows them.
+Expr shape_of_reading(const Expr& x);
+// A builtin of builtins.h.
+Expr apply(std::string_view builtin, std::span<const Expr> args);
 
 struct GraphReading {
   using Result = Expr;

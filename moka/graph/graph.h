@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "moka/schema/frame.h"
@@ -57,8 +58,11 @@ struct Type {
 };
 // The type of a constant or of a run-time value; tensors with dtype and fixed dims.
 Type type_of(const Arg& value);
-// True when a value of type `from` may be used where `to` is declared.
+// True when a value of type `from` may be used where `to` is declared; unknown parts fit everything.
 bool fits(const Type& from, const Type& to);
+bool fits(const Type& from, const ArgType& to);
+// The most exact type that both fit: dimensions that differ become unknown, kinds that differ Any or Optional.
+Type join(const Type& a, const Type& b);
 
 // Where a node comes from, for messages at every later stage.
 struct Source {
@@ -81,7 +85,11 @@ enum class NodeKind : uint8_t {
   Unpack,    // list or tuple -> its elements
   Call,      // calls the graph `name` of the same Program
   Python,    // a segment that stays Python: `name` is looked up in the table that the bindings fill
+  Builtin,   // a pure function of values that operators do not serve: lists, scalars, sizes (builtins.h has the table)
+  Join,      // tokens -> one token that comes after all of them; without inputs: the start
 };
+// Any node may have tokens after its ordinary inputs (it runs after what made them) and, when it has effects, one token
+// after its ordinary outputs.
 const char* node_kind_name(NodeKind kind);
 
 class Value {
@@ -109,7 +117,10 @@ class Value {
   Node* producer_ = nullptr;
   Block* block_ = nullptr;
   int index_ = 0;
+  size_t slot_ = 0;  // in Graph::values_
   std::vector<Use> uses_;
+  void add_use(Use use) { uses_.push_back(use); }
+  void remove_use(const Use& use);
 };
 
 class Node {
@@ -135,8 +146,12 @@ class Node {
   void add_input(Value* v);
   void remove_input(int i);
   Value* add_output(Type type);
+  void remove_output(int i);  // it must have no uses
   Block* add_block();
   void move_before(Node* other);
+  // Inputs and outputs that carry data: without the tokens behind them.
+  int data_inputs() const;
+  int data_outputs() const;
   // Unlinks and deletes; its outputs must have no uses.
   void destroy();
   // Reads or writes named state, draws random numbers, or does input/output: may not be dropped, duplicated or reordered
@@ -151,7 +166,8 @@ class Node {
   friend class Block;
   friend class Value;
   explicit Node(NodeKind kind) : kind(kind) {}
-  void drop_uses();
+  void drop_uses();     // of its inputs and those of everything inside its blocks
+  void drop_values();   // its outputs and everything made inside its blocks
   std::vector<Value*> inputs_;
   std::vector<Value*> outputs_;
   std::vector<std::unique_ptr<Block>> blocks_;
@@ -202,6 +218,8 @@ class Block {
   friend class Value;
   Block(Graph* graph, Node* owner) : graph_(graph), owner_(owner) {}
   void link(Node* node, Node* before);  // before == null: at the end
+  void drop_uses();
+  void drop_values();
   void unlink(Node* node);
   Graph* graph_;
   Node* owner_;
@@ -230,6 +248,8 @@ class Graph {
   std::span<Value* const> outputs() const { return main_->results(); }
   Value* add_input(std::string name, Type type) { return main_->add_param(std::move(type), std::move(name)); }
   void add_output(Value* v, std::string name = {});
+  void remove_input(int i) { main_->remove_param(i); }
+  void remove_output(int i);
   std::vector<std::string> output_names;  // as many as outputs
   std::map<std::string, State> states;    // by name; printed in this order
   std::map<std::string, std::string> metadata;  // producer, doc, user's properties
@@ -240,8 +260,10 @@ class Graph {
     Node* before = nullptr;
   };
   Node* create(NodeKind kind, Point at, std::span<Value* const> inputs, int outputs);
-  Node* create_op(const Op& op, Point at, std::span<Value* const> inputs);  // one input for every schema argument
+  // One input for every schema argument; the outputs are tensors of unknown type until infer_types(node) looks.
+  Node* create_op(const Op& op, Point at, std::span<Value* const> inputs);
   Value* constant(Any value, Point at);
+  Node* create_named(NodeKind kind, std::string name, Point at, std::span<Value* const> inputs, int outputs);
 
   std::unique_ptr<Graph> clone() const;  // states share their tensors
 
@@ -251,6 +273,21 @@ class Graph {
   std::unique_ptr<Block> main_;
   std::vector<std::unique_ptr<Value>> values_;
   Value* make_value(Type type);
+  void drop_value(Value* v);
+};
+
+using ValueMap = std::unordered_map<const Value*, Value*>;
+// Copies the nodes of `from` to `to`; values that `map` does not know stay what they are. Fills in what was copied.
+void copy_nodes(const Block& from, Graph::Point to, ValueMap& map);
+
+// Result types as far as the inputs' types and constants say; shapes that cannot fit together are an error.
+std::vector<Type> infer_types(const Op& op, std::span<Value* const> inputs);
+// Sets the types of the node's outputs (operators, builtins, lists, tuples, unpack); others stay as they are.
+void infer_types(Node& node);
+
+// Several graphs that call each other by name.
+struct Program {
+  std::map<std::string, std::unique_ptr<Graph>> graphs;
 };
 
 // The text form (docs/ir.md): print and parse lose nothing; tensors constants above `inline_limit` elements and all states
@@ -258,9 +295,20 @@ class Graph {
 struct TensorTable {
   std::map<std::string, Tensor> tensors;
 };
+inline constexpr int64_t inline_limit = 16;
 std::string print(const Graph& graph, TensorTable* table = nullptr);
 std::string print(const Node& node);
-std::unique_ptr<Graph> parse(std::string_view text, const TensorTable* table = nullptr);  // errors name line and column
+std::string print(const Program& program, TensorTable* table = nullptr);
+
+// What a hostile text may ask for.
+struct ParseLimits {
+  size_t bytes = size_t(1) << 30;
+  int depth = 64;  // of blocks, types and literals
+  size_t values = 20'000'000;
+};
+// Errors name line and column.
+std::unique_ptr<Graph> parse(std::string_view text, const TensorTable* table = nullptr, const ParseLimits& limits = {});
+Program parse_program(std::string_view text, const TensorTable* table = nullptr, const ParseLimits& limits = {});
 
 // Every promise of the form: uses come after definitions, types fit schemas, blocks match their nodes. An error names the
 // node and its source.

@@ -1,0 +1,246 @@
+// Result types of nodes. Operators are asked through their shape functions; where sizes have names or are unknown, two
+// probes with different numbers show which result sizes are fixed and which repeat a named one.
+// SPDX-License-Identifier: Apache-2.0
+#include <map>
+
+#include "moka/graph/builtins.h"
+#include "moka/graph/expr.h"
+#include "moka/graph/graph.h"
+#include "moka/schema/reading.h"
+
+namespace moka::graph {
+
+namespace {
+// Gives names and unknown sizes numbers. Large primes, so that arithmetic on sizes does not meet them by accident.
+class Probe {
+ public:
+  // 0: names and unknown sizes all differ; 1: all are alike; 2: unknown sizes are 1 (they then broadcast).
+  Probe(int mode, int64_t base, int64_t step) : mode_(mode), base_(base), step_(step) {}
+
+  int64_t size(const Dim& d) {
+    if (d.fixed()) return d.size;
+    exact_ = false;
+    if (d.symbol.empty()) return mode_ == 0 ? next() : mode_ == 1 ? base_ : 1;
+    if (mode_ == 1) return base_;
+    auto [at, fresh] = names_.emplace(d.symbol, 0);
+    if (fresh) at->second = next();
+    return at->second;
+  }
+  bool exact() const { return exact_; }
+  const std::map<std::string, int64_t>& names() const { return names_; }
+
+ private:
+  int64_t next() { return base_ + step_ * count_++; }
+  int mode_;
+  int64_t base_, step_;
+  int64_t count_ = 0;
+  bool exact_ = true;
+  std::map<std::string, int64_t> names_;
+};
+
+bool has_rank(const Type& t) { return t.kind == TypeKind::Tensor && t.has_dtype && t.has_dims; }
+
+// Arguments that shape functions can look at; false when something they may need is not known.
+class ProbeArgs {
+ public:
+  bool fill(const Op& op, std::span<Value* const> inputs, Probe& probe) {
+    const Schema& schema = info(op).schema;
+    for (size_t i = 0; i < schema.args.size(); i++)
+      if (!add(inputs[i], i, probe)) return false;
+    check_args(op, args_, static_cast<int>(schema.args.size()));
+    count_ = schema.args.size();
+    return true;
+  }
+  std::span<const Arg> args() const { return {args_, count_}; }
+
+ private:
+  bool add(Value* v, size_t i, Probe& probe) {
+    if (const Any* c = v->constant()) {
+      args_[i] = c->arg();
+      return true;
+    }
+    Tensor t;
+    if (has_rank(v->type)) {
+      if (!shape(v->type, probe, t)) return false;
+      args_[i] = Arg(t);
+      kept_.push_back(Any(std::move(t)));
+      return true;
+    }
+    // A list that was put together here, or a value whose type says how many tensors it holds.
+    std::vector<Type> elements;
+    if (v->producer() && v->producer()->kind == NodeKind::List) {
+      for (Value* e : v->producer()->inputs()) elements.push_back(e->type);
+    } else if (v->type.kind == TypeKind::Tuple) {
+      elements = v->type.elements;
+    } else {
+      return false;
+    }
+    std::vector<Any> items;
+    for (size_t k = 0; k < elements.size(); k++) {
+      const Value* e = v->type.kind == TypeKind::List ? v->producer()->input(static_cast<int>(k)) : nullptr;
+      if (e && e->constant()) {
+        items.push_back(*e->constant());
+        continue;
+      }
+      if (!has_rank(elements[k]) || !shape(elements[k], probe, t)) return false;
+      items.push_back(Any(t));
+    }
+    kept_.push_back(make_list(items, Type::tensor()));
+    args_[i] = kept_.back().arg();
+    return true;
+  }
+  static bool shape(const Type& type, Probe& probe, Tensor& out) {
+    if (type.dims.size() > static_cast<size_t>(max_dims)) return false;
+    Dims sizes;
+    for (const Dim& d : type.dims) sizes.push_back(probe.size(d));
+    out = shape_only(sizes, type.dtype);
+    return true;
+  }
+
+  Arg args_[max_args];
+  size_t count_ = 0;
+  std::vector<Any> kept_;
+};
+
+std::vector<Type> unknown_types(const Op& op) {
+  std::vector<Type> out;
+  for (const ArgDef& o : info(op).schema.outs) out.push_back(o.type.list ? Type::list(Type::tensor()) : Type::tensor());
+  return out;
+}
+
+// Types of what a shape function declared; several tensors for one list output.
+std::vector<Type> as_types(const Op& op, const std::vector<Tensor>& results, Device device) {
+  const Schema& schema = info(op).schema;
+  std::vector<Type> out;
+  for (const Tensor& t : results) {
+    out.push_back(t ? Type::tensor(t.dtype(), t.sizes()) : Type(TypeKind::None));
+    if (t) out.back().device = device;
+  }
+  if (schema.outs.size() == 1 && schema.outs[0].type.list) {
+    Type tuple(TypeKind::Tuple);
+    tuple.elements = std::move(out);
+    return {tuple};
+  }
+  return out;
+}
+
+// Where two probes differ the size is unknown, or that of the name that both probes gave it.
+void unify(Type& a, const Type& b, const Probe& first, const Probe& second) {
+  for (size_t i = 0; i < a.elements.size() && i < b.elements.size(); i++) unify(a.elements[i], b.elements[i], first, second);
+  if (a.kind != TypeKind::Tensor) return;
+  if (a.dims.size() != b.dims.size()) {
+    a.has_dims = false;
+    a.dims.clear();
+    return;
+  }
+  for (size_t i = 0; i < a.dims.size(); i++) {
+    if (a.dims[i] == b.dims[i]) continue;
+    Dim d;
+    for (const auto& [name, size] : first.names())
+      if (size == a.dims[i].size && second.names().at(name) == b.dims[i].size) d.symbol = name;
+    a.dims[i] = d;
+  }
+}
+
+void forget_dims(Type& t) {
+  for (Type& e : t.elements) forget_dims(e);
+  for (Dim& d : t.dims) d = {};
+}
+
+Device device_of(std::span<Value* const> inputs) {
+  for (Value* v : inputs)
+    if (v->type.kind == TypeKind::Tensor) return v->type.device;
+  return {};
+}
+
+// A composite: its parts are built in a graph of their own and say.
+std::vector<Type> infer_body(const Op& op, std::span<Value* const> inputs) {
+  Graph scratch("infer");
+  Building building(scratch, {scratch.main()});
+  const Schema& schema = info(op).schema;
+  std::vector<Expr> in(schema.args.size()), out(schema.outs.size());
+  for (size_t i = 0; i < in.size(); i++) {
+    if (const Any* c = inputs[i]->constant()) in[i] = Expr(*c);
+    else in[i] = Expr(scratch.add_input("", inputs[i]->type));
+  }
+  op.body.graph(in.data(), out.data());
+  std::vector<Type> types;
+  for (const Expr& e : out) types.push_back(e.value ? e.value->type : Type(TypeKind::None));
+  return types;
+}
+}  // namespace
+
+std::vector<Type> infer_types(const Op& op, std::span<Value* const> inputs) {
+  if (!op.formula && !op.view && !op.shape) {
+    if (op.body && op.body.graph) return infer_body(op, inputs);
+    return unknown_types(op);
+  }
+  Device device = device_of(inputs);
+  for (int mode = 0; mode < 3; mode++) {
+    Probe first(mode, 1009, 94), second(mode, 1201, 166);
+    ProbeArgs args;
+    if (!args.fill(op, inputs, first)) return unknown_types(op);
+    std::vector<Type> a;
+    try {
+      a = as_types(op, infer_shapes(op, args.args()), device);
+      if (first.exact()) return a;
+      ProbeArgs again;
+      again.fill(op, inputs, second);
+      std::vector<Type> b = as_types(op, infer_shapes(op, again.args()), device);
+      if (a.size() != b.size()) return unknown_types(op);
+      for (size_t i = 0; i < a.size(); i++) {
+        // With unknown sizes taken for 1 only dtype and rank can be believed.
+        if (mode == 2) forget_dims(a[i]);
+        else unify(a[i], b[i], first, second);
+      }
+      return a;
+    } catch (const Error& e) {
+      // Sizes that are all known and do not fit are the user's error; a probe that does not fit is ours.
+      if (e.kind() == ErrorKind::NotImplemented) return unknown_types(op);
+      if (first.exact()) throw;
+    }
+  }
+  return unknown_types(op);
+}
+
+void infer_types(Node& node) {
+  switch (node.kind) {
+    case NodeKind::Op: {
+      std::vector<Type> types = infer_types(*node.op, node.inputs());
+      for (size_t i = 0; i < types.size() && i < node.outputs().size(); i++) node.outputs()[i]->type = std::move(types[i]);
+      break;
+    }
+    case NodeKind::Builtin: {
+      const Builtin& b = get_builtin(node.name);
+      int n = node.data_inputs();
+      MOKA_CHECK(n >= b.least && n <= b.most, b.name, ": takes ", b.least, b.most > b.least ? cat(" to ", b.most) : "", " arguments, got ", n);
+      node.output()->type = b.result(node.inputs().first(static_cast<size_t>(n)));
+      break;
+    }
+    case NodeKind::List: {
+      if (node.inputs().empty()) break;  // what it shall hold is for its maker to say
+      Type element = node.input(0)->type;
+      for (Value* v : node.inputs()) element = join(element, v->type);
+      node.output()->type = Type::list(element);
+      break;
+    }
+    case NodeKind::Tuple: {
+      Type tuple(TypeKind::Tuple);
+      for (Value* v : node.inputs()) tuple.elements.push_back(v->type);
+      node.output()->type = tuple;
+      break;
+    }
+    case NodeKind::Unpack: {
+      const Type& t = node.input(0)->type;
+      for (size_t i = 0; i < node.outputs().size(); i++) {
+        if (t.kind == TypeKind::Tuple && i < t.elements.size()) node.outputs()[i]->type = t.elements[i];
+        else if (t.kind == TypeKind::List) node.outputs()[i]->type = t.elements[0];
+      }
+      break;
+    }
+    case NodeKind::Constant: node.output()->type = type_of(node.constant); break;
+    default: break;
+  }
+}
+
+}  // namespace moka::graph
