@@ -40,6 +40,19 @@ class Descriptor {
   const int fd;
 };
 
+// Types whose byte in memory has values that mean nothing; kernels need not guard against those.
+unsigned greatest_byte(DType dtype) {
+  switch (dtype) {
+    case DType::Bool: return 1;
+    case DType::U2: return 3;
+    case DType::U4:
+    case DType::F4E2M1: return 15;
+    case DType::F6E2M3:
+    case DType::F6E3M2: return 63;
+    default: return 255;
+  }
+}
+
 FileBlock* new_block(size_t size) {
   char* data = static_cast<char*>(std::aligned_alloc(64, (size + 63) / 64 * 64 + 64));
   if (!data) fail_kind(ErrorKind::OutOfMemory, "reading a file: cannot allocate ", size, " bytes");
@@ -117,6 +130,10 @@ Tensor Bytes::tensor(size_t offset, std::span<const int64_t> sizes, DType dtype)
   const size_t bytes = static_cast<size_t>(checked_mul(count, static_cast<int64_t>(item_size(dtype)), "tensor in a file"));
   MOKA_ASSERT(offset <= size_ && bytes <= size_ - offset);
   const char* from = data_ + offset;
+  if (const unsigned greatest = greatest_byte(dtype); greatest < 255)
+    for (size_t i = 0; i < bytes; i++)
+      MOKA_CHECK_KIND(File, static_cast<unsigned char>(from[i]) <= greatest, "a tensor in the file is ", info(dtype).name,
+                      ", but one of its bytes is ", static_cast<unsigned>(static_cast<unsigned char>(from[i])));
   if (bytes == 0 || reinterpret_cast<uintptr_t>(from) % item_size(dtype) != 0) {
     Tensor out = new_tensor(sizes, dtype);
     if (bytes) std::memcpy(out.raw_data(), from, bytes);
@@ -138,6 +155,7 @@ namespace {
 int fault(const char* call) { return file_fault ? file_fault(call) : 0; }
 
 constexpr std::string_view temporary_mark = ".moka-tmp-";
+constexpr size_t name_limit = 200;  // of the base name in a temporary file's name: file systems allow 255 bytes in all
 
 }  // namespace
 
@@ -167,10 +185,17 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   sweep();
   static std::atomic<uint32_t> counter{0};
   for (int attempt = 0; attempt < 100; attempt++) {
-    temporary_ = cat(folder_, "/.", base_, temporary_mark, static_cast<int64_t>(::getpid()), "-", counter.fetch_add(1));
+    temporary_ = cat(folder_, "/.", std::string_view(base_).substr(0, name_limit), temporary_mark, static_cast<int64_t>(::getpid()), "-", counter.fetch_add(1));
     int error = fault("open");
     descriptor_ = error ? -1 : ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) break;
+    if (descriptor_ >= 0) {
+      // The lock tells sweep() of other writers that this one is at work; one that came in between took the file away.
+      struct stat ours;
+      if (::flock(descriptor_, LOCK_EX) != 0 || ::fstat(descriptor_, &ours) != 0 || ours.st_nlink > 0) break;
+      ::close(descriptor_);
+      descriptor_ = -1;
+      continue;
+    }
     if (!error) error = errno;
     if (error == EEXIST) continue;
     temporary_.clear();
@@ -180,7 +205,6 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     temporary_.clear();
     fail_with("be written: no free name for a temporary file", EEXIST);
   }
-  ::flock(descriptor_, LOCK_EX | LOCK_NB);  // tells sweep() of other writers that this one is at work
   if (status.st_mode) (void)!::fchmod(descriptor_, status.st_mode & 07777);  // a replaced file keeps its permissions
 }
 
@@ -193,7 +217,7 @@ AtomicFile::~AtomicFile() {
 void AtomicFile::sweep() {
   DIR* folder = ::opendir(folder_.c_str());
   if (!folder) return;
-  const std::string start = cat(".", base_, temporary_mark);
+  const std::string start = cat(".", std::string_view(base_).substr(0, name_limit), temporary_mark);
   while (const dirent* entry = ::readdir(folder)) {
     if (std::strncmp(entry->d_name, start.c_str(), start.size()) != 0) continue;
     const std::string stale = cat(folder_, "/", std::string_view(entry->d_name));
@@ -254,11 +278,12 @@ void AtomicFile::commit() {
   ::close(descriptor_);
   descriptor_ = -1;
   // The name itself survives a power failure only once its folder is on the device.
-  error = fault("fsync folder");
-  Descriptor folder(error ? -1 : ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Descriptor folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.fd < 0) return;  // folders that may be written but not read exist; the data themselves are safe
-  if (::fsync(folder.fd) != 0 && errno != EINVAL)
-    fail_kind(ErrorKind::File, path_, ": is written, but its folder could not be flushed to the device: ", error_text(errno));
+  error = fault("fsync folder");
+  if (!error && ::fsync(folder.fd) != 0 && errno != EINVAL) error = errno;
+  if (error)
+    fail_kind(ErrorKind::File, path_, ": is written, but its folder could not be flushed to the device: ", error_text(error));
 }
 
 void write_file(const std::string& path, std::string_view content) {

@@ -37,7 +37,7 @@ class Bytes {
   std::string_view text() const { return {data_, size_}; }
   Bytes slice(size_t offset, size_t size) const;  // Internal error when it does not lie inside
   // A read-only tensor over bytes [offset, offset + its size): a view, or a copy where the address is not aligned to the
-  // element. The range must lie inside.
+  // element. The range must lie inside; a bool's byte other than 0 and 1 is an error.
   Tensor tensor(size_t offset, std::span<const int64_t> sizes, DType dtype) const;
 
  private:
