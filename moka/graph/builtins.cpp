@@ -345,6 +345,16 @@ constexpr Builtin table[] = {
     {"dim", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "dim").dim()); }, "Number of dimensions."},
     {"numel", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "numel").numel()); }, "Number of elements."},
     {"dtype", 1, 1, always<TypeKind::DType>, [](Args a) { return Any(tensor_of(a[0], "dtype").dtype()); }, "The dtype of a tensor."},
+    {"ints", 1, 1, ints,
+     [](Args a) {
+       const Tensor& t = tensor_of(a[0], "ints");
+       MOKA_CHECK(t.dim() <= 1 && t.has_storage() && (is_integral(t.dtype()) || t.dtype() == DType::Bool),
+                  "ints: a one-dimensional tensor of integers was expected, got ", a[0]);
+       Dims out;
+       for (int64_t i = 0; i < t.numel(); i++) out.push_back(element_as_int(t, i));
+       return Any(out);
+     },
+     "The elements of a one-dimensional tensor of integers as a list.", true},
     {"tensor", 1, 2, scalar_tensor, make_scalar_tensor, "A tensor without dimensions that holds a number."},
 };
 }  // namespace
