@@ -242,13 +242,27 @@ bool write_tail(const Scope& s, Any& to, std::string& why) {
   return true;
 }
 
+bool read_same(const Scope&, const Any& from, Any& to, std::string&) {
+  to = from;
+  return true;
+}
+bool write_dtype_code(const Scope& s, Any& to, std::string& why) {
+  if (!s.constant(0)) {
+    why = cat(s.definition(0).name, " is not known");
+    return false;
+  }
+  to = *s.constant(0);
+  return true;
+}
+
 constexpr Conversion conversions[] = {
     {"begin_end", 1, read_begin_end, write_begin_end},  // [h, w] and [h, w, h, w]
-    {"list", 1, read_list, write_list},                 // ours a number, the file's a list of one
+    {"one", 1, read_list, write_list},                  // ours a number, the file's a list of one
     {"single", 1, read_single, write_single},           // ours a list of one, the file's a number
     {"complement", 1, read_complement, write_complement},  // 1 - x
     {"not", 1, read_not, write_not},
     {"or", 2, read_or, write_or},
+    {"dtype_code", 1, read_same, write_dtype_code},     // said for readers: element types are codes anyway
     {"tail", 1, read_tail, write_tail, true},
 };
 

@@ -31,8 +31,9 @@ class Parser {
     if (accept("->")) {
       expect("(");
       do {
-        if (accept("_")) out.outputs.push_back(-1);
-        else out.outputs.push_back(static_cast<int>(literal().arg().as_int()));
+        const int k = static_cast<int>(out.outputs.size());
+        const bool ours = !accept("_") && !word("an output's name").empty() && k < static_cast<int>(schema_.outs.size());
+        out.outputs.push_back(ours ? k : -1);
       } while (accept(","));
       expect(")");
     }
@@ -75,7 +76,7 @@ class Parser {
     if (at_ >= text_.size()) return false;
     const char c = text_[at_];
     return c == '\'' || c == '"' || c == '[' || c == '-' || is_digit(c) || starts_word("true") || starts_word("false") ||
-           starts_word("none");
+           starts_word("none") || starts_word("None");
   }
   bool starts_word(std::string_view w) {
     return text_.substr(at_, w.size()) == w && (at_ + w.size() == text_.size() || !is_word(text_[at_ + w.size()]));
@@ -116,9 +117,9 @@ class Parser {
       }
       return Any(ints);
     }
-    if (starts_word("true") || starts_word("false") || starts_word("none")) {
+    if (starts_word("true") || starts_word("false") || starts_word("none") || starts_word("None")) {
       const std::string w = word("");
-      return w == "none" ? Any() : Any(w == "true");
+      return w == "none" || w == "None" ? Any() : Any(w == "true");
     }
     return number();
   }
@@ -173,6 +174,12 @@ class Parser {
     }
     if (accept("_")) {
       out.role = Item::Missing;
+      return out;
+    }
+    if (accept("*")) {
+      out.binding.args.push_back(argument());
+      const ArgDef& list = schema_.args[static_cast<size_t>(out.binding.args[0])];
+      if (!list.type.list || !list.type.is_tensor_like()) bad("only a list of tensors can be all the inputs that are left");
       return out;
     }
     if (!at_literal()) {

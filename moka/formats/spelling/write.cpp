@@ -148,7 +148,8 @@ class RowWriter : public Scope {
     const ArgDef& definition = arg(b.args[0]);
     if (b.conversion) {
       scope_args_ = b.args;
-      return b.conversion->write(*this, said, why_);
+      if (!b.conversion->write(*this, said, why_)) return false;
+      return said.tag() != Tag::DType || code_of(said.dtype(), said);
     }
     const Any* constant = value(b.args[0])->constant();
     if (!constant) return no("argument '", definition.name, "' is known only when running");
@@ -184,16 +185,19 @@ class RowWriter : public Scope {
         if (constant->tag() != Tag::String) break;
         said = *constant;
         return true;
-      case Kind::DType: {
+      case Kind::DType:
         if (constant->tag() != Tag::DType) break;
-        const int code = dtype_code(dialect_, constant->dtype());
-        if (!code) return no(dialect_name(dialect_), " has no element type ", moka::info(constant->dtype()).name);
-        said = Any(int64_t(code));
-        return true;
-      }
+        return code_of(constant->dtype(), said);
       default: break;
     }
     return no("argument '", definition.name, "' = ", text(*constant), " cannot be written as an attribute");
+  }
+
+  bool code_of(DType dtype, Any& said) {
+    const int code = dtype_code(dialect_, dtype);
+    if (!code) return no(dialect_name(dialect_), " has no element type ", moka::info(dtype).name);
+    said = Any(int64_t(code));
+    return true;
   }
 
   // The element type that numbers among tensors take.
