@@ -1,0 +1,57 @@
+// Moka's own matrix multiplication for float and double: packed panels, a register-blocked kernel for each instruction
+// set. Every element is one chain of multiply-adds whose order depends on k alone, so results do not depend on the
+// number of threads. (Blocking after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.)
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "moka/base/function_ref.h"
+
+namespace moka {
+
+// Element (i, j) lies at data[i * row + j * column]; any strides, so that transposing is free.
+template <class T>
+struct MatrixView {
+  const T* data;
+  int64_t row, column;
+  MatrixView transposed() const { return {data, column, row}; }
+  MatrixView from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
+};
+
+// What is added to the product, at most one of: row[i] to every element of row i, column[j] to every element of column
+// j, or what c held before.
+template <class T>
+struct GemmStart {
+  const T* row = nullptr;
+  const T* column = nullptr;
+  bool accumulate = false;
+};
+
+// c[m, n], rows ldc apart, = a[m, k] b[k, n] + start. Uses all threads.
+template <class T>
+void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, GemmStart<T> start = {});
+
+// ---- for convolutions, which pack their own panels
+
+// The left operand, packed whole: m * k elements.
+template <class T>
+void pack_left(int64_t m, int64_t k, MatrixView<T> a, T* to);
+
+// Writes rows [k0, k0 + k) of columns [n0, n0 + n) of the right operand: to[i * width + j], zeros for n <= j < width.
+template <class T>
+using PackRight = FunctionRef<void(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width)>;
+
+// Elements of scratch memory that gemm_packed needs.
+template <class T>
+int64_t gemm_packed_scratch(int64_t n, int64_t k);
+
+// The same product in the calling thread, left operand packed before.
+template <class T>
+void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> right, T* c, int64_t ldc,
+                 GemmStart<T> start, T* scratch);
+
+extern template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*, int64_t, GemmStart<float>);
+extern template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*, int64_t, GemmStart<double>);
+
+}  // namespace moka

@@ -1,0 +1,98 @@
+// The affine map of a layer: y = x W^T + b.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/linear/linear.h"
+
+#include "moka/ops/define.h"
+#include "moka/ops/kernels/arguments.h"
+#include "moka/ops/linear/gemm.h"
+#include "moka/ops/linear/products.h"
+
+namespace moka::ops {
+
+namespace {
+int64_t rows_of(std::span<const int64_t> sizes) {
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < sizes.size(); i++) rows *= sizes[i];
+  return rows;
+}
+
+void linear_shape(Frame& f) {
+  const Tensor &x = floating_argument(f, 0), &w = floating_argument(f, 1);
+  check_same_dtype(f, 1, 0);
+  const Tensor& b = optional_argument(f, 2, 0);
+  MOKA_CHECK(w.dim() == 2, "linear: weight must have shape [out, in], got ", w.sizes());
+  MOKA_CHECK(x.dim() >= 1, "linear: input must have at least 1 dimension, got a scalar");
+  MOKA_CHECK(x.size(-1) == w.size(1), "linear: the last dimension of input (", x.size(-1), ", shape ", x.sizes(),
+             ") must equal weight's number of inputs (", w.size(1), ", shape ", w.sizes(), ")");
+  if (b) check_shape(f, 2, Dims{w.size(0)});
+  Dims sizes(x.sizes());
+  sizes.back() = w.size(0);
+  f.output(0, sizes, x.dtype());
+}
+
+template <class T>
+void affine(const Tensor& x, const Tensor& w, const Tensor& b, T* y) {
+  gemm<T>(rows_of(x.sizes()), w.size(0), w.size(1), {x.data<T>(), w.size(1), 1}, {w.data<T>(), w.stride(1), w.stride(0)}, y,
+          w.size(0), {.column = b ? b.data<T>() : nullptr});
+}
+void linear_kernel(Frame& f) {
+  Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0))), w = in_kernel_dtype(f.tensor(1)), b;
+  if (f.has(2)) b = as_contiguous(in_kernel_dtype(f.tensor(2)));
+  KernelOutput y(f, 0);
+  if (x.dtype() == DType::F64) affine<double>(x, w, b, y.data<double>());
+  else affine<float>(x, w, b, y.data<float>());
+  y.finish();
+}
+
+void linear_backward_weight_shape(Frame& f) {
+  const Tensor &dy = floating_argument(f, 0), &x = floating_argument(f, 1);
+  check_same_dtype(f, 0, 1);
+  bool fits = dy.dim() >= 1 && dy.dim() == x.dim();
+  for (int i = 0; fits && i + 1 < dy.dim(); i++) fits = dy.size(i) == x.size(i);
+  MOKA_CHECK(fits, "linear_backward_weight: grad and input must have the same leading dimensions, got shapes ", dy.sizes(),
+             " and ", x.sizes());
+  f.output(0, Dims{dy.size(-1), x.size(-1)}, dy.dtype());
+}
+template <class T>
+void weight_gradient(const Tensor& dy, const Tensor& x, T* out) {
+  int64_t n = dy.size(-1), k = x.size(-1);
+  gemm<T>(n, k, rows_of(x.sizes()), {dy.data<T>(), 1, n}, {x.data<T>(), k, 1}, out, k);
+}
+void linear_backward_weight_kernel(Frame& f) {
+  Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0))), x = as_contiguous(in_kernel_dtype(f.tensor(1)));
+  KernelOutput out(f, 0);
+  if (x.dtype() == DType::F64) weight_gradient<double>(dy, x, out.data<double>());
+  else weight_gradient<float>(dy, x, out.data<float>());
+  out.finish();
+}
+}  // namespace
+
+constinit const Op linear_op{
+    .schema = "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor",
+    .doc = "input weight^T + bias: [..., in] with weight [out, in] and bias [out] gives [..., out].",
+    .method = "function",
+    .shape = linear_shape,
+    .kernels = {KernelRow{.name = "gemm", .run = linear_kernel}},
+    // The gradient of the bias is summed to the bias's shape by the engine.
+    .derivative = {wrt("input", [](auto dy, auto, auto weight) { return matmul(dy, weight); }),
+                   wrt("weight", [](auto dy, auto input) { return linear_backward_weight(dy, input); }),
+                   wrt("bias", [](auto dy) { return dy; })},
+    .onnx = {{.map = "Gemm(input, weight, bias, alpha=1.0, beta=1.0, transA=0, transB=1, =rank(input):2)"}},
+    .netdef = "FC(input, weight, bias)",
+    .samples = {shapes({3, 4}, {5, 4}, {5}), shapes({2, 3, 4}, {5, 4}), shapes({4}, {2, 4}, {2}), shapes({0, 4}, {2, 4}, {2})},
+};
+
+constinit const Op linear_backward_weight_op{
+    .schema = "linear_backward_weight(Tensor grad, Tensor input) -> Tensor",
+    .doc = "Gradient of linear with respect to weight: grad^T input over all leading dimensions.",
+    .method = "function",
+    .shape = linear_backward_weight_shape,
+    .kernels = {KernelRow{.name = "gemm", .run = linear_backward_weight_kernel}},
+    .derivative = {wrt("grad", [](auto dy, auto, auto input) { return linear(input, dy); }),
+                   wrt("input", [](auto dy, auto grad) { return matmul(grad, dy); })},
+    .onnx = none("a gradient: export the forward graph"),
+    .netdef = none("part of FCGradient"),
+    .samples = {shapes({3, 5}, {3, 4}), shapes({2, 3, 5}, {2, 3, 4}), shapes({0, 5}, {0, 4})},
+};
+
+}  // namespace moka::ops

@@ -1,0 +1,152 @@
+// Batched products: batch dimensions are folded into one large product where strides allow.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/linear/products.h"
+
+#include <cstring>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/linear/gemm.h"
+
+namespace moka {
+
+namespace {
+// Integers wrap, as everywhere.
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<int64_t> a, MatrixView<int64_t> b, int64_t* c, int64_t ldc, bool add) {
+  int64_t grain = (1 << 15) / (n * k + 1) + 1;
+  parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) {
+      int64_t* row = c + i * ldc;
+      if (!add) std::memset(row, 0, static_cast<size_t>(n) * sizeof(int64_t));
+      for (int64_t p = 0; p < k; p++) {
+        uint64_t left = static_cast<uint64_t>(a.data[i * a.row + p * a.column]);
+        const int64_t* right = b.data + p * b.row;
+        for (int64_t j = 0; j < n; j++) row[j] = static_cast<int64_t>(static_cast<uint64_t>(row[j]) + left * static_cast<uint64_t>(right[j * b.column]));
+      }
+    }
+  });
+}
+template <class T>
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, bool add) {
+  gemm<T>(m, n, k, a, b, c, ldc, {.accumulate = add});
+}
+
+struct Problem {
+  Dims batch;
+  int64_t m, n, k;
+  Matrices a, b, result;
+};
+
+// Drops batch dimensions of size 1 and joins neighbours that lie evenly in all three operands.
+void collapse(Problem& p) {
+  Dims batch, a, b, r;
+  for (size_t i = 0; i < p.batch.size(); i++) {
+    int64_t n = p.batch[i], sa = p.a.batch_strides[i], sb = p.b.batch_strides[i], sr = p.result.batch_strides[i];
+    if (n == 1) continue;
+    if (!batch.empty() && a.back() == sa * n && b.back() == sb * n && r.back() == sr * n) {
+      batch.back() *= n;
+      a.back() = sa, b.back() = sb, r.back() = sr;
+    } else {
+      batch.push_back(n), a.push_back(sa), b.push_back(sb), r.push_back(sr);
+    }
+  }
+  p.batch = batch;
+  p.a.batch_strides = a, p.b.batch_strides = b, p.result.batch_strides = r;
+  if (batch.size() != 1) return;
+  // One dimension left: it may lengthen rows or the sum.
+  if (b[0] == 0 && a[0] == p.m * p.a.row && r[0] == p.m * p.result.row) p.m *= batch[0];
+  else if (r[0] == 0 && a[0] == p.k * p.a.column && b[0] == p.k * p.b.row) p.k *= batch[0];
+  else return;
+  p.batch.clear();
+  p.a.batch_strides.clear(), p.b.batch_strides.clear(), p.result.batch_strides.clear();
+}
+
+template <class T>
+void run(const Problem& p) {
+  int64_t count = 1;
+  bool sums = false;
+  for (size_t i = 0; i < p.batch.size(); i++) {
+    count *= p.batch[i];
+    sums = sums || p.result.batch_strides[i] == 0;
+  }
+  auto one = [&](int64_t index, bool add) {
+    int64_t at[3] = {0, 0, 0};
+    for (size_t i = p.batch.size(); i-- > 0; index /= p.batch[i]) {
+      int64_t x = index % p.batch[i];
+      at[0] += x * p.a.batch_strides[i], at[1] += x * p.b.batch_strides[i], at[2] += x * p.result.batch_strides[i];
+    }
+    multiply(p.m, p.n, p.k, MatrixView<T>{static_cast<const T*>(p.a.data) + at[0], p.a.row, p.a.column},
+             MatrixView<T>{static_cast<const T*>(p.b.data) + at[1], p.b.row, p.b.column}, static_cast<T*>(p.result.data) + at[2],
+             p.result.row, add);
+    return at[2];
+  };
+  if (sums) {
+    // Results that are met again are added to. Those met for the first time are where every repeated index is 0.
+    for (int64_t index = 0; index < count; index++) {
+      bool first = true;
+      int64_t rest = index;
+      for (size_t i = p.batch.size(); i-- > 0; rest /= p.batch[i])
+        if (p.result.batch_strides[i] == 0 && rest % p.batch[i] != 0) first = false;
+      one(index, !first);
+    }
+    return;
+  }
+  double work = double(p.m) * double(p.n) * double(p.k);
+  if (count == 1 || work > 4e6) {
+    for (int64_t index = 0; index < count; index++) one(index, false);
+    return;
+  }
+  parallel_for(0, count, static_cast<int64_t>(1e5 / (work + 100)) + 1, [&](int64_t first, int64_t last) {
+    for (int64_t index = first; index < last; index++) one(index, false);
+  });
+}
+}  // namespace
+
+void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int64_t n, int64_t k, const Matrices& a,
+                     const Matrices& b, const Matrices& result) {
+  if (m == 0 || n == 0) return;
+  Problem p{Dims(batch), m, n, k, a, b, result};
+  for (int64_t size : batch)
+    if (size == 0) {
+      // Nothing to add up: results that the empty dimension repeats are zero; others are empty themselves.
+      int64_t rows = m;
+      for (size_t i = 0; i < batch.size(); i++) {
+        if (batch[i] == 0 && result.batch_strides[i] != 0) return;
+        if (batch[i] != 0 && result.batch_strides[i] != 0) rows *= batch[i];
+      }
+      std::memset(result.data, 0, static_cast<size_t>(rows * n) * item_size(dtype));
+      return;
+    }
+  collapse(p);
+  switch (dtype) {
+    case DType::F32: return run<float>(p);
+    case DType::F64: return run<double>(p);
+    case DType::I64: return run<int64_t>(p);
+    default: MOKA_ASSERT(!"a product of this type");
+  }
+}
+
+Matrices as_matrices(const Tensor& t, size_t batch_dims, bool as_column) {
+  Matrices m;
+  m.data = t.raw_data();
+  m.batch_strides.resize(batch_dims, 0);
+  if (t.dim() == 1) {
+    if (as_column) m.row = t.stride(0), m.column = 1;
+    else m.row = t.size(0), m.column = t.stride(0);
+    return m;
+  }
+  m.row = t.stride(-2);
+  m.column = t.stride(-1);
+  size_t own = static_cast<size_t>(t.dim()) - 2;
+  for (size_t i = 0; i < own; i++) {
+    int d = static_cast<int>(i);
+    m.batch_strides[batch_dims - own + i] = t.size(d) == 1 ? 0 : t.stride(d);
+  }
+  return m;
+}
+
+Matrices transposed(Matrices m) {
+  std::swap(m.row, m.column);
+  return m;
+}
+
+}  // namespace moka
