@@ -16,6 +16,7 @@ struct OpInfo {
   std::vector<KernelRow> rows;  // rows added at run time (plug-ins, back ends) before those of the Op
   int id = 0;
   void* python = nullptr;       // interned names, kept by the bindings
+  void* autograd = nullptr;     // resolved derivative rows, kept by the autograd layer
 };
 OpInfo& make_info(const Op& op);
 inline OpInfo& info(const Op& op) {

@@ -1,0 +1,560 @@
+// Gathering and scattering by index tensors. Every index is checked, in release builds too; an error names the first bad
+// one and the limit.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/indexing/indexing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "moka/ops/define.h"
+#include "moka/ops/shaping/shaping.h"
+
+namespace moka {
+
+namespace {
+int64_t checked_index(int64_t i, int64_t size, int d, std::string_view op) {
+  MOKA_CHECK_KIND(Index, i >= -size && i < size, op, ": index ", i, " is out of range for dimension ", d, " with size ", size);
+  return i < 0 ? i + size : i;
+}
+void check_integral(const Tensor& t, std::string_view op) {
+  MOKA_CHECK_KIND(Index, is_integral(t.dtype()), op, ": indices must be integers, got ", t.dtype());
+}
+// An index tensor as contiguous int64.
+Tensor as_index(const Tensor& t, std::string_view op) {
+  check_integral(t, op);
+  return to_dtype(t, DType::I64);
+}
+
+// ---- index: x[i, :, j] with index tensors (None where a dimension is kept)
+struct IndexPlan {
+  Dims before, broadcast, after;    // sizes around the indexed dimensions in the result
+  std::vector<int> dims;            // indexed dimensions of the input, in order
+  std::vector<Tensor> indices;      // broadcast to `broadcast`, contiguous int64
+  bool adjacent = true;             // else the broadcast part comes first
+};
+
+// Boolean masks become the index tensors of their true elements.
+std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given, std::string_view op) {
+  std::vector<Tensor> out;
+  for (const Tensor& t : given) {
+    if (!t || t.dtype() != DType::Bool) {
+      out.push_back(t);
+      continue;
+    }
+    int first = static_cast<int>(out.size());
+    MOKA_CHECK_KIND(Index, first + t.dim() <= x.dim(), op, ": a mask of shape ", t.sizes(), " does not fit shape ", x.sizes());
+    for (int d = 0; d < t.dim(); d++)
+      MOKA_CHECK_KIND(Index, t.size(d) == x.size(first + d), op, ": the mask has shape ", t.sizes(), " but the indexed dimensions of ",
+                      x.sizes(), " start at ", first);
+    Tensor mask = as_contiguous(t);
+    const uint8_t* m = mask.data<uint8_t>();
+    int64_t n = 0;
+    for (int64_t i = 0; i < mask.numel(); i++) n += m[i] != 0;
+    const int64_t sizes[] = {n};
+    std::vector<Tensor> parts;
+    for (int d = 0; d < std::max(t.dim(), 1); d++) parts.push_back(new_tensor(sizes, DType::I64));
+    int64_t k = 0;
+    for (int64_t i = 0; i < mask.numel(); i++) {
+      if (!m[i]) continue;
+      int64_t rest = i;
+      for (int d = t.dim(); d-- > 0;) {
+        parts[static_cast<size_t>(d)].data<int64_t>()[k] = rest % t.size(d);
+        rest /= t.size(d);
+      }
+      k++;
+    }
+    MOKA_CHECK_KIND(NotImplemented, t.dim() > 0, op, ": 0-d masks are not supported as indices; use where");
+    for (Tensor& p : parts) out.push_back(p);
+  }
+  return out;
+}
+
+IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given, std::string_view op) {
+  IndexPlan p;
+  std::vector<Tensor> list = expand_masks(x, given, op);
+  MOKA_CHECK_KIND(Index, static_cast<int>(list.size()) <= x.dim(), op, ": ", list.size(), " indices for shape ", x.sizes());
+  bool first = true;
+  for (size_t d = 0; d < list.size(); d++) {
+    if (!list[d]) continue;
+    check_integral(list[d], op);
+    p.broadcast = first ? Dims(list[d].sizes()) : broadcast_shape(p.broadcast, list[d].sizes(), op);
+    first = false;
+    if (!p.dims.empty() && p.dims.back() + 1 != static_cast<int>(d)) p.adjacent = false;
+    p.dims.push_back(static_cast<int>(d));
+  }
+  MOKA_CHECK_KIND(Index, !p.dims.empty(), op, ": expected at least one index tensor");
+  for (int d : p.dims) {
+    Tensor wide = new_tensor(p.broadcast, DType::I64);
+    copy_elements(list[static_cast<size_t>(d)], wide);
+    int64_t* v = wide.data<int64_t>();
+    for (int64_t i = 0; i < wide.numel(); i++) v[i] = checked_index(v[i], x.size(d), d, op);
+    p.indices.push_back(wide);
+  }
+  for (int d = 0; d < x.dim(); d++) {
+    if (std::find(p.dims.begin(), p.dims.end(), d) != p.dims.end()) continue;
+    (p.adjacent && d > p.dims.front() ? p.after : !p.adjacent ? p.after : p.before).push_back(x.size(d));
+  }
+  return p;
+}
+
+Dims result_sizes(const IndexPlan& p) {
+  Dims sizes = p.before;
+  sizes.append(p.broadcast);
+  sizes.append(p.after);
+  return sizes;
+}
+
+// Views of `x` with the kept dimensions in result order and, for each index position, the offset of its slice.
+struct SliceWalk {
+  Dims kept_sizes, kept_strides;  // dimensions of x that are kept, `before` then `after`
+  std::vector<int64_t> offsets;   // by index position, in elements from x's start
+};
+SliceWalk walk_slices(const Tensor& x, const IndexPlan& p) {
+  SliceWalk w;
+  for (int d = 0; d < x.dim(); d++)
+    if (std::find(p.dims.begin(), p.dims.end(), d) == p.dims.end()) {
+      w.kept_sizes.push_back(x.size(d));
+      w.kept_strides.push_back(x.stride(d));
+    }
+  int64_t n = p.indices[0].numel();
+  w.offsets.assign(static_cast<size_t>(n), 0);
+  for (size_t k = 0; k < p.dims.size(); k++) {
+    const int64_t* v = p.indices[k].data<int64_t>();
+    int64_t stride = x.stride(p.dims[k]);
+    for (int64_t i = 0; i < n; i++) w.offsets[static_cast<size_t>(i)] += v[i] * stride;
+  }
+  return w;
+}
+
+// Calls f(view of x's slice, view of the result's slice) for every index position.
+template <class F>
+void for_slices(const Tensor& x, const Tensor& out, const IndexPlan& p, F f) {
+  SliceWalk w = walk_slices(x, p);
+  size_t before = p.before.size(), middle = p.broadcast.size();
+  Dims out_sizes(p.before), out_strides;
+  out_sizes.append(p.after);
+  for (size_t d = 0; d < before; d++) out_strides.push_back(out.stride(static_cast<int>(d)));
+  for (size_t d = 0; d < p.after.size(); d++) out_strides.push_back(out.stride(static_cast<int>(before + middle + d)));
+  bool empty = false;
+  for (int64_t s : out_sizes) empty |= s == 0;
+  if (empty) return;
+  for (size_t i = 0; i < w.offsets.size(); i++) {
+    int64_t rest = static_cast<int64_t>(i), at = out.impl()->offset;
+    for (size_t d = middle; d-- > 0;) {
+      at += rest % p.broadcast[d] * out.stride(static_cast<int>(before + d));
+      rest /= p.broadcast[d];
+    }
+    f(strided_view(x, w.kept_sizes, w.kept_strides, x.impl()->offset + w.offsets[i]), strided_view(out, out_sizes, out_strides, at));
+  }
+}
+
+template <class T>
+void add_run(const Tensor& from, const Tensor& to) {
+  Tensor source = as_contiguous(from);
+  const T* a = source.data<T>();
+  T* base = to.data<T>();
+  for (int64_t i = 0; i < source.numel(); i++) {
+    int64_t rest = i, at = 0;
+    for (int d = to.dim(); d-- > 0;) {
+      at += rest % to.size(d) * to.stride(d);
+      rest /= to.size(d);
+    }
+    base[at] = static_cast<T>(base[at] + a[i]);
+  }
+}
+void add_into(const Tensor& from, const Tensor& to) {
+  switch (to.dtype()) {
+    case DType::F32: return add_run<float>(from, to);
+    case DType::F64: return add_run<double>(from, to);
+    case DType::I32: return add_run<int32_t>(from, to);
+    case DType::I64: return add_run<int64_t>(from, to);
+    default: {
+      Tensor wide = to_dtype(to, compute_dtype(to.dtype()) == DType::I32 ? DType::I64 : DType::F32);
+      add_into(to_dtype(from, wide.dtype()), wide);
+      copy_elements(wide, to);
+    }
+  }
+}
+
+void view_index(Frame& f) {
+  const Tensor& x = f.tensor(0);
+  MOKA_CHECK_KIND(NotImplemented, !f.infer, "index: the shape of the result may depend on the values of masks");
+  IndexPlan p = plan_index(x, f.tensors(1), "index");
+  f.outs.resize(1);
+  f.outs[0] = new_tensor(result_sizes(p), x.dtype(), x.device());
+  for_slices(x, f.outs[0], p, [](const Tensor& from, const Tensor& to) { copy_elements(from, to); });
+}
+void shape_given(Frame& f) { f.output(0, f.ints(1), f.tensor(0).dtype()); }
+void run_index_backward(Frame& f) {
+  const Tensor& out = f.outs[0];
+  std::memset(out.raw_data(), 0, out.bytes());
+  IndexPlan p = plan_index(out, f.tensors(2), "index_backward");
+  for_slices(out, f.tensor(0), p, [](const Tensor& to, const Tensor& from) { add_into(from, to); });
+}
+void shape_index_put(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
+void run_index_put(Frame& f) {
+  const Tensor& out = f.outs[0];
+  if (!(out == f.tensor(0))) copy_elements(f.tensor(0), out);
+  IndexPlan p = plan_index(out, f.tensors(1), "index_put");
+  Tensor values = new_tensor(result_sizes(p), out.dtype(), out.device());
+  copy_elements(f.tensor(2), values);
+  bool accumulate = f.flag(3);
+  for_slices(out, values, p, [&](const Tensor& to, const Tensor& from) {
+    if (accumulate) add_into(from, to);
+    else copy_elements(from, to);
+  });
+}
+
+// ---- index_select and embedding: whole slices of one dimension
+void shape_index_select(Frame& f) {
+  const Tensor &x = f.tensor(0), &index = f.tensor(2);
+  MOKA_CHECK(index.dim() <= 1, "index_select: the index must have at most 1 dimension, got shape ", index.sizes());
+  check_integral(index, "index_select");
+  Dims sizes(x.sizes());
+  if (x.dim()) sizes[wrap_dim(f.integer(1), x.dim(), "index_select")] = index.numel();
+  f.output(0, sizes, x.dtype());
+}
+void run_index_select(Frame& f) {
+  const Tensor &x = f.tensor(0), &out = f.outs[0];
+  if (out.numel() == 0 && f.tensor(2).numel() == 0) return;
+  int d = wrap_dim(f.integer(1), x.dim(), "index_select");
+  Tensor index = as_index(f.tensor(2), "index_select");
+  if (x.dim() == 0) {
+    checked_index(index.data<int64_t>()[0], 1, 0, "index_select");
+    return copy_elements(x, out);
+  }
+  Dims sizes(x.sizes());
+  sizes[d] = 1;
+  for (int64_t i = 0; i < index.numel(); i++) {
+    int64_t at = checked_index(index.data<int64_t>()[i], x.size(d), d, "index_select");
+    if (checked_numel(sizes, "index_select") == 0) continue;
+    copy_elements(strided_view(x, sizes, x.strides(), x.impl()->offset + at * x.stride(d)),
+                  strided_view(out, sizes, out.strides(), out.impl()->offset + i * out.stride(d)));
+  }
+}
+
+void shape_embedding(Frame& f) {
+  const Tensor &weight = f.tensor(0), &indices = f.tensor(1);
+  MOKA_CHECK(weight.dim() == 2, "embedding: the weight must be [rows, columns], got shape ", weight.sizes());
+  check_integral(indices, "embedding");
+  Dims sizes(indices.sizes());
+  sizes.push_back(weight.size(1));
+  f.output(0, sizes, weight.dtype());
+}
+void run_embedding(Frame& f) {
+  Tensor weight = as_contiguous(f.tensor(0)), indices = as_index(f.tensor(1), "embedding");
+  int64_t rows = weight.size(0);
+  size_t row = static_cast<size_t>(weight.size(1)) * item_size(weight.dtype());
+  const char* from = static_cast<const char*>(weight.raw_data());
+  char* to = static_cast<char*>(f.outs[0].raw_data());
+  for (int64_t i = 0; i < indices.numel(); i++) {
+    int64_t at = indices.data<int64_t>()[i];
+    MOKA_CHECK_KIND(Index, at >= 0 && at < rows, "embedding: index ", at, " at position ", i, " is outside the ", rows, " rows of the weight");
+    std::memcpy(to + static_cast<size_t>(i) * row, from + static_cast<size_t>(at) * row, row);
+  }
+}
+
+// ---- gather and scatter: one index for every element
+void check_gather(const Tensor& x, const Tensor& index, int64_t dim, std::string_view op, bool limit) {
+  check_integral(index, op);
+  int d = wrap_dim(dim, x.dim(), op);
+  MOKA_CHECK(index.dim() == x.dim() || (index.dim() <= 1 && x.dim() <= 1), op, ": index of shape ", index.sizes(),
+             " must have as many dimensions as the tensor of shape ", x.sizes());
+  for (int k = 0; limit && k < index.dim() && k < x.dim(); k++)
+    MOKA_CHECK(k == d || index.size(k) <= x.size(k), op, ": index of shape ", index.sizes(), " is larger than shape ", x.sizes(),
+               " in dimension ", k);
+}
+// Calls f(element offset in `x` at the index, linear position in the index) for every element of `index`.
+template <class F>
+void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_view op, F f) {
+  const int64_t* v = index.data<int64_t>();
+  int n = index.dim();
+  for (int64_t i = 0; i < index.numel(); i++) {
+    int64_t rest = i, at = 0;
+    for (int d = n; d-- > 0;) {
+      int64_t k = rest % index.size(d);
+      rest /= index.size(d);
+      if (x.dim() && d != dim) at += k * x.stride(d);
+    }
+    if (x.dim()) at += checked_index(v[i], x.size(dim), dim, op) * x.stride(dim);
+    else checked_index(v[i], 1, 0, op);
+    f(at, i);
+  }
+}
+void shape_gather(Frame& f) {
+  check_gather(f.tensor(0), f.tensor(2), f.integer(1), "gather", true);
+  f.output(0, f.tensor(2).sizes(), f.tensor(0).dtype());
+}
+void run_gather(Frame& f) {
+  const Tensor& x = f.tensor(0);
+  Tensor index = as_index(f.tensor(2), "gather");
+  size_t item = item_size(x.dtype());
+  const char* from = static_cast<const char*>(x.raw_data());
+  char* to = static_cast<char*>(f.outs[0].raw_data());
+  for_elements(x, index, wrap_dim(f.integer(1), x.dim(), "gather"), "gather", [&](int64_t at, int64_t i) {
+    std::memcpy(to + static_cast<size_t>(i) * item, from + at * static_cast<int64_t>(item), item);
+  });
+}
+void shape_scatter(Frame& f) {
+  const Tensor &x = f.tensor(0), &index = f.tensor(2);
+  check_gather(x, index, f.integer(1), f.name(), true);
+  if (f.args[3].tag == Tag::Tensor) {
+    const Tensor& src = f.tensor(3);
+    MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": src is ", src.dtype(), " but the tensor is ", x.dtype());
+    for (int d = 0; d < index.dim(); d++)
+      MOKA_CHECK(d < src.dim() && index.size(d) <= src.size(d), f.name(), ": index of shape ", index.sizes(), " is larger than src of shape ", src.sizes());
+  }
+  f.output(0, x.sizes(), x.dtype());
+}
+template <bool Add>
+void run_scatter(Frame& f) {
+  const Tensor& out = f.outs[0];
+  if (!(out == f.tensor(0))) copy_elements(f.tensor(0), out);
+  Tensor index = as_index(f.tensor(2), f.name());
+  if (index.numel() == 0) return;
+  Tensor src = new_tensor(index.sizes(), out.dtype());
+  if (f.args[3].tag == Tag::Tensor) {
+    const Tensor& given = f.tensor(3);
+    copy_elements(strided_view(given, index.sizes(), given.strides(), given.impl()->offset), src);
+  } else {
+    double v = f.number(3);
+    char item[16];
+    convert_elements(&v, DType::F64, item, out.dtype(), 1);
+    copy_elements(from_memory(item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true), src);
+  }
+  int dim = wrap_dim(f.integer(1), out.dim(), f.name());
+  size_t item = item_size(out.dtype());
+  if constexpr (Add) {
+    auto add = [&]<class T>(T*) {
+      T* to = out.data<T>();
+      const T* from = src.data<T>();
+      for_elements(out, index, dim, "scatter_add", [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
+    };
+    switch (out.dtype()) {
+      case DType::F32: return add(static_cast<float*>(nullptr));
+      case DType::F64: return add(static_cast<double*>(nullptr));
+      case DType::I32: return add(static_cast<int32_t*>(nullptr));
+      case DType::I64: return add(static_cast<int64_t*>(nullptr));
+      default: fail_kind(ErrorKind::NotImplemented, "scatter_add: not defined for ", out.dtype(), "; convert to float32 or int64 first");
+    }
+  } else {
+    char* to = static_cast<char*>(out.raw_data());
+    const char* from = static_cast<const char*>(src.raw_data());
+    for_elements(out, index, dim, "scatter", [&](int64_t at, int64_t i) {
+      std::memcpy(to + at * static_cast<int64_t>(item), from + static_cast<size_t>(i) * item, item);
+    });
+  }
+}
+
+void shape_one_hot(Frame& f) {
+  const Tensor& x = f.tensor(0);
+  check_integral(x, "one_hot");
+  MOKA_CHECK(f.integer(1) > 0, "one_hot: num_classes must be positive, got ", f.integer(1));
+  Dims sizes(x.sizes());
+  sizes.push_back(f.integer(1));
+  f.output(0, sizes, DType::I64);
+}
+void run_one_hot(Frame& f) {
+  Tensor x = as_index(f.tensor(0), "one_hot");
+  int64_t classes = f.integer(1);
+  int64_t* out = f.outs[0].data<int64_t>();
+  std::memset(out, 0, f.outs[0].bytes());
+  for (int64_t i = 0; i < x.numel(); i++) {
+    int64_t c = x.data<int64_t>()[i];
+    MOKA_CHECK(c >= 0 && c < classes, "one_hot: class ", c, " at position ", i, " is outside 0 to ", classes - 1);
+    out[i * classes + c] = 1;
+  }
+}
+
+void view_nonzero(Frame& f) {
+  MOKA_CHECK_KIND(NotImplemented, !f.infer, "nonzero: the shape of the result depends on values");
+  Tensor x = to_dtype(f.tensor(0), DType::Bool);
+  const uint8_t* m = x.data<uint8_t>();
+  int64_t n = std::count_if(m, m + x.numel(), [](uint8_t v) { return v != 0; });
+  const int64_t sizes[] = {n, x.dim()};
+  f.outs.resize(1);
+  f.outs[0] = new_tensor(sizes, DType::I64);
+  int64_t* out = f.outs[0].data<int64_t>();
+  for (int64_t i = 0, k = 0; i < x.numel(); i++) {
+    if (!m[i]) continue;
+    int64_t rest = i;
+    for (int d = x.dim(); d-- > 0;) {
+      out[k * x.dim() + d] = rest % x.size(d);
+      rest /= x.size(d);
+    }
+    k++;
+  }
+}
+}  // namespace
+
+namespace ops {
+
+constinit const Op index_op{
+    .schema = "index(Tensor input, Tensor?[] indices) -> Tensor",
+    .doc = "Advanced indexing: input[indices], None keeps a dimension; bool tensors select their true places.",
+    .method = "none",
+    .view = view_index,
+    .derivative = {wrt("input", [](auto dy, auto input, auto indices) { return index_backward(dy, shape_of(input), indices); })},
+    .onnx = none("written as Gather or GatherND by an adapter"),
+    .netdef = none("written as Gather"),
+    .samples = {},
+};
+constinit const Op index_backward_op{
+    .schema = "index_backward(Tensor dy, int[] shape, Tensor?[] indices) -> Tensor",
+    .doc = "Zeros of the given shape to which dy is added at the indices.",
+    .method = "none",
+    .shape = shape_given,
+    .kernels = {KernelRow{"add", run_index_backward}},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto indices) { return index(ddx, indices); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
+    .samples = {},
+};
+constinit const Op index_put_op{
+    .schema = "index_put(Tensor input, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor",
+    .doc = "input with values written (or added) at the indices.",
+    .shape = shape_index_put,
+    .kernels = {KernelRow{"copy", run_index_put}},
+    .derivative = none("use scatter or where for gradients through writes"),
+    .onnx = none("written as ScatterND"),
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {},
+};
+constinit const Op index_select_op{
+    .schema = "index_select(Tensor input, int dim, Tensor index) -> Tensor",
+    .doc = "The slices of dimension dim at the places in index.",
+    .shape = shape_index_select,
+    .kernels = {KernelRow{"copy", run_index_select}},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto index) { return index_add_zeros(dy, shape_of(input), dim, index); })},
+    .onnx = "Gather(input, index, axis=dim)",
+    .netdef = none("Gather of Caffe2 takes the first dimension; written by an adapter"),
+    .samples = {shapes({4, 3}, {5}).in(Domain::Index, 1, 4).with("dim", 0), shapes({2, 3}, {0}).in(Domain::Index, 1, 3).with("dim", 1)},
+};
+constinit const Op gather_op{
+    .schema = "gather(Tensor input, int dim, Tensor index) -> Tensor",
+    .doc = "result[i][j] = input[index[i][j]][j] for dim 0, and so on.",
+    .shape = shape_gather,
+    .kernels = {KernelRow{"copy", run_gather}},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto index) { return scatter_add(mul(input, 0), dim, index, dy); })},
+    .onnx = Format{{.map = "GatherElements(input, index, axis=dim)", .since = 11}},
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {shapes({4, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0), shapes({2, 3}, {2, 0}).in(Domain::Index, 1, 3).with("dim", 1)},
+};
+constinit const Op scatter_op{
+    .schema = "scatter(Tensor input, int dim, Tensor index, Operand src) -> Tensor",
+    .doc = "input with result[index[i][j]][j] = src[i][j] for dim 0, and so on; the last write wins.",
+    .shape = shape_scatter,
+    .kernels = {KernelRow{"copy", run_scatter<false>}},
+    .derivative = {wrt("input", [](auto dy, auto, auto dim, auto index) { return scatter(dy, dim, index, 0); }),
+                   wrt("src", [](auto dy, auto, auto dim, auto index) { return gather(dy, dim, index); })},
+    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim, reduction?='none')", .since = 11}},
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {shapes({4, 3}, {1, 3}, {1, 3}).in(Domain::Index, 1, 4).with("dim", 0),
+                shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
+};
+constinit const Op scatter_add_op{
+    .schema = "scatter_add(Tensor input, int dim, Tensor index, Tensor src) -> Tensor",
+    .doc = "input to which src is added at the places of index.",
+    .shape = shape_scatter,
+    .kernels = {KernelRow{"add", run_scatter<true>}},
+    .derivative = {wrt("input", [](auto dy) { return dy; }),
+                   wrt("src", [](auto dy, auto, auto dim, auto index) { return gather(dy, dim, index); })},
+    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim, reduction='add')", .since = 16}},
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
+                shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
+};
+constinit const Op embedding_op{
+    .schema = "embedding(Tensor weight, Tensor indices) -> Tensor",
+    .doc = "The rows of weight at the indices.",
+    .method = "function",
+    .shape = shape_embedding,
+    .kernels = {KernelRow{"copy", run_embedding}},
+    .derivative = {wrt("weight",
+                       [](auto dy, auto weight, auto indices) { return embedding_backward(dy, shape_of(weight), indices); })},
+    .onnx = none("written as Gather"),
+    .netdef = "Gather(weight, indices)",
+    .samples = {shapes({4, 3}, {2, 5}).in(Domain::Index, 1, 4), shapes({4, 3}, {0}).in(Domain::Index, 1, 4)},
+};
+constinit const Op one_hot_op{
+    .schema = "one_hot(Tensor input, int num_classes) -> Tensor",
+    .doc = "Vectors with a 1 at the place that input names.",
+    .method = "function",
+    .shape = shape_one_hot,
+    .kernels = {KernelRow{"fill", run_one_hot}},
+    .derivative = none("the result holds integers"),
+    .onnx = none("written as OneHot by an adapter: depth and values are tensors"),
+    .netdef = none("written as OneHot by an adapter: the size is a tensor"),
+    .samples = {shape(5).in(Domain::Index, 0, 4).with("num_classes", 4), shape(0).in(Domain::Index).with("num_classes", 3)},
+};
+constinit const Op nonzero_op{
+    .schema = "nonzero(Tensor input) -> Tensor",
+    .doc = "The indices of elements that are not zero, one row each.",
+    .view = view_nonzero,
+    .derivative = none("the result holds indices"),
+    .onnx = none("written as NonZero and Transpose"),
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {},
+};
+// The gradients of index_select and embedding are both: zeros, to which slices are added.
+void run_index_add(Frame& f) {
+  const Tensor &dy = f.tensor(0), &out = f.outs[0];
+  std::memset(out.raw_data(), 0, out.bytes());
+  Tensor index = as_index(f.tensor(3), "index_add");
+  if (out.dim() == 0) return add_into(as_contiguous(dy), out);
+  int d = wrap_dim(f.integer(2), out.dim(), "index_add");
+  Dims sizes(out.sizes());
+  sizes[d] = 1;
+  for (int64_t i = 0; i < index.numel() && out.numel(); i++) {
+    int64_t at = checked_index(index.data<int64_t>()[i], out.size(d), d, "index_add");
+    add_into(strided_view(dy, sizes, dy.strides(), dy.impl()->offset + i * dy.stride(d)),
+             strided_view(out, sizes, out.strides(), out.impl()->offset + at * out.stride(d)));
+  }
+}
+constinit const Op index_add_zeros_op{
+    .schema = "index_add_zeros(Tensor dy, int[] shape, int dim, Tensor index) -> Tensor",
+    .doc = "Zeros of the given shape to which the slices of dy are added at index.",
+    .method = "none",
+    .shape = shape_given,
+    .kernels = {KernelRow{"add", run_index_add}},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto index) { return index_select(ddx, dim, index); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
+    .samples = {},
+};
+void run_embedding_backward(Frame& f) {
+  const Tensor& out = f.outs[0];
+  std::memset(out.raw_data(), 0, out.bytes());
+  Tensor dy = to_dtype(f.tensor(0), out.dtype()), indices = as_index(f.tensor(2), "embedding_backward");
+  int64_t columns = out.size(1);
+  auto add = [&]<class T>(T*) {
+    const T* from = dy.data<T>();
+    T* to = out.data<T>();
+    for (int64_t i = 0; i < indices.numel(); i++) {
+      int64_t row = checked_index(indices.data<int64_t>()[i], out.size(0), 0, "embedding_backward");
+      for (int64_t c = 0; c < columns; c++) to[row * columns + c] += from[i * columns + c];
+    }
+  };
+  if (out.dtype() == DType::F32) return add(static_cast<float*>(nullptr));
+  if (out.dtype() == DType::F64) return add(static_cast<double*>(nullptr));
+  fail_kind(ErrorKind::NotImplemented, "embedding_backward: not defined for ", out.dtype(), "; use float32 weights");
+}
+constinit const Op embedding_backward_op{
+    .schema = "embedding_backward(Tensor dy, int[] shape, Tensor indices) -> Tensor",
+    .doc = "Zeros of the weight's shape to which the rows of dy are added at the indices.",
+    .method = "none",
+    .shape = shape_given,
+    .kernels = {KernelRow{"add", run_embedding_backward}},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto indices) { return embedding(ddx, indices); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
+    .samples = {},
+};
+
+}  // namespace ops
+}  // namespace moka
+
+MOKA_OP_TABLE(indexing, MOKA_INDEXING_OPS)

@@ -1,0 +1,10 @@
+// The indexing family: reads and writes at computed places.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/schema/reading.h"
+
+#define MOKA_INDEXING_OPS(OP)                                                                         \
+  OP(index) OP(index_backward) OP(index_put) OP(index_select) OP(gather) OP(scatter) OP(scatter_add)  \
+  OP(embedding) OP(one_hot) OP(nonzero) OP(index_add_zeros) OP(embedding_backward)
+MOKA_INDEXING_OPS(MOKA_DECLARE_OP)

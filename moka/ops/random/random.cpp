@@ -1,0 +1,350 @@
+// Operators that draw random numbers.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/random/random.h"
+
+#include <cmath>
+#include <numeric>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/define.h"
+#include "moka/ops/random/generator.h"
+
+namespace moka {
+
+Generator& default_generator() {
+  static Generator* g = [] {
+    Generator* made = new Generator(5489);
+    add_ref(static_cast<Object*>(made));
+    return made;
+  }();
+  return *g;
+}
+
+namespace {
+Generator::Draw draw_from(const Frame& f, int i) {
+  if (!f.has(i)) return default_generator().draw();
+  Generator* g = dynamic_cast<Generator*>(f.args[i].object);
+  MOKA_CHECK_KIND(Type, g != nullptr, f.name(), ": generator must be a Generator, got ", f.args[i].object->type_name());
+  return g->draw();
+}
+
+// 24 random bits in [0, 1) for float, 53 for double.
+inline float unit(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+inline double unit(uint32_t high, uint32_t low) {
+  return static_cast<double>((uint64_t(high) << 32 | low) >> 11) * 0x1p-53;
+}
+
+// Calls f(i, words) for blocks of four elements; block k covers elements 4k to 4k+3.
+template <class F>
+void for_blocks(int64_t n, Generator::Draw d, F f) {
+  int64_t blocks = (n + 3) / 4;
+  parallel_for(0, blocks, 2048, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; b++) {
+      uint32_t words[4];
+      Philox(d.seed, d.offset, static_cast<uint64_t>(b)).next(words);
+      f(b * 4, std::min<int64_t>(4, n - b * 4), words);
+    }
+  });
+}
+
+// Fills a contiguous f32 or f64 tensor, or another type through f32.
+template <class Float, class Double>
+void fill_floating(const Tensor& out, Generator::Draw d, Float as_float, Double as_double) {
+  MOKA_CHECK_KIND(NotImplemented, is_floating(out.dtype()), "random: defined for floating types, got ", out.dtype());
+  bool wide = out.dtype() == DType::F64;
+  Tensor t = (out.dtype() == DType::F32 || wide) && out.is_contiguous() ? out : new_tensor(out.sizes(), wide ? DType::F64 : DType::F32);
+  if (wide) {
+    double* p = t.data<double>();
+    int64_t n = t.numel();
+    for_blocks(2 * n, d, [&](int64_t i, int64_t count, const uint32_t* w) {  // two words an element
+      for (int64_t k = 0; k * 2 < count; k++) p[i / 2 + k] = as_double(unit(w[2 * k], w[2 * k + 1]), unit(w[2 * k + 1], w[2 * k]));
+    });
+  } else {
+    float* p = t.data<float>();
+    for_blocks(t.numel(), d, [&](int64_t i, int64_t count, const uint32_t* w) { as_float(p + i, count, w); });
+  }
+  if (!(t == out)) copy_elements(t, out);
+}
+
+void fill_uniform(const Tensor& out, Generator::Draw d, double from, double to) {
+  float low = static_cast<float>(from), width = static_cast<float>(to - from);
+  fill_floating(
+      out, d,
+      [=](float* p, int64_t n, const uint32_t* w) {
+        for (int64_t k = 0; k < n; k++) p[k] = low + width * unit(w[k]);
+      },
+      [=](double u, double) { return from + (to - from) * u; });
+}
+
+// Box and Muller: pairs of words give pairs of normals.
+void fill_normal(const Tensor& out, Generator::Draw d, double mean, double deviation) {
+  float m = static_cast<float>(mean), s = static_cast<float>(deviation);
+  fill_floating(
+      out, d,
+      [=](float* p, int64_t n, const uint32_t* w) {
+        float z[4];
+        for (int pair = 0; pair < 2; pair++) {
+          float r = std::sqrt(-2.f * std::log(1.f - unit(w[2 * pair])));
+          float angle = 6.2831853071795865f * unit(w[2 * pair + 1]);
+          z[2 * pair] = r * std::cos(angle);
+          z[2 * pair + 1] = r * std::sin(angle);
+        }
+        for (int64_t k = 0; k < n; k++) p[k] = m + s * z[k];
+      },
+      [=](double u, double v) { return mean + deviation * std::sqrt(-2 * std::log(1 - u)) * std::cos(6.283185307179586 * v); });
+}
+
+DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
+Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
+
+void shape_sized(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 2, default_float()), device_of(f, 3)); }
+void run_rand(Frame& f) { fill_uniform(f.outs[0], draw_from(f, 1), 0, 1); }
+void run_randn(Frame& f) { fill_normal(f.outs[0], draw_from(f, 1), 0, 1); }
+
+void shape_randint(Frame& f) {
+  MOKA_CHECK(f.integer(0) < f.integer(1), "randint: low ", f.integer(0), " must be less than high ", f.integer(1));
+  f.output(0, f.ints(2), dtype_of(f, 4, DType::I64), device_of(f, 5));
+}
+void run_randint(Frame& f) {
+  int64_t low = f.integer(0);
+  uint64_t range = static_cast<uint64_t>(f.integer(1)) - static_cast<uint64_t>(low);
+  const Tensor& out = f.outs[0];
+  Tensor t = out.dtype() == DType::I64 ? out : new_tensor(out.sizes(), DType::I64);
+  int64_t* p = t.data<int64_t>();
+  for_blocks(2 * t.numel(), draw_from(f, 3), [&](int64_t i, int64_t count, const uint32_t* w) {
+    for (int64_t k = 0; k * 2 < count; k++) {
+      uint64_t bits = uint64_t(w[2 * k]) << 32 | w[2 * k + 1];
+      // The high part of the product is uniform over the range to within 2^-64 of it (Lemire 2019).
+      p[i / 2 + k] = low + static_cast<int64_t>((static_cast<unsigned __int128>(bits) * range) >> 64);
+    }
+  });
+  if (!(t == out)) copy_elements(t, out);
+}
+
+void shape_randperm(Frame& f) {
+  MOKA_CHECK(f.integer(0) >= 0, "randperm: n must not be negative, got ", f.integer(0));
+  const int64_t sizes[] = {f.integer(0)};
+  f.output(0, sizes, dtype_of(f, 2, DType::I64), device_of(f, 3));
+}
+void run_randperm(Frame& f) {
+  const Tensor& out = f.outs[0];
+  Tensor t = out.dtype() == DType::I64 ? out : new_tensor(out.sizes(), DType::I64);
+  int64_t n = t.numel();
+  int64_t* p = t.data<int64_t>();
+  std::iota(p, p + n, 0);
+  Generator::Draw d = draw_from(f, 1);
+  for (int64_t i = n - 1; i > 0; i--) {  // Fisher and Yates
+    uint32_t w[4];
+    Philox(d.seed, d.offset, static_cast<uint64_t>(i)).next(w);
+    uint64_t bits = uint64_t(w[0]) << 32 | w[1];
+    std::swap(p[i], p[static_cast<int64_t>((static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(i + 1)) >> 64)]);
+  }
+  if (!(t == out)) copy_elements(t, out);
+}
+
+void shape_self(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
+void run_uniform(Frame& f) {
+  MOKA_CHECK(f.number(1) <= f.number(2), "uniform_: from ", f.number(1), " must not exceed to ", f.number(2));
+  fill_uniform(f.outs[0], draw_from(f, 3), f.number(1), f.number(2));
+}
+void run_normal(Frame& f) {
+  MOKA_CHECK(f.number(2) >= 0, "normal_: std must not be negative, got ", f.number(2));
+  fill_normal(f.outs[0], draw_from(f, 3), f.number(1), f.number(2));
+}
+
+void run_bernoulli(Frame& f) {
+  Tensor p = to_dtype(f.tensor(0), DType::F32);
+  const float* probability = p.data<float>();
+  Tensor out = new_tensor(f.outs[0].sizes(), DType::F32);
+  float* y = out.data<float>();
+  for (int64_t i = 0; i < p.numel(); i++)
+    MOKA_CHECK(probability[i] >= 0 && probability[i] <= 1, "bernoulli: probabilities must lie in [0, 1], got ", probability[i],
+               " at element ", i);
+  for_blocks(p.numel(), draw_from(f, 1), [&](int64_t i, int64_t n, const uint32_t* w) {
+    for (int64_t k = 0; k < n; k++) y[i + k] = unit(w[k]) < probability[i + k];
+  });
+  copy_elements(out, f.outs[0]);
+}
+
+void shape_dropout(Frame& f) {
+  MOKA_CHECK_KIND(Value, f.number(1) >= 0 && f.number(1) <= 1, "dropout: p must lie in [0, 1], got ", f.number(1));
+  f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
+  f.output(1, f.tensor(0).sizes(), DType::Bool);
+}
+void run_dropout(Frame& f) {
+  float p = static_cast<float>(f.number(1)), scale = p < 1 ? 1 / (1 - p) : 0;
+  Tensor x = to_dtype(f.tensor(0), f.tensor(0).dtype() == DType::F64 ? DType::F64 : DType::F32);
+  Tensor y = x.dtype() == f.outs[0].dtype() ? f.outs[0] : new_tensor(x.sizes(), x.dtype());
+  uint8_t* mask = f.outs[1].data<uint8_t>();
+  auto apply = [&](const auto* in, auto* out) {
+    for_blocks(x.numel(), draw_from(f, 2), [&](int64_t i, int64_t n, const uint32_t* w) {
+      for (int64_t k = 0; k < n; k++) {
+        bool keep = unit(w[k]) >= p;
+        mask[i + k] = keep;
+        out[i + k] = keep ? in[i + k] * scale : 0;
+      }
+    });
+  };
+  if (x.dtype() == DType::F64) apply(x.data<double>(), y.data<double>());
+  else apply(x.data<float>(), y.data<float>());
+  if (!(y == f.outs[0])) copy_elements(y, f.outs[0]);
+}
+
+void shape_multinomial(Frame& f) {
+  const Tensor& w = f.tensor(0);
+  int64_t n = f.integer(1);
+  MOKA_CHECK(w.dim() == 1 || w.dim() == 2, "multinomial: expected weights of 1 or 2 dimensions, got shape ", w.sizes());
+  MOKA_CHECK(is_floating(w.dtype()), "multinomial: expected floating weights, got ", w.dtype());
+  MOKA_CHECK(n > 0, "multinomial: num_samples must be positive, got ", n);
+  MOKA_CHECK(f.flag(2) || n <= w.size(-1), "multinomial: cannot draw ", n, " of ", w.size(-1), " categories without replacement");
+  Dims sizes(w.sizes());
+  sizes.back() = n;
+  f.output(0, sizes, DType::I64);
+}
+void run_multinomial(Frame& f) {
+  Tensor w = to_dtype(f.tensor(0), DType::F64);
+  int64_t categories = w.size(-1), rows = w.dim() == 2 ? w.size(0) : 1, n = f.integer(1);
+  int64_t* out = f.outs[0].data<int64_t>();
+  Generator::Draw d = draw_from(f, 3);
+  std::vector<double> sum(static_cast<size_t>(categories));
+  for (int64_t r = 0; r < rows; r++) {
+    std::vector<double> left(w.data<double>() + r * categories, w.data<double>() + (r + 1) * categories);
+    for (int64_t c = 0; c < categories; c++)
+      MOKA_CHECK(left[static_cast<size_t>(c)] >= 0 && std::isfinite(left[static_cast<size_t>(c)]),
+                 "multinomial: weights must be finite and not negative, got ", left[static_cast<size_t>(c)], " for category ", c);
+    for (int64_t k = 0; k < n; k++) {
+      std::partial_sum(left.begin(), left.end(), sum.begin());
+      MOKA_CHECK(sum.back() > 0, "multinomial: the weights of row ", r, " leave nothing to draw (sum ", sum.back(), ")");
+      uint32_t words[4];
+      Philox(d.seed, d.offset, static_cast<uint64_t>(r * n + k)).next(words);
+      double target = unit(words[0], words[1]) * sum.back();
+      size_t pick = static_cast<size_t>(std::upper_bound(sum.begin(), sum.end(), target) - sum.begin());
+      pick = std::min(pick, sum.size() - 1);
+      while (left[pick] == 0 && pick > 0) pick--;
+      out[r * n + k] = static_cast<int64_t>(pick);
+      if (!f.flag(2)) left[pick] = 0;
+    }
+  }
+}
+}  // namespace
+
+namespace ops {
+
+#define MOKA_DRAW(name, text, kernel, onnx_map, netdef_map)                                                            \
+  constinit const Op name##_op{                                                                                        \
+      .schema = #name "(int[] size, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",  \
+      .doc = text,                                                                                                     \
+      .method = "function",                                                                                            \
+      .shape = shape_sized,                                                                                            \
+      .kernels = {KernelRow{"philox", kernel}},                                                                        \
+      .derivative = none("it has no tensor arguments"),                                                                \
+      .onnx = onnx_map,                                                                                                \
+      .netdef = netdef_map,                                                                                            \
+      .effect = Effect::Random,                                                                                        \
+      .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},                                  \
+  }
+MOKA_DRAW(rand, "Uniform numbers in [0, 1).", run_rand, "RandomUniform(shape=size, high?=1.0, low?=0.0, dtype=dtype_code(dtype))", "UniformFill(shape=size, min=0.0, max=1.0)");
+MOKA_DRAW(randn, "Normal numbers of mean 0 and deviation 1.", run_randn, "RandomNormal(shape=size, mean?=0.0, scale?=1.0, dtype=dtype_code(dtype))", "GaussianFill(shape=size, mean=0.0, std=1.0)");
+#undef MOKA_DRAW
+
+constinit const Op randint_op{
+    .schema = "randint.low(int low, int high, int[] size, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",
+    .doc = "Uniform integers in [low, high).",
+    .method = "function",
+    .shape = shape_randint,
+    .kernels = {KernelRow{"philox", run_randint}},
+    .derivative = none("it has no tensor arguments"),
+    .onnx = none("ONNX draws no integers"),
+    .netdef = none("UniformIntFill includes its upper end"),
+    .effect = Effect::Random,
+    .samples = {no_tensors().with("low", -2).with("high", 5).with("size", {2, 3}), no_tensors().with("low", 0).with("high", 1).with("size", {4})},
+};
+constinit const Op randperm_op{
+    .schema = "randperm(int n, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",
+    .doc = "A random permutation of 0 to n - 1.",
+    .method = "function",
+    .shape = shape_randperm,
+    .kernels = {KernelRow{"philox", run_randperm}},
+    .derivative = none("it has no tensor arguments"),
+    .onnx = none("ONNX has no permutations"),
+    .netdef = none("Caffe2 has no permutations"),
+    .effect = Effect::Random,
+    .samples = {no_tensors().with("n", 5), no_tensors().with("n", 0)},
+};
+constinit const Op uniform__op{
+    .schema = "uniform_(Tensor input, Number from=0.0, Number to=1.0, *, Generator? generator=None) -> Tensor",
+    .doc = "Sets every element to a uniform number in [from, to).",
+    .method = "method",
+    .shape = shape_self,
+    .kernels = {KernelRow{"philox", run_uniform}},
+    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
+    .onnx = none("an in-place write; graphs see its value"),
+    .netdef = none("an in-place write; graphs see its value"),
+    .effect = Effect::Random,
+    .samples = {shape(2, 3), shape(0)},
+};
+constinit const Op normal__op{
+    .schema = "normal_(Tensor input, Number mean=0.0, Number std=1.0, *, Generator? generator=None) -> Tensor",
+    .doc = "Sets every element to a normal number.",
+    .method = "method",
+    .shape = shape_self,
+    .kernels = {KernelRow{"philox", run_normal}},
+    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
+    .onnx = none("an in-place write; graphs see its value"),
+    .netdef = none("an in-place write; graphs see its value"),
+    .effect = Effect::Random,
+    .samples = {shape(2, 3), shape(0)},
+};
+constinit const Op bernoulli_op{
+    .schema = "bernoulli(Tensor input, *, Generator? generator=None) -> Tensor",
+    .doc = "1 with the probability given by each element, else 0.",
+    .shape = shape_self,
+    .kernels = {KernelRow{"philox", run_bernoulli}},
+    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
+    .onnx = Format{{.map = "Bernoulli(input)", .since = 15}},
+    .netdef = none("Caffe2 has no such operator"),
+    .effect = Effect::Random,
+    .samples = {shape(2, 3).in(Domain::Probability).no_gradient(), shape(0)},
+};
+constinit const Op native_dropout_op{
+    .schema = "native_dropout(Tensor input, float p, *, Generator? generator=None) -> (Tensor output, Tensor mask)",
+    .doc = "Zeroes each element with probability p and scales the rest by 1 / (1 - p); the mask is true where kept.",
+    .method = "function",
+    .shape = shape_dropout,
+    .kernels = {KernelRow{"philox", run_dropout}},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto p, auto, auto, auto mask) { return dropout_backward(dy, mask, p); })},
+    .onnx = none("written as Dropout by an adapter: inference drops nothing"),
+    .netdef = "Dropout(input, ratio=p) -> (output, mask)",
+    .effect = Effect::Random,
+    .samples = {shape(2, 3).with("p", 0.5).no_gradient(), shape(4).with("p", 0.0)},
+};
+struct DropoutBackward {
+  constexpr auto operator()(auto dy, auto mask, auto p) const { return where(mask, dy / (1 - p), 0); }
+};
+constinit const Op dropout_backward_op{
+    .schema = "dropout_backward(Tensor dy, Tensor mask, float p) -> Tensor",
+    .doc = "dy / (1 - p) where mask holds, 0 elsewhere.",
+    .method = "none",
+    .formula = pointwise<DropoutBackward, 2>(DTypeRule::Floating, 2),
+    .derivative = {wrt("dy", [](auto ddx, auto, auto mask, auto p) { return dropout_backward(ddx, mask, p); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
+    .samples = {shapes({2, 3}, {2, 3}).in(Domain::Boolean, 1).with("p", 0.5), shapes({0}, {0}).with("p", 1.0)},
+};
+constinit const Op multinomial_op{
+    .schema = "multinomial(Tensor input, int num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor",
+    .doc = "Indices drawn with probabilities proportional to the weights of each row.",
+    .shape = shape_multinomial,
+    .kernels = {KernelRow{"philox", run_multinomial}},
+    .derivative = none("the result holds indices"),
+    .onnx = none("ONNX draws from logarithms: written with Log"),
+    .netdef = none("Caffe2 has no such operator"),
+    .effect = Effect::Random,
+    .samples = {shape(2, 3).in(Domain::Positive).with("num_samples", 2), shape(4).in(Domain::Positive).with("num_samples", 1)},
+};
+
+}  // namespace ops
+}  // namespace moka
+
+MOKA_OP_TABLE(random, MOKA_RANDOM_OPS)
