@@ -87,13 +87,17 @@ class Parser {
 
   // ---- values
 
+  // %12 is a number that the printer gave, %"12" a name: two different values.
+  static bool is_number(const std::string& name, bool quoted) { return !quoted && !is_identifier(name); }
+  static std::string key(const std::string& name, bool quoted) { return (is_number(name, quoted) ? "#" : "=") + name; }
+
   void define(Value* v, const std::string& name, bool quoted, size_t at) {
+    std::string k = key(name, quoted);
     if (++count_ > limits_.values) in_.error_at(at, cat("more than ", limits_.values, " values"));
-    if (!all_names_.insert(name).second) in_.error_at(at, cat("value '%", name, "' is defined twice"));
-    visible_[name] = v;
-    scope_.push_back(name);
-    // %12 is a number that the printer gave, %"12" a name.
-    if (quoted || is_identifier(name)) v->name = name;
+    if (!all_names_.insert(k).second) in_.error_at(at, cat("value '%", name, "' is defined twice"));
+    visible_[k] = v;
+    scope_.push_back(std::move(k));
+    if (!is_number(name, quoted)) v->name = name;
   }
 
   void params(Block& block) {
@@ -114,9 +118,10 @@ class Parser {
 
   Value* value(Graph::Point at) {
     if (in_.token() == Reader::Token::Name) {
-      auto it = visible_.find(in_.word());
+      std::string k = key(in_.word(), in_.quoted());
+      auto it = visible_.find(k);
       if (it == visible_.end()) {
-        bool elsewhere = all_names_.count(in_.word()) != 0;
+        bool elsewhere = all_names_.count(k) != 0;
         in_.error_at(in_.start(), cat("value '%", in_.word().substr(0, 60), "' is ", elsewhere ? "not visible here: it was made inside a block that has ended" : "not defined"));
       }
       in_.next();

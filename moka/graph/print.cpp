@@ -72,6 +72,23 @@ void append_float(std::string& out, double v) {
   append_text(out, v);
 }
 
+// The short text of a float32 where reading it through a double gives the same bits: 0.1, not 0.10000000149011612.
+void append_single(std::string& out, double v) {
+  char digits[32];
+  if (std::isfinite(v)) {
+    auto end = std::to_chars(digits, digits + sizeof digits, static_cast<float>(v)).ptr;
+    double back = 0;
+    std::from_chars(digits, end, back);
+    if (static_cast<float>(back) == static_cast<float>(v)) {
+      std::string_view text(digits, static_cast<size_t>(end - digits));
+      out += text;
+      if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
+      return;
+    }
+  }
+  append_float(out, v);
+}
+
 class Printer {
  public:
   explicit Printer(TensorTable* table) : table_(table) {}
@@ -415,6 +432,7 @@ class Printer {
     for (int64_t i = 0; i < t.numel(); i++) {
       if (i) out += ", ";
       if (t.dtype() == DType::Bool) append_part(out, element_as_int(t, i) != 0);
+      else if (t.dtype() == DType::F32) append_single(out, element_as_double(t, i));
       else if (is_floating(t.dtype())) append_float(out, element_as_double(t, i));
       else append_part(out, element_as_int(t, i));
     }
