@@ -1,0 +1,34 @@
+// Model files of any format that Moka reads, as a program of graphs.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "moka/formats/files.h"
+#include "moka/graph/graph.h"
+
+namespace moka {
+
+enum class ModelFormat : uint8_t { Package, Onnx, NetDef };
+const char* model_format_name(ModelFormat format);
+
+struct Model {
+  graph::Program program;
+  std::string main;  // the graph that is run
+  ModelFormat format = ModelFormat::Package;
+  std::map<std::string, std::string> metadata;
+  const graph::Graph& graph() const { return *program.graphs.at(main); }
+};
+
+// What the first bytes look like; an error when like nothing that is known. Protobuf carries no magic text: a model that
+// begins with its IR version is ONNX, one that begins with a name or an operator is NetDef.
+ModelFormat model_format(std::string_view bytes, std::string_view what);
+
+// A package or an ONNX model by its content. A lone predict net of Caffe2 is an error that asks for its init net.
+Model load_model(const std::string& path, const Limits& limits = {});
+Model load_model(const Bytes& bytes, std::string_view what, const Limits& limits = {});
+Model load_netdef(const std::string& init_path, const std::string& predict_path, const Limits& limits = {});
+
+}  // namespace moka

@@ -1,0 +1,58 @@
+// Predictor: a loaded model that any number of threads may run.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "moka/graph/graph.h"
+#include "moka/predictor/model.h"
+
+namespace moka {
+
+// What a model takes or gives.
+struct Port {
+  std::string name;
+  graph::Type type;
+};
+
+struct LoadOptions {
+  Limits limits;
+  bool optimize = true;  // rewrite the graph for speed; results may differ in the last bits
+};
+
+struct RunOptions {
+  double deadline_seconds = 0;  // from now; a run that takes longer raises Cancelled. 0: none
+};
+
+class Predictor {
+ public:
+  // Formats as load_model() tells them apart.
+  static Predictor load(const std::string& path, const LoadOptions& options = {});
+  static Predictor load(const Bytes& bytes, std::string_view what, const LoadOptions& options = {});
+  static Predictor load_netdef(const std::string& init_path, const std::string& predict_path,
+                               const LoadOptions& options = {});
+  explicit Predictor(Model model, const LoadOptions& options = {});
+  Predictor(Predictor&&) noexcept;
+  Predictor& operator=(Predictor&&) noexcept;
+  ~Predictor();
+
+  const std::vector<Port>& inputs() const;
+  const std::vector<Port>& outputs() const;
+  const graph::Graph& graph() const;  // as it is run
+
+  // Inputs and outputs in the model's order. Wrong counts, types and shapes are errors that name the input, what the
+  // model takes and what came. Safe from any number of threads at once.
+  std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;
+  // By name; every input must be there and no other.
+  std::map<std::string, Tensor> run(const std::map<std::string, Tensor>& inputs, const RunOptions& options = {}) const;
+
+ private:
+  struct Loaded;
+  std::unique_ptr<Loaded> loaded_;
+};
+
+}  // namespace moka
