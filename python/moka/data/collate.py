@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from moka._C import Tensor
 
 from moka import _C
+from moka._C import Tensor
 
 __all__ = ["default_collate"]
 

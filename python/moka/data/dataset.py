@@ -10,9 +10,9 @@ from itertools import accumulate
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from moka._C import Tensor
 
 from moka import _C
+from moka._C import Tensor
 
 from .randomness import SampleRandom, draw_seed, shuffled
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from moka._C import Tensor
 
 from moka import _C
+from moka._C import Tensor
 
 from .dataset import Dataset
 from .idx import IdxError, find_file, read_idx
@@ -177,7 +177,7 @@ class Digits(ImageDataset):
 
     Args:
         root: folder with digits.csv.gz; without it, the one of an installed scikit-learn.
-        train: the 1,437 for training, or the 360 for testing.
+        train: the 1,438 for training, or the 359 for testing.
         transform: see ImageDataset.
     """
 

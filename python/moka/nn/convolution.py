@@ -7,9 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 from . import functional as F
 from . import init

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 from . import functional as F
 from . import init

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 __all__ = [
     "adaptive_avg_pool2d",

@@ -7,9 +7,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 if TYPE_CHECKING:
     from .module import Module

@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 __all__ = [
     "calculate_gain",

@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 from . import functional as F
 from . import init

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 from .hooks import HookHandle, run_with_backward_hooks
 from .parameter import Buffer, Parameter

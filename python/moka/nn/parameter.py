@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 __all__ = ["Buffer", "Parameter"]
 

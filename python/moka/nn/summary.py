@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 from .convolution import _Convolution
 from .linear import Linear

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from moka import _C
 from moka._C import Tensor
 from moka.nn.hooks import HookHandle
-
-from moka import _C
 
 __all__ = ["Optimizer", "check_options"]
 

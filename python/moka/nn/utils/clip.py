@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from moka._C import Tensor
-
 from moka import _C
+from moka._C import Tensor
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 

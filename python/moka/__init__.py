@@ -1,0 +1,47 @@
+"""Moka: tensors, operators, gradients, networks, graphs and models, with the names of the torch API."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
+from . import _C
+from ._C import *  # noqa: F403
+
+# Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
+# module).
+_LAZY = {
+    **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "jit", "nn", "onnx", "optim")},
+    **{name: (f"moka.{name}", "") for name in ("safetensors", "utils")},
+    "load": ("moka.checkpoint", "load"),
+    "progress": ("moka.progress_bar", "progress"),
+    "save": ("moka.checkpoint", "save"),
+}
+
+if TYPE_CHECKING:
+    from . import data, jit, nn, onnx, optim, safetensors, utils
+    from .checkpoint import load, save
+    from .progress_bar import progress
+
+__version__: str = _C.__version__
+__all__ = sorted({name for name in dir(_C) if not name.startswith("_")} | set(_LAZY) | {"__version__"})
+
+
+def __getattr__(name: str) -> _Any:
+    place = _LAZY.get(name)
+    if place is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, __all__, n=1)
+        hint = f"; did you mean moka.{near[0]}?" if near else ""
+        raise AttributeError(f"module 'moka' has no attribute {name!r}{hint}")
+    module = _import_module(place[0])
+    value = getattr(module, place[1]) if place[1] else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,112 @@
+"""Schedules: their rates (recorded from torch 2.15), their state, their errors."""
+# SPDX-License-Identifier: Apache-2.0
+
+import pytest
+from moka.optim import lr_scheduler as L
+
+import moka
+from moka import optim
+
+SCHEDULES = [
+    (lambda o: L.StepLR(o, 3, 0.5), [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025]),
+    (
+        lambda o: L.MultiStepLR(o, [2, 2, 5], 0.5),
+        [0.1, 0.1, 0.025, 0.025, 0.025, 0.0125, 0.0125, 0.0125, 0.0125],
+    ),
+    (
+        lambda o: L.ExponentialLR(o, 0.9),
+        [0.1, 0.09, 0.081, 0.0729, 0.06561, 0.059049, 0.0531441, 0.0478297, 0.0430467],
+    ),
+    (
+        lambda o: L.CosineAnnealingLR(o, 4, 0.01),
+        [0.1, 0.0868198, 0.055, 0.0231802, 0.01, 0.0231802, 0.055, 0.0868198, 0.1],
+    ),
+    (lambda o: L.LinearLR(o, 0.2, 1.0, 4), [0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.1, 0.1, 0.1]),
+    (
+        lambda o: L.LambdaLR(o, lambda step: 1 / (1 + step)),
+        [0.1, 0.05, 0.0333333, 0.025, 0.02, 0.0166667, 0.0142857, 0.0125, 0.0111111],
+    ),
+    (
+        lambda o: L.OneCycleLR(o, 0.5, total_steps=9),
+        [0.02, 0.3256791, 0.4972077, 0.4492833, 0.3528224, 0.2313186, 0.114365, 0.0304465, 2e-06],
+    ),
+    (
+        lambda o: L.OneCycleLR(
+            o, 0.5, epochs=3, steps_per_epoch=3, three_phase=True, anneal_strategy="linear"
+        ),
+        [0.02, 0.3023529, 0.4152941, 0.1329412, 0.0173916, 0.0130442, 0.0086968, 0.0043494, 2e-06],
+    ),
+    (
+        lambda o: L.SequentialLR(o, [L.LinearLR(o, 0.1, 1.0, 3), L.CosineAnnealingLR(o, 6)], [3]),
+        [0.01, 0.04, 0.07, 0.1, 0.0933013, 0.075, 0.05, 0.025, 0.0066987],
+    ),
+]
+
+
+def optimizer():
+    return optim.SGD([moka.nn.Parameter(moka.zeros(1))], lr=0.1, momentum=0.9)
+
+
+def rates(opt, schedule, count):
+    found = []
+    for _ in range(count):
+        found.append(opt.param_groups[0]["lr"])
+        opt.step()
+        schedule.step()
+    return found
+
+
+@pytest.mark.parametrize(("make", "expected"), SCHEDULES)
+def test_schedules_give_the_recorded_rates(make, expected):
+    opt = optimizer()
+    assert rates(opt, make(opt), 9) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(("make", "expected"), SCHEDULES)
+def test_a_saved_schedule_goes_on(make, expected):
+    opt = optimizer()
+    schedule = make(opt)
+    rates(opt, schedule, 4)
+    other = optimizer()
+    resumed = make(other)
+    other.load_state_dict(opt.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    assert rates(other, resumed, 5) == pytest.approx(expected[4:], abs=1e-7)
+
+
+def test_one_cycle_moves_momentum_the_other_way():
+    opt = optimizer()
+    schedule = L.OneCycleLR(opt, 0.5, total_steps=9)
+    momenta = []
+    for _ in range(9):
+        momenta.append(round(opt.param_groups[0]["momentum"], 4))
+        schedule.step()
+    assert momenta[0] == 0.95 and min(momenta) == 0.8506 and momenta[-1] == 0.95
+
+
+def test_two_schedules_multiply():
+    opt = optimizer()
+    one, two = L.ExponentialLR(opt, 0.5), L.StepLR(opt, 2, 0.1)
+    for _ in range(2):
+        one.step()
+        two.step()
+    assert opt.param_groups[0]["lr"] == pytest.approx(0.1 * 0.25 * 0.1)
+
+
+def test_wrong_arguments_are_refused():
+    for make, text in [
+        (lambda o: L.OneCycleLR(o, 0.1), "give total_steps"),
+        (lambda o: L.OneCycleLR(o, 0.1, total_steps=5, anneal_strategy="square"), "'cos' or 'linear'"),
+        (lambda o: L.SequentialLR(o, [L.StepLR(o, 1)], [3]), "need 0 milestones"),
+        (lambda o: L.StepLR(o, 0), "at least 1"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            make(optimizer())
+
+
+def test_too_many_steps_of_one_cycle_are_an_error():
+    opt = optimizer()
+    schedule = L.OneCycleLR(opt, 0.1, total_steps=3)
+    with pytest.raises(ValueError, match="step 4 was asked for, but the cycle has 3 steps"):
+        for _ in range(5):
+            schedule.step()
