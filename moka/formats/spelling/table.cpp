@@ -3,7 +3,10 @@
 #include "moka/formats/spelling/table.h"
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
 
+#include "moka/ops/all.h"
 #include "moka/schema/frame.h"
 
 namespace moka::spelling {
@@ -67,7 +70,9 @@ bool find_dtype_code(Dialect dialect, int64_t code, DType& out) {
 }
 
 Table::Table(Dialect dialect) : dialect_(dialect) {
-  for (const Op* op : all_ops()) {
+  const std::vector<const Op*> ops = all_ops();
+  ops_ = ops.size();
+  for (const Op* op : ops) {
     const Format& format = dialect == Dialect::Onnx ? op->onnx : op->netdef;
     for (const Spelling& spelling : format.rows) {
       Row row{op, std::string(spelling.domain), spelling.since, spelling.until, {}};
@@ -85,9 +90,15 @@ Table::Table(Dialect dialect) : dialect_(dialect) {
   }
 }
 
+// Made again when operators have been registered since; older tables stay for those who hold rows of them.
 const Table& Table::of(Dialect dialect) {
-  static const Table onnx(Dialect::Onnx), netdef(Dialect::NetDef);
-  return dialect == Dialect::Onnx ? onnx : netdef;
+  register_all_ops();
+  static std::mutex mutex;
+  static std::vector<std::unique_ptr<const Table>> made[2];
+  std::lock_guard lock(mutex);
+  auto& tables = made[static_cast<int>(dialect)];
+  if (tables.empty() || tables.back()->ops_ != all_ops().size()) tables.emplace_back(new Table(dialect));
+  return *tables.back();
 }
 
 std::vector<const Row*> Table::named(std::string_view name, std::string_view domain, int version) const {

@@ -43,6 +43,7 @@ class Table {
  private:
   explicit Table(Dialect dialect);
   Dialect dialect_;
+  size_t ops_ = 0;  // registered when the table was made
   std::vector<Row> rows_;
   std::multimap<std::string, int, std::less<>> by_name_;  // name -> row
   std::map<const Op*, std::vector<int>> by_op_;

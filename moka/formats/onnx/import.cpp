@@ -1,0 +1,316 @@
+// Walks the nodes of an ONNX model and builds the graph: names, parameters, functions, and the choice between adapters
+// and the table of mappings.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/onnx/onnx.h"
+#include "moka/graph/expr.h"
+#include "moka/schema/frame.h"
+
+namespace moka::onnx {
+
+using graph::Graph;
+using graph::Node;
+using graph::NodeKind;
+using graph::Type;
+using graph::Value;
+using spelling::Attribute;
+using spelling::Dialect;
+using spelling::ForeignNode;
+using spelling::Table;
+
+namespace {
+
+std::string_view base_name(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+std::string function_key(std::string_view domain, std::string_view name, std::string_view overload) {
+  return cat(domain, "\n", name, "\n", overload);
+}
+
+// Attributes that say nothing: old versions carried hints about memory.
+bool is_hint(const NodeProto& node, std::string_view attribute) {
+  return attribute == "consumed_inputs" && plain_domain(node.domain).empty();
+}
+
+}  // namespace
+
+Importer::Importer(proto::Budget& budget, const Bytes& owner, ExternalData external, Graph& graph)
+    : budget_(budget), owner_(owner), external_(std::move(external)), graph_(graph), build_(graph, {graph.main()}) {}
+
+std::string Importer::label(const NodeProto& node) const {
+  std::string out = cat("In node ");
+  if (!node.name.empty()) out += cat("'", node.name, "' ");
+  out += cat("(", node.domain, node.domain.empty() ? "" : ".", node.op);
+  for (std::string_view o : node.outputs)
+    if (!o.empty()) {
+      out += cat(" -> '", o, "'");
+      break;
+    }
+  return out + cat(") of ", budget_.file);
+}
+
+void Importer::run() {
+  model_ = read_model(budget_, owner_.text());
+  for (const FunctionProto& f : model_.functions) {
+    const bool fresh = functions_.emplace(function_key(f.domain, f.name, f.overload), &f).second;
+    MOKA_CHECK_KIND(File, fresh, budget_.file, ": function ", f.domain, ".", f.name, " is defined twice");
+  }
+  const GraphProto main = read_graph(budget_, model_.graph, 1);
+  MOKA_CHECK_KIND(NotImplemented, !main.has_sparse_initializers, budget_.file, ": sparse initializers are not read");
+  graph_.name = main.name.empty() ? "main" : std::string(main.name);
+  graph_.metadata = model_.metadata;
+  if (!model_.producer.empty()) graph_.metadata["producer"] = cat(model_.producer, model_.producer_version.empty() ? "" : " ", model_.producer_version);
+  if (!main.doc.empty()) graph_.metadata["doc"] = std::string(main.doc);
+  build_.source.file = std::string(base_name(budget_.file));
+
+  Scope scope;
+  const Context c{&scope, &model_.opsets};
+  std::set<std::string_view> initialized;
+  for (const Initializer& i : main.initializers) initialized.insert(i.name);
+  for (const ValueInfo& input : main.inputs) {
+    if (initialized.count(input.name)) continue;  // IR 3 and older list parameters among the inputs
+    MOKA_CHECK_KIND(File, !input.name.empty(), budget_.file, ": an input has no name");
+    Value* v = graph_.add_input(std::string(input.name), input.type);
+    MOKA_CHECK_KIND(File, scope.values.emplace(input.name, v).second, budget_.file, ": two inputs have the name '", input.name, "'");
+    names_.insert(std::string(input.name));
+  }
+  graph_nodes(main, c);
+  for (const ValueInfo& output : main.outputs) {
+    Value* v = value(output.name, c);
+    graph_.add_output(v, std::string(output.name));
+  }
+  drop_unused();
+}
+
+void Importer::graph_nodes(const GraphProto& graph, const Context& c) {
+  for (const Initializer& i : graph.initializers) {
+    if (i.name.empty()) continue;
+    Value* v = initializer(i.name, i.message, c);
+    MOKA_CHECK_KIND(File, c.scope->values.emplace(i.name, v).second, budget_.file, ": '", i.name, "' is defined twice");
+  }
+  for (const NodeProto& n : graph.nodes) node(n, c);
+}
+
+Value* Importer::value(std::string_view name, const Context& c) {
+  for (const Scope* s = c.scope; s; s = s->outer)
+    if (auto i = s->values.find(name); i != s->values.end()) return i->second;
+  fail_kind(ErrorKind::File, budget_.file, ": '", name,
+            "' is used but nothing before makes it; nodes must stand in the order in which they run");
+}
+
+// Floating tensors of the main graph are parameters: named states that training may change. The rest are constants.
+Value* Importer::initializer(std::string_view name, std::string_view message, const Context& c) {
+  Tensor tensor = read_tensor(budget_, message, owner_, external_);
+  const bool state = c.scope->outer == nullptr && c.call == nullptr && is_floating(tensor.dtype()) && tensor.dim() > 0;
+  if (!state) {
+    Value* v = build_.constant(Any(tensor));
+    if (names_.insert(std::string(name)).second) v->name = std::string(name);
+    return v;
+  }
+  graph::State s;
+  s.name = std::string(name);
+  s.type = Type::tensor(tensor.dtype(), tensor.sizes());
+  s.value = Any(tensor);
+  s.parameter = true;
+  MOKA_CHECK_KIND(File, graph_.states.emplace(s.name, s).second, budget_.file, ": initializer '", name, "' is defined twice");
+  Node* get = graph_.create_named(NodeKind::Get, s.name, build_.at, {}, 1);
+  get->source = build_.source;
+  get->output()->type = s.type;
+  build_.remember(get->output(), s.value);
+  return get->output();
+}
+
+const AttributeProto* Importer::resolve(const AttributeProto& a, const FunctionCall* call) const {
+  const AttributeProto* found = &a;
+  while (!found->reference.empty()) {
+    MOKA_CHECK_KIND(File, call, "attribute '", a.name, "' refers to '", found->reference, "' of a function, but stands in none");
+    const std::string_view wanted = found->reference;
+    found = call->node->attribute(wanted);
+    if (!found) {
+      for (const AttributeProto& d : call->function->defaults)
+        if (d.name == wanted) return &d;
+      return nullptr;
+    }
+    call = call->outer;
+  }
+  return found;
+}
+
+std::vector<Attribute> Importer::attributes(const NodeProto& node, const Context& c) {
+  std::vector<Attribute> out;
+  for (const AttributeProto& given : node.attributes) {
+    if (is_hint(node, given.name)) continue;
+    const AttributeProto* a = resolve(given, c.call);
+    if (!a) continue;
+    Any value = a->value;
+    switch (a->kind) {
+      case AttributeKind::Tensor: value = Any(read_tensor(budget_, a->message, owner_, external_)); break;
+      case AttributeKind::Graph: continue;  // control_flow() reads them
+      case AttributeKind::Undefined:
+      case AttributeKind::Tensors:
+      case AttributeKind::Graphs:
+      case AttributeKind::SparseTensor:
+      case AttributeKind::SparseTensors:
+      case AttributeKind::TypeProto:
+      case AttributeKind::TypeProtos:
+        fail_kind(ErrorKind::NotImplemented, "attribute '", given.name, "' is of a kind that is not read (",
+                  static_cast<int>(a->kind), ")");
+      default: break;
+    }
+    out.push_back({std::string(given.name), std::move(value)});
+  }
+  return out;
+}
+
+void Importer::bind(const NodeProto& node, std::span<Value* const> outputs, const Context& c) {
+  for (size_t i = 0; i < node.outputs.size(); i++) {
+    const std::string_view name = node.outputs[i];
+    if (name.empty()) continue;
+    MOKA_CHECK_KIND(NotImplemented, i < outputs.size() && outputs[i], "output ", i, " ('", name, "') is not computed");
+    MOKA_CHECK_KIND(File, c.scope->values.emplace(name, outputs[i]).second, "'", name, "' is defined twice");
+    if (!c.call && outputs[i]->name.empty() && names_.insert(std::string(name)).second) outputs[i]->name = std::string(name);
+  }
+}
+
+void Importer::node(const NodeProto& node, const Context& c) {
+  const std::string scope = build_.source.scope;
+  std::string own(node.name);
+  for (size_t i = 0; own.empty() && i < node.outputs.size(); i++) own = std::string(node.outputs[i]);
+  build_.source.scope = c.call ? cat(scope, "/", own) : own;
+  try {
+    translate(node, c);
+  } catch (Error& e) {
+    e.add_context(label(node));
+    throw;
+  }
+  build_.source.scope = scope;
+}
+
+void Importer::translate(const NodeProto& node, const Context& c) {
+  MOKA_CHECK_KIND(File, c.depth < budget_.limits.max_depth, "graphs and functions are nested more than ", budget_.limits.max_depth, " deep");
+  auto opset = c.opsets->find(node.domain);
+  if (auto f = functions_.find(function_key(node.domain, node.op, node.overload)); f != functions_.end())
+    return function(*f->second, node, c);
+  MOKA_CHECK_KIND(File, opset != c.opsets->end(), "the model imports no opset of domain '", node.domain, "'");
+  const int version = static_cast<int>(opset->second);
+  if (control_flow(node, c)) return;
+
+  ForeignNode foreign;
+  foreign.op = std::string(node.op);
+  foreign.domain = std::string(node.domain);
+  foreign.name = std::string(node.name);
+  for (std::string_view name : node.inputs) foreign.inputs.push_back(name.empty() ? nullptr : value(name, c));
+  foreign.outputs = 0;
+  for (size_t i = 0; i < node.outputs.size(); i++)
+    if (!node.outputs[i].empty()) foreign.outputs = static_cast<int>(i) + 1;
+  foreign.attributes = attributes(node, c);
+
+  std::string reasons;
+  for (const Adapter* adapter : find_adapters(node.op, node.domain, version)) {
+    NodeReader reader(build_, foreign, Dialect::Onnx, version);
+    if (adapter->read(reader)) return bind(node, reader.outputs, c);
+    if (!reader.why.empty()) reasons += cat("\n    ", node.op, ": ", reader.why);
+  }
+  const Table& table = Table::of(Dialect::Onnx);
+  for (const spelling::Row* row : table.named(node.op, node.domain, version)) {
+    spelling::Match match;
+    std::string why;
+    if (!read_row(*row, Dialect::Onnx, foreign, build_, match, why)) {
+      reasons += cat("\n    as ", info(*row->op).schema.name, ": ", why);
+      continue;
+    }
+    std::vector<Value*> made = build_.emit(*row->op, match.slots);
+    std::vector<Value*> outputs = made;
+    if (info(*row->op).schema.outs.size() == 1 && info(*row->op).schema.outs[0].type.list && made.size() == 1) {
+      Node* unpack = graph_.create(NodeKind::Unpack, build_.at, made, foreign.outputs);
+      unpack->source = build_.source;
+      graph::infer_types(*unpack);
+      outputs.assign(unpack->outputs().begin(), unpack->outputs().end());
+    } else if (!row->mapping.outputs.empty()) {
+      outputs.assign(row->mapping.outputs.size(), nullptr);
+      for (size_t i = 0; i < outputs.size(); i++)
+        if (row->mapping.outputs[i] >= 0) outputs[i] = made[static_cast<size_t>(row->mapping.outputs[i])];
+    }
+    return bind(node, outputs, c);
+  }
+  if (!reasons.empty())
+    fail_kind(ErrorKind::NotImplemented, "this form of ", node.op, " (opset ", version, ") is not supported:", reasons);
+  std::string near;
+  for (const std::string& name : table.near(node.op)) near += cat(near.empty() ? "; near it: " : ", ", name);
+  const bool other = table.knows(node.op, node.domain) || has_adapter(node.op, node.domain);
+  fail_kind(ErrorKind::NotImplemented, "operator ", node.domain, node.domain.empty() ? "" : ".", node.op,
+            other ? cat(" is not known in opset ", version) : cat(" is not known", near));
+}
+
+void Importer::function(const FunctionProto& f, const NodeProto& node, const Context& c) {
+  budget_.take_nodes(f.nodes.size() + 1);  // calls may multiply: what they expand to counts
+  Scope scope;
+  MOKA_CHECK_KIND(File, node.inputs.size() <= f.inputs.size(), "function ", f.name, " takes ", f.inputs.size(), " inputs, got ", node.inputs.size());
+  for (size_t i = 0; i < f.inputs.size(); i++)
+    if (i < node.inputs.size() && !node.inputs[i].empty()) scope.values.emplace(f.inputs[i], value(node.inputs[i], c));
+  FunctionCall call{&f, &node, c.call};
+  Opsets opsets = f.opsets;
+  for (const auto& [domain, version] : *c.opsets) opsets.emplace(domain, version);
+  const Context inner{&scope, &opsets, &call, c.depth + 1};
+  for (NodeProto n : f.nodes) {
+    // An input that the call leaves out is missing for the nodes inside.
+    for (std::string_view& input : n.inputs)
+      if (!scope.values.count(input) && std::find(f.inputs.begin(), f.inputs.end(), input) != f.inputs.end()) input = {};
+    this->node(n, inner);
+  }
+  std::vector<Value*> outputs;
+  for (size_t i = 0; i < node.outputs.size(); i++) {
+    MOKA_CHECK_KIND(File, i < f.outputs.size(), "function ", f.name, " has ", f.outputs.size(), " outputs");
+    outputs.push_back(node.outputs[i].empty() ? nullptr : value(f.outputs[i], inner));
+  }
+  bind(node, outputs, c);
+}
+
+// Constants and parameters that were read as attributes, or that nothing reads.
+void Importer::drop_unused() {
+  std::vector<Node*> nodes;
+  for (Node* n : *graph_.main()) nodes.push_back(n);
+  for (size_t i = nodes.size(); i-- > 0;) {
+    Node* n = nodes[i];
+    if (n->kind != NodeKind::Constant && n->kind != NodeKind::Get) continue;
+    if (!n->output()->uses().empty()) continue;
+    if (n->kind == NodeKind::Get) graph_.states.erase(n->name);
+    n->destroy();
+  }
+}
+
+std::unique_ptr<Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits) {
+  proto::Budget budget(std::string(name), bytes.text(), limits);
+  auto out = std::make_unique<Graph>();
+  Importer(budget, bytes, ExternalData(), *out).run();
+  return out;
+}
+
+std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
+  const Bytes bytes = Bytes::of_file(path, limits);
+  proto::Budget budget(path, bytes.text(), limits);
+  auto out = std::make_unique<Graph>();
+  Importer(budget, bytes, ExternalData(path, limits), *out).run();
+  return out;
+}
+
+std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version) {
+  std::vector<const Adapter*> out;
+  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
+    for (const Adapter& a : family)
+      if (a.op == op && a.domain == domain && version >= a.since && (a.until == 0 || version < a.until)) out.push_back(&a);
+  return out;
+}
+
+bool has_adapter(std::string_view op, std::string_view domain) {
+  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
+    for (const Adapter& a : family)
+      if (a.op == op && a.domain == domain) return true;
+  return false;
+}
+
+}  // namespace moka::onnx

@@ -1,0 +1,78 @@
+// The state of one import: names in scope, functions, parameters.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <set>
+#include <span>
+
+#include "moka/formats/onnx/model.h"
+#include "moka/formats/spelling/node_reader.h"
+
+namespace moka::onnx {
+
+using spelling::Adapter;
+using spelling::NodeReader;
+
+// Values by name; subgraphs see those of the graphs around them.
+struct Scope {
+  const Scope* outer = nullptr;
+  std::map<std::string, graph::Value*, std::less<>> values;
+};
+
+class Importer {
+ public:
+  Importer(proto::Budget& budget, const Bytes& owner, ExternalData external, graph::Graph& graph);
+  void run();
+
+ private:
+  struct FunctionCall {  // what a function's body sees of its call
+    const FunctionProto* function = nullptr;
+    const NodeProto* node = nullptr;
+    const FunctionCall* outer = nullptr;
+  };
+  struct Context {
+    Scope* scope;
+    const Opsets* opsets;
+    const FunctionCall* call = nullptr;
+    int depth = 0;
+  };
+
+  void graph_nodes(const GraphProto& graph, const Context& c);
+  void node(const NodeProto& node, const Context& c);
+  void translate(const NodeProto& node, const Context& c);
+  bool control_flow(const NodeProto& node, const Context& c);
+  void if_node(const NodeProto& node, const Context& c);
+  void loop_node(const NodeProto& node, const Context& c);
+  void function(const FunctionProto& function, const NodeProto& node, const Context& c);
+  GraphProto subgraph(const NodeProto& node, std::string_view name, const Context& c);
+  std::vector<graph::Value*> block(graph::Block* block, const GraphProto& graph, std::span<graph::Value* const> params,
+                                   const Context& c);
+  graph::Value* value(std::string_view name, const Context& c);
+  graph::Value* initializer(std::string_view name, std::string_view message, const Context& c);
+  std::vector<spelling::Attribute> attributes(const NodeProto& node, const Context& c);
+  const AttributeProto* resolve(const AttributeProto& a, const FunctionCall* call) const;
+  void bind(const NodeProto& node, std::span<graph::Value* const> outputs, const Context& c);
+  void drop_unused();
+  std::string label(const NodeProto& node) const;
+
+  proto::Budget& budget_;
+  const Bytes& owner_;
+  ExternalData external_;
+  graph::Graph& graph_;
+  spelling::Builder build_;
+  ModelProto model_;
+  std::map<std::string, const FunctionProto*, std::less<>> functions_;
+  std::set<std::string, std::less<>> names_;  // of values, which must be unique in the graph
+};
+
+// Adapters of this operator, in the order in which they are asked; all before the table.
+std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version);
+bool has_adapter(std::string_view op, std::string_view domain);  // in any version
+
+// Families of adapters; each file has one table.
+std::span<const Adapter> tensor_adapters();
+std::span<const Adapter> arithmetic_adapters();
+std::span<const Adapter> network_adapters();
+
+}  // namespace moka::onnx

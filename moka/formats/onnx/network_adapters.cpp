@@ -1,0 +1,311 @@
+// Adapters of convolutions, pooling, normalization, matrix products and softmax.
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/spelling/conversions.h"
+#include "moka/schema/frame.h"
+
+namespace moka::onnx {
+
+using graph::Dim;
+using graph::Value;
+using spelling::named;
+
+namespace {
+
+// What convolutions and pools have in common: sizes over the spatial dimensions.
+struct Window {
+  int spatial = 0;
+  Dims kernel, stride, dilation, begin, end;
+  bool symmetric() const { return begin == end; }
+};
+
+// False: the node declines, with its reason. `kernel` is that of the weight or empty.
+bool read_window(NodeReader& n, Dims kernel, Window& w) {
+  w.spatial = n.rank_of(0) - 2;
+  MOKA_CHECK_KIND(File, w.spatial >= 1, "the input has ", w.spatial + 2, " dimensions, at least 3 were expected");
+  const size_t count = static_cast<size_t>(w.spatial);
+  w.kernel = n.ints("kernel_shape").value_or(kernel);
+  w.stride = n.ints("strides").value_or(Dims(count, int64_t(1)));
+  w.dilation = n.ints("dilations").value_or(Dims(count, int64_t(1)));
+  const Dims pads = n.ints("pads").value_or(Dims(2 * count, int64_t(0)));
+  MOKA_CHECK_KIND(File, w.kernel.size() == count && w.stride.size() == count && w.dilation.size() == count && pads.size() == 2 * count,
+                  "kernel_shape, strides, dilations and pads do not all describe ", w.spatial, " dimensions");
+  for (size_t i = 0; i < count; i++) {
+    MOKA_CHECK_KIND(File, w.kernel[i] > 0 && w.stride[i] > 0 && w.dilation[i] > 0, "kernel_shape, strides and dilations must be positive");
+    MOKA_CHECK_KIND(File, w.kernel[i] < (int64_t(1) << 31) && w.stride[i] < (int64_t(1) << 31) && w.dilation[i] < (int64_t(1) << 31),
+                    "kernel_shape, strides and dilations must be below 2^31");
+  }
+  const std::string_view automatic = n.text("auto_pad", "NOTSET");
+  for (size_t i = 0; i < count; i++) {
+    w.begin.push_back(pads[i]);
+    w.end.push_back(pads[count + i]);
+  }
+  if (automatic == "NOTSET") return true;
+  MOKA_CHECK_KIND(File, automatic == "VALID" || automatic == "SAME_UPPER" || automatic == "SAME_LOWER", "auto_pad '", automatic, "' does not exist");
+  for (size_t i = 0; i < count; i++) {
+    w.begin[i] = w.end[i] = 0;
+    if (automatic == "VALID") continue;
+    const Dim& d = n[0]->type.dims[i + 2];
+    if (!d.fixed()) return n.declines("auto_pad of a size that is not known");
+    // So many that the output has ceil(size / stride) elements; the odd one goes to the named side.
+    const int64_t out = (d.size + w.stride[i] - 1) / w.stride[i];
+    const int64_t total = std::max<int64_t>(0, (out - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - d.size);
+    w.begin[i] = automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
+    w.end[i] = total - w.begin[i];
+  }
+  return true;
+}
+
+// The input with pads that differ between begin and end added by itself; the window then has none.
+Value* padded(NodeReader& n, Value* x, Window& w, double value) {
+  Dims pad;
+  for (int i = w.spatial; i-- > 0;) {
+    pad.push_back(w.begin[static_cast<size_t>(i)]);
+    pad.push_back(w.end[static_cast<size_t>(i)]);
+  }
+  w.begin = w.end = Dims(static_cast<size_t>(w.spatial), int64_t(0));
+  return n.call("pad_constant", {x, pad, value});
+}
+
+// One spatial dimension as two, the first of size 1.
+void widen(Window& w) {
+  if (w.spatial != 1) return;
+  w.spatial = 2;
+  w.kernel.insert(0, 1);
+  w.stride.insert(0, 1);
+  w.dilation.insert(0, 1);
+  w.begin.insert(0, 0);
+  w.end.insert(0, 0);
+}
+
+bool convolution(NodeReader& n) {
+  Dims weight;
+  if (!spelling::fixed_sizes(n[1], weight)) return n.declines("the weight's sizes are not known");
+  MOKA_CHECK_KIND(File, weight.size() >= 3, "the weight has ", weight.size(), " dimensions, at least 3 were expected");
+  Window w;
+  if (!read_window(n, Dims(std::span<const int64_t>(weight).subspan(2)), w)) return false;
+  if (w.spatial > 2) return n.declines("convolution over ", w.spatial, " dimensions");
+  for (int i = 0; i < w.spatial; i++)
+    MOKA_CHECK_KIND(File, weight[static_cast<size_t>(i) + 2] == w.kernel[static_cast<size_t>(i)], "kernel_shape ", std::span<const int64_t>(w.kernel),
+                    " is not the weight's: ", std::span<const int64_t>(weight));
+  Value* x = n[0];
+  if (!w.symmetric()) x = padded(n, x, w, 0);
+  Value* k = n[1];
+  const bool flat = w.spatial == 1;
+  if (flat) {
+    x = n.call("unsqueeze", {x, int64_t(2)});
+    k = n.call("unsqueeze", {k, int64_t(2)});
+    widen(w);
+  }
+  Value* y = n.call("conv2d", {x, k, n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()), named("stride", w.stride),
+                               named("padding", w.begin), named("dilation", w.dilation), named("groups", n.integer("group", 1))});
+  n.out(flat ? n.call("squeeze.dim", {y, Dims{2}}) : y);
+  return true;
+}
+
+template <bool largest>
+bool pool(NodeReader& n) {
+  Window w;
+  if (n.wants(1)) return n.declines("the indices are not computed");
+  if (!read_window(n, {}, w)) return false;
+  if (w.spatial > 2) return n.declines("pooling over ", w.spatial, " dimensions");
+  bool ceil = n.integer("ceil_mode", 0) != 0;
+  const bool count_pads = n.integer("count_include_pad", 0) != 0;
+  Value* x = n[0];
+  const bool flat = w.spatial == 1;
+  if (flat) {
+    x = n.call("unsqueeze", {x, int64_t(2)});
+    widen(w);
+  }
+  bool half = true;  // our pools pad at most half a window, as torch's
+  for (size_t i = 0; i < 2; i++) half &= 2 * w.begin[i] <= w.kernel[i];
+  const bool dilated = w.dilation[0] != 1 || w.dilation[1] != 1;
+  Value* y;
+  if constexpr (largest) {
+    DType dtype;
+    if (!w.symmetric() || !half) {
+      if (!spelling::has_dtype(x, &dtype) || !is_floating(dtype)) return n.declines("pads that differ between begin and end of integers");
+      x = padded(n, x, w, -INFINITY);
+    }
+    y = n.call("max_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin), named("dilation", w.dilation), named("ceil_mode", ceil)});
+  } else {
+    if (dilated) return n.declines("dilated average pooling");
+    if (!w.symmetric() || !half) {
+      if (ceil) return n.declines("pads that differ between begin and end, rounded up");
+      Value* sums = n.call("avg_pool2d", {padded(n, x, w, 0), w.kernel, named("stride", w.stride)});
+      if (count_pads) {
+        y = sums;
+      } else {
+        // Divided by how much of each window lies inside.
+        Window again;
+        if (!read_window(n, {}, again)) return false;
+        if (flat) widen(again);
+        Value* ones = n.call("ones_like", {x});
+        y = n.call("div", {sums, n.call("avg_pool2d", {padded(n, ones, again, 0), w.kernel, named("stride", w.stride)})});
+      }
+    } else {
+      y = n.call("avg_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin), named("ceil_mode", ceil),
+                                named("count_include_pad", count_pads)});
+    }
+  }
+  n.out(flat ? n.call("squeeze.dim", {y, Dims{2}}) : y);
+  return true;
+}
+
+Dims spatial_dims(NodeReader& n, int from = 2) {
+  Dims out;
+  for (int i = from; i < n.rank_of(0); i++) out.push_back(i);
+  return out;
+}
+
+template <bool largest>
+bool global_pool(NodeReader& n) {
+  n.out(n.call(largest ? "amax" : "mean", {n[0], named("dim", spatial_dims(n)), named("keepdim", true)}));
+  return true;
+}
+
+bool batch_normalization(NodeReader& n) {
+  const bool training = n.version >= 14 ? n.integer("training_mode", 0) != 0 : n.version < 7 && n.integer("is_test", 0) == 0;
+  if (training) return n.declines("training mode");
+  if (n.version < 9 && n.integer("spatial", 1) == 0) return n.declines("statistics for each element");
+  for (int i = 1; i < 5; i++)
+    if (n.wants(i)) return n.declines("outputs of training mode");
+  n.out(n.call("batch_norm", {n[0], n[1], n[2], n[3], n[4], named("training", false), named("momentum", 1 - n.number("momentum", 0.9)),
+                              named("eps", n.number("epsilon", 1e-5))}));
+  return true;
+}
+
+// (x - mean) / sqrt(variance + epsilon) over `dims`
+Value* standardized(NodeReader& n, Value* x, const Dims& dims, double epsilon, Value** mean = nullptr, Value** inverse = nullptr) {
+  Value* m = n.call("mean", {x, named("dim", dims), named("keepdim", true)});
+  Value* centred = n.call("sub", {x, m});
+  Value* variance = n.call("mean", {n.call("mul", {centred, centred}), named("dim", dims), named("keepdim", true)});
+  Value* scale = n.call("rsqrt", {n.call("add", {variance, epsilon})});
+  if (mean) *mean = m;
+  if (inverse) *inverse = scale;
+  return n.call("mul", {centred, scale});
+}
+
+// A value for each channel, aligned with dimension 1.
+Value* per_channel(NodeReader& n, Value* v, int rank) {
+  for (int i = 2; i < rank; i++) v = n.call("unsqueeze", {v, int64_t(-1)});
+  return v;
+}
+
+bool instance_normalization(NodeReader& n) {
+  const int rank = n.rank_of(0);
+  Value* y = standardized(n, n[0], spatial_dims(n), n.number("epsilon", 1e-5));
+  n.out(n.call("add", {n.call("mul", {y, per_channel(n, n[1], rank)}), per_channel(n, n[2], rank)}));
+  return true;
+}
+
+bool layer_normalization(NodeReader& n) {
+  const int rank = n.rank_of(0);
+  int64_t axis = n.integer("axis", -1);
+  if (axis < 0) axis += rank;
+  MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
+  DType dtype;
+  if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
+  const bool wide = dtype == DType::F16 || dtype == DType::BF16;
+  Value *mean, *inverse;
+  Value* y = standardized(n, wide ? n.call("to", {n[0], DType::F32}) : n[0], spatial_dims(n, static_cast<int>(axis)), n.number("epsilon", 1e-5), &mean, &inverse);
+  if (wide) y = n.call("to", {y, dtype});
+  y = n.call("mul", {y, n[1]});
+  n.out(n.has(2) ? n.call("add", {y, n[2]}) : y);
+  if (n.wants(1)) n.out(mean, 1);
+  if (n.wants(2)) n.out(inverse, 2);
+  return true;
+}
+
+bool rms_normalization(NodeReader& n) {
+  const int rank = n.rank_of(0);
+  int64_t axis = n.integer("axis", -1);
+  if (axis < 0) axis += rank;
+  MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
+  Value* square = n.call("mean", {n.call("mul", {n[0], n[0]}), named("dim", spatial_dims(n, static_cast<int>(axis))), named("keepdim", true)});
+  Value* scale = n.call("rsqrt", {n.call("add", {square, n.number("epsilon", 1e-5)})});
+  n.out(n.call("mul", {n.call("mul", {n[0], scale}), n[1]}));
+  return true;
+}
+
+bool mean_variance_normalization(NodeReader& n) {
+  const Dims axes = n.ints("axes").value_or(Dims{0, 2, 3});
+  n.out(standardized(n, n[0], axes, 1e-9));
+  return true;
+}
+
+bool lp_normalization(NodeReader& n) {
+  const int64_t p = n.integer("p", 2);
+  const Dims axis{n.integer("axis", -1)};
+  MOKA_CHECK_KIND(File, p == 1 || p == 2, "p ", p, " is neither 1 nor 2");
+  Value* x = p == 1 ? n.call("abs", {n[0]}) : n.call("mul", {n[0], n[0]});
+  Value* norm = n.call("sum", {x, named("dim", axis), named("keepdim", true)});
+  if (p == 2) norm = n.call("sqrt", {norm});
+  // 0 / 0 is 0 here.
+  Value* safe = n.call("where", {n.call("eq", {norm, int64_t(0)}), n.call("ones_like", {norm}), norm});
+  n.out(n.call("div", {n[0], safe}));
+  return true;
+}
+
+bool gemm(NodeReader& n) {
+  const bool ta = n.integer("transA", 0) != 0, tb = n.integer("transB", 0) != 0;
+  const double alpha = n.number("alpha", 1), beta = n.number("beta", 1);
+  // A fully connected layer is read as one.
+  if (!ta && tb && alpha == 1 && (beta == 1 || !n.has(2)) && (!n.has(2) || spelling::rank(n[2]) == 1)) {
+    n.out(n.call("linear", {n[0], n[1], n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any())}));
+    return true;
+  }
+  Value* a = ta ? n.call("transpose", {n[0], int64_t(0), int64_t(1)}) : n[0];
+  Value* b = tb ? n.call("transpose", {n[1], int64_t(0), int64_t(1)}) : n[1];
+  Value* y = n.call("matmul", {a, b});
+  if (alpha != 1) y = n.call("mul", {y, alpha});
+  if (n.has(2)) y = n.call("add", {y, beta == 1 ? n[2] : n.call("mul", {n[2], beta})});
+  n.out(y);
+  return true;
+}
+
+// Before opset 13 everything from `axis` on was one dimension.
+template <int kind>  // 0 softmax, 1 log_softmax
+bool old_softmax(NodeReader& n) {
+  constexpr const char* op = kind == 0 ? "softmax" : "log_softmax";
+  const int rank = n.rank_of(0);
+  int64_t axis = n.integer("axis", 1);
+  if (axis < 0) axis += rank;
+  MOKA_CHECK_KIND(File, axis >= 0 && axis <= rank, "axis ", axis, " is out of range for ", rank, " dimensions");
+  if (axis == rank - 1) {
+    n.out(n.call(op, {n[0], named("dim", axis)}));
+    return true;
+  }
+  Dims sizes;
+  if (!spelling::fixed_sizes(n[0], sizes)) return n.declines("the sizes are not known");
+  int64_t rows = 1;
+  for (int64_t i = 0; i < axis; i++) rows = checked_mul(rows, sizes[static_cast<size_t>(i)], "Softmax");
+  Value* flat = n.call("reshape", {n[0], Dims{rows, rows ? -1 : 0}});
+  n.out(n.call("reshape", {n.call(op, {flat, named("dim", int64_t(1))}), sizes}));
+  return true;
+}
+
+constexpr Adapter table[] = {
+    {"Conv", 1, 0, convolution},
+    {"MaxPool", 1, 0, pool<true>},
+    {"AveragePool", 1, 0, pool<false>},
+    {"GlobalAveragePool", 1, 0, global_pool<false>},
+    {"GlobalMaxPool", 1, 0, global_pool<true>},
+    {"BatchNormalization", 1, 0, batch_normalization},
+    {"InstanceNormalization", 6, 0, instance_normalization},
+    {"LayerNormalization", 17, 0, layer_normalization},
+    {"RMSNormalization", 23, 0, rms_normalization},
+    {"MeanVarianceNormalization", 9, 0, mean_variance_normalization},
+    {"LpNormalization", 1, 0, lp_normalization},
+    {"Gemm", 1, 0, gemm},
+    {"Softmax", 1, 13, old_softmax<0>},
+    {"LogSoftmax", 1, 13, old_softmax<1>},
+};
+
+}  // namespace
+
+std::span<const Adapter> network_adapters() { return table; }
+
+}  // namespace moka::onnx

@@ -1,0 +1,35 @@
+// ONNX models become graphs and graphs become ONNX models.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "moka/formats/files.h"
+#include "moka/graph/graph.h"
+
+namespace moka::onnx {
+
+inline constexpr int latest_opset = 28;
+inline constexpr int oldest_written_opset = 13;
+
+// The graph has the model's names: inputs, outputs, parameters (states of the graph), symbolic sizes; the scope of a
+// node's source is its name in the file. Errors name the file, the node and what does not fit.
+std::unique_ptr<graph::Graph> load(const std::string& path, const Limits& limits = {});
+// `name` stands for the file in messages. Tensors kept outside the model cannot be found: there is no folder.
+std::unique_ptr<graph::Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits = {});
+
+struct ExportOptions {
+  int opset = 18;                // 13 to latest_opset
+  std::string producer = "moka";
+  // Sizes of inputs that may vary: input name -> dimension -> the name of the size.
+  std::map<std::string, std::map<int, std::string>> dynamic_sizes;
+};
+// The bytes of a ModelProto, at most 2 GiB. NotImplemented names every operator that the opset cannot say.
+std::string save(const graph::Graph& graph, const ExportOptions& options = {});
+void save(const graph::Graph& graph, const std::string& path, const ExportOptions& options = {});
+int ir_version_of(int opset);  // the oldest that may carry it
+
+}  // namespace moka::onnx
