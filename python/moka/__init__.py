@@ -21,9 +21,16 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
-    from . import data, jit, nn, onnx, optim, safetensors, utils
-    from .checkpoint import load, save
-    from .progress_bar import progress
+    from . import data as data
+    from . import jit as jit
+    from . import nn as nn
+    from . import onnx as onnx
+    from . import optim as optim
+    from . import safetensors as safetensors
+    from . import utils as utils
+    from .checkpoint import load as load
+    from .checkpoint import save as save
+    from .progress_bar import progress as progress
 
 __version__: str = _C.__version__
 __all__ = sorted({name for name in dir(_C) if not name.startswith("_")} | set(_LAZY) | {"__version__"})
