@@ -1,5 +1,8 @@
-// Closes the region that target_begin.h opened.
+// Closes what target_begin.h opened.
 // SPDX-License-Identifier: Apache-2.0
+}  // namespace MOKA_TARGET_NAME
+}  // namespace
+}  // namespace moka
 #if MOKA_TARGET_ISA != 0
 #ifdef __clang__
 #pragma clang attribute pop

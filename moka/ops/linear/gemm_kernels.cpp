@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "moka/base/parallel.h"
-#include "moka/ops/kernels/vector.h"
+#include "moka/base/cpu.h"
 
 #define MOKA_TARGET_ISA 0
 #include "moka/ops/linear/gemm_target.h"

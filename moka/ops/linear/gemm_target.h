@@ -2,42 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/kernels/target_begin.h"
 
-namespace moka {
-namespace {
-namespace MOKA_TARGET_NAME {
-
-template <class T>
-inline constexpr int lanes = VectorType<T, MOKA_TARGET_BYTES>::lanes;
-
-template <class V, class T>
-MOKA_INLINE V load(const T* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V, class T>
-MOKA_INLINE void store(T* p, V v) {
-  __builtin_memcpy(p, &v, sizeof v);
-}
-// x - 0 is x for every x, -0 and NaN included, so this is one broadcast.
-template <class V, class T>
-MOKA_INLINE V spread(T x) {
-  return x - V{};
-}
-
 // Calls f with 0 .. n-1 as constants: arrays indexed by them live in registers.
 template <int... I, class F>
-MOKA_INLINE void for_each_index(std::integer_sequence<int, I...>, F f) {
+__attribute__((always_inline)) inline void for_each_index(std::integer_sequence<int, I...>, F f) {
   (f(std::integral_constant<int, I>{}), ...);
 }
 template <int N, class F>
-MOKA_INLINE void for_constants(F f) {
+__attribute__((always_inline)) inline void for_constants(F f) {
   for_each_index(std::make_integer_sequence<int, N>{}, f);
 }
 
 template <class T, int Rows, int Vectors>
 void block(int64_t k, const T* a, const T* b, T* c, int64_t ldc, bool accumulate) {
-  using V = Vector<T, MOKA_TARGET_BYTES>;
+  using V = Vec<T>;
   constexpr int L = lanes<T>;
   V sum[Rows][Vectors];
   for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
@@ -70,7 +47,7 @@ template <class T>
 struct RowDots {
   template <int Rows>
   static void rows(int64_t k, const T* a, int64_t row, const T* x, T* out) {
-    using V = Vector<T, MOKA_TARGET_BYTES>;
+    using V = Vec<T>;
     constexpr int L = lanes<T>;
     V sum[Rows][2] = {};
     int64_t j = 0;
@@ -115,7 +92,7 @@ template <class T>
 struct ColumnSums {
   template <int Vectors>
   static void columns(int64_t k, const T* a, int64_t column, const T* x, int64_t x_step, T* out) {
-    using V = Vector<T, MOKA_TARGET_BYTES>;
+    using V = Vec<T>;
     constexpr int L = lanes<T>;
     V sum[Vectors] = {};
     for (int64_t j = 0; j < k; j++) {
@@ -153,9 +130,5 @@ struct ColumnSums {
     }
   }
 };
-
-}  // namespace MOKA_TARGET_NAME
-}  // namespace
-}  // namespace moka
 
 #include "moka/ops/kernels/target_end.h"

@@ -1,0 +1,9 @@
+// The convolution family: two-dimensional convolution, its gradients and its transpose.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/schema/reading.h"
+
+#define MOKA_CONVOLUTION_OPS(OP) \
+  OP(conv2d) OP(conv2d_backward_input) OP(conv2d_backward_weight) OP(conv_transpose2d)
+MOKA_CONVOLUTION_OPS(MOKA_DECLARE_OP)

@@ -1,0 +1,231 @@
+// Implicit im2col: a panel of the column matrix is gathered where the product packs it, so it never leaves the caches.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/convolution/kernels.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/kernels/scratch.h"
+#include "moka/ops/linear/gemm.h"
+
+namespace moka {
+
+namespace {
+// A run of neighbouring pixels of one row.
+struct Run {
+  int64_t at;  // place in the panel
+  int64_t row, column, count;
+};
+constexpr int most_runs = 64;  // a panel has at most 2 * 16 columns
+
+int split_into_runs(int64_t first, int64_t count, int64_t width, Run* runs) {
+  int n = 0;
+  for (int64_t at = 0; at < count; n++) {
+    int64_t row = (first + at) / width, column = (first + at) % width;
+    int64_t here = std::min(count - at, width - column);
+    runs[n] = {at, row, column, here};
+    at += here;
+  }
+  return n;
+}
+
+struct Tap {  // row of the column matrix: channel and place in the kernel
+  int64_t channel, y, x;
+  Tap(int64_t index, const ConvGeometry& g) : channel(index / g.taps()), y(index % g.taps() / g.x.kernel), x(index % g.x.kernel) {}
+  void advance(const ConvGeometry& g) {
+    if (++x < g.x.kernel) return;
+    x = 0;
+    if (++y < g.y.kernel) return;
+    y = 0;
+    channel++;
+  }
+};
+
+// to[i] = image row, read from place `offset` in steps of `step`; zeros outside [0, width).
+template <class T>
+void gather(const T* row, int64_t width, int64_t offset, int64_t step, int64_t count, T* to) {
+  Range r = valid_range(count, step, offset, width);
+  for (int64_t i = 0; i < r.first; i++) to[i] = T(0);
+  if (step == 1) std::memcpy(to + r.first, row + offset + r.first, static_cast<size_t>(r.last - r.first) * sizeof(T));
+  else
+    for (int64_t i = r.first; i < r.last; i++) to[i] = row[offset + i * step];
+  for (int64_t i = r.last; i < count; i++) to[i] = T(0);
+}
+
+// Rows are taps, columns output pixels: what the weights are multiplied with.
+template <class T>
+struct InputColumns {
+  const ConvGeometry& g;
+  const T* image;      // the group's channels of one image
+  int64_t first_pixel;  // of this task
+  void operator()(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width) const {
+    Run runs[most_runs];
+    int count = split_into_runs(first_pixel + n0, n, g.x.out, runs);
+    Tap tap(k0, g);
+    for (int64_t i = 0; i < k; i++, to += width, tap.advance(g)) {
+      const T* channel = image + tap.channel * g.in_pixels();
+      for (int r = 0; r < count; r++) {
+        const Run& run = runs[r];
+        int64_t y = run.row * g.y.stride - g.y.padding + tap.y * g.y.dilation;
+        if (y < 0 || y >= g.y.in) std::memset(to + run.at, 0, static_cast<size_t>(run.count) * sizeof(T));
+        else
+          gather(channel + y * g.x.in, g.x.in, run.column * g.x.stride - g.x.padding + tap.x * g.x.dilation, g.x.stride, run.count, to + run.at);
+      }
+      for (int64_t j = n; j < width; j++) to[j] = T(0);
+    }
+  }
+};
+
+// Rows are (filter, tap), columns input pixels: the output gradients that reach a pixel through each tap.
+template <class T>
+struct GradientColumns {
+  const ConvGeometry& g;
+  const T* grad;
+  int64_t first_pixel;
+  void operator()(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width) const {
+    Run runs[most_runs];
+    int count = split_into_runs(first_pixel + n0, n, g.x.in, runs);
+    Tap tap(k0, g);
+    for (int64_t i = 0; i < k; i++, to += width, tap.advance(g)) {
+      const T* channel = grad + tap.channel * g.out_pixels();
+      for (int r = 0; r < count; r++) {
+        const Run& run = runs[r];
+        int64_t y = run.row + g.y.padding - tap.y * g.y.dilation;
+        T* at = to + run.at;
+        if (y < 0 || y % g.y.stride || y / g.y.stride >= g.y.out) {
+          std::memset(at, 0, static_cast<size_t>(run.count) * sizeof(T));
+          continue;
+        }
+        const T* row = channel + y / g.y.stride * g.x.out;
+        int64_t x = run.column + g.x.padding - tap.x * g.x.dilation;
+        if (g.x.stride == 1) gather(row, g.x.out, x, int64_t(1), run.count, at);
+        else
+          for (int64_t j = 0; j < run.count; j++, x++) at[j] = x >= 0 && x % g.x.stride == 0 && x / g.x.stride < g.x.out ? row[x / g.x.stride] : T(0);
+      }
+      for (int64_t j = n; j < width; j++) to[j] = T(0);
+    }
+  }
+};
+
+// The transpose of InputColumns: rows are output pixels, columns taps.
+template <class T>
+struct InputRows {
+  const ConvGeometry& g;
+  const T* image;
+  void operator()(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width) const {
+    Tap tap(n0, g);
+    for (int64_t j = 0; j < n; j++, tap.advance(g)) {
+      const T* channel = image + tap.channel * g.in_pixels();
+      int64_t row = k0 / g.x.out, column = k0 % g.x.out;
+      for (int64_t i = 0; i < k; row++, column = 0) {
+        int64_t here = std::min(k - i, g.x.out - column);
+        int64_t y = row * g.y.stride - g.y.padding + tap.y * g.y.dilation;
+        int64_t offset = column * g.x.stride - g.x.padding + tap.x * g.x.dilation;
+        T* at = to + i * width + j;
+        Range r = y < 0 || y >= g.y.in ? Range{0, 0} : valid_range(here, g.x.stride, offset, g.x.in);
+        const T* from = channel + y * g.x.in + offset;
+        for (int64_t p = 0; p < r.first; p++) at[p * width] = T(0);
+        for (int64_t p = r.first; p < r.last; p++) at[p * width] = from[p * g.x.stride];
+        for (int64_t p = r.last; p < here; p++) at[p * width] = T(0);
+        i += here;
+      }
+    }
+    for (int64_t i = 0; i < k; i++)
+      for (int64_t j = n; j < width; j++) to[i * width + j] = T(0);
+  }
+};
+
+// Every image and group is cut into tasks of this many pixels.
+constexpr int64_t task_pixels = 512;
+
+// result[image, rows, pixels] = left[rows, depth] columns[depth, pixels] + bias for all images and groups.
+template <class T, class Columns>
+void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T* left, const T* from, int64_t from_channels,
+                     int64_t from_pixels, const T* bias, T* to, int64_t pixels) {
+  Scratch<T> packed(g.groups * rows * depth);
+  for (int64_t group = 0; group < g.groups; group++)
+    pack_left<T>(rows, depth, {left + group * rows * depth, depth, 1}, packed.data() + group * rows * depth);
+  int64_t parts = (pixels + task_pixels - 1) / task_pixels, tasks = g.batch * g.groups * parts;
+  int64_t work = std::min(pixels, task_pixels) * rows * depth;
+  parallel_for(0, tasks, 200000 / (work + 1) + 1, [&](int64_t first, int64_t last) {
+    Scratch<T> scratch(gemm_packed_scratch<T>(std::min(pixels, task_pixels), depth));
+    for (int64_t task = first; task < last; task++) {
+      int64_t image = task / (g.groups * parts), group = task / parts % g.groups, p0 = task % parts * task_pixels;
+      Columns columns{g, from + (image * g.groups + group) * from_channels * from_pixels, p0};
+      gemm_packed<T>(rows, std::min(task_pixels, pixels - p0), depth, packed.data() + group * rows * depth, columns,
+                     to + (image * g.groups + group) * rows * pixels + p0, pixels, {.row = bias ? bias + group * rows : nullptr},
+                     scratch.data());
+    }
+  });
+}
+
+// Nothing to multiply: the bias alone.
+template <class T>
+void fill_bias(int64_t batch, int64_t channels, int64_t pixels, const T* bias, T* to) {
+  for (int64_t i = 0; i < batch * channels; i++) std::fill_n(to + i * pixels, pixels, bias ? bias[i % channels] : T(0));
+}
+}  // namespace
+
+template <class T>
+void convolve(const ConvGeometry& g, const T* input, const T* weight, const T* bias, T* output) {
+  if (g.batch * g.filters * g.out_pixels() == 0) return;
+  if (g.channels == 0) return fill_bias(g.batch, g.filters, g.out_pixels(), bias, output);
+  multiply_images<T, InputColumns<T>>(g, g.group_filters(), g.group_channels() * g.taps(), weight, input, g.group_channels(),
+                                      g.in_pixels(), bias, output, g.out_pixels());
+}
+
+template <class T>
+void convolve_backward_input(const ConvGeometry& g, const T* grad, const T* weight, const T* bias, T* input) {
+  if (g.batch * g.channels * g.in_pixels() == 0) return;
+  if (g.filters == 0) return fill_bias(g.batch, g.channels, g.in_pixels(), bias, input);
+  // Weights as [channel, filter, tap] for each group.
+  int64_t c = g.group_channels(), m = g.group_filters(), taps = g.taps();
+  Scratch<T> turned(g.groups * c * m * taps);
+  for (int64_t group = 0; group < g.groups; group++)
+    for (int64_t i = 0; i < c; i++)
+      for (int64_t j = 0; j < m; j++)
+        std::memcpy(turned.data() + ((group * c + i) * m + j) * taps, weight + ((group * m + j) * c + i) * taps,
+                    static_cast<size_t>(taps) * sizeof(T));
+  multiply_images<T, GradientColumns<T>>(g, c, m * taps, turned.data(), grad, m, g.out_pixels(), bias, input, g.in_pixels());
+}
+
+template <class T>
+void convolve_backward_weight(const ConvGeometry& g, const T* grad, const T* input, T* weight) {
+  int64_t rows = g.group_filters(), columns = g.group_channels() * g.taps(), pixels = g.out_pixels();
+  int64_t count = g.groups * rows * columns;
+  if (count == 0) return;
+  if (g.batch == 0) {
+    std::fill_n(weight, count, T(0));
+    return;
+  }
+  // The batch is cut into parts by its size and the weights' alone, summed in order: the same bits for every number of
+  // threads. The partial sums may take 32 MB.
+  int64_t parts = std::clamp<int64_t>((int64_t(32) << 20) / (count * static_cast<int64_t>(sizeof(T)) + 1), 1, std::min<int64_t>(g.batch, 16));
+  Scratch<T> sums((parts - 1) * count);
+  parallel_for(0, parts * g.groups, 1, [&](int64_t first, int64_t last) {
+    Scratch<T> left(rows * pixels), scratch(gemm_packed_scratch<T>(columns, pixels));
+    for (int64_t task = first; task < last; task++) {
+      int64_t part = task / g.groups, group = task % g.groups;
+      int64_t from = part * g.batch / parts, until = (part + 1) * g.batch / parts;
+      T* to = (part == 0 ? weight : sums.data() + (part - 1) * count) + group * rows * columns;
+      for (int64_t image = from; image < until; image++) {
+        pack_left<T>(rows, pixels, {grad + (image * g.filters + group * rows) * pixels, pixels, 1}, left.data());
+        InputRows<T> right{g, input + (image * g.channels + group * g.group_channels()) * g.in_pixels()};
+        gemm_packed<T>(rows, columns, pixels, left.data(), right, to, columns, {.accumulate = image > from}, scratch.data());
+      }
+    }
+  });
+  for (int64_t part = 1; part < parts; part++)
+    for (int64_t i = 0; i < count; i++) weight[i] += sums[(part - 1) * count + i];
+}
+
+#define MOKA_INSTANTIATE(T)                                                                             \
+  template void convolve(const ConvGeometry&, const T*, const T*, const T*, T*);                        \
+  template void convolve_backward_input(const ConvGeometry&, const T*, const T*, const T*, T*);         \
+  template void convolve_backward_weight(const ConvGeometry&, const T*, const T*, T*);
+MOKA_INSTANTIATE(float)
+MOKA_INSTANTIATE(double)
+#undef MOKA_INSTANTIATE
+
+}  // namespace moka

@@ -1,0 +1,134 @@
+// The vector loops of reductions for one instruction set; kernels.cpp includes this once for each.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/kernels/target_begin.h"
+
+// NaN wins in both extrema.
+template <Reduce What, class T, class V>
+inline V combine(V a, V b) {
+  if constexpr (std::is_integral_v<V> && std::is_signed_v<V> && (What == Reduce::Sum || What == Reduce::Product)) {
+    using U = std::make_unsigned_t<V>;  // integers wrap
+    return static_cast<V>(What == Reduce::Sum ? static_cast<U>(a) + static_cast<U>(b) : static_cast<U>(a) * static_cast<U>(b));
+  } else if constexpr (What == Reduce::Sum) return a + b;
+  else if constexpr (What == Reduce::Product) return a * b;
+  else if constexpr (What == Reduce::Any) return a | b;
+  else if constexpr (What == Reduce::All) return a & b;
+  else if constexpr (What == Reduce::Maximum) {
+    if constexpr (std::is_floating_point_v<T>) return (a > b) | (a != a) ? a : b;
+    else return a > b ? a : b;
+  } else {
+    if constexpr (std::is_floating_point_v<T>) return (a < b) | (a != a) ? a : b;
+    else return a < b ? a : b;
+  }
+}
+
+template <Reduce What, class T>
+struct Rows {
+  static T one_chunk(const T* in, int64_t n) {
+    using V = Vec<T>;
+    constexpr int L = lanes<T>;
+    T total = neutral<What, T>();
+    int64_t i = 0;
+    if (n >= 4 * L) {
+      V a = load<V>(in), b = load<V>(in + L), c = load<V>(in + 2 * L), d = load<V>(in + 3 * L);
+      for (i = 4 * L; i + 4 * L <= n; i += 4 * L) {
+        a = combine<What, T>(a, load<V>(in + i));
+        b = combine<What, T>(b, load<V>(in + i + L));
+        c = combine<What, T>(c, load<V>(in + i + 2 * L));
+        d = combine<What, T>(d, load<V>(in + i + 3 * L));
+      }
+      a = combine<What, T>(combine<What, T>(a, b), combine<What, T>(c, d));
+      for (; i + L <= n; i += L) a = combine<What, T>(a, load<V>(in + i));
+      total = fold_lanes<T>(a, [](T x, T y) { return combine<What, T>(x, y); });
+    }
+    for (; i < n; i++) total = combine<What, T>(total, in[i]);
+    return total;
+  }
+  static void run(int64_t rows, int64_t n, const T* in, T* out) {
+    for (int64_t r = 0; r < rows; r++, in += n) {
+      if (n <= chunk) {
+        out[r] = one_chunk(in, n);
+        continue;
+      }
+      using W = Wide<What, T>;
+      W total = neutral<What, W>();
+      for (int64_t i = 0; i < n; i += chunk) total = combine<What, W>(total, W(one_chunk(in + i, std::min(chunk, n - i))));
+      out[r] = static_cast<T>(total);
+    }
+  }
+};
+
+// [count, stride] -> out over `width` neighbouring columns: 64 rows into the first accumulator, 64 of those into the
+// second, the rest into the third.
+template <Reduce What, class T>
+struct Columns {
+  template <int Vectors>
+  static void tile(int64_t count, int64_t stride, const T* in, T* out) {
+    using V = Vec<T>;
+    constexpr int L = lanes<T>;
+    V high[Vectors], middle[Vectors], low[Vectors];
+    const V none = neutral<What, T>() - V{};
+    for (int v = 0; v < Vectors; v++) high[v] = middle[v] = none;
+    for (int64_t r = 0; r < count;) {
+      for (int v = 0; v < Vectors; v++) low[v] = none;
+      for (int64_t last = std::min(r + 64, count); r < last; r++) {
+        const T* row = in + r * stride;
+#pragma GCC unroll 4
+        for (int v = 0; v < Vectors; v++) low[v] = combine<What, T>(low[v], load<V>(row + v * L));
+      }
+      for (int v = 0; v < Vectors; v++) middle[v] = combine<What, T>(middle[v], low[v]);
+      if (r % 4096 == 0)
+        for (int v = 0; v < Vectors; v++) {
+          high[v] = combine<What, T>(high[v], middle[v]);
+          middle[v] = none;
+        }
+    }
+    for (int v = 0; v < Vectors; v++) store(out + v * L, combine<What, T>(high[v], middle[v]));
+  }
+  static void run(int64_t count, int64_t stride, int64_t width, const T* in, T* out) {
+    constexpr int L = lanes<T>;
+    int64_t c = 0;
+    for (; c + 4 * L <= width; c += 4 * L) tile<4>(count, stride, in + c, out + c);
+    for (; c + L <= width; c += L) tile<1>(count, stride, in + c, out + c);
+    if (c == width) return;
+    // The last columns: whole vectors where the memory behind the row belongs to later rows, copies for the last rows.
+    int rest = static_cast<int>(width - c);
+    int64_t whole = count - (L - rest + stride - 1) / stride;
+    T result[L], row[L];
+    for (int j = 0; j < L; j++) row[j] = neutral<What, T>();
+    if (whole > 0) tile<1>(whole, stride, in + c, result);
+    else {
+      whole = 0;
+      std::copy_n(row, L, result);
+    }
+    for (int64_t r = whole; r < count; r++)
+      for (int j = 0; j < rest; j++) result[j] = combine<What, T>(result[j], in[r * stride + c + j]);
+    std::copy_n(result, rest, out + c);
+  }
+};
+
+template <class T>
+struct Deviations {
+  static void run(int64_t rows, int64_t n, const T* in, const T* mean, T* out) {
+    using V = Vec<T>;
+    constexpr int L = lanes<T>;
+    for (int64_t r = 0; r < rows; r++, in += n) {
+      const V m = mean[r] - V{};
+      double total = 0;
+      for (int64_t from = 0; from < n; from += chunk) {
+        int64_t last = std::min(n, from + chunk), i = from;
+        V a = {}, b = {};
+        for (; i + 2 * L <= last; i += 2 * L) {
+          V x = load<V>(in + i) - m, y = load<V>(in + i + L) - m;
+          a += x * x;
+          b += y * y;
+        }
+        T sum = add_lanes<T>(a + b);
+        for (; i < last; i++) sum += (in[i] - mean[r]) * (in[i] - mean[r]);
+        total += sum;
+      }
+      out[r] = static_cast<T>(total);
+    }
+  }
+};
+
+#include "moka/ops/kernels/target_end.h"

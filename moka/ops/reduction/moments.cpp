@@ -1,0 +1,156 @@
+// Variance, standard deviation, log-sum-exp, and truth over dimensions.
+// SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
+#include "moka/ops/kernels/scratch.h"
+#include "moka/ops/reduction/support.h"
+#include "moka/ops/creation/creation.h"
+#include "moka/ops/shaping/shaping.h"
+
+namespace moka::ops {
+
+namespace {
+void var_shape(Frame& f) {
+  const Tensor& x = floating_argument(f, 0);
+  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(3)), x.dtype());
+}
+template <class T>
+void variance(const Tensor& x, int64_t rows, int64_t n, double correction, T* out) {
+  Scratch<T> mean(rows);
+  reduce<T>(Reduce::Sum, rows, n, 1, x.data<T>(), mean.data());
+  for (int64_t r = 0; r < rows; r++) mean[r] /= static_cast<T>(n);
+  squared_deviations<T>(rows, n, x.data<T>(), mean.data(), out);
+  // Not positive: NaN or infinity, as in PyTorch.
+  double divisor = static_cast<double>(n) - correction;
+  for (int64_t r = 0; r < rows; r++) out[r] = static_cast<T>(out[r] / (divisor > 0 ? divisor : 0.0));
+}
+void var_kernel(Frame& f) {
+  DimSet dims = dims_argument(f, 1, f.tensor(0).dim());
+  int64_t n = reduced_count(f.tensor(0).sizes(), dims), rows = f.outs[0].numel();
+  Tensor x = with_dims_last(in_kernel_dtype(f.tensor(0)), dims);
+  KernelOutput out(f, 0);
+  if (x.dtype() == DType::F64) variance(x, rows, n, f.number(2), out.data<double>());
+  else variance(x, rows, n, f.number(2), out.data<float>());
+  out.finish();
+}
+
+void var_backward_shape(Frame& f) {
+  floating_argument(f, 0);
+  const Tensor& x = floating_argument(f, 1);
+  check_same_dtype(f, 0, 1);
+  check_shape(f, 0, reduced_sizes(x.sizes(), dims_argument(f, 2, x.dim()), f.flag(4)));
+  f.output(0, x.sizes(), x.dtype());
+}
+template <class T>
+void variance_gradient(const Tensor& x, int64_t rows, int64_t n, double correction, const T* grad, T* out) {
+  Scratch<T> mean(rows);
+  reduce<T>(Reduce::Sum, rows, n, 1, x.data<T>(), mean.data());
+  double divisor = static_cast<double>(n) - correction;
+  const T* from = x.data<T>();
+  for (int64_t r = 0; r < rows; r++) {
+    T m = mean[r] / static_cast<T>(n), scale = static_cast<T>(2 * grad[r] / (divisor > 0 ? divisor : 0.0));
+    for (int64_t i = 0; i < n; i++) out[r * n + i] = scale * (from[r * n + i] - m);
+  }
+}
+void var_backward_kernel(Frame& f) {
+  const Tensor& input = f.tensor(1);
+  DimSet dims = dims_argument(f, 2, input.dim());
+  int64_t n = reduced_count(input.sizes(), dims), rows = f.tensor(0).numel();
+  Tensor x = with_dims_last(in_kernel_dtype(input), dims), grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
+  Tensor back = new_tensor(x.sizes(), x.dtype());
+  if (x.dtype() == DType::F64) variance_gradient(x, rows, n, f.number(3), grad.data<double>(), back.data<double>());
+  else variance_gradient(x, rows, n, f.number(3), grad.data<float>(), back.data<float>());
+  Dims strides(static_cast<size_t>(input.dim()));
+  int at = 0;
+  for (int pass = 0; pass < 2; pass++)
+    for (int d = 0; d < input.dim(); d++)
+      if ((dims >> d & 1) == static_cast<DimSet>(pass)) strides[static_cast<size_t>(d)] = back.stride(at++);
+  copy_elements(strided_view(back, input.sizes(), strides, 0), f.outs[0]);
+}
+
+void truth_shape(Frame& f) {
+  const Tensor& x = tensor_argument(f, 0);
+  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), DType::Bool);
+}
+template <Reduce What>
+void truth_kernel(Frame& f) {
+  reduce_tensor(What, to_dtype(f.tensor(0), DType::Bool), dims_argument(f, 1, f.tensor(0).dim()), f.outs[0]);
+}
+}  // namespace
+
+constinit const Op var_op{
+    .schema = "var(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .doc = "Variance over the dimensions `dim`, all when None: sum of (x - mean)^2 / (n - correction).",
+    .shape = var_shape,
+    .kernels = {KernelRow{.name = "two_passes", .run = var_kernel}},
+    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto correction, auto keepdim) {
+      return var_backward(dy, input, dim, correction, keepdim);
+    })},
+    .onnx = none("written as ReduceMean, Sub, Mul and ReduceMean"),
+    .netdef = none("Caffe2's ReduceBackVar and its like take trailing dimensions only"),
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0), shape(2, 5).with("dim", {1}).with("keepdim", true)},
+};
+// B(g, x) = 2 g (x - mean(x)) / (n - correction) is linear in both, and symmetric in x and the gradient of its result.
+constinit const Op var_backward_op{
+    .schema = "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .doc = "Gradient of var.",
+    .method = "function",
+    .shape = var_backward_shape,
+    .kernels = {KernelRow{.name = "two_passes", .run = var_backward_kernel}},
+    .derivative = {wrt("grad",
+                       [](auto dy, auto grad, auto input, auto dim, auto correction, auto keepdim) {
+                         return sum(mul(dy, var_backward(ones_like(grad), input, dim, correction, keepdim)), dim, keepdim);
+                       }),
+                   wrt("input",
+                       [](auto dy, auto grad, auto, auto dim, auto correction, auto keepdim) {
+                         return var_backward(grad, dy, dim, correction, keepdim);
+                       })},
+    .onnx = none("a gradient: export the forward graph"),
+    .netdef = none("a gradient"),
+    .samples = {shapes({2, 4}, {2, 3, 4}).with("dim", {1}), shapes({}, {5})},
+};
+constinit const Op std_op{
+    .schema = "std(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .doc = "Standard deviation over the dimensions `dim`: the square root of var.",
+    .body = body([](auto input, auto dim, auto correction, auto keepdim) { return sqrt(var(input, dim, correction, keepdim)); }),
+    .onnx = none("written as the operators of var and Sqrt"),
+    .netdef = none("Caffe2's ReduceBackStd and its like take trailing dimensions only"),
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},
+};
+
+constinit const Op logsumexp_op{
+    .schema = "logsumexp(Tensor input, int[] dim, bool keepdim=False) -> Tensor",
+    .doc = "log(sum(exp(x))) over the dimensions `dim`, without overflow.",
+    .body = body([](auto input, auto dim, auto keepdim) {
+      // Infinite maxima are not subtracted: inf - inf would be NaN.
+      auto high = detach(amax(input, dim, true));
+      auto shift = where(isfinite(high), high, mul(eq(high, high), 0.0));
+      return log(sum(exp(sub(input, shift)), dim, keepdim)) + sum(shift, dim, keepdim);
+    }),
+    .onnx = "ReduceLogSumExp(input, axes=dim, keepdims=keepdim)",
+    .netdef = none("written as ReduceMax, Exp, ReduceSum and Log"),
+    .samples = {shape(3, 4).with("dim", {1}), shape(2, 3, 4).with("dim", {0, 2}).with("keepdim", true)},
+};
+
+constinit const Op any_op{
+    .schema = "any(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor",
+    .doc = "Whether an element is not zero, over the dimensions `dim`, all when None; false of no elements.",
+    .shape = truth_shape,
+    .kernels = {KernelRow{.name = "vector", .run = truth_kernel<Reduce::Any>}},
+    .derivative = none("the result is bool"),
+    .onnx = none("written as Cast, ReduceMax and Cast"),
+    .netdef = none("Caffe2 has no truth over dimensions"),
+    .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(), shape(2, 3).in(Domain::Integer).with("dim", {1}).no_gradient(), shape(0, 3).with("dim", {0}).no_gradient()},
+};
+constinit const Op all_op{
+    .schema = "all(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor",
+    .doc = "Whether all elements are not zero, over the dimensions `dim`, all when None; true of no elements.",
+    .shape = truth_shape,
+    .kernels = {KernelRow{.name = "vector", .run = truth_kernel<Reduce::All>}},
+    .derivative = none("the result is bool"),
+    .onnx = none("written as Cast, ReduceMin and Cast"),
+    .netdef = none("Caffe2 has no truth over dimensions"),
+    .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(), shape(2, 3).in(Domain::Integer).with("dim", {1}).no_gradient(), shape(0, 3).with("dim", {0}).no_gradient()},
+};
+
+}  // namespace moka::ops
