@@ -67,8 +67,6 @@ struct GradMeta final : TensorExtra {
   bool requires_grad = false;  // a leaf that collects .grad
   uint64_t retain_hook = 0;    // id of the hook that keeps the gradient of a tensor that is no leaf
   Tensor grad;
-  Tensor base;             // a differentiable view: the tensor whose memory it shows
-  uint32_t base_version = 0;  // version of the shared storage when grad_fn was made
   std::vector<std::pair<uint64_t, TensorHook>> hooks;
 };
 

@@ -302,22 +302,15 @@ void autograd_layer(Frame& f, uint32_t rest) {
         bool in_place = f.count > 0 && f.args[0].tag == Tag::Tensor && f.tensor(0) == f.outs[i];
         MOKA_CHECK(in_place || !(wanted || requires_grad(f.outs[i])), f.name(),
                    ": out= does not support gradients; leave it away or use no_grad()");
-        GradMeta* m = meta(f.outs[i]);
-        MOKA_CHECK(!(m && m->base) , f.name(), "_: in-place changes of a view of a tensor that requires grad are not supported; write x = ",
-                   f.name(), "(...) instead");
+        if ((wanted || requires_grad(f.outs[i])) && f.outs[i].impl()->view)
+          fail_kind(ErrorKind::NotImplemented, f.name(),
+                    "_: an in-place change of a view cannot be recorded for gradients; build the result with cat, stack, where or scatter");
       }
   {
     LayersOff off(layer::autograd);
     dispatch_layers(f, rest);
   }
-  if (!wanted) {
-    // x[...] of a history-free operand: an in-place result keeps the history it had.
-    return;
-  }
-  OpNode::record(f, rules, f.args, wanted);
-  if (op.view && f.outs[0].impl()->storage == f.tensor(0).impl()->storage)
-    for (size_t i = 0; i < f.outs.size(); i++)
-      if (GradMeta* m = meta(f.outs[i])) m->base = f.tensor(0);
+  if (wanted) OpNode::record(f, rules, f.args, wanted);
 }
 #endif
 }  // namespace

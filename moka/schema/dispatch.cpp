@@ -159,7 +159,13 @@ void dispatch_layers(Frame& frame, uint32_t layers) {
 
 void run_op(Frame& f) {
   if (f.op.formula) return formula_runner(f);
-  if (f.op.view) return f.op.view(f);
+  if (f.op.view) {
+    f.op.view(f);
+    if (f.count && f.args[0].tag == Tag::Tensor)
+      for (size_t i = 0; i < f.outs.size(); i++)
+        if (f.outs[i].impl() != f.args[0].tensor && f.outs[i].impl()->storage == f.args[0].tensor->storage) f.outs[i].impl()->view = true;
+    return;
+  }
   if (f.op.body) return run_body(f);
   run_kernel(f);
 }

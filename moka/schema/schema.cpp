@@ -99,14 +99,16 @@ class Parser {
         found = true;
       }
     if (!found) error("a type");
+    t.optional = accept('?');
     if (accept('[')) {
+      t.optional_elements = t.optional;
       t.list = true;
       if (!accept(']')) {
         t.list_size = static_cast<int>(number().to_int());
         expect(']');
       }
     }
-    t.optional = accept('?');
+    if (t.list) t.optional = accept('?');
     return t;
   }
   void out(Schema& s) {
@@ -186,6 +188,7 @@ int Schema::find_arg(std::string_view arg) const {
 void append_text(std::string& out, const ArgType& type) {
   for (const KindName& k : kinds)
     if (k.kind == type.kind) out += k.name;
+  if (type.optional_elements) out += '?';
   if (type.list) {
     out += '[';
     if (type.list_size) append_part(out, type.list_size);

@@ -17,6 +17,7 @@ struct ArgType {
   Kind kind = Kind::Tensor;
   bool list = false;      // Tensor[], int[], ...
   bool optional = false;  // accepts None
+  bool optional_elements = false;  // Tensor?[]: elements may be None
   int list_size = 0;      // int[2]: one int stands for two
   bool is_tensor_like() const { return kind == Kind::Tensor || kind == Kind::Operand; }
 };

@@ -53,6 +53,7 @@ struct TensorImpl {
   DType dtype = DType::F32;
   uint8_t ndim = 0;
   bool inference = false;  // made under inference_mode: may not enter the tape
+  bool view = false;       // made by a view operator: shows part of another tensor's memory
   Storage* storage = nullptr;  // null in shape-only tensors
   int64_t offset = 0;          // in elements
   int64_t numel = 0;

@@ -3,7 +3,9 @@
 #include "moka/ops/random/random.h"
 
 #include <cmath>
+#include <algorithm>
 #include <numeric>
+#include <vector>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"

@@ -1,0 +1,595 @@
+// The table-driven call: one function serves every operator, reading its schema.
+// SPDX-License-Identifier: Apache-2.0
+#include "python/bindings/arguments.h"
+
+#include <structmember.h>
+
+#include <cstring>
+#include <map>
+
+#include "moka/autograd/node.h"
+#include "moka/ops/random/generator.h"
+#include "python/bindings/classes.h"
+
+namespace moka::python {
+
+int64_t* Scratch::ints(size_t n) {
+  if (used_ints_ + n <= std::size(small_ints_)) {
+    int64_t* p = small_ints_ + used_ints_;
+    used_ints_ += n;
+    return p;
+  }
+  more_ints_.push_back(std::make_unique<int64_t[]>(n));
+  return more_ints_.back().get();
+}
+double* Scratch::floats(size_t n) {
+  more_floats_.push_back(std::make_unique<double[]>(n));
+  return more_floats_.back().get();
+}
+Tensor* Scratch::tensors(size_t n) {
+  more_tensors_.push_back(std::make_unique<Tensor[]>(n));
+  return more_tensors_.back().get();
+}
+
+namespace {
+struct Names {
+  std::vector<PyObject*> args;  // interned
+};
+const Names& names_of(OpInfo& info) {
+  if (!info.python) {
+    Names* n = new Names;
+    for (const ArgDef& a : info.schema.args) n->args.push_back(PyUnicode_InternFromString(a.name.c_str()));
+    info.python = n;
+  }
+  return *static_cast<Names*>(info.python);
+}
+
+bool to_int(PyObject* v, int64_t& out) {
+  if (PyLong_CheckExact(v)) {
+    int overflow;
+    out = PyLong_AsLongLongAndOverflow(v, &overflow);
+    if (overflow) throw Error(ErrorKind::Runtime, "integer argument does not fit in 64 bits");
+    return true;
+  }
+  if (PyFloat_Check(v) || PyUnicode_Check(v)) return false;
+  if (is_tensor(v)) {
+    const Tensor& t = unwrap(v);
+    if (t.numel() != 1 || is_floating(t.dtype())) return false;
+    out = element_as_int(t, 0);
+    return true;
+  }
+  if (!PyIndex_Check(v)) return false;
+  PyObject* index = PyNumber_Index(v);
+  if (!index) {
+    PyErr_Clear();
+    return false;
+  }
+  out = PyLong_AsLongLong(index);
+  Py_DECREF(index);
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    return false;
+  }
+  return true;
+}
+
+bool to_number(PyObject* v, Arg& out) {
+  if (PyFloat_CheckExact(v)) {
+    out = Arg(PyFloat_AS_DOUBLE(v));
+    return true;
+  }
+  if (PyBool_Check(v)) {
+    out = Arg(v == Py_True);
+    return true;
+  }
+  int64_t i;
+  if (PyLong_Check(v)) {
+    if (!to_int(v, i)) return false;
+    out = Arg(i);
+    return true;
+  }
+  if (is_tensor(v)) {
+    const Tensor& t = unwrap(v);
+    if (t.numel() != 1 || t.dim() != 0) return false;
+    if (is_floating(t.dtype())) out = Arg(element_as_double(t, 0));
+    else if (t.dtype() == DType::Bool) out = Arg(element_as_int(t, 0) != 0);
+    else out = Arg(element_as_int(t, 0));
+    return true;
+  }
+  if (PyFloat_Check(v)) {
+    out = Arg(PyFloat_AsDouble(v));
+    return true;
+  }
+  if (PyIndex_Check(v) && to_int(v, i)) {  // NumPy's integers
+    out = Arg(i);
+    return true;
+  }
+  if (Py_TYPE(v)->tp_as_number && Py_TYPE(v)->tp_as_number->nb_float && !PyUnicode_Check(v) && !PySequence_Check(v)) {
+    double d = PyFloat_AsDouble(v);  // NumPy's floats
+    if (PyErr_Occurred()) {
+      PyErr_Clear();
+      return false;
+    }
+    out = Arg(d);
+    return true;
+  }
+  return false;
+}
+
+bool to_list(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
+  if (type.kind == Kind::Int && type.list_size) {
+    int64_t one;
+    if (!PyTuple_Check(v) && !PyList_Check(v) && to_int(v, one)) {
+      int64_t* p = scratch.ints(static_cast<size_t>(type.list_size));
+      for (int i = 0; i < type.list_size; i++) p[i] = one;
+      out = Arg(std::span<const int64_t>(p, static_cast<size_t>(type.list_size)));
+      return true;
+    }
+  }
+  if (type.kind == Kind::Int && !type.list_size && PyLong_Check(v)) {  // sum(dim=1)
+    int64_t* p = scratch.ints(1);
+    if (!to_int(v, *p)) return false;
+    out = Arg(std::span<const int64_t>(p, 1));
+    return true;
+  }
+  if (!PyTuple_Check(v) && !PyList_Check(v)) return false;
+  size_t n = static_cast<size_t>(PySequence_Fast_GET_SIZE(v));
+  PyObject** items = PySequence_Fast_ITEMS(v);
+  switch (type.kind) {
+    case Kind::Int: {
+      if (type.list_size && n == 1) {  // (3,) stands for (3, 3), as in PyTorch
+        int64_t one;
+        if (!to_int(items[0], one)) return false;
+        int64_t* p = scratch.ints(static_cast<size_t>(type.list_size));
+        for (int i = 0; i < type.list_size; i++) p[i] = one;
+        out = Arg(std::span<const int64_t>(p, static_cast<size_t>(type.list_size)));
+        return true;
+      }
+      int64_t* p = scratch.ints(n);
+      for (size_t i = 0; i < n; i++)
+        if (!to_int(items[i], p[i])) return false;
+      out = Arg(std::span<const int64_t>(p, n));
+      return true;
+    }
+    case Kind::Float: {
+      double* p = scratch.floats(n);
+      for (size_t i = 0; i < n; i++) {
+        Arg a;
+        if (!to_number(items[i], a)) return false;
+        p[i] = a.as_double();
+      }
+      out = Arg(std::span<const double>(p, n));
+      return true;
+    }
+    case Kind::Tensor: {
+      Tensor* p = scratch.tensors(n);
+      for (size_t i = 0; i < n; i++) {
+        if (items[i] == Py_None && type.optional_elements) continue;
+        if (!is_tensor(items[i])) return false;
+        p[i] = unwrap(items[i]);
+      }
+      out = Arg(std::span<const Tensor>(p, n));
+      return true;
+    }
+    default: return false;
+  }
+}
+}  // namespace
+
+bool convert(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
+  if (v == Py_None) {
+    out = Arg();
+    return type.optional;
+  }
+  if (type.list) return to_list(v, type, out, scratch);
+  switch (type.kind) {
+    case Kind::Tensor:
+      if (!is_tensor(v)) return false;
+      out = Arg(unwrap(v));
+      return true;
+    case Kind::Operand:
+      if (is_tensor(v)) {
+        out = Arg(unwrap(v));
+        return true;
+      }
+      return to_number(v, out);
+    case Kind::Number: return to_number(v, out);
+    case Kind::Float:
+      if (!to_number(v, out)) return false;
+      out = Arg(out.as_double());
+      return true;
+    case Kind::Int: {
+      int64_t i;
+      if (!to_int(v, i)) return false;
+      out = Arg(i);
+      return true;
+    }
+    case Kind::Bool: {
+      if (PyBool_Check(v)) {
+        out = Arg(v == Py_True);
+        return true;
+      }
+      int64_t i;
+      if (!to_int(v, i)) return false;
+      out = Arg(i != 0);
+      return true;
+    }
+    case Kind::String: {
+      if (!PyUnicode_Check(v)) return false;
+      Py_ssize_t n;
+      const char* p = PyUnicode_AsUTF8AndSize(v, &n);
+      if (!p) {
+        PyErr_Clear();
+        return false;
+      }
+      out = Arg(std::string_view(p, static_cast<size_t>(n)));
+      return true;
+    }
+    case Kind::DType: {
+      DType d;
+      if (!to_dtype_value(v, d)) return false;
+      out = Arg(d);
+      return true;
+    }
+    case Kind::Device: {
+      Device d;
+      if (!to_device_value(v, d)) return false;
+      out = Arg(d);
+      return true;
+    }
+    case Kind::Generator: {
+      Generator* g = generator_value(v);
+      if (!g) return false;
+      out.tag = Tag::Object;
+      out.object = g;
+      return true;
+    }
+    case Kind::Any: return to_number(v, out);
+  }
+  return false;
+}
+
+namespace {
+// What one attempt to bind Python arguments to a schema found.
+struct Bound {
+  Arg args[max_args];
+  PyObject* out = nullptr;          // out=
+  bool requires_grad = false;       // creation operators
+  std::string error;                // why it did not fit; only filled when asked
+};
+
+bool is_creation(const Schema& s) {
+  int dtype = s.find_arg("dtype"), device = s.find_arg("device");
+  return dtype >= 0 && device >= 0;
+}
+
+bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b, Scratch& scratch, bool explain) {
+  OpInfo& oi = info(op);
+  const Schema& s = oi.schema;
+  int n = static_cast<int>(s.args.size());
+  PyObject* slots[max_args] = {};
+  // view(2, 3), permute(0, 2, 1): a trailing list of integers may be spelled as separate arguments.
+  int spread = -1;
+  if (count > 0 && s.positional > 0) {
+    int last = s.positional - 1;
+    for (int i = 0; i <= last; i++)
+      if (s.args[i].type.list && s.args[i].type.kind == Kind::Int && (i == last || s.args[i + 1].has_default) && i < count &&
+          !s.args[i].type.list_size && PyLong_Check(args[i]) && (count > i + 1 || !s.args[i].has_default) && (i == last || count > s.positional || s.args[0].type.list)) {
+        spread = i;
+        break;
+      }
+  }
+  if (spread >= 0) {
+    size_t k = static_cast<size_t>(count - spread);
+    int64_t* p = scratch.ints(k);
+    for (size_t i = 0; i < k; i++)
+      if (!to_int(args[spread + static_cast<Py_ssize_t>(i)], p[i])) {
+        if (explain) b.error = cat("argument '", s.args[spread].name, "' must be integers");
+        return false;
+      }
+    b.args[spread] = Arg(std::span<const int64_t>(p, k));
+    for (int i = 0; i < spread; i++) slots[i] = args[i];
+  } else {
+    if (count > s.positional) {
+      if (explain) b.error = cat("takes ", s.positional, " positional arguments, got ", static_cast<int64_t>(count));
+      return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) slots[i] = args[i];
+  }
+  if (keywords) {
+    const Names& names = names_of(oi);
+    Py_ssize_t kn = PyTuple_GET_SIZE(keywords);
+    for (Py_ssize_t k = 0; k < kn; k++) {
+      PyObject* key = PyTuple_GET_ITEM(keywords, k);
+      PyObject* value = args[count + k];
+      int at = -1;
+      for (int i = 0; i < n && at < 0; i++)
+        if (names.args[static_cast<size_t>(i)] == key) at = i;
+      for (int i = 0; i < n && at < 0; i++)
+        if (PyUnicode_Compare(names.args[static_cast<size_t>(i)], key) == 0) at = i;
+      const char* text = PyUnicode_AsUTF8(key);
+      // NumPy's spellings, which PyTorch takes too.
+      if (at < 0 && (!std::strcmp(text, "axis"))) at = s.find_arg("dim");
+      if (at < 0 && (!std::strcmp(text, "keepdims"))) at = s.find_arg("keepdim");
+      if (at < 0 && (!std::strcmp(text, "x") || !std::strcmp(text, "self"))) at = s.find_arg("input");
+      if (at < 0 && !std::strcmp(text, "out")) {
+        if (value != Py_None) b.out = value;
+        continue;
+      }
+      if (at < 0 && is_creation(s)) {
+        if (!std::strcmp(text, "requires_grad")) {
+          b.requires_grad = PyObject_IsTrue(value);
+          continue;
+        }
+        if (!std::strcmp(text, "pin_memory") || !std::strcmp(text, "layout") || !std::strcmp(text, "memory_format")) continue;
+      }
+      if (at < 0) {
+        if (explain) b.error = cat("has no argument '", text, "'");
+        return false;
+      }
+      if (slots[at] || at == spread) {
+        if (explain) b.error = cat("argument '", text, "' was given twice");
+        return false;
+      }
+      slots[at] = value;
+    }
+  }
+  for (int i = 0; i < n; i++) {
+    if (i == spread) continue;
+    const ArgDef& def = s.args[i];
+    if (!slots[i]) {
+      if (!def.has_default && !def.type.optional) {
+        if (explain) b.error = cat("missing argument '", def.name, "' (", def.type, ")");
+        return false;
+      }
+      b.args[i] = def.default_value.arg();
+      continue;
+    }
+    // None for an argument with a default other than None does not fit, except where the schema says so.
+    if (!convert(slots[i], def.type, b.args[i], scratch)) {
+      if (explain) {
+        std::string got = Py_TYPE(slots[i])->tp_name;
+        if (is_tensor(slots[i])) got = cat("Tensor ", unwrap(slots[i]));
+        else if (PyObject* r = PyObject_Repr(slots[i])) {
+          const char* text = PyUnicode_AsUTF8(r);
+          if (text && std::strlen(text) < 60) got += cat(" ", text);
+          Py_DECREF(r);
+        }
+        PyErr_Clear();
+        b.error = cat("argument '", def.name, "' must be ", def.type, ", got ", got);
+      }
+      return false;
+    }
+    if (def.type.kind == Kind::Int && def.type.list_size > 1 && b.args[i].tag == Tag::Ints &&
+        b.args[i].count != static_cast<uint32_t>(def.type.list_size)) {
+      if (explain) b.error = cat("argument '", def.name, "' must have ", def.type.list_size, " elements, got ", b.args[i]);
+      return false;
+    }
+  }
+  return true;
+}
+
+[[noreturn]] void report_mismatch(const OpGroup& group, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::string text = cat(group.name, "(): ");
+  for (size_t i = 0; i < group.ops.size(); i++) {
+    Bound b;
+    Scratch scratch;
+    if (bind(*group.ops[i], args, count, keywords, b, scratch, true)) continue;
+    if (group.ops.size() > 1) text += i ? "\n  or " : "no form fits:\n  ";
+    text += b.error;
+    text += cat("; expected ", info(*group.ops[i]).schema.text());
+  }
+  throw Error(ErrorKind::Type, text);
+}
+
+// Work above this many elements gives up the interpreter lock.
+constexpr int64_t large_work = 1 << 15;
+bool is_large(const Frame& f) {
+  if (thread_layers.forced) return false;  // captures and profilers may call back into Python
+  for (int i = 0; i < f.count; i++) {
+    const Arg& a = f.args[i];
+    if (a.tag == Tag::Tensor && a.tensor->numel > large_work) return true;
+    if (a.tag == Tag::Tensors)
+      for (const Tensor& t : a.as_tensors())
+        if (t && t.numel() > large_work) return true;
+  }
+  return false;
+}
+
+void set_given(Frame& f, size_t i, PyObject* o) {
+  if (!is_tensor(o)) throw Error(ErrorKind::Type, cat(f.name(), "(): out must be a Tensor, got ", Py_TYPE(o)->tp_name));
+  if (f.outs.size() <= i) f.outs.resize(i + 1);
+  f.outs[i] = unwrap(o);
+  autograd::check_in_place(f.outs[i], f.name());
+  f.given |= static_cast<uint8_t>(1 << i);
+}
+
+bool ends_with_underscore(const Schema& s) { return s.base.size() > 1 && s.base.back() == '_' && s.base[s.base.size() - 2] != '_'; }
+
+// Operators such as copy_ whose Op itself writes into its first argument.
+bool writes_first(const Op& op) { return ends_with_underscore(info(op).schema); }
+
+PyObject* return_tuple(const Op& op, PyObject* const* items, size_t n) {
+  // Several named outputs come as a named tuple, one type an operator.
+  static std::map<const Op*, PyTypeObject*> types;
+  const Schema& s = info(op).schema;
+  auto it = types.find(&op);
+  if (it == types.end()) {
+    PyTypeObject* type = nullptr;
+    if (s.outs.size() > 1 && !s.outs[0].name.empty()) {
+      auto* fields = new std::vector<PyStructSequence_Field>;
+      for (const ArgDef& o : s.outs) fields->push_back({o.name.c_str(), nullptr});
+      fields->push_back({nullptr, nullptr});
+      auto* desc = new PyStructSequence_Desc{(new std::string("moka.return_types." + s.base))->c_str(), nullptr, fields->data(),
+                                             static_cast<int>(s.outs.size())};
+      type = PyStructSequence_NewType(desc);
+    }
+    it = types.emplace(&op, type).first;
+  }
+  PyObject* tuple = it->second ? PyStructSequence_New(it->second) : PyTuple_New(static_cast<Py_ssize_t>(n));
+  if (!tuple) return nullptr;
+  for (size_t i = 0; i < n; i++) {
+    if (it->second) PyStructSequence_SetItem(tuple, static_cast<Py_ssize_t>(i), items[i]);
+    else PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), items[i]);
+  }
+  return tuple;
+}
+}  // namespace
+
+PyObject* wrap_outputs(const Op& op, Frame& f) {
+  const Schema& s = info(op).schema;
+  if (s.outs.empty()) Py_RETURN_NONE;
+  if (s.outs.size() == 1 && !s.outs[0].type.list) return wrap(f.outs[0]);
+  std::vector<PyObject*> items(f.outs.size());
+  for (size_t i = 0; i < items.size(); i++) items[i] = wrap(f.outs[i]);
+  return return_tuple(op, items.data(), items.size());
+}
+
+PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  try {
+    for (const Op* op : group.ops) {
+      Bound b;
+      Scratch scratch;
+      if (!bind(*op, args, count, keywords, b, scratch, false)) continue;
+      const Schema& s = info(*op).schema;
+      Frame frame(*op, b.args, static_cast<int>(s.args.size()));
+      bool to_self = in_place || writes_first(*op);
+      if (to_self && !s.args.empty() && s.args[0].type.list) to_self = false;
+      if (to_self) {
+        if (b.args[0].tag != Tag::Tensor) report_mismatch(group, args, count, keywords);
+        set_given(frame, 0, args[0]);
+      } else if (b.out) {
+        if (PyTuple_Check(b.out)) {
+          for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(b.out); i++) set_given(frame, static_cast<size_t>(i), PyTuple_GET_ITEM(b.out, i));
+        } else {
+          set_given(frame, 0, b.out);
+        }
+      }
+      {
+        GilReleased unlocked(is_large(frame));
+        call(frame);
+      }
+      if (frame.given) {
+        for (size_t i = 0; i < 4; i++)
+          if (frame.given >> i & 1) autograd::bump_version(frame.outs[i]);
+        PyObject* self = to_self ? args[0] : b.out;
+        Py_INCREF(self);
+        return self;
+      }
+      if (b.requires_grad) autograd::set_requires_grad(frame.outs[0], true);
+      return wrap_outputs(*op, frame);
+    }
+    report_mismatch(group, args, count, keywords);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+
+// ---- function and method objects
+namespace {
+struct OpFunction {
+  PyObject_HEAD
+  vectorcallfunc vectorcall;
+  OpGroup* group;
+  bool in_place;
+};
+
+PyObject* op_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords) {
+  OpFunction* f = reinterpret_cast<OpFunction*>(self);
+  return call_group(*f->group, f->in_place, args, PyVectorcall_NARGS(nargsf), keywords);
+}
+PyObject* op_get(PyObject* self, PyObject* instance, PyObject*) {
+  if (!instance || instance == Py_None) {
+    Py_INCREF(self);
+    return self;
+  }
+  return PyMethod_New(self, instance);
+}
+std::string python_name(const OpFunction* f) { return f->group->name + (f->in_place ? "_" : ""); }
+PyObject* op_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<operator moka.%s>", python_name(reinterpret_cast<OpFunction*>(self)).c_str());
+}
+PyObject* op_name(PyObject* self, void*) { return PyUnicode_FromString(python_name(reinterpret_cast<OpFunction*>(self)).c_str()); }
+PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("moka"); }
+PyObject* op_doc(PyObject* self, void*) {
+  OpFunction* f = reinterpret_cast<OpFunction*>(self);
+  std::string text;
+  for (const Op* op : f->group->ops) text += cat(info(*op).schema.text(), "\n\n", op->doc, "\n\n");
+  return PyUnicode_FromString(text.c_str());
+}
+PyGetSetDef op_getset[] = {{"__name__", op_name, nullptr, nullptr, nullptr},
+                           {"__qualname__", op_name, nullptr, nullptr, nullptr},
+                           {"__module__", op_module, nullptr, nullptr, nullptr},
+                           {"__doc__", op_doc, nullptr, nullptr, nullptr},
+                           {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyTypeObject op_function_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
+
+OpFunction* make_function(OpGroup* group, bool in_place) {
+  OpFunction* f = PyObject_New(OpFunction, &op_function_type);
+  if (!f) return nullptr;
+  f->vectorcall = op_vectorcall;
+  f->group = group;
+  f->in_place = in_place;
+  return f;
+}
+
+bool may_be_in_place(const OpGroup& g) {
+  const Schema& s = info(*g.ops[0]).schema;
+  if (ends_with_underscore(s) || s.args.empty() || !s.args[0].type.is_tensor_like() || s.args[0].type.list) return false;
+  return static_cast<bool>(g.ops[0]->formula) || (g.ops[0]->body && s.outs.size() == 1 && !s.outs[0].type.list) ||
+         (g.ops[0]->kernels.count && s.outs.size() == 1 && !s.outs[0].type.list);
+}
+}  // namespace
+
+int init_operators(PyObject* module) {
+  op_function_type.tp_name = "moka.operator";
+  op_function_type.tp_basicsize = sizeof(OpFunction);
+  op_function_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+  op_function_type.tp_vectorcall_offset = offsetof(OpFunction, vectorcall);
+  op_function_type.tp_call = PyVectorcall_Call;
+  op_function_type.tp_descr_get = op_get;
+  op_function_type.tp_repr = op_repr;
+  op_function_type.tp_getset = op_getset;
+  op_function_type.tp_dealloc = [](PyObject* o) { PyObject_Free(o); };
+  if (PyType_Ready(&op_function_type) < 0) return -1;
+
+  static std::map<std::string, OpGroup> groups;  // lives as long as the module
+  std::vector<std::string> order;
+  for (const Op* op : all_ops()) {
+    const Schema& s = info(*op).schema;
+    OpGroup& g = groups[s.base];
+    if (g.ops.empty()) {
+      g.name = s.base;
+      order.push_back(s.base);
+    }
+    g.ops.push_back(op);
+  }
+  PyObject* operators = PyDict_New();  // every name, hidden ones included: for tools and tests
+  if (!operators) return -1;
+  PyObject* methods = tensor_type->tp_dict;
+  for (const std::string& name : order) {
+    OpGroup& g = groups[name];
+    std::string_view where = g.ops[0]->method;
+    PyObject* f = reinterpret_cast<PyObject*>(make_function(&g, false));
+    if (!f || PyDict_SetItemString(operators, name.c_str(), f) < 0) return -1;
+    const Schema& s = info(*g.ops[0]).schema;
+    bool tensor_first = !s.args.empty() && s.args[0].type.is_tensor_like() && !s.args[0].type.list;
+    if (where != "none" && where != "method" && PyObject_SetAttrString(module, name.c_str(), f) < 0) return -1;
+    if (where != "none" && where != "function" && tensor_first && !PyDict_GetItemString(methods, name.c_str()))
+      if (PyDict_SetItemString(methods, name.c_str(), f) < 0) return -1;
+    Py_DECREF(f);
+    if (where == "none" || !may_be_in_place(g)) continue;
+    std::string with_underscore = name + "_";
+    if (groups.count(with_underscore)) continue;
+    PyObject* in_place = reinterpret_cast<PyObject*>(make_function(&g, true));
+    if (!in_place) return -1;
+    if (where != "function" && tensor_first && PyDict_SetItemString(methods, with_underscore.c_str(), in_place) < 0) return -1;
+    if (where != "method" && PyObject_SetAttrString(module, with_underscore.c_str(), in_place) < 0) return -1;
+    Py_DECREF(in_place);
+  }
+  PyType_Modified(tensor_type);
+  return PyModule_AddObject(module, "_operators", operators);
+}
+
+}  // namespace moka::python

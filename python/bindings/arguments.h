@@ -1,0 +1,47 @@
+// Converting Python values to Args by schema, and calling operators with them.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/schema/frame.h"
+#include "moka/schema/reading.h"
+#include "python/bindings/tensor_object.h"
+
+namespace moka::python {
+
+// Room for what Args borrow during one call: lists, strings. Small calls never touch the heap.
+class Scratch {
+ public:
+  int64_t* ints(size_t n);
+  double* floats(size_t n);
+  Tensor* tensors(size_t n);
+
+ private:
+  int64_t small_ints_[24];
+  size_t used_ints_ = 0;
+  std::vector<std::unique_ptr<int64_t[]>> more_ints_;
+  std::vector<std::unique_ptr<double[]>> more_floats_;
+  std::vector<std::unique_ptr<Tensor[]>> more_tensors_;
+};
+
+// Converts; false (and no Python error) where the value does not fit the type.
+bool convert(PyObject* value, const ArgType& type, Arg& out, Scratch& scratch);
+bool to_dtype_value(PyObject* value, DType& out);   // dtype objects, "float32", Python's float/int/bool
+bool to_device_value(PyObject* value, Device& out);
+PyObject* dtype_object(DType dtype);                // new reference
+PyObject* device_object(Device device);
+PyObject* any_object(const Any& value);             // Python value of a boxed one
+
+// All operators of one Python name, tried in order.
+struct OpGroup {
+  std::string name;
+  std::vector<const Op*> ops;
+};
+
+// Calls by positional and keyword arguments; `in_place` writes the result into the first argument.
+PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
+PyObject* wrap_outputs(const Op& op, Frame& frame);
+
+// Adds functions to the module and methods to the Tensor type for every operator of the registry.
+int init_operators(PyObject* module);
+
+}  // namespace moka::python

@@ -1,0 +1,194 @@
+// dtype, device and Generator as Python classes.
+// SPDX-License-Identifier: Apache-2.0
+#include "python/bindings/classes.h"
+
+#include <new>
+
+#include "moka/ops/random/generator.h"
+#include "python/bindings/arguments.h"
+
+namespace moka::python {
+
+namespace {
+struct DTypeObject {
+  PyObject_HEAD
+  DType dtype;
+};
+struct DeviceObject {
+  PyObject_HEAD
+  Device device;
+};
+struct GeneratorObject {
+  PyObject_HEAD
+  Generator* generator;
+};
+PyTypeObject *dtype_type, *device_type, *generator_type;
+PyObject* dtype_objects[256];
+
+PyObject* text_object(const std::string& s) { return PyUnicode_FromStringAndSize(s.data(), static_cast<Py_ssize_t>(s.size())); }
+DType dtype_of(PyObject* o) { return reinterpret_cast<DTypeObject*>(o)->dtype; }
+
+PyObject* dtype_repr(PyObject* o) { return text_object(cat("moka.", info(dtype_of(o)).name)); }
+PyObject* dtype_reduce(PyObject* o, PyObject*) {
+  // Pickled by name: getattr(moka, "float32").
+  return text_object(std::string(info(dtype_of(o)).name));
+}
+PyGetSetDef dtype_getset[] = {
+    {"itemsize", [](PyObject* o, void*) { return PyLong_FromSize_t(item_size(dtype_of(o))); }, nullptr, "Bytes of one element.", nullptr},
+    {"is_floating_point", [](PyObject* o, void*) { return PyBool_FromLong(is_floating(dtype_of(o))); }, nullptr, "Whether it is a real floating type.", nullptr},
+    {"is_complex", [](PyObject* o, void*) { return PyBool_FromLong(is_complex(dtype_of(o))); }, nullptr, "Whether it is a complex type.", nullptr},
+    {"is_signed", [](PyObject* o, void*) { return PyBool_FromLong(is_differentiable(dtype_of(o)) || family(dtype_of(o)) == DTypeClass::Signed); }, nullptr, "Whether it has negative values.", nullptr},
+    {"name", [](PyObject* o, void*) { return text_object(std::string(info(dtype_of(o)).name)); }, nullptr, "The name, such as 'float32'.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+
+Device device_of(PyObject* o) { return reinterpret_cast<DeviceObject*>(o)->device; }
+PyObject* device_str(PyObject* o) { return text_object(cat(device_of(o))); }
+PyObject* device_repr(PyObject* o) { return text_object(cat("device(type='", device_type_name(device_of(o).type), "', index=", int(device_of(o).index), ")")); }
+PyObject* device_new(PyTypeObject*, PyObject* args, PyObject*) {
+  PyObject* what;
+  int index = 0;
+  if (!PyArg_ParseTuple(args, "O|i:device", &what, &index)) return nullptr;
+  try {
+    Device d;
+    if (!to_device_value(what, d)) throw Error(ErrorKind::Type, "device: expected a name such as 'cpu'");
+    if (PyTuple_GET_SIZE(args) == 2) d.index = static_cast<uint8_t>(index);
+    return device_object(d);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+PyObject* device_compare(PyObject* a, PyObject* b, int op) {
+  Device x = device_of(a), y;
+  if (op != Py_EQ && op != Py_NE) Py_RETURN_NOTIMPLEMENTED;
+  bool same = false;
+  try {
+    same = to_device_value(b, y) && x == y;
+  } catch (const Error&) {
+  }
+  return PyBool_FromLong((op == Py_EQ) == same);
+}
+Py_hash_t device_hash(PyObject* o) { return device_of(o).type * 256 + device_of(o).index; }
+PyGetSetDef device_getset[] = {
+    {"type", [](PyObject* o, void*) { return text_object(std::string(device_type_name(device_of(o).type))); }, nullptr, "The device type, such as 'cpu'.", nullptr},
+    {"index", [](PyObject* o, void*) -> PyObject* {
+       if (device_of(o).type == 0) Py_RETURN_NONE;
+       return PyLong_FromLong(device_of(o).index);
+     }, nullptr, "Which device of its type; None for the CPU.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+Generator& generator_of(PyObject* o) { return *reinterpret_cast<GeneratorObject*>(o)->generator; }
+PyObject* generator_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* o = type->tp_alloc(type, 0);
+  if (!o) return nullptr;
+  Generator* g = new Generator(5489);
+  add_ref(static_cast<Object*>(g));
+  reinterpret_cast<GeneratorObject*>(o)->generator = g;
+  return o;
+}
+void generator_dealloc(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  release(static_cast<Object*>(&generator_of(o)));
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+PyObject* generator_seed(PyObject* o, PyObject* seed) {
+  unsigned long long s = PyLong_AsUnsignedLongLongMask(seed);
+  if (PyErr_Occurred()) return nullptr;
+  generator_of(o).set_seed(s);
+  Py_INCREF(o);
+  return o;
+}
+PyObject* generator_get(PyObject* o, PyObject*) {
+  Generator::Draw d = generator_of(o).state();
+  return Py_BuildValue("(KK)", static_cast<unsigned long long>(d.seed), static_cast<unsigned long long>(d.offset));
+}
+PyObject* generator_set(PyObject* o, PyObject* state) {
+  unsigned long long seed, offset;
+  if (!PyArg_ParseTuple(state, "KK:set_state", &seed, &offset)) return nullptr;
+  generator_of(o).set_state({seed, offset});
+  Py_INCREF(o);
+  return o;
+}
+PyObject* generator_initial(PyObject* o, PyObject*) { return PyLong_FromUnsignedLongLong(generator_of(o).state().seed); }
+PyMethodDef generator_methods[] = {
+    {"manual_seed", generator_seed, METH_O, "Starts the stream again from a seed; returns the generator."},
+    {"get_state", generator_get, METH_NOARGS, "(seed, offset): all of the state."},
+    {"set_state", generator_set, METH_O, "Continues from a state of get_state()."},
+    {"initial_seed", generator_initial, METH_NOARGS, "The seed of the stream."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyTypeObject* make_type(const char* name, int size, std::initializer_list<PyType_Slot> slots) {
+  std::vector<PyType_Slot> list(slots);
+  list.push_back({0, nullptr});
+  PyType_Spec spec{name, size, 0, Py_TPFLAGS_DEFAULT, list.data()};
+  return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+}
+void* slot(auto* p) { return reinterpret_cast<void*>(p); }
+}  // namespace
+
+PyObject* dtype_object(DType dtype) {
+  PyObject*& o = dtype_objects[static_cast<int>(dtype)];
+  if (!o) {
+    o = dtype_type->tp_alloc(dtype_type, 0);
+    if (o) reinterpret_cast<DTypeObject*>(o)->dtype = dtype;
+  }
+  Py_XINCREF(o);
+  return o;
+}
+PyObject* device_object(Device device) {
+  PyObject* o = device_type->tp_alloc(device_type, 0);
+  if (o) reinterpret_cast<DeviceObject*>(o)->device = device;
+  return o;
+}
+
+bool to_dtype_value(PyObject* v, DType& out) {
+  if (Py_TYPE(v) == dtype_type) {
+    out = dtype_of(v);
+    return true;
+  }
+  if (v == reinterpret_cast<PyObject*>(&PyFloat_Type)) out = default_float();
+  else if (v == reinterpret_cast<PyObject*>(&PyLong_Type)) out = DType::I64;
+  else if (v == reinterpret_cast<PyObject*>(&PyBool_Type)) out = DType::Bool;
+  else return false;
+  return true;
+}
+bool to_device_value(PyObject* v, Device& out) {
+  if (Py_TYPE(v) == device_type) {
+    out = device_of(v);
+    return true;
+  }
+  if (!PyUnicode_Check(v)) return false;
+  out = parse_device(PyUnicode_AsUTF8(v));
+  return true;
+}
+Generator* generator_value(PyObject* o) { return Py_TYPE(o) == generator_type ? &generator_of(o) : nullptr; }
+
+int init_classes(PyObject* module) {
+  dtype_type = make_type("moka.dtype", sizeof(DTypeObject), {{Py_tp_repr, slot(dtype_repr)}, {Py_tp_getset, dtype_getset}, {Py_tp_methods, dtype_methods}, {Py_tp_doc, slot("The type of a tensor's elements.")}});
+  device_type = make_type("moka.device", sizeof(DeviceObject),
+                          {{Py_tp_new, slot(device_new)}, {Py_tp_repr, slot(device_repr)}, {Py_tp_str, slot(device_str)}, {Py_tp_richcompare, slot(device_compare)}, {Py_tp_hash, slot(device_hash)}, {Py_tp_getset, device_getset}, {Py_tp_doc, slot("Where a tensor lives.")}});
+  generator_type = make_type("moka.Generator", sizeof(GeneratorObject),
+                             {{Py_tp_new, slot(generator_new)}, {Py_tp_dealloc, slot(generator_dealloc)}, {Py_tp_methods, generator_methods}, {Py_tp_doc, slot("A stream of random numbers: the same for any number of threads.")}});
+  if (!dtype_type || !device_type || !generator_type) return -1;
+  if (PyModule_AddObjectRef(module, "dtype", reinterpret_cast<PyObject*>(dtype_type)) < 0) return -1;
+  if (PyModule_AddObjectRef(module, "device", reinterpret_cast<PyObject*>(device_type)) < 0) return -1;
+  if (PyModule_AddObjectRef(module, "Generator", reinterpret_cast<PyObject*>(generator_type)) < 0) return -1;
+  for (int i = 0; i < dtype_count(); i++) {
+    DType d = static_cast<DType>(i);
+    const DTypeInfo& entry = info(d);
+    if (entry.family == DTypeClass::String) continue;
+    PyObject* o = dtype_object(d);
+    if (!o || PyModule_AddObjectRef(module, std::string(entry.name).c_str(), o) < 0) return -1;
+    if (!entry.alias.empty() && PyModule_AddObjectRef(module, std::string(entry.alias).c_str(), o) < 0) return -1;
+    Py_DECREF(o);
+  }
+  GeneratorObject* standard = reinterpret_cast<GeneratorObject*>(generator_type->tp_alloc(generator_type, 0));
+  if (!standard) return -1;
+  standard->generator = &default_generator();
+  add_ref(static_cast<Object*>(standard->generator));
+  return PyModule_AddObject(module, "default_generator", reinterpret_cast<PyObject*>(standard));
+}
+
+}  // namespace moka::python

@@ -1,0 +1,18 @@
+// Tensors from Python data and back: nested lists, buffers, NumPy, DLPack.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "python/bindings/tensor_object.h"
+
+namespace moka::python {
+
+extern PyMethodDef tensor_methods[];          // methods that are not operators
+extern PyMethodDef creation_functions[];      // tensor, as_tensor, from_numpy, from_dlpack, ...
+const char* buffer_format(DType dtype);       // struct-module code, null where there is none
+// Nested lists and numbers, anything with a buffer, or another Tensor (copied).
+Tensor tensor_from_data(PyObject* data, DType dtype);
+Tensor tensor_from_data(PyObject* data);      // type of the data: float -> default, int -> int64, bool -> bool
+// A capture cannot see what Python does with a number it reads out of a tensor.
+void check_not_capturing(const Tensor& t, const char* what);
+
+}  // namespace moka::python
