@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <span>
@@ -10,6 +11,10 @@
 
 #include "moka/graph/graph.h"
 #include "moka/predictor/model.h"
+
+namespace moka::runtime {
+class Trace;
+}
 
 namespace moka {
 
@@ -25,7 +30,9 @@ struct LoadOptions {
 };
 
 struct RunOptions {
-  double deadline_seconds = 0;  // from now; a run that takes longer raises Cancelled. 0: none
+  double deadline_seconds = 0;                // from now; a run that takes longer raises Cancelled. 0: none
+  const std::atomic<bool>* cancel = nullptr;  // set from any thread: the run raises Cancelled
+  runtime::Trace* trace = nullptr;            // takes the time of every step
 };
 
 class Predictor {
@@ -43,9 +50,12 @@ class Predictor {
   const std::vector<Port>& inputs() const;
   const std::vector<Port>& outputs() const;
   const graph::Graph& graph() const;  // as it is run
+  ModelFormat format() const;
+  const std::map<std::string, std::string>& metadata() const;
 
   // Inputs and outputs in the model's order. Wrong counts, types and shapes are errors that name the input, what the
-  // model takes and what came. Safe from any number of threads at once.
+  // model takes and what came; numbers that a model returns become tensors without dimensions. Safe from any number of
+  // threads at once.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;
   // By name; every input must be there and no other.
   std::map<std::string, Tensor> run(const std::map<std::string, Tensor>& inputs, const RunOptions& options = {}) const;
