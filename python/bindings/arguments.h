@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "moka/schema/frame.h"
 #include "moka/schema/reading.h"
 #include "python/bindings/tensor_object.h"

@@ -451,6 +451,7 @@ PyObject* size_numel(PyObject* o, PyObject*) {
 PyMethodDef size_methods[] = {{"numel", size_numel, METH_NOARGS, "The number of elements."}, {nullptr, nullptr, 0, nullptr}};
 
 void* slot(auto* p) { return reinterpret_cast<void*>(p); }
+void* slot(const char* text) { return const_cast<char*>(text); }
 }  // namespace
 
 PyObject* wrap(const Tensor& t) {

@@ -1,0 +1,49 @@
+// Tracing: runs a program once and records every operator call as a graph.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "moka/graph/graph.h"
+
+namespace moka::capture {
+
+// Where the running program is; the bindings read it from Python's frames.
+using SourceProvider = graph::Source (*)();
+void set_source_provider(SourceProvider provider);
+
+// One recording. Inputs and states are declared, the program runs between begin() and finish(), and what it calls in
+// this thread becomes nodes. In-place writes become new values; writes to states become Set nodes at the end. Tensors
+// that are neither inputs, states nor results become constants.
+class Tracer {
+ public:
+  explicit Tracer(std::string name);
+  ~Tracer();
+  Tracer(const Tracer&) = delete;
+
+  void add_input(const Tensor& t, std::string name);
+  void add_state(const Tensor& t, std::string name, bool parameter);
+  void begin();
+  void push_scope(std::string name);  // module path: "layer1", then "layer1.conv"
+  void pop_scope();
+  // Stops recording. Outputs must be results, inputs or states of the recording (or become constants).
+  std::unique_ptr<graph::Graph> finish(std::span<const Tensor> outputs, const std::vector<std::string>& names);
+
+  static Tracer* current();  // of this thread; null when none records
+
+ private:
+  friend void record_call(Frame& frame, uint32_t rest);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Combines two recordings of one program with inputs of different sizes: dimensions that differ become unknown. An error
+// names the first place where the program itself depends on a size.
+void generalize(graph::Graph& graph, const graph::Graph& other);
+
+// Installs the capture layer; once, before anything is traced.
+void install();
+
+}  // namespace moka::capture

@@ -1,0 +1,9 @@
+// Fills the module with every part that this build has.
+// SPDX-License-Identifier: Apache-2.0
+#include "python/bindings/modules.h"
+
+namespace moka::python {
+
+void bind_all(nanobind::module_& m) { bind_graph(m); }
+
+}  // namespace moka::python

@@ -1,0 +1,238 @@
+// Graphs, tracing and execution for Python.
+// SPDX-License-Identifier: Apache-2.0
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <map>
+
+
+#include "moka/capture/trace/trace.h"
+#include "moka/graph/graph.h"
+#include "moka/passes/passes.h"
+#include "moka/runtime/executable.h"
+#include "moka/runtime/trace.h"
+#include "python/bindings/graph.h"
+#include "python/bindings/modules.h"
+#include "python/bindings/tensor_caster.h"
+
+namespace nb = nanobind;
+
+namespace moka::python {
+
+namespace {
+std::string package_folder;
+
+// The innermost Python line outside the moka package.
+graph::Source python_source() {
+  graph::Source s;
+  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
+  while (frame) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    const char* file = PyUnicode_AsUTF8(code->co_filename);
+    bool inside = file && !package_folder.empty() && std::string_view(file).starts_with(package_folder);
+    if (!inside && file) {
+      std::string_view name = file;
+      size_t slash = name.rfind('/');
+      s.file = std::string(slash == std::string_view::npos ? name : name.substr(slash + 1));
+      s.line = PyFrame_GetLineNumber(frame);
+    }
+    Py_DECREF(code);
+    PyFrameObject* back = inside ? PyFrame_GetBack(frame) : nullptr;
+    Py_DECREF(frame);
+    frame = back;
+  }
+  return s;
+}
+
+nb::list value_names(std::span<graph::Value* const> values) {
+  nb::list out;
+  for (graph::Value* v : values) out.append(v->name);
+  return out;
+}
+
+// Nodes as dictionaries, for drawing and inspection; values are numbered in order of appearance.
+nb::list describe_nodes(const graph::Graph& g) {
+  nb::list out;
+  std::map<const graph::Value*, int> ids;
+  auto id = [&](const graph::Value* v) { return ids.emplace(v, static_cast<int>(ids.size())).first->second; };
+  for (graph::Value* v : g.inputs()) id(v);
+  for (graph::Node* n : *g.main()) {
+    nb::dict d;
+    d["op"] = nb::str(n->op_name().data(), n->op_name().size());
+    d["kind"] = graph::node_kind_name(n->kind);
+    d["name"] = n->name;
+    nb::list inputs, outputs, types;
+    for (graph::Value* v : n->inputs()) inputs.append(id(v));
+    for (graph::Value* v : n->outputs()) {
+      outputs.append(id(v));
+      types.append(v->type.text());
+    }
+    d["inputs"] = inputs;
+    d["outputs"] = outputs;
+    d["types"] = types;
+    d["file"] = n->source.file;
+    d["line"] = n->source.line;
+    d["scope"] = n->source.scope;
+    out.append(d);
+  }
+  return out;
+}
+
+void name_outputs(graph::Graph& g, const std::vector<std::string>& names) {
+  MOKA_CHECK(names.size() == g.outputs().size(), "output names: expected ", g.outputs().size(), ", got ", names.size());
+  g.output_names = names;
+}
+
+void set_dynamic(graph::Graph& g, int input, int dim, const std::string& symbol) {
+  MOKA_CHECK(input >= 0 && input < static_cast<int>(g.inputs().size()), "dynamic: there is no input ", input);
+  graph::Type& t = g.inputs()[static_cast<size_t>(input)]->type;
+  MOKA_CHECK(dim >= 0 && dim < static_cast<int>(t.dims.size()), "dynamic: input ", input, " has no dimension ", dim);
+  t.dims[static_cast<size_t>(dim)] = graph::Dim{-1, symbol};
+}
+}  // namespace
+
+Any any_from_python(nb::handle o) {
+  if (o.is_none()) return {};
+  if (is_tensor(o.ptr())) return Any(unwrap(o.ptr()));
+  if (PyBool_Check(o.ptr())) return Any(o.ptr() == Py_True);
+  if (PyLong_Check(o.ptr())) return Any(nb::cast<int64_t>(o));
+  if (PyFloat_Check(o.ptr())) return Any(nb::cast<double>(o));
+  if (PyUnicode_Check(o.ptr())) return Any(nb::cast<std::string>(o));
+  DType dtype;
+  if (to_dtype_value(o.ptr(), dtype)) return Any(dtype);
+  if (PyList_Check(o.ptr()) || PyTuple_Check(o.ptr())) {
+    std::vector<Any> items;
+    bool ints = true, tensors = true;
+    for (nb::handle item : o) {
+      items.push_back(any_from_python(item));
+      ints &= items.back().tag() == Tag::Int;
+      tensors &= items.back().is_tensor();
+    }
+    if (!items.empty() && ints) {
+      Dims d;
+      for (const Any& i : items) d.push_back(i.to_int());
+      return Any(d);
+    }
+    if (!items.empty() && tensors) {
+      std::vector<Tensor> list;
+      for (const Any& i : items) list.push_back(i.tensor());
+      return Any(std::span<const Tensor>(list));
+    }
+    return Any(std::span<const Any>(items));
+  }
+  fail_kind(ErrorKind::Type, "a graph takes tensors, numbers, strings and lists of them, got ", Py_TYPE(o.ptr())->tp_name);
+}
+
+nb::object any_to_python(const Any& a) {
+  switch (a.tag()) {
+    case Tag::None: return nb::none();
+    case Tag::Tensor: return nb::steal(wrap(a.tensor()));
+    case Tag::Int: return nb::int_(a.to_int());
+    case Tag::Float: return nb::float_(a.to_double());
+    case Tag::Bool: return nb::bool_(a.to_bool());
+    case Tag::DType: return nb::steal(dtype_object(a.dtype()));
+    case Tag::Device: return nb::steal(device_object(a.arg().device));
+    case Tag::String: return nb::str(a.string().data(), a.string().size());
+    default: break;
+  }
+  nb::list out;
+  if (a.tag() == Tag::Ints)
+    for (int64_t i : a.ints()) out.append(i);
+  else if (a.tag() == Tag::Floats)
+    for (double d : a.arg().as_floats()) out.append(d);
+  else if (a.tag() == Tag::Tensors)
+    for (const Tensor& t : a.tensors()) out.append(nb::steal(wrap(t)));
+  else if (a.tag() == Tag::List)
+    for (const Any& item : a.list()) out.append(any_to_python(item));
+  else
+    fail_kind(ErrorKind::NotImplemented, "a graph's result of type ", a.arg().object->type_name(), " has no Python form");
+  return std::move(out);
+}
+
+void bind_graph(nb::module_& m) {
+  capture::install();
+  capture::set_source_provider(python_source);
+  m.def("_set_package_folder", [](std::string folder) { package_folder = std::move(folder); });
+
+  nb::class_<graph::Graph>(m, "Graph", "A program in single assignment form; str() gives its text, docs/ir.md the grammar.")
+      .def("__str__", [](const graph::Graph& g) { return graph::print(g); })
+      .def("__repr__", [](const graph::Graph& g) { return graph::print(g); })
+      .def_prop_ro("name", [](const graph::Graph& g) { return g.name; })
+      .def_prop_ro("inputs", [](const graph::Graph& g) { return value_names(g.inputs()); })
+      .def_prop_ro("outputs", [](const graph::Graph& g) { return g.output_names; })
+      .def_prop_ro("input_types", [](const graph::Graph& g) {
+        nb::list out;
+        for (graph::Value* v : g.inputs()) out.append(v->type.text());
+        return out;
+      })
+      .def_prop_ro("states", [](const graph::Graph& g) {
+        nb::dict d;
+        for (const auto& [name, s] : g.states) d[name.c_str()] = any_to_python(s.value);
+        return d;
+      })
+      .def_prop_ro("parameters", [](const graph::Graph& g) {
+        nb::list out;
+        for (const auto& [name, s] : g.states)
+          if (s.parameter) out.append(name);
+        return out;
+      })
+      .def_prop_ro("metadata", [](const graph::Graph& g) {
+        nb::dict d;
+        for (const auto& [k, v] : g.metadata) d[k.c_str()] = v;
+        return d;
+      })
+      .def("nodes", describe_nodes, "Every node of the main block as a dictionary.")
+      .def("clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
+      .def("verify", [](const graph::Graph& g) { graph::verify(g); })
+      .def("set_dynamic", set_dynamic)
+      .def("name_outputs", name_outputs)
+      .def("freeze", passes::freeze_states, "Reads of states that nothing writes become constants; returns how many.")
+      .def("fold_constants", [](graph::Graph& g) { return passes::fold_constants(g); })
+      .def("share_common", passes::share_common)
+      .def("remove_dead", passes::remove_dead)
+      .def("decompose", passes::decompose)
+      .def("fold_batch_norm", passes::fold_batch_norm)
+      .def("fuse_activation", passes::fuse_activation);
+  m.def("parse_graph", [](const std::string& text) { return graph::parse(text).release(); }, nb::rv_policy::take_ownership,
+        nb::arg("text"), "Reads the text form.");
+
+  nb::class_<capture::Tracer>(m, "_Tracer")
+      .def(nb::init<std::string>())
+      .def("add_input", &capture::Tracer::add_input)
+      .def("add_state", &capture::Tracer::add_state)
+      .def("begin", &capture::Tracer::begin)
+      .def("push_scope", &capture::Tracer::push_scope)
+      .def("pop_scope", &capture::Tracer::pop_scope)
+      .def("finish", [](capture::Tracer& t, std::vector<Tensor> outputs, std::vector<std::string> names) {
+        return t.finish(outputs, names).release();
+      }, nb::rv_policy::take_ownership);
+  m.def("_is_tracing", [] { return capture::Tracer::current() != nullptr; });
+  m.def("_generalize", capture::generalize);
+
+  nb::class_<runtime::Executable>(m, "Executable", "A graph that runs; any number of threads may run it at the same time.")
+      .def("__init__", [](runtime::Executable* self, const graph::Graph& g) { new (self) runtime::Executable(g); }, nb::arg("graph"))
+      .def("run", [](const runtime::Executable& e, nb::args inputs) {
+        std::vector<Any> in;
+        for (nb::handle h : inputs) in.push_back(any_from_python(h));
+        std::vector<Any> out;
+        {
+          nb::gil_scoped_release unlocked;
+          out = e.run(in);
+        }
+        nb::list list;
+        for (const Any& a : out) list.append(any_to_python(a));
+        return list;
+      })
+      .def("profile", [](const runtime::Executable& e, nb::args inputs) {
+        std::vector<Any> in;
+        for (nb::handle h : inputs) in.push_back(any_from_python(h));
+        runtime::Trace trace;
+        e.run(in, {.trace = &trace});
+        return trace.chrome_json();
+      }, "Runs once and returns the time of every step as Chrome trace JSON.")
+      .def("state", [](const runtime::Executable& e, const std::string& name) { return any_to_python(e.state(name)); })
+      .def_prop_ro("graph", [](const runtime::Executable& e) { return e.graph().clone().release(); }, nb::rv_policy::take_ownership)
+      .def_prop_ro("plan_count", [](const runtime::Executable& e) { return e.plan_count(); });
+}
+
+}  // namespace moka::python

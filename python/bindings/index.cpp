@@ -1,0 +1,178 @@
+// Indexing: integers, slices, None and ... become views; lists and tensors become gathers and scatters.
+// SPDX-License-Identifier: Apache-2.0
+#include "python/bindings/index.h"
+
+#include "moka/autograd/node.h"
+#include "moka/ops/indexing/indexing.h"
+#include "moka/ops/shaping/shaping.h"
+#include "python/bindings/arguments.h"
+#include "python/bindings/convert.h"
+
+namespace moka::python {
+
+namespace {
+// A key split into the views it asks for and the index tensors that remain (none for basic indexing).
+struct Indexed {
+  Tensor base;
+  std::vector<Tensor> indices;  // one a dimension of base up to the last indexed; undefined where kept
+  bool advanced = false;
+};
+
+Tensor index_tensor(PyObject* o) {
+  if (is_tensor(o)) return unwrap(o);
+  Tensor t = tensor_from_data(o);
+  // An empty list selects nothing; it reads as floats otherwise.
+  return t.numel() == 0 && is_floating(t.dtype()) ? to_dtype(t, DType::I64) : t;
+}
+bool is_single(PyObject* o) { return PyLong_Check(o) && !PyBool_Check(o); }
+// A 0-d integer tensor or a NumPy integer indexes like an int.
+bool is_index_number(PyObject* o) {
+  if (is_tensor(o)) return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype());
+  return !PyBool_Check(o) && PyIndex_Check(o);
+}
+int consumed_dims(PyObject* o) {
+  if (o == Py_None || o == Py_Ellipsis) return 0;
+  if (is_tensor(o) && unwrap(o).dtype() == DType::Bool) return unwrap(o).dim();
+  return 1;
+}
+
+Tensor take_slice(const Tensor& x, int d, PyObject* s) {
+  Py_ssize_t start, stop, step;
+  if (PySlice_Unpack(s, &start, &stop, &step) < 0) throw PythonErrorSet{};
+  MOKA_CHECK_KIND(Value, step > 0, "slice: the step must be positive, got ", static_cast<int64_t>(step), "; use flip for reversed order");
+  PySliceObject* slice = reinterpret_cast<PySliceObject*>(s);
+  if (slice->start == Py_None && slice->stop == Py_None && step == 1) return moka::slice(x, d);
+  PySlice_AdjustIndices(x.size(d), &start, &stop, step);
+  return moka::slice(x, d, int64_t(start), int64_t(std::max(start, stop)), int64_t(step));
+}
+
+Indexed split_key(const Tensor& x, PyObject* key) {
+  PyObject* const* items = &key;
+  Py_ssize_t n = 1;
+  if (PyTuple_Check(key)) {
+    items = PySequence_Fast_ITEMS(key);
+    n = PyTuple_GET_SIZE(key);
+  }
+  int consumed = 0;
+  bool ellipsis = false;
+  for (Py_ssize_t i = 0; i < n; i++) {
+    consumed += consumed_dims(items[i]);
+    if (items[i] == Py_Ellipsis) {
+      MOKA_CHECK_KIND(Index, !ellipsis, "index: ... may come only once");
+      ellipsis = true;
+    }
+  }
+  MOKA_CHECK_KIND(Index, consumed <= x.dim(), "index: ", consumed, " indices for a ", x.dim(), "-d tensor of shape ", x.sizes());
+  Indexed out{x, {}, false};
+  int d = 0;
+  for (Py_ssize_t i = 0; i < n; i++) {
+    PyObject* o = items[i];
+    if (o == Py_Ellipsis) {
+      d += x.dim() - consumed;
+    } else if (o == Py_None) {
+      out.base = unsqueeze(out.base, d);
+      d++;
+    } else if (PySlice_Check(o)) {
+      out.base = take_slice(out.base, d, o);
+      d++;
+    } else if (is_single(o) || is_index_number(o)) {
+      PyObject* index = PyNumber_Index(o);
+      if (!index) throw PythonErrorSet{};
+      int64_t v = PyLong_AsLongLong(index);
+      Py_DECREF(index);
+      if (v == -1 && PyErr_Occurred()) throw PythonErrorSet{};
+      out.base = select(out.base, d, v);
+    } else if (PyBool_Check(o)) {
+      fail_kind(ErrorKind::NotImplemented, "index: a Python bool is not supported as an index; use a bool tensor");
+    } else {
+      if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyObject_CheckBuffer(o))
+        fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ", Py_TYPE(o)->tp_name);
+      Tensor t = index_tensor(o);
+      out.indices.resize(static_cast<size_t>(d));
+      out.indices.push_back(t);
+      out.advanced = true;
+      // A mask of k dimensions stands at k places; the rest of them are filled when it is expanded.
+      d += 1;
+      if (t.dtype() == DType::Bool && t.dim() > 1) {
+        MOKA_CHECK_KIND(NotImplemented, i == n - 1, "index: a mask of several dimensions must come last");
+      }
+    }
+  }
+  return out;
+}
+
+PyObject* plain_select(const Tensor& x, int64_t i) { return wrap(select(x, 0, i)); }
+
+Tensor value_tensor(PyObject* value, const Tensor& target) {
+  if (is_tensor(value)) return unwrap(value);
+  Arg number;
+  Scratch scratch;
+  static const ArgType any_number{Kind::Number};
+  if (convert(value, any_number, number, scratch)) {
+    Tensor t = new_tensor({}, target.dtype());
+    if (number.tag == Tag::Float) convert_elements(&number.f, DType::F64, t.raw_data(), t.dtype(), 1);
+    else {
+      int64_t i = number.as_int();
+      convert_elements(&i, DType::I64, t.raw_data(), t.dtype(), 1);
+    }
+    return t;
+  }
+  return tensor_from_data(value, target.dtype());
+}
+}  // namespace
+
+PyObject* get_item(PyObject* self, PyObject* key) {
+  try {
+    const Tensor& x = unwrap(self);
+    if (PyLong_CheckExact(key)) {
+      int64_t i = PyLong_AsLongLong(key);
+      if (i == -1 && PyErr_Occurred()) return nullptr;
+      return plain_select(x, i);
+    }
+    if (PySlice_Check(key)) {
+      MOKA_CHECK_KIND(Index, x.dim() > 0, "index: a 0-d tensor cannot be sliced");
+      return wrap(take_slice(x, 0, key));
+    }
+    Indexed at = split_key(x, key);
+    if (!at.advanced) {
+      // x[...] and x[()] are views too, never the object itself.
+      return wrap(at.base == x ? alias(x) : at.base);
+    }
+    return wrap(moka::index(at.base, std::span<const Tensor>(at.indices)));
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+
+int set_item(PyObject* self, PyObject* key, PyObject* value) {
+  try {
+    if (!value) throw Error(ErrorKind::Type, "tensor elements cannot be deleted");
+    const Tensor& x = unwrap(self);
+    autograd::check_in_place(x, "index assignment");
+    Tensor v = value_tensor(value, x);
+    MOKA_CHECK(!(autograd::grad_enabled() && (autograd::requires_grad(x) || autograd::requires_grad(v))),
+               "index assignment: it cannot be recorded for gradients; build the result with cat, stack, where or scatter");
+    check_not_capturing(x, "index assignment");
+    LayersOff off(layer::autograd);
+    Indexed at = split_key(x, key);
+    if (!at.advanced) {
+      Arg args[2] = {at.base, v};
+      Frame f(ops::copy__op, args, 2);
+      f.outs.resize(1);
+      f.outs[0] = at.base;
+      f.given = 1;
+      call(f);
+    } else {
+      Tensor full = index_put(at.base, std::span<const Tensor>(at.indices), v);
+      copy_elements(full, at.base);
+    }
+    autograd::bump_version(x);
+    return 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+
+}  // namespace moka::python

@@ -1,0 +1,16 @@
+// The parts that fill the extension module.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include "moka/schema/op.h"
+
+namespace moka::python {
+
+nanobind::dict describe_op(const Op& op);   // table.cpp
+void bind_graph(nanobind::module_& m);      // graph.cpp
+void bind_formats(nanobind::module_& m);    // formats.cpp
+void bind_all(nanobind::module_& m);        // all of the above
+
+}  // namespace moka::python
