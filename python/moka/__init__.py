@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from . import _C
+from . import autograd as autograd
+from . import tensor_methods as _tensor_methods
 from ._C import *  # noqa: F403
+from .autograd import enable_grad as enable_grad
+from .autograd import inference_mode as inference_mode
+from .autograd import no_grad as no_grad
+from .autograd import set_grad_enabled as set_grad_enabled
 
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
@@ -32,8 +38,25 @@ if TYPE_CHECKING:
     from .checkpoint import save as save
     from .progress_bar import progress as progress
 
+_tensor_methods.install()
+
 __version__: str = _C.__version__
-__all__ = sorted({name for name in dir(_C) if not name.startswith("_")} | set(_LAZY) | {"__version__"})
+__all__ = sorted(
+    {name for name in dir(_C) if not name.startswith("_")}
+    | set(_LAZY)
+    | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
+    | {"set_grad_enabled", "set_rng_state"}
+)
+
+
+def get_rng_state() -> tuple[int, int]:
+    """The state of the default random stream, as plain data: save it to go on with the same numbers later."""
+    return _C.default_generator.get_state()
+
+
+def set_rng_state(state: tuple[int, int]) -> None:
+    """Make the default random stream go on from a state of get_rng_state()."""
+    _C.default_generator.set_state(tuple(state))
 
 
 def __getattr__(name: str) -> _Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 from . import functional as F
 from . import init
@@ -53,7 +54,7 @@ class Embedding(Module):
         """Draw fresh values."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
-            with _C.no_grad():
+            with no_grad():
                 self.weight[self.padding_idx].zero_()
 
     def forward(self, input: Tensor) -> Tensor:

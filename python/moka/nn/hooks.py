@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from moka import _C
 from moka._C import Tensor
+from moka.autograd import Function, is_grad_enabled
 
 if TYPE_CHECKING:
     from .module import Module
@@ -60,7 +60,7 @@ def run_with_backward_hooks(
     places = [i for i, value in enumerate(args) if isinstance(value, Tensor) and value.requires_grad]
     seen: dict[str, Any] = {}
 
-    class BehindModule(_C.autograd.Function):
+    class BehindModule(Function):
         @staticmethod
         def forward(ctx: Any, *tensors: Tensor) -> Any:
             return tuple(tensor.view_as(tensor) for tensor in tensors)
@@ -73,7 +73,7 @@ def run_with_backward_hooks(
                     hook(module, (), gradients)
             return gradients
 
-    class BeforeModule(_C.autograd.Function):
+    class BeforeModule(Function):
         @staticmethod
         def forward(ctx: Any, *tensors: Tensor) -> Any:
             return tuple(tensor.view_as(tensor) for tensor in tensors)
@@ -89,7 +89,7 @@ def run_with_backward_hooks(
                     full = list(changed) if isinstance(changed, tuple) else [changed]
             return tuple(full[place] for place in places)
 
-    if places and _C.is_grad_enabled():
+    if places and is_grad_enabled():
         wrapped = list(args)
         for place, value in zip(places, BeforeModule.apply(*(args[i] for i in places)), strict=True):
             wrapped[place] = value

@@ -8,6 +8,7 @@ from typing import Any
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 __all__ = [
     "calculate_gain",
@@ -67,19 +68,19 @@ def _fan(name: str, tensor: Tensor, mode: str) -> int:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform between a and b."""
-    with _C.no_grad():
+    with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with this mean and standard deviation."""
-    with _C.no_grad():
+    with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """`val` everywhere."""
-    with _C.no_grad():
+    with no_grad():
         return tensor.fill_(val)
 
 
@@ -97,7 +98,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """1 on the diagonal of a matrix, else 0."""
     if tensor.dim() != 2:
         raise ValueError(f"eye_: a matrix is needed, but the shape is {list(tensor.shape)}")
-    with _C.no_grad():
+    with no_grad():
         tensor.zero_()
         for i in range(min(tensor.shape)):
             tensor[i, i].fill_(1.0)
@@ -162,7 +163,7 @@ def trunc_normal_(
     draws = _C.empty(tuple(tensor.shape), dtype=_C.float64).uniform_(low, high, generator=generator)
     tiny = 2.0**-53
     values = [normal.inv_cdf(min(max(p, tiny), 1 - tiny)) * std + mean for p in draws.flatten().tolist()]
-    with _C.no_grad():
+    with no_grad():
         filled = _C.tensor([min(max(v, a), b) for v in values], dtype=_C.float64)
         return tensor.copy_(filled.reshape(tuple(tensor.shape)))
 
@@ -183,5 +184,5 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Ten
     q, r = np.linalg.qr(draws.T if rows < columns else draws)
     q = q * np.sign(np.diag(r))
     values = _C.from_numpy(np.ascontiguousarray(q.T if rows < columns else q) * gain)
-    with _C.no_grad():
+    with no_grad():
         return tensor.copy_(values.reshape(tuple(tensor.shape)))

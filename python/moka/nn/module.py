@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 from .hooks import HookHandle, run_with_backward_hooks
 from .parameter import Buffer, Parameter
@@ -405,7 +406,7 @@ class Module:
 
     def _convert_tensors(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
         done: dict[int, Tensor] = {}
-        with _C.no_grad():
+        with no_grad():
             for module in self.modules():
                 for parameter in module._parameters.values():
                     if parameter is None or id(parameter) in done:
@@ -481,7 +482,7 @@ class Module:
         problem = state_errors(type(self).__name__, own, state_dict, missing, unexpected, strict, assign)
         if problem:
             raise RuntimeError(problem)
-        with _C.no_grad():
+        with no_grad():
             for place, module in self.named_modules(remove_duplicate=False):
                 module._take_state(state_dict, f"{place}." if place else "", assign)
         return IncompatibleKeys(missing, unexpected)

@@ -27,10 +27,7 @@ class Parameter(Tensor):
             raise TypeError(
                 f"Parameter: data must be a Tensor, but {type(source).__name__} came; use moka.tensor(data)"
             )
-        parameter = source.detach().as_subclass(cls)
-        if requires_grad:
-            parameter.requires_grad_(True)
-        return parameter
+        return Tensor._make_subclass(cls, source, requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         """Everything happens in __new__."""
@@ -62,7 +59,7 @@ class Buffer(Tensor):
             raise TypeError(
                 f"Buffer: data must be a Tensor, but {type(source).__name__} came; use moka.tensor(data)"
             )
-        buffer = source.detach().as_subclass(cls)
+        buffer = Tensor._make_subclass(cls, source)
         buffer.persistent = persistent
         return buffer
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 from .convolution import _Convolution
 from .linear import Linear
@@ -93,7 +93,7 @@ def summarize(model: Module, inputs: tuple[Any, ...]) -> Summary:
     handles = [module.register_forward_hook(note) for module in model.modules()]
     try:
         model.eval()
-        with _C.no_grad():
+        with no_grad():
             model(*inputs)
     finally:
         for handle in handles:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from moka import _C
 from moka._C import Tensor
+from moka.autograd import enable_grad, no_grad
 from moka.nn.hooks import HookHandle
 
 __all__ = ["Optimizer", "check_options"]
@@ -107,9 +107,9 @@ class Optimizer:
             hook(self, (closure,), {})
         loss = None
         if closure is not None:
-            with _C.enable_grad():
+            with enable_grad():
                 loss = closure()
-        with _C.no_grad():
+        with no_grad():
             for group in self.param_groups:
                 self.update(group)
         for hook in list(self._post_hooks.values()):

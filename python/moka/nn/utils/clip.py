@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
 
@@ -23,7 +24,7 @@ def get_total_norm(
     """(sum of |x|^p over all elements of all tensors)^(1/p), p = norm_type; the largest |x| for infinity."""
     listed = [tensor.detach() for tensor in tensors]
     p = float(norm_type)
-    with _C.no_grad():
+    with no_grad():
         if not listed:
             return _C.tensor(0.0)
         if math.isinf(p):
@@ -53,7 +54,7 @@ def clip_grad_norm_(
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     factor = float(max_norm) / (total.item() + 1e-6)
     if factor < 1 or math.isnan(factor):
-        with _C.no_grad():
+        with no_grad():
             for gradient in gradients:
                 gradient.mul_(factor)
     return total
@@ -64,6 +65,6 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     limit = float(clip_value)
     if limit < 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, but is {limit}")
-    with _C.no_grad():
+    with no_grad():
         for gradient in _gradients(parameters):
             gradient.copy_(gradient.clamp(-limit, limit))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 
@@ -26,7 +27,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
             f"{list(vec.shape)}"
         )
     start = 0
-    with _C.no_grad():
+    with no_grad():
         for parameter in listed:
             end = start + parameter.numel()
             parameter.copy_(vec[start:end].reshape(tuple(parameter.shape)))

@@ -1,0 +1,90 @@
+"""How tensors look: values that can be pasted back when there are few,
+shape and statistics when there are many.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ._C import Tensor
+
+__all__ = ["html", "text"]
+
+_EXACT = 16  # so few numbers are written so that they read back equal
+_WHOLE = 1000  # so many are written at all; of more, only the ends of each dimension
+_PLAIN = {"float32", "int64", "bool", "complex64"}  # what moka.tensor makes of such numbers by itself
+
+
+def _values(tensor: Tensor) -> np.ndarray:
+    plain = tensor.detach()
+    if plain.dtype.is_floating_point and plain.dtype.itemsize < 4:
+        plain = plain.float()
+    return plain.numpy()
+
+
+def text(tensor: Tensor) -> str:
+    """tensor([...]) with dtype, device and history where they are not the usual ones.
+
+    Big tensors end with their shape and a line of statistics, in which NaN and infinities are counted.
+    """
+    values = _values(tensor)
+    count = values.size
+    if count <= _EXACT and values.dtype.kind in "fc":
+        shown = np.array2string(
+            values, separator=", ", prefix="tensor(", floatmode="unique", max_line_width=100
+        )
+    else:
+        shown = np.array2string(
+            values,
+            separator=", ",
+            prefix="tensor(",
+            precision=4,
+            threshold=_WHOLE,
+            edgeitems=3,
+            max_line_width=100,
+        )
+    parts = [shown]
+    if count == 0 and tensor.dim() != 1 or count > _WHOLE:
+        parts.append(f"shape={list(tensor.shape)}")
+    if tensor.dtype.name not in _PLAIN or count == 0 and tensor.dtype.name != "float32":
+        parts.append(f"dtype={tensor.dtype!r}")
+    if str(tensor.device) != "cpu":
+        parts.append(f"device={str(tensor.device)!r}")
+    if tensor.grad_fn is not None:
+        parts.append(f"grad_fn={tensor.grad_fn!r}")
+    elif tensor.requires_grad:
+        parts.append("requires_grad=True")
+    body = f"tensor({', '.join(parts)})"
+    return f"{body}\n{_statistics(tensor, values)}" if count > _WHOLE else body
+
+
+def _statistics(tensor: Tensor, values: np.ndarray) -> str:
+    """One line such as `# float32 [100, 100]: min -3.1, max 4.2, mean 0.01, 2 NaN`, over what is finite."""
+    head = f"# {tensor.dtype.name} {list(tensor.shape)}: "
+    if values.dtype.kind == "b":
+        return f"{head}{int(values.sum())} true of {values.size}"
+    if values.dtype.kind == "c":
+        return f"{head}{values.size} complex numbers"
+    parts = []
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if finite.size:
+        mean = finite.mean(dtype=np.float64)
+        parts.append(f"min {finite.min():.4g}, max {finite.max():.4g}, mean {mean:.4g}")
+    if values.dtype.kind == "f":
+        for name, number in (("NaN", np.isnan(values).sum()), ("infinite", np.isinf(values).sum())):
+            if number:
+                parts.append(f"{number} {name}")
+    return head + ", ".join(parts)
+
+
+def html(tensor: Tensor) -> str:
+    """For notebooks: the text, with shape, dtype and statistics above it."""
+    head: list[Any] = [list(tensor.shape), tensor.dtype.name, str(tensor.device)]
+    if tensor.requires_grad:
+        head.append("requires grad")
+    line = " · ".join(escape(str(part)) for part in head)
+    return f"<div><b>tensor</b> {line}<pre>{escape(text(tensor))}</pre></div>"
