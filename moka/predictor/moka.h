@@ -26,7 +26,12 @@ extern "C" {
 /* The interface that this header describes. Within one major version functions and struct members are only added. */
 #define MOKA_C_MAJOR 1
 #define MOKA_C_MINOR 0
-#define MOKA_INIT(type) {sizeof(type)}
+/* A struct with struct_size set and everything else zero: moka_tensor input = MOKA_INIT(moka_tensor); */
+#ifdef __cplusplus
+#define MOKA_INIT(type) [] { type t{}; t.struct_size = sizeof(type); return t; }()
+#else
+#define MOKA_INIT(type) {.struct_size = sizeof(type)}
+#endif
 
 MOKA_API const char* moka_version(void);     /* of the library: "0.1.0" */
 MOKA_API int32_t moka_c_major(void);         /* of the interface that the library serves */

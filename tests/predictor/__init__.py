@@ -1,0 +1,2 @@
+"""Tests of what users install."""
+# SPDX-License-Identifier: Apache-2.0
