@@ -285,7 +285,7 @@ constexpr Builtin table[] = {
     {"and", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "and") && truth(a[1], "and")); }, "Both hold."},
     {"or", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "or") || truth(a[1], "or")); }, "At least one holds."},
     {"not", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(!truth(a[0], "not")); }, "Does not hold."},
-    {"bool", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "bool")); }, "Not zero.", true},
+    {"bool", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "bool")); }, "Not zero."},
     {"int", 1, 1, always<TypeKind::Int>,
      [](Args a) {
        Any v = number(a[0], "int");
@@ -294,46 +294,46 @@ constexpr Builtin table[] = {
        MOKA_CHECK_KIND(Value, std::abs(d) < 0x1p63, "int: ", d, " does not fit in 64 bits");
        return Any(static_cast<int64_t>(d));
      },
-     "The number cut to an integer.", true},
-    {"float", 1, 1, always<TypeKind::Float>, [](Args a) { return Any(number(a[0], "float").to_double()); }, "The number as a float.", true},
-    {"is_none", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(a[0].is_none()); }, "True for none."},
+     "The number cut to an integer."},
+    {"float", 1, 1, always<TypeKind::Float>, [](Args a) { return Any(number(a[0], "float").to_double()); }, "The number as a float."},
+    {"is_none", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(a[0].is_none()); }, "True for none.", Reads::Nothing},
     {"len", 1, 1, always<TypeKind::Int>,
      [](Args a) {
        MOKA_CHECK_KIND(Type, is_list(a[0]), "len: a list was expected, got ", tag_name(a[0].tag()), " ", a[0]);
        return Any(list_length(a[0]));
      },
-     "Number of elements of a list."},
+     "Number of elements of a list.", Reads::Nothing},
     {"append", 2, 2, appended,
      [](Args a) {
        std::vector<Any> items = items_of(a[0], "append");
        items.push_back(a[1]);
        return make_list(items);
      },
-     "A new list with one element more."},
+     "A new list with one element more.", Reads::Nothing},
     {"concat", 2, 2, concatenated,
      [](Args a) {
        std::vector<Any> items = items_of(a[0], "concat");
        for (Any& v : items_of(a[1], "concat")) items.push_back(std::move(v));
        return make_list(items);
      },
-     "A new list: the first and then the second."},
+     "A new list: the first and then the second.", Reads::Nothing},
     {"index", 2, 2, indexed,
      [](Args a) {
        MOKA_CHECK_KIND(Type, is_list(a[0]), "index: a list was expected, got ", tag_name(a[0].tag()), " ", a[0]);
-       return list_item(a[0], wrap_index(number(a[1], "index").to_int(), list_length(a[0]), "index"));
+       return list_item(a[0], wrap_index(a[1].to_int(), list_length(a[0]), "index"));
      },
-     "One element of a list."},
+     "One element of a list.", Reads::Nothing},
     {"set_item", 3, 3, replaced,
      [](Args a) {
        std::vector<Any> items = items_of(a[0], "set_item");
        items[static_cast<size_t>(wrap_index(a[1].to_int(), static_cast<int64_t>(items.size()), "set_item"))] = a[2];
        return make_list(items);
      },
-     "A new list with one element replaced."},
-    {"slice", 1, 3, sublist, slice, "Elements from a start to before an end, as list[start:end]."},
-    {"range", 1, 3, ints, range, "Integers from a start to before an end by a step, as Python's range."},
-    {"item", 1, 1, element_number, [](Args a) { return item_of(a[0]); }, "The one element of a tensor as a number.", true},
-    {"sizes", 1, 1, ints, [](Args a) { return Any(tensor_of(a[0], "sizes").sizes()); }, "The sizes of a tensor."},
+     "A new list with one element replaced.", Reads::Nothing},
+    {"slice", 1, 3, sublist, slice, "Elements from a start to before an end, as list[start:end].", Reads::Nothing},
+    {"range", 1, 3, ints, range, "Integers from a start to before an end by a step, as Python's range.", Reads::Nothing},
+    {"item", 1, 1, element_number, [](Args a) { return item_of(a[0]); }, "The one element of a tensor as a number."},
+    {"sizes", 1, 1, ints, [](Args a) { return Any(tensor_of(a[0], "sizes").sizes()); }, "The sizes of a tensor.", Reads::Shape},
     {"size", 2, 2, always<TypeKind::Int>,
      [](Args a) {
        const Tensor& t = tensor_of(a[0], "size");
@@ -341,10 +341,10 @@ constexpr Builtin table[] = {
        MOKA_CHECK_KIND(Index, d >= -t.dim() && d < t.dim(), "size: dimension ", d, " is out of range for a ", t.dim(), "-d tensor");
        return Any(t.size(static_cast<int>(d)));
      },
-     "One size of a tensor."},
-    {"dim", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "dim").dim()); }, "Number of dimensions."},
-    {"numel", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "numel").numel()); }, "Number of elements."},
-    {"dtype", 1, 1, always<TypeKind::DType>, [](Args a) { return Any(tensor_of(a[0], "dtype").dtype()); }, "The dtype of a tensor."},
+     "One size of a tensor.", Reads::Shape},
+    {"dim", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "dim").dim()); }, "Number of dimensions.", Reads::Shape},
+    {"numel", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "numel").numel()); }, "Number of elements.", Reads::Shape},
+    {"dtype", 1, 1, always<TypeKind::DType>, [](Args a) { return Any(tensor_of(a[0], "dtype").dtype()); }, "The dtype of a tensor.", Reads::Shape},
     {"ints", 1, 1, ints,
      [](Args a) {
        const Tensor& t = tensor_of(a[0], "ints");
@@ -354,7 +354,7 @@ constexpr Builtin table[] = {
        for (int64_t i = 0; i < t.numel(); i++) out.push_back(element_as_int(t, i));
        return Any(out);
      },
-     "The elements of a one-dimensional tensor of integers as a list.", true},
+     "The elements of a one-dimensional tensor of integers as a list."},
     {"tensor", 1, 2, scalar_tensor, make_scalar_tensor, "A tensor without dimensions that holds a number."},
 };
 }  // namespace

@@ -10,13 +10,17 @@
 
 namespace moka::graph {
 
+// How far a builtin looks into tensors: it hands them on, asks for shape and dtype, or reads elements. Plans evaluate
+// the first two before anything runs.
+enum class Reads : uint8_t { Data, Shape, Nothing };
+
 struct Builtin {
   std::string_view name;
   int least, most;  // arguments
   Type (*result)(std::span<Value* const> inputs);
   Any (*run)(std::span<const Any> args);
   std::string_view doc;
-  bool reads_data = false;  // looks at a tensor's elements, not only at its shape
+  Reads reads = Reads::Data;
 };
 
 const Builtin* find_builtin(std::string_view name);

@@ -1,0 +1,37 @@
+// The graph rewrites. Each does one thing, changes the graph in place and returns how many places it changed.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "moka/graph/graph.h"
+
+namespace moka::passes {
+
+// ---- programs
+// Replaces calls of other graphs of the program by their nodes; recursion is an error.
+std::unique_ptr<graph::Graph> inline_calls(const graph::Program& program, const std::string& name);
+
+// ---- any graph
+// Composite operators become their parts, until only operators with kernels, formulas or views are left.
+int decompose(graph::Graph& graph);
+// Computes pure nodes whose inputs are all known, and branches on known conditions.
+int fold_constants(graph::Graph& graph, int64_t byte_limit = int64_t(64) << 20);
+// Pure nodes that compute the same become one.
+int share_common(graph::Graph& graph);
+// Nodes, results, carried values and states that nothing reads go away.
+int remove_dead(graph::Graph& graph);
+// Fixes named or unknown input sizes and infers all types anew.
+int specialize_shapes(graph::Graph& graph, const std::map<std::string, graph::Type>& inputs);
+// States that are read once and written once at the end become inputs and outputs; says what it had to leave.
+int functionalize(graph::Graph& graph, std::string* left = nullptr);
+
+// ---- inference graphs
+// Reads of states that nothing writes become constants.
+int freeze_states(graph::Graph& graph);
+// conv2d or linear followed by batch_norm with running statistics becomes one conv2d or linear.
+int fold_batch_norm(graph::Graph& graph);
+// conv2d or linear [+ sum] followed by an activation becomes one operator.
+int fuse_activation(graph::Graph& graph);
+
+}  // namespace moka::passes
