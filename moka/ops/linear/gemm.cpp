@@ -42,20 +42,19 @@ void pack_rows(int64_t rows, int64_t k, MatrixView<T> a, T* to) {
         return v;
       };
       auto store = [](T* p, V v) { std::memcpy(p, &v, sizeof v); };
-      typedef int32_t Pick __attribute__((vector_size(16)));
       for (; i + 4 <= rows; i += 4) {
         const T* from = a.data + i * a.row;
         int64_t j = 0;
         for (; j + 4 <= k; j += 4) {
           V r0 = load(from + j), r1 = load(from + a.row + j);
           V r2 = load(from + 2 * a.row + j), r3 = load(from + 3 * a.row + j);
-          V l01 = __builtin_shuffle(r0, r1, Pick{0, 4, 1, 5}), h01 = __builtin_shuffle(r0, r1, Pick{2, 6, 3, 7});
-          V l23 = __builtin_shuffle(r2, r3, Pick{0, 4, 1, 5}), h23 = __builtin_shuffle(r2, r3, Pick{2, 6, 3, 7});
+          V l01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), h01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+          V l23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), h23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
           T* at = to + j * rows + i;
-          store(at, __builtin_shuffle(l01, l23, Pick{0, 1, 4, 5}));
-          store(at + rows, __builtin_shuffle(l01, l23, Pick{2, 3, 6, 7}));
-          store(at + 2 * rows, __builtin_shuffle(h01, h23, Pick{0, 1, 4, 5}));
-          store(at + 3 * rows, __builtin_shuffle(h01, h23, Pick{2, 3, 6, 7}));
+          store(at, __builtin_shufflevector(l01, l23, 0, 1, 4, 5));
+          store(at + rows, __builtin_shufflevector(l01, l23, 2, 3, 6, 7));
+          store(at + 2 * rows, __builtin_shufflevector(h01, h23, 0, 1, 4, 5));
+          store(at + 3 * rows, __builtin_shufflevector(h01, h23, 2, 3, 6, 7));
         }
         for (; j < k; j++)
           for (int r = 0; r < 4; r++) to[j * rows + i + r] = from[r * a.row + j];

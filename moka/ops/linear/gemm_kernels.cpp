@@ -1,5 +1,5 @@
-// Register-blocked kernels for baseline, AVX2 and AVX-512. This file is compiled with -ffp-contract=fast: products and
-// sums become fused multiply-adds where the instruction set has them.
+// Register-blocked kernels for baseline, AVX2 and AVX-512. The compiler fuses products and sums into multiply-adds where the
+// instruction set has them.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/linear/gemm_kernels.h"
 
