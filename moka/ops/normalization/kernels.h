@@ -35,6 +35,9 @@ void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, 
 // Softmax or its logarithm along `count` of [outer, count, inner].
 template <class T>
 void softmax_forward(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* x, T* y);
+// log(sum(exp(x))) of each row of [rows, n].
+template <class T>
+void row_logsumexp(int64_t rows, int64_t n, const T* x, T* out);
 template <class T>
 void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* dy, const T* y, T* dx);
 

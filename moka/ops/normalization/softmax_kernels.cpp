@@ -53,6 +53,12 @@ void softmax_forward(bool logarithm, int64_t outer, int64_t count, int64_t inner
 }
 
 template <class T>
+void row_logsumexp(int64_t rows, int64_t n, const T* x, T* out) {
+  auto run = MOKA_BY_ISA(Softmax<T>::rows_logsumexp);
+  parallel_for(0, rows, 4096 / (n + 1) + 1, [&](int64_t first, int64_t last) { run(first, last, n, x, out); });
+}
+
+template <class T>
 void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* dy, const T* y, T* dx) {
   if (outer * count * inner == 0) return;
   if (inner == 1) {
@@ -68,6 +74,7 @@ void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t
 }
 
 #define MOKA_INSTANTIATE(T)                                                                  \
+  template void row_logsumexp(int64_t, int64_t, const T*, T*);                               \
   template void softmax_forward(bool, int64_t, int64_t, int64_t, const T*, T*);              \
   template void softmax_backward_loop(bool, int64_t, int64_t, int64_t, const T*, const T*, T*);
 MOKA_INSTANTIATE(float)

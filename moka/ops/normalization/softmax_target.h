@@ -58,6 +58,12 @@ struct Softmax {
       }
     }
   }
+  static void rows_logsumexp(int64_t first, int64_t last, int64_t n, const T* x, T* out) {
+    for (int64_t r = first; r < last; r++) {
+      T high = largest_of(x + r * n, n);
+      out[r] = high + std::log(exp_sum(x + r * n, n, high, nullptr));
+    }
+  }
   static void rows_backward(bool logarithm, int64_t first, int64_t last, int64_t n, const T* dy, const T* y, T* dx) {
     for (int64_t r = first; r < last; r++) {
       const T *grad = dy + r * n, *out = y + r * n;
