@@ -1,0 +1,62 @@
+// Models of other formats for Python: ONNX and Caffe2's NetDef.
+// SPDX-License-Identifier: Apache-2.0
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/string.h>
+
+#include "moka/formats/netdef/netdef.h"
+#include "moka/formats/onnx/onnx.h"
+#include "moka/graph/graph.h"
+#include "python/bindings/arguments.h"
+#include "python/bindings/modules.h"
+
+namespace nb = nanobind;
+
+namespace moka::python {
+
+namespace {
+
+nb::bytes to_bytes(const std::string& s) { return nb::bytes(s.data(), s.size()); }
+
+Bytes from_bytes(const nb::bytes& b) { return Bytes::copy({b.c_str(), b.size()}); }
+
+// {"data": (moka.float32, [None, 3, "height", 224])}
+netdef::LoadOptions netdef_options(const nb::dict& inputs) {
+  netdef::LoadOptions out;
+  for (auto [name, given] : inputs) {
+    const nb::tuple pair = nb::cast<nb::tuple>(given);
+    graph::Type type = graph::Type::tensor();
+    type.has_dtype = to_dtype_value(nb::handle(pair[0]).ptr(), type.dtype);
+    type.has_dims = !pair[1].is_none();
+    if (type.has_dims)
+      for (nb::handle size : nb::list(pair[1])) {
+        graph::Dim d;
+        if (nb::isinstance<nb::str>(size)) d.symbol = nb::cast<std::string>(size);
+        else if (!size.is_none()) d.size = nb::cast<int64_t>(size);
+        type.dims.push_back(d);
+      }
+    out.inputs.emplace(nb::cast<std::string>(name), std::move(type));
+  }
+  return out;
+}
+
+}  // namespace
+
+void bind_formats(nb::module_& m) {
+  m.def("_onnx_load", [](const std::string& path) { return onnx::load(path).release(); }, nb::rv_policy::take_ownership, nb::arg("path"));
+  m.def("_onnx_load_bytes", [](const nb::bytes& data, const std::string& name) { return onnx::load(from_bytes(data), name).release(); },
+        nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
+  m.def("_onnx_save", [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic) {
+    return to_bytes(onnx::save(g, {.opset = opset, .dynamic_sizes = dynamic}));
+  }, nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"));
+  m.attr("_onnx_opsets") = nb::make_tuple(onnx::oldest_written_opset, onnx::latest_opset);
+
+  m.def("_netdef_load", [](const nb::bytes& init, const nb::bytes& predict, const nb::dict& inputs) {
+    return netdef::load(from_bytes(init), from_bytes(predict), netdef_options(inputs)).release();
+  }, nb::rv_policy::take_ownership, nb::arg("init_net"), nb::arg("predict_net"), nb::arg("inputs"));
+  m.def("_netdef_save", [](const graph::Graph& g, const std::string& name) {
+    const netdef::Pair pair = netdef::save(g, name);
+    return nb::make_tuple(to_bytes(pair.init_net), to_bytes(pair.predict_net));
+  }, nb::arg("graph"), nb::arg("name"));
+}
+
+}  // namespace moka::python
