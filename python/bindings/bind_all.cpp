@@ -4,6 +4,9 @@
 
 namespace moka::python {
 
-void bind_all(nanobind::module_& m) { bind_graph(m); }
+void bind_all(nanobind::module_& m) {
+  bind_graph(m);
+  bind_formats(m);
+}
 
 }  // namespace moka::python

@@ -112,9 +112,9 @@ constinit const Op conv2d_op{
                        }),
                    wrt("bias", [](auto dy) { return sum(dy, Dims{-2, -1}); })},
     .onnx = "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, group=groups, "
-            "kernel_shape=tail(weight))",
+            "kernel_shape=tail(weight), =rank(input):4)",
     .netdef = "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, group=groups, "
-              "kernels=tail(weight))",
+              "kernels=tail(weight), =rank(input):4)",
     .samples = {shapes({2, 3, 6, 5}, {4, 3, 3, 2}, {4}).with("padding", {1, 0}), shapes({1, 4, 7, 7}, {6, 2, 3, 3}).with("groups", 2).with("stride", {2, 2}),
                 shapes({3, 5, 5}, {2, 3, 2, 2}).with("dilation", {2, 1}), shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}),
                 shapes({2, 4, 5, 5}, {4, 1, 3, 3}, {4}).with("groups", 4).with("padding", {1, 1})},

@@ -153,7 +153,7 @@ constinit const Op cumsum_op{
     .shape = cumsum_shape,
     .kernels = {KernelRow{.name = "loop", .run = cumsum_kernel}},
     .derivative = {wrt("input", [](auto dy, auto, auto dim) { return cumsum_backward(dy, dim); })},
-    .onnx = "CumSum(input, dim, exclusive=0, reverse=0)",
+    .onnx = "CumSum(input, dim, exclusive?=0, reverse?=0)",
     .netdef = none("Caffe2 has no running sum"),
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0), shape().with("dim", 0)},
 };
@@ -164,7 +164,7 @@ constinit const Op cumsum_backward_op{
     .shape = cumsum_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = cumsum_backward_kernel}},
     .derivative = {wrt("grad", [](auto dy, auto, auto dim) { return cumsum(dy, dim); })},
-    .onnx = "CumSum(grad, dim, exclusive=0, reverse=1)",
+    .onnx = "CumSum(grad, dim, exclusive?=0, reverse=1)",
     .netdef = none("Caffe2 has no running sum"),
     .samples = {shape(3, 4).with("dim", 1), shape(0, 3).with("dim", 0)},
 };
