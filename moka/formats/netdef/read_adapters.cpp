@@ -180,7 +180,7 @@ bool softmax(NodeReader& n) {
 
 bool spatial_batch_norm(NodeReader& n) {
   if (n.integer("is_test", 0) == 0) return n.declines("training mode (is_test=0)");
-  n.out(n.call("batch_norm", {n[0], n[1], n[2], n[3], n[4], named("training", false), named("eps", n.number("epsilon", 1e-5))}));
+  n.out(n.call("batch_norm", {n[0], n[1], n[2], n[3], n[4], named("eps", n.number("epsilon", 1e-5))}));
   return true;
 }
 

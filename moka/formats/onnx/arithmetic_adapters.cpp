@@ -243,15 +243,7 @@ bool reduce(NodeReader& n) {
   if constexpr (kind == Reduction::Mean) y = over("mean", typed && !is_floating(dtype) ? n.call("to", {x, DType::F64}) : x);
   if constexpr (kind == Reduction::Max) y = over("amax", x);
   if constexpr (kind == Reduction::Min) y = over("amin", x);
-  if constexpr (kind == Reduction::Prod) {
-    const int rank = n.rank_of(0);
-    Dims order = *axes;
-    for (int64_t& a : order)
-      if (a < 0) a += rank;
-    std::sort(order.begin(), order.end());
-    y = x;
-    for (size_t i = order.size(); i-- > 0;) y = n.call("prod", {y, named("dim", order[i]), named("keepdim", keep)});
-  }
+  if constexpr (kind == Reduction::Prod) y = over("prod", x);
   if constexpr (kind == Reduction::L1) y = over("sum", n.call("abs", {x}));
   if constexpr (kind == Reduction::L2) y = n.call("sqrt", {over("sum", n.call("mul", {x, x}))});
   if constexpr (kind == Reduction::LogSum) y = n.call("log", {over("sum", x)});

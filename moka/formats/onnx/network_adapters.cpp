@@ -172,8 +172,7 @@ bool batch_normalization(NodeReader& n) {
   if (n.version < 9 && n.integer("spatial", 1) == 0) return n.declines("statistics for each element");
   for (int i = 1; i < 5; i++)
     if (n.wants(i)) return n.declines("outputs of training mode");
-  n.out(n.call("batch_norm", {n[0], n[1], n[2], n[3], n[4], named("training", false), named("momentum", 1 - n.number("momentum", 0.9)),
-                              named("eps", n.number("epsilon", 1e-5))}));
+  n.out(n.call("batch_norm", {n[0], n[1], n[2], n[3], n[4], named("eps", n.number("epsilon", 1e-5))}));
   return true;
 }
 

@@ -258,6 +258,7 @@ bool write_dtype_code(const Scope& s, Any& to, std::string& why) {
 constexpr Conversion conversions[] = {
     {"begin_end", 1, read_begin_end, write_begin_end},  // [h, w] and [h, w, h, w]
     {"one", 1, read_list, write_list},                  // ours a number, the file's a list of one
+    {"list", 1, read_list, write_list},                 // the same
     {"single", 1, read_single, write_single},           // ours a list of one, the file's a number
     {"complement", 1, read_complement, write_complement},  // 1 - x
     {"not", 1, read_not, write_not},

@@ -75,8 +75,10 @@ class Parser {
     space();
     if (at_ >= text_.size()) return false;
     const char c = text_[at_];
-    return c == '\'' || c == '"' || c == '[' || c == '-' || is_digit(c) || starts_word("true") || starts_word("false") ||
-           starts_word("none") || starts_word("None");
+    if (c == '\'' || c == '"' || c == '[' || c == '-' || is_digit(c)) return true;
+    for (std::string_view w : {"true", "True", "false", "False", "none", "None"})
+      if (starts_word(w)) return true;
+    return false;
   }
   bool starts_word(std::string_view w) {
     return text_.substr(at_, w.size()) == w && (at_ + w.size() == text_.size() || !is_word(text_[at_ + w.size()]));
@@ -117,11 +119,9 @@ class Parser {
       }
       return Any(ints);
     }
-    if (starts_word("true") || starts_word("false") || starts_word("none") || starts_word("None")) {
-      const std::string w = word("");
-      return w == "none" || w == "None" ? Any() : Any(w == "true");
-    }
-    return number();
+    if (!at_literal() || is_digit(text_[at_]) || text_[at_] == '-') return number();
+    const std::string w = word("");
+    return w == "none" || w == "None" ? Any() : Any(w == "true" || w == "True");
   }
   int argument() {
     const std::string name = word("one of our arguments");

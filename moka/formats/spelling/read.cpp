@@ -30,7 +30,11 @@ class RowReader : public Scope {
           break;
         case Item::Attribute: ok = read_attribute(item, seen); break;
         case Item::Condition:
-          if (!item.predicate) bind(item.binding.args[0], item.binding.literal);
+          if (!item.predicate) {
+            Any fitted;
+            ok = fit(item.binding.literal, arg(item.binding.args[0]), fitted);
+            bind(item.binding.args[0], std::move(fitted));
+          }
           break;
       }
       if (!ok) return false;

@@ -105,9 +105,39 @@ Value* addmm(const Rewriting& r) {
   return r.call("add", {product, scaled(r, r["input"], "beta")});
 }
 
+// ---- normalization
+
+// Files always have weight and bias.
+Value* batch_norm(const Rewriting& r) {
+  Value *weight = r["weight"], *bias = r["bias"];
+  Dims channels;
+  DType dtype;
+  auto none = [](Value* v) { return v->constant() && v->constant()->is_none(); };
+  if ((!none(weight) && !none(bias)) || !fixed_sizes(r["running_mean"], channels) || !has_dtype(r["running_mean"], &dtype)) return nullptr;
+  auto filled = [&](double v) {
+    Tensor t = new_tensor(channels, dtype);
+    copy_elements(number_tensor(Any(v), dtype), t);
+    return r.build.constant(Any(t));
+  };
+  if (none(weight)) weight = filled(1);
+  if (none(bias)) bias = filled(0);
+  return r.call("batch_norm", {r["input"], weight, bias, r["running_mean"], r["running_var"], r["eps"]});
+}
+// One image is a batch of one.
+Value* conv2d(const Rewriting& r) {
+  if (r.rank("input") != 3) return nullptr;
+  Value* y = r.call("conv2d", {r.call("unsqueeze", {r["input"], int64_t(0)}), r["weight"], r["bias"], r["stride"], r["padding"], r["dilation"], r["groups"]});
+  return r.call("squeeze.dim", {y, Dims{0}});
+}
+
 // ---- shapes
 
 Value* as_reshape(const Rewriting& r) { return r.call("reshape", {r["input"], r["size"]}); }
+Value* largest(const Rewriting& r) { return r.call("amax", {r["input"]}); }
+Value* smallest(const Rewriting& r) { return r.call("amin", {r["input"]}); }
+Value* larger(const Rewriting& r) { return r.call("maximum", {r["input"], r["other"]}); }
+Value* smaller(const Rewriting& r) { return r.call("minimum", {r["input"], r["other"]}); }
+Value* log_softmax(const Rewriting& r) { return r.call("log", {r.call("softmax", {r["input"], r["dim"], r["dtype"]})}); }
 // The sizes that follow, with -1 for one that is open; false when more than one is.
 bool sizes_of_result(const Rewriting& r, Dims& sizes) {
   const graph::Type& type = r.node.output()->type;
@@ -202,9 +232,10 @@ constexpr Entry rules[] = {
     {"clamp_max", clamp_max}, {"hardtanh", hardtanh}, {"square", square}, {"rsqrt", rsqrt}, {"reciprocal", reciprocal},
     {"expm1", expm1}, {"log1p", log1p}, {"trunc", trunc}, {"lerp", lerp}, {"addcmul", addcmul},
     {"masked_fill", masked_fill}, {"silu", silu}, {"gelu", gelu}, {"gelu_tanh", gelu_tanh}, {"softplus", softplus},
-    {"isfinite", isfinite}, {"ne", not_equal}, {"linear", linear}, {"addmm", addmm}, {"view", as_reshape},
+    {"isfinite", isfinite}, {"ne", not_equal}, {"linear", linear}, {"addmm", addmm}, {"batch_norm", batch_norm}, {"conv2d", conv2d}, {"view", as_reshape},
     {"flatten", by_result_shape}, {"unflatten", by_result_shape}, {"transpose", transpose}, {"t", t},
-    {"squeeze", squeeze_all}, {"narrow", narrow}, {"select", select}, {"stack", stack}, {"contiguous", same},
+    {"squeeze", squeeze_all}, {"narrow", narrow}, {"select", select}, {"stack", stack}, {"max", largest}, {"min", smallest}, {"max.other", larger}, {"min.other", smaller},
+    {"log_softmax", log_softmax}, {"contiguous", same},
     {"clone", same}, {"detach", same}, {"alias", same}, {"to", to}, {"repeat", one_dim_list}, {"embedding", embedding},
 };
 

@@ -69,9 +69,18 @@ class RowWriter : public Scope {
     if (item.predicate)
       return item.predicate->holds(&value(at)->type, constant, item.binding.literal, false) ||
              no("this form needs that '", arg(at).name, "' ", item.predicate->says);
-    return (constant && same_value(*constant, item.binding.literal)) ||
+    return (constant && stands_for(item.binding.literal, *constant, arg(at))) ||
            no("argument '", arg(at).name, "' is ", constant ? text(*constant) : "a run-time value", " instead of ",
               text(item.binding.literal));
+  }
+
+  // One number stands for a list of it.
+  static bool stands_for(const Any& literal, const Any& value, const ArgDef& definition) {
+    Dims all;
+    if (!definition.type.list || literal.tag() != Tag::Int || !to_ints(value, all) || all.empty()) return same_value(value, literal);
+    for (int64_t i : all)
+      if (i != literal.arg().i) return false;
+    return true;
   }
 
   bool write_input(const Item& item) {
