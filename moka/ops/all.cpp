@@ -9,7 +9,7 @@
 
 // Families that this build has; each is a function made by MOKA_OP_TABLE.
 #define MOKA_FAMILIES(F) F(pointwise) F(shaping) F(creation) F(indexing) F(random) \
-  F(reduction) F(linear) F(convolution) F(normalization) F(pooling) F(loss) F(optimizer)
+  F(reduction) F(linear) F(convolution) F(normalization) F(pooling) F(loss) F(optimizer) F(fused)
 
 namespace moka {
 

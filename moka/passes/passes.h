@@ -2,11 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
 
 #include "moka/graph/graph.h"
 
 namespace moka::passes {
+
+// ---- the pipelines (pipeline.cpp is the list)
+// What may be done to any graph, also one that will be trained or exported.
+int clean(graph::Graph& graph);
+// For running a model whose weights stay as they are; results may differ in the last bits.
+int optimize(graph::Graph& graph);
 
 // ---- programs
 // Replaces calls of other graphs of the program by their nodes; recursion is an error.
@@ -23,7 +31,7 @@ int share_common(graph::Graph& graph);
 int remove_dead(graph::Graph& graph);
 // Fixes named or unknown input sizes and infers all types anew.
 int specialize_shapes(graph::Graph& graph, const std::map<std::string, graph::Type>& inputs);
-// States that are read once and written once at the end become inputs and outputs; says what it had to leave.
+// Written states become inputs and outputs "state.<name>"; `left` gets the nodes whose effects stay.
 int functionalize(graph::Graph& graph, std::string* left = nullptr);
 
 // ---- inference graphs
@@ -31,7 +39,7 @@ int functionalize(graph::Graph& graph, std::string* left = nullptr);
 int freeze_states(graph::Graph& graph);
 // conv2d or linear followed by batch_norm with running statistics becomes one conv2d or linear.
 int fold_batch_norm(graph::Graph& graph);
-// conv2d or linear [+ sum] followed by an activation becomes one operator.
+// conv2d or linear [+ another tensor] [activation] becomes one operator.
 int fuse_activation(graph::Graph& graph);
 
 }  // namespace moka::passes

@@ -1,0 +1,8 @@
+// The fused family: operators that the fusion passes make for inference; no front end calls them.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/schema/reading.h"
+
+#define MOKA_FUSED_OPS(OP) OP(conv2d_fused) OP(linear_fused)
+MOKA_FUSED_OPS(MOKA_DECLARE_OP)

@@ -1,0 +1,53 @@
+// The ordered lists of passes. MOKA_LOG=passes prints the graph after every pass that changed something.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/passes/passes.h"
+#include "moka/schema/log.h"
+
+namespace moka::passes {
+
+using graph::Graph;
+
+namespace {
+struct Pass {
+  const char* name;
+  int (*run)(Graph&);
+};
+int fold(Graph& g) { return fold_constants(g); }
+
+// What may be done to any graph, also one that will be trained or exported.
+constexpr Pass cleaning[] = {
+    {"fold_constants", fold},
+    {"share_common", share_common},
+    {"remove_dead", remove_dead},
+};
+
+// For running a model whose weights stay as they are.
+constexpr Pass optimizing[] = {
+    {"decompose", decompose},
+    {"freeze_states", freeze_states},      // weights become constants ...
+    {"fold_constants", fold},              // ... so that what depends on them alone is computed now
+    {"share_common", share_common},
+    {"fold_batch_norm", fold_batch_norm},  // before fusion: a norm stands between conv2d and its activation
+    {"remove_dead", remove_dead},          // users that are gone would keep values from being fused
+    {"fuse_activation", fuse_activation},
+    {"remove_dead", remove_dead},
+};
+
+int run(std::span<const Pass> passes, Graph& graph) {
+  int total = 0;
+  bool log = log_enabled(Log::Passes);
+  if (log) log_line(Log::Passes, cat("graph '", graph.name, "' before:\n", graph::print(graph)));
+  for (const Pass& pass : passes) {
+    int changed = pass.run(graph);
+    total += changed;
+    if (log) log_line(Log::Passes, cat(pass.name, ": ", changed, " changes", changed ? ":\n" + graph::print(graph) : std::string()));
+  }
+  graph::verify(graph);
+  return total;
+}
+}  // namespace
+
+int clean(Graph& graph) { return run(cleaning, graph); }
+int optimize(Graph& graph) { return run(optimizing, graph); }
+
+}  // namespace moka::passes
