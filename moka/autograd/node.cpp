@@ -14,12 +14,14 @@ thread_local bool anomaly = false;
 // Nodes of the common size come from a thread-local list.
 constexpr size_t pooled_bytes = 640;
 struct NodePool {
-  void* items[512];
+  static constexpr int limit = 512;
+  void** items = static_cast<void**>(std::malloc(limit * sizeof(void*)));  // on the heap: thread-local room is small
   int count = 0;
-  bool gone = false;
+  bool gone = items == nullptr;
   ~NodePool() {
     gone = true;
     while (count) std::free(items[--count]);
+    std::free(items);
   }
 };
 thread_local NodePool pool;
@@ -37,7 +39,7 @@ void* GradNode::operator new(size_t bytes) {
   return p;
 }
 void GradNode::operator delete(void* p, size_t bytes) noexcept {
-  if (bytes <= pooled_bytes && !pool.gone && pool.count < 512) pool.items[pool.count++] = p;
+  if (bytes <= pooled_bytes && !pool.gone && pool.count < NodePool::limit) pool.items[pool.count++] = p;
   else std::free(p);
 }
 

@@ -17,12 +17,14 @@ constexpr int free_list_limit = 256;
 // Keeps freed objects of one size for the thread. `gone` guards against use after the thread's destructors ran.
 template <class T, size_t Bytes>
 struct FreeList {
-  void* items[free_list_limit];
+  // On the heap: a library that is loaded late has little room for thread-local data.
+  void** items = static_cast<void**>(std::malloc(free_list_limit * sizeof(void*)));
   int count = 0;
-  bool gone = false;
+  bool gone = items == nullptr;
   ~FreeList() {
     gone = true;
     while (count) std::free(items[--count]);
+    std::free(items);
   }
   void* take() {
     if (count) return items[--count];

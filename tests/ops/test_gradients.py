@@ -1,0 +1,124 @@
+"""Derivatives of every operator against finite differences along a random direction, first and second order."""
+# SPDX-License-Identifier: Apache-2.0
+
+import numpy as np
+import pytest
+from table import TABLE, cases, outputs
+
+import moka
+
+
+def is_differentiable(op):
+    return bool(op["derivative"]) or (op["kind"] == "body" and not op["no_derivative"])
+
+
+CASES = [c for c in cases("float64", is_differentiable) if c.differentiable and not c.op["random"]]
+
+
+def floating(value):
+    return isinstance(value, moka.Tensor) and value.dtype == moka.float64
+
+
+def leaves(args):
+    """(path, tensor) of every floating tensor among the arguments."""
+    found = []
+    for i, a in enumerate(args):
+        if floating(a):
+            found.append(((i,), a))
+        elif isinstance(a, list):
+            found += [((i, j), t) for j, t in enumerate(a) if floating(t)]
+    return found
+
+
+def replaced(args, path, tensor):
+    out = [list(a) if isinstance(a, list) else a for a in args]
+    if len(path) == 1:
+        out[path[0]] = tensor
+    else:
+        out[path[0]][path[1]] = tensor
+    return out
+
+
+def is_in_place(op):
+    return op["base"].endswith("_")
+
+
+def scalar_of(case, args, weights):
+    """A fixed random combination of all floating results, and their weights once made."""
+    total = None
+    results = [y for y in outputs(case.call(args)) if floating(y)]
+    for k, y in enumerate(results):
+        if len(weights) <= k:
+            weights.append(moka.tensor(np.random.default_rng(k).uniform(0.5, 1.5, tuple(y.shape))))
+        part = (y * weights[k]).sum()
+        total = part if total is None else total + part
+    return total
+
+
+def fresh(case, path, values, requires_grad):
+    """The arguments with one tensor replaced; in-place operators get a result of clone(), which they may write."""
+    leaf = moka.tensor(values, requires_grad=requires_grad)
+    used = leaf.clone() if is_in_place(case.op) else leaf
+    args = replaced(case.args, path, used)
+    if is_in_place(case.op) and path != (0,):
+        args[0] = args[0].clone()
+    return leaf, args
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_first_derivative(case):
+    for path, tensor in leaves(case.args):
+        values = tensor.numpy().copy()
+        weights: list = []
+        leaf, args = fresh(case, path, values, True)
+        total = scalar_of(case, args, weights)
+        if total is None:
+            pytest.fail("no floating result")
+        if not total.requires_grad:
+            continue  # this argument is not one that the operator differentiates: statistics, for example
+        (gradient,) = moka.autograd.grad(total, leaf, allow_unused=True)
+        gradient = np.zeros_like(values) if gradient is None else gradient.numpy()
+        assert gradient.shape == values.shape
+        direction = np.random.default_rng(7).uniform(-1, 1, values.shape)
+        step = 1e-6
+        with moka.no_grad():
+            up = scalar_of(case, fresh(case, path, values + step * direction, False)[1], weights).item()
+            down = scalar_of(case, fresh(case, path, values - step * direction, False)[1], weights).item()
+        expected = (up - down) / (2 * step)
+        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-7), f"argument {path}"
+
+
+# Gradient kernels whose own derivative is not written: their names are the list of what second order lacks.
+FIRST_ORDER_ONLY = {name for name, op in TABLE.items() if op["no_derivative"].startswith("second derivative")}
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.op["name"] not in FIRST_ORDER_ONLY], ids=lambda c: c.id)
+def test_second_derivative(case):
+    for path, tensor in leaves(case.args):
+        values = tensor.numpy().copy()
+        weights: list = []
+
+        def slope(v, create, path=path, weights=weights):
+            leaf, args = fresh(case, path, v, True)
+            total = scalar_of(case, args, weights)
+            if not total.requires_grad:
+                return leaf, None
+            (g,) = moka.autograd.grad(total, leaf, create_graph=create, allow_unused=True)
+            return leaf, g
+
+        try:
+            leaf, g = slope(values, True)
+            if g is None or not g.requires_grad:
+                continue  # linear in this argument
+            mix = moka.tensor(np.random.default_rng(3).uniform(0.5, 1.5, values.shape))
+            (second,) = moka.autograd.grad((g * mix).sum(), leaf, allow_unused=True)
+        except NotImplementedError as error:
+            assert "no derivative is defined" in str(error)
+            pytest.skip(f"second order stops at: {error}")
+        second = np.zeros_like(values) if second is None else second.numpy()
+        direction = np.random.default_rng(7).uniform(-1, 1, values.shape)
+        step = 1e-6
+        up = (slope(values + step * direction, False)[1] * mix).sum().item()
+        down = (slope(values - step * direction, False)[1] * mix).sum().item()
+        expected = (up - down) / (2 * step)
+        assert float((second * direction).sum()) == pytest.approx(expected, rel=1e-4, abs=1e-6), f"argument {path}"
