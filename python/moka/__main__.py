@@ -12,13 +12,13 @@ from pathlib import Path
 __all__ = ["main"]
 
 _HERE = Path(__file__).resolve().parent
-_NATIVE = ("run", "info")
+_NATIVE = ("run", "info", "convert")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moka",
-        description="Models at the command line. `run` and `info` are the native program, which works without Python.",
+        description="Models at the command line; run, info and convert are the native program.",
         epilog="Example:  moka run model.moka --input images.npy --output logits.npy",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run a model (.moka, .onnx, NetDef) on .npy files", add_help=False)
     commands.add_parser("info", help="say what is in a model, a checkpoint or a weights file", add_help=False)
+    commands.add_parser("convert", help="write a model in another format", add_help=False)
     doctor = commands.add_parser("doctor", help="check this installation and say what is wrong")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     commands.add_parser("coverage", help="what every operator supports", add_help=False)

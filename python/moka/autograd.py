@@ -1,4 +1,5 @@
-"""Gradients from Python: modes that switch recording, grad and backward, custom functions, hooks of tensors.
+"""Gradients from Python: modes that switch recording, grad and backward, custom functions,
+hooks of tensors.
 """
 # SPDX-License-Identifier: Apache-2.0
 

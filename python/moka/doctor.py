@@ -35,7 +35,7 @@ def _processor() -> list[Finding]:
     threads = _C.get_num_threads()
     advice = ""
     if threads > cores:
-        advice = f"{threads} threads share {cores} cores: lower OMP_NUM_THREADS or call moka.set_num_threads({cores})"
+        advice = f"{threads} threads share {cores} cores: call moka.set_num_threads({cores})"
     return [
         Finding("processor", f"{model}, {cores} cores for this process"),
         Finding("kernels", f"{_C._cpu_isa()}, {threads} threads", advice),
@@ -51,7 +51,8 @@ def _limits() -> list[Finding]:
             share = int(amount) / int(period)
             quota = f"{share:.1f} cores' time"
             if share < len(os.sched_getaffinity(0)):
-                advice = f"the container may use {share:.1f} cores: call moka.set_num_threads({max(int(share), 1)})"
+                few = max(int(share), 1)
+                advice = f"the container may use {share:.1f} cores: call moka.set_num_threads({few})"
     except (OSError, ValueError):
         pass
     return [Finding("container limit", quota, advice)] if quota else []
