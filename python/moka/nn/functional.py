@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -90,16 +91,16 @@ def batch_norm(
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel; in training the running averages are
     updated.
     """
-    return _C.batch_norm(
-        input,
-        weight=weight,
-        bias=bias,
-        running_mean=running_mean,
-        running_var=running_var,
-        training=training,
-        momentum=momentum,
-        eps=eps,
-    )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: running_mean and running_var are needed unless training is True")
+        return _C.batch_norm(input, weight, bias, running_mean, running_var, eps)
+    result, mean, _, variance = _C.batch_norm_train(input, weight, bias, eps)
+    if running_mean is not None and running_var is not None:
+        with no_grad():
+            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+            running_var.mul_(1 - momentum).add_(variance, alpha=momentum)
+    return result
 
 
 def layer_norm(
@@ -166,7 +167,11 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x * Phi(x), Phi the distribution function of the normal distribution; "tanh" approximates it."""
-    return _C.gelu(input, approximate=approximate)
+    if approximate == "none":
+        return _C.gelu(input)
+    if approximate == "tanh":
+        return _C.gelu_tanh(input)
+    raise ValueError(f"gelu: approximate must be 'none' or 'tanh', but {approximate!r} came")
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -204,12 +209,15 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         raise ValueError(f"dropout: p must be in 0 to 1, but is {p}")
     if not training or p == 0:
         return input
-    return _into(input, _C.dropout(input, p, training), inplace)
+    return _into(input, _C.native_dropout(input, p)[0], inplace)
 
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """weight[input]: the rows of the table `weight` for each index; row padding_idx gets no gradient."""
-    return _C.embedding(weight, input, -1 if padding_idx is None else padding_idx)
+    rows = _C.embedding(weight, input)
+    if padding_idx is None:
+        return rows
+    return _C.where((input == padding_idx).unsqueeze(-1), rows.detach(), rows)
 
 
 def nll_loss(
@@ -240,14 +248,13 @@ def cross_entropy(
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """(input - target)^2; the shapes must be equal."""
     _same_shapes("mse_loss", input, target)
-    difference = input - target
-    return _reduce("mse_loss", difference * difference, reduction)
+    return _C.mse_loss(input, target, reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """|input - target|; the shapes must be equal."""
     _same_shapes("l1_loss", input, target)
-    return _reduce("l1_loss", (input - target).abs(), reduction)
+    return _C.l1_loss(input, target, reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -259,13 +266,7 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """-(t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid; see nn.BCEWithLogitsLoss."""
     _same_shapes("binary_cross_entropy_with_logits", input, target)
-    # log(1 + exp(-x)) = max(-x, 0) + log(1 + exp(-|x|)), which cannot overflow.
-    softplus = (-input).relu() + (-input.abs()).exp().log1p()
-    factor = softplus if pos_weight is None else softplus * (1 + (pos_weight - 1) * target)
-    loss = (1 - target) * input + factor
-    if weight is not None:
-        loss = loss * weight
-    return _reduce("binary_cross_entropy_with_logits", loss, reduction)
+    return _C.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
 def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
@@ -274,13 +275,3 @@ def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
             f"{name}: input and target must have the same shape, but have {list(input.shape)} and "
             f"{list(target.shape)}; use target.reshape(input.shape) or input.squeeze() where a size is 1"
         )
-
-
-def _reduce(name: str, loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "none":
-        return loss
-    raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', but {reduction!r} came")

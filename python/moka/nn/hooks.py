@@ -63,7 +63,7 @@ def run_with_backward_hooks(
     class BehindModule(Function):
         @staticmethod
         def forward(ctx: Any, *tensors: Tensor) -> Any:
-            return tuple(tensor.view_as(tensor) for tensor in tensors)
+            return tuple(tensor.view(tensor.shape) for tensor in tensors)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -76,7 +76,7 @@ def run_with_backward_hooks(
     class BeforeModule(Function):
         @staticmethod
         def forward(ctx: Any, *tensors: Tensor) -> Any:
-            return tuple(tensor.view_as(tensor) for tensor in tensors)
+            return tuple(tensor.view(tensor.shape) for tensor in tensors)
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from moka import _C
@@ -57,11 +56,10 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def update(self, group: dict[str, Any]) -> None:
-        beta1, beta2 = group["betas"]
-        lr, decay = group["lr"], group["weight_decay"]
+        # Parameters may have seen different numbers of gradients; those alike take their step together.
+        alike: dict[int, list[Any]] = {}
         for parameter in group["params"]:
-            gradient = parameter.grad
-            if gradient is None:
+            if parameter.grad is None:
                 continue
             state = self.state.setdefault(parameter, {})
             if not state:
@@ -71,21 +69,23 @@ class Adam(Optimizer):
                 if group["amsgrad"]:
                     state["max_exp_avg_sq"] = _C.zeros_like(parameter)
             state["step"] += 1
-            if group["maximize"]:
-                gradient = -gradient
-            if decay:
-                if self.decoupled:
-                    parameter.mul_(1 - lr * decay)
-                else:
-                    gradient = gradient.add(parameter, alpha=decay)
-            mean, square = state["exp_avg"], state["exp_avg_sq"]
-            mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
-            square.mul_(beta2).add_(gradient * gradient, alpha=1 - beta2)
-            if group["amsgrad"]:
-                square = state["max_exp_avg_sq"].copy_(_C.maximum(state["max_exp_avg_sq"], square))
-            step = state["step"]
-            divisor = square.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-            parameter.add_(mean / divisor, alpha=-lr / (1 - beta1**step))
+            alike.setdefault(state["step"], []).append(parameter)
+        for step, parameters in alike.items():
+            states = [self.state[parameter] for parameter in parameters]
+            _C.adam_step_(
+                parameters,
+                [parameter.grad for parameter in parameters],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
+                step,
+                group["lr"],
+                *group["betas"],
+                group["eps"],
+                group["weight_decay"],
+                self.decoupled,
+                group["maximize"],
+            )
 
 
 class AdamW(Adam):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from moka import _C
+
 from .optimizer import Optimizer, Parameters, check_options
 
 __all__ = ["SGD"]
@@ -52,21 +54,30 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def update(self, group: dict[str, Any]) -> None:
-        lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
-        for parameter in group["params"]:
-            change = parameter.grad
-            if change is None:
-                continue
-            if group["maximize"]:
-                change = -change
-            if weight_decay:
-                change = change.add(parameter, alpha=weight_decay)
-            if momentum:
-                state = self.state.setdefault(parameter, {})
-                direction = state.get("momentum_buffer")
-                if direction is None:
-                    direction = state["momentum_buffer"] = change.detach().clone()
-                else:
-                    direction.mul_(momentum).add_(change, alpha=1 - group["dampening"])
-                change = change.add(direction, alpha=momentum) if group["nesterov"] else direction
-            parameter.add_(change, alpha=-lr)
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not group["momentum"]:
+            self._step(group, parameters, [], False)
+            return
+        # Parameters whose first gradient this is have no direction yet.
+        fresh = [p for p in parameters if "momentum_buffer" not in self.state.get(p, ())]
+        known = [p for p in parameters if "momentum_buffer" in self.state.get(p, ())]
+        for parameter in fresh:
+            self.state.setdefault(parameter, {})["momentum_buffer"] = _C.zeros_like(parameter)
+        for some, first in ((fresh, True), (known, False)):
+            self._step(group, some, [self.state[p]["momentum_buffer"] for p in some], first)
+
+    def _step(self, group: dict[str, Any], parameters: list[Any], directions: list[Any], first: bool) -> None:
+        """One pass over all memory of these parameters."""
+        if parameters:
+            _C.sgd_step_(
+                parameters,
+                [parameter.grad for parameter in parameters],
+                directions,
+                group["lr"],
+                group["momentum"],
+                group["dampening"],
+                group["weight_decay"],
+                group["nesterov"],
+                group["maximize"],
+                first,
+            )
