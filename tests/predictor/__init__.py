@@ -1,2 +1,2 @@
-"""Tests of what users install."""
+"""Tests of the predictor."""
 # SPDX-License-Identifier: Apache-2.0

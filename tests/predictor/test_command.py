@@ -66,6 +66,10 @@ def test_run_writes_what_the_model_answers(moka, classifier, images, scores, tmp
     assert shown.startswith("scores: float32[10, 3], least ")
 
 
+def test_the_model_may_stand_behind_its_options(moka, classifier, images):
+    assert "float32[10, 3]" in moka("run", "-i", images[0], classifier).stdout
+
+
 @pytest.mark.parametrize("batch", [1, 3, 5, 10, 11])
 def test_batches_are_joined(moka, classifier, images, scores, tmp_path, batch):
     path, values = images
@@ -158,6 +162,11 @@ def test_our_packages_open_with_pythons_zip(moka, classifier, tmp_path):
 # ---- help and mistakes
 
 
+def test_ops_lists_what_a_small_build_must_hold(moka, classifier):
+    names = moka("info", classifier, "--ops").stdout.split()
+    assert {"linear", "relu"} <= set(names)
+
+
 def test_help_teaches(moka):
     page = moka("--help").stdout
     for word in ("run", "info", "convert", "Examples:", "Exit codes:"):
@@ -170,7 +179,7 @@ def test_help_teaches(moka):
     ("words", "part"),
     [
         ((), "subcommand"),
-        (("fly",), "fly"),
+        (("fly",), "no command 'fly'; there are run, info and convert"),
         (("run",), "model"),
         (("run", "MODEL"), "no --input was given"),
         (("run", "MODEL", "-i", "a.npy", "-i", "b.npy"), "the model has only 1: x"),

@@ -1,0 +1,86 @@
+// Telling model files apart, and loading each with its reader.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/predictor/model.h"
+
+#include "moka/base/error.h"
+#include "moka/formats/netdef/netdef.h"
+#include "moka/formats/onnx/onnx.h"
+#include "moka/formats/package/package.h"
+#include "moka/ops/all.h"
+
+namespace moka {
+
+namespace {
+
+Model of_graph(std::unique_ptr<graph::Graph> graph, ModelFormat format) {
+  Model out;
+  out.main = graph->name;
+  out.format = format;
+  out.metadata = graph->metadata;
+  out.program.graphs.emplace(out.main, std::move(graph));
+  return out;
+}
+
+Model of_package(package::Package package) {
+  Model out;
+  out.program = std::move(package.program);
+  out.main = std::move(package.main);
+  out.metadata = std::move(package.metadata);
+  return out;
+}
+
+[[noreturn]] void fail_lone_netdef(std::string_view what) {
+  fail_kind(ErrorKind::Value, what, ": is a NetDef of Caffe2, which comes as a pair; load init_net and predict_net together");
+}
+
+}  // namespace
+
+const char* model_format_name(ModelFormat format) {
+  switch (format) {
+    case ModelFormat::Package: return "Moka package";
+    case ModelFormat::Onnx: return "ONNX model";
+    case ModelFormat::NetDef: return "Caffe2 NetDef pair";
+  }
+  return "";
+}
+
+ModelFormat model_format(std::string_view bytes, std::string_view what) {
+  MOKA_CHECK_KIND(File, !bytes.empty(), what, ": is empty");
+  if (package::is_package(bytes)) return ModelFormat::Package;
+  switch (bytes[0]) {  // tag of the first field: number << 3 | wire type
+    case 0x08: return ModelFormat::Onnx;    // ModelProto.ir_version
+    case 0x0A:                              // NetDef.name
+    case 0x12: return ModelFormat::NetDef;  // NetDef.op
+    default: break;
+  }
+  fail_kind(ErrorKind::File, what, ": is neither a .moka package, nor an ONNX model, nor a NetDef (first byte ",
+            static_cast<unsigned>(static_cast<unsigned char>(bytes[0])), ")");
+}
+
+Model load_model(const std::string& path, const Limits& limits) {
+  register_all_ops();
+  const Bytes bytes = Bytes::of_file(path, limits);
+  switch (model_format(bytes.text(), path)) {
+    case ModelFormat::Package: return of_package(package::read(bytes, path, limits));
+    case ModelFormat::Onnx: return of_graph(onnx::load(path, limits), ModelFormat::Onnx);  // finds external data by the path
+    case ModelFormat::NetDef: break;
+  }
+  fail_lone_netdef(path);
+}
+
+Model load_model(const Bytes& bytes, std::string_view what, const Limits& limits) {
+  register_all_ops();
+  switch (model_format(bytes.text(), what)) {
+    case ModelFormat::Package: return of_package(package::read(bytes, what, limits));
+    case ModelFormat::Onnx: return of_graph(onnx::load(bytes, what, limits), ModelFormat::Onnx);
+    case ModelFormat::NetDef: break;
+  }
+  fail_lone_netdef(what);
+}
+
+Model load_netdef(const std::string& init_path, const std::string& predict_path, const Limits& limits) {
+  register_all_ops();
+  return of_graph(netdef::load(init_path, predict_path, netdef::LoadOptions{limits, {}}), ModelFormat::NetDef);
+}
+
+}  // namespace moka

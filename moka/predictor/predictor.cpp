@@ -1,0 +1,138 @@
+// Predictor: a model's main graph, made fast and handed to the executor.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/predictor/predictor.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "moka/base/error.h"
+#include "moka/passes/passes.h"
+#include "moka/runtime/executable.h"
+
+namespace moka {
+
+struct Predictor::Loaded {
+  std::vector<Port> inputs, outputs;
+  ModelFormat format = ModelFormat::Package;
+  std::map<std::string, std::string> metadata;
+  runtime::Executable executable;
+};
+
+namespace {
+
+std::unique_ptr<graph::Graph> prepare(const Model& model, bool optimize) {
+  std::unique_ptr<graph::Graph> graph = passes::inline_calls(model.program, model.main);
+  if (optimize) passes::optimize(*graph);
+  return graph;
+}
+
+std::vector<Port> input_ports(const graph::Graph& graph) {
+  std::vector<Port> out;
+  for (const graph::Value* v : graph.inputs()) out.push_back({v->name, v->type});
+  return out;
+}
+
+std::vector<Port> output_ports(const graph::Graph& graph) {
+  std::vector<Port> out;
+  for (size_t i = 0; i < graph.outputs().size(); i++) {
+    const graph::Value* v = graph.outputs()[i];
+    std::string name = i < graph.output_names.size() ? graph.output_names[i] : "";
+    if (name.empty()) name = cat("output ", i);
+    out.push_back({std::move(name), v->type});
+  }
+  return out;
+}
+
+runtime::RunOptions run_options(const RunOptions& options) {
+  runtime::RunOptions out;
+  out.cancel = options.cancel;
+  out.trace = options.trace;
+  MOKA_CHECK_KIND(Value, options.deadline_seconds >= 0 && std::isfinite(options.deadline_seconds),
+                  "predictor: the deadline must be 0 or more seconds, not ", options.deadline_seconds);
+  // Beyond some centuries the clock's counter would overflow: that is no deadline.
+  if (options.deadline_seconds > 0 && options.deadline_seconds < 1e9)
+    out.deadline = std::chrono::steady_clock::now() +
+                   std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::duration<double>(options.deadline_seconds));
+  return out;
+}
+
+template <class T>
+Tensor scalar(DType dtype, T value) {
+  Tensor out = new_tensor({}, dtype);
+  *out.data<T>() = value;
+  return out;
+}
+
+Tensor as_tensor(const Any& value, const Port& port) {
+  switch (value.tag()) {
+    case Tag::Tensor: return value.tensor();
+    case Tag::Int: return scalar<int64_t>(DType::I64, value.to_int());
+    case Tag::Float: return scalar<double>(DType::F64, value.to_double());
+    case Tag::Bool: return scalar<bool>(DType::Bool, value.to_bool());
+    default:
+      fail_kind(ErrorKind::NotImplemented, "predictor: output '", port.name, "' is a ", tag_name(value.tag()),
+                "; predictors return tensors and numbers");
+  }
+}
+
+}  // namespace
+
+Predictor Predictor::load(const std::string& path, const LoadOptions& options) {
+  return Predictor(load_model(path, options.limits), options);
+}
+
+Predictor Predictor::load(const Bytes& bytes, std::string_view what, const LoadOptions& options) {
+  return Predictor(load_model(bytes, what, options.limits), options);
+}
+
+Predictor Predictor::load_netdef(const std::string& init_path, const std::string& predict_path, const LoadOptions& options) {
+  return Predictor(moka::load_netdef(init_path, predict_path, options.limits), options);
+}
+
+Predictor::Predictor(Model model, const LoadOptions& options) {
+  std::vector<Port> inputs = input_ports(model.graph()), outputs = output_ports(model.graph());
+  const std::unique_ptr<graph::Graph> graph = prepare(model, options.optimize);
+  runtime::Options limits;
+  loaded_.reset(new Loaded{std::move(inputs), std::move(outputs), model.format, std::move(model.metadata),
+                           runtime::Executable(*graph, limits)});
+}
+
+Predictor::Predictor(Predictor&&) noexcept = default;
+Predictor& Predictor::operator=(Predictor&&) noexcept = default;
+Predictor::~Predictor() = default;
+
+const std::vector<Port>& Predictor::inputs() const { return loaded_->inputs; }
+const std::vector<Port>& Predictor::outputs() const { return loaded_->outputs; }
+const graph::Graph& Predictor::graph() const { return loaded_->executable.graph(); }
+ModelFormat Predictor::format() const { return loaded_->format; }
+const std::map<std::string, std::string>& Predictor::metadata() const { return loaded_->metadata; }
+
+std::vector<Tensor> Predictor::run(std::span<const Tensor> inputs, const RunOptions& options) const {
+  std::vector<Any> values(inputs.begin(), inputs.end());
+  const std::vector<Any> results = loaded_->executable.run(values, run_options(options));
+  std::vector<Tensor> out;
+  for (size_t i = 0; i < results.size(); i++) out.push_back(as_tensor(results[i], loaded_->outputs[i]));
+  return out;
+}
+
+std::map<std::string, Tensor> Predictor::run(const std::map<std::string, Tensor>& inputs, const RunOptions& options) const {
+  std::vector<Tensor> order;
+  std::string names;
+  for (const Port& port : loaded_->inputs) {
+    names += cat(names.empty() ? "" : ", ", port.name);
+    const auto at = inputs.find(port.name);
+    MOKA_CHECK_KIND(Value, at != inputs.end(), "predictor: there is no input '", port.name, "' (", port.type.text(), ")");
+    order.push_back(at->second);
+  }
+  for (const auto& [name, tensor] : inputs) {
+    bool known = false;
+    for (const Port& port : loaded_->inputs) known = known || port.name == name;
+    MOKA_CHECK_KIND(Value, known, "predictor: the model has no input '", name, "'; its inputs are: ", names);
+  }
+  std::vector<Tensor> results = run(order, options);
+  std::map<std::string, Tensor> out;
+  for (size_t i = 0; i < results.size(); i++) out[loaded_->outputs[i].name] = std::move(results[i]);
+  return out;
+}
+
+}  // namespace moka
