@@ -49,7 +49,7 @@ bool same_shape(const Any& a, const Any& b) {
 }
 
 const Meta& Analysis::meta(const Value* v) const {
-  static const Meta nothing;
+  static const Meta nothing{};
   auto it = metas.find(v);
   return it == metas.end() ? nothing : it->second;
 }
