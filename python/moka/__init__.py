@@ -15,6 +15,8 @@ from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
+from .creation import arange as arange
+from .creation import randint as randint
 
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).

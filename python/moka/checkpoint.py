@@ -15,9 +15,9 @@ from collections import OrderedDict
 from typing import Any, BinaryIO
 
 import numpy as np
-from moka._C import Tensor
 
 from moka import _C
+from moka._C import Tensor
 
 from . import safetensors
 from .atomic import replace_file
@@ -199,9 +199,15 @@ class _Writer:
             raise TypeError(f"save: {paths} share memory but have different dtypes; save clones of them")
         begin, end = group[0][0], max(span[1] for span in group)
         first, name = group[0][2], group[0][3]["$tensor"]
+        if first.dtype == _C.bfloat16:
+            raise TypeError(
+                f"save: {name} shares memory with others; of bfloat16 tensors only clones can be saved"
+            )
         width = first.element_size()
-        whole = first.detach().as_strided([(end - begin) // width], [1], first.storage_offset())
-        found[name] = safetensors.to_array(whole, f"save: {name}")
+        dtype, array = safetensors.to_array(first.detach().reshape(-1)[:0], f"save: {name}")
+        values = first.detach().numpy()
+        whole = np.lib.stride_tricks.as_strided(values, [(end - begin) // width], [width])
+        found[name] = dtype, np.ascontiguousarray(whole, array.dtype)
         for start, _, tensor, reference, _ in group:
             reference["$tensor"] = name
             reference["view"] = [list(tensor.shape), list(tensor.stride()), (start - begin) // width]
@@ -302,7 +308,9 @@ class _Reader:
         last = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
         if 0 in shape or stored.dim() != 1 or last >= stored.numel():
             raise self._wrong(f"a view of tensor {name!r} reaches beyond its data")
-        return stored.as_strided(shape, strides, offset)
+        values = stored.numpy()
+        steps = [step * values.itemsize for step in strides]
+        return _C.from_numpy(np.lib.stride_tricks.as_strided(values[offset:], shape, steps))
 
 
 def _load(file: Any, name: str) -> Any:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from moka._C import Tensor
 
 from moka import _C
+from moka._C import Tensor
 
 from .atomic import replace_file
 
@@ -31,14 +31,11 @@ _DTYPES = (
     ("U64", "uint64", "<u8"),
     ("I64", "int64", "<i8"),
     ("F16", "float16", "<f2"),
-    ("BF16", "bfloat16", "<i2"),
+    ("BF16", "bfloat16", "<u2"),
     ("F32", "float32", "<f4"),
     ("F64", "float64", "<f8"),
     ("C64", "complex64", "<c8"),
-    ("F8_E4M3", "float8_e4m3fn", "<u1"),
-    ("F8_E5M2", "float8_e5m2", "<u1"),
 )
-_CARRIED = {"BF16": "int16", "F8_E4M3": "uint8", "F8_E5M2": "uint8"}
 _BY_FILE_NAME = {row[0]: row for row in _DTYPES}
 _BY_DTYPE_NAME = {row[1]: row for row in _DTYPES}
 _MAX_HEADER = 1 << 25
@@ -147,18 +144,22 @@ def to_array(tensor: Tensor, where: str) -> tuple[str, np.ndarray]:
     if row is None:
         raise TypeError(f"{where}: tensors of {tensor.dtype} cannot be stored in safetensors")
     plain = tensor.detach()
-    if row[0] in _CARRIED:
-        plain = plain.contiguous().view(getattr(_C, _CARRIED[row[0]]))
+    if row[0] == "BF16":  # NumPy has no such type; its numbers are the upper halves of float32 numbers
+        array = (plain.float().numpy().view(np.uint32) >> 16).astype(np.uint16)
+    else:
+        array = plain.numpy()
     # (reshape: ascontiguousarray makes an array of rank 0 one of rank 1)
-    array = np.ascontiguousarray(plain.numpy(), np.dtype(row[2])).reshape(tuple(tensor.shape))
-    return row[0], array
+    return row[0], np.ascontiguousarray(array, np.dtype(row[2])).reshape(tuple(tensor.shape))
 
 
 def from_bytes(entry: Entry, data: np.ndarray) -> Tensor:
     """A tensor over `data`, the uint8 array of its bytes."""
     row = _BY_FILE_NAME[entry.dtype]
-    tensor = _C.from_numpy(data.view(np.dtype(row[2])).reshape(entry.shape))
-    return tensor.view(getattr(_C, row[1])) if entry.dtype in _CARRIED else tensor
+    flat = data.view(np.dtype(row[2]))
+    if entry.dtype == "BF16":
+        flat = (flat.astype(np.uint32) << 16).view(np.float32)
+    tensor = _C.from_numpy(flat.reshape(entry.shape))
+    return tensor.to(_C.bfloat16) if entry.dtype == "BF16" else tensor
 
 
 def read_tensor(file: BinaryIO, name: str, key: str, entry: Entry, start: int) -> tuple[Tensor, np.ndarray]:

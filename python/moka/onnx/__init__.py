@@ -100,8 +100,7 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
     """Read an ONNX model from a path or from bytes.
 
     Tensors that the model keeps in files beside it are found when it is loaded by path, inside its folder
-    only.
-    Errors name the file, the node and what does not fit.
+    only. Errors name the file, the node and what does not fit.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return Model(_C._onnx_load_bytes(bytes(source), "model"))
