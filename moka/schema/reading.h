@@ -139,7 +139,7 @@ inline constexpr ShapeOf shape_of;
     }                                                                      \
     template <class... A>                                                  \
       requires(is_formula_number<A> || ...)                                \
-    constexpr auto operator()(const A&... a) const {                       \
+    __attribute__((always_inline)) constexpr auto operator()(const A&... a) const { \
       return number_##name(a...);                                          \
     }                                                                      \
   };                                                                       \
