@@ -323,7 +323,9 @@ class Parser {
 
   void trailer(Node& n) {
     for (;;) {
+      size_t at = in_.start();
       if (in_.accept_word("label")) {
+        if (!n.name.empty()) in_.error_at(at, cat("a ", node_kind_name(n.kind), " has a name, and no label beside it"));
         n.name = in_.expect_string("a label, quoted");
       } else if (in_.accept_word("at")) {
         n.source.file = in_.expect_string("a file, quoted");

@@ -203,6 +203,7 @@ TEST_F(Text, errors_name_line_and_column) {
       {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = if %c {\n    yield 1\n  } else {\n  }\n}", "the else block yields 0 values, but the node has 1 results"},
       {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = loop(3, true, 1) (%i: int, %k: int) {\n    yield true\n  }\n}", "yields 1 values instead of 2"},
       {"moka-ir 1\ngraph main() {\n  %y = get \"nowhere\"\n}", "there is no state 'nowhere'"},
+      {"moka-ir 1\ngraph main() {\n  %n = @add(1, 2) label \"sum\"\n}", "line 3, column 19: a builtin has a name, and no label beside it"},
       {"moka-ir 1\ngraph main() {\n  state buffer \"a\": int = 2.5\n}", "declared int but its value is float"},
       {"moka-ir 1\ngraph main() {\n  state buffer \"a\": int = 2\n  set \"a\"(3)\n}", "is not declared as written"},
   };

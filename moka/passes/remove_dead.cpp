@@ -17,8 +17,11 @@ bool unused(const Node& n) {
 }
 bool may_go(const Node& n) {
   if (n.kind == NodeKind::Get) return true;  // reading changes nothing
-  if (n.kind == NodeKind::Op && n.op->effect == Effect::Random) return false;  // it moves the generator on
-  return !n.has_effects();
+  if (n.kind != NodeKind::If && n.kind != NodeKind::Loop) return !n.has_effects();
+  for (const auto& b : n.blocks())
+    for (const Node* inner : *b)
+      if (!may_go(*inner)) return false;
+  return true;
 }
 
 class Remover {
