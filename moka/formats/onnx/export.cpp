@@ -64,9 +64,13 @@ void write_type(pbf_writer& w, const Type& type, std::string_view what) {
   if (!type.has_dims) return;
   pbf_writer shape(tensor, 2);
   for (const Dim& d : type.dims) {
+    if (!d.fixed() && d.symbol.empty()) {
+      shape.add_message(1, "", 0);  // a pbf_writer that nothing is written to leaves nothing behind
+      continue;
+    }
     pbf_writer dim(shape, 1);
     if (d.fixed()) dim.add_int64(1, d.size);
-    else if (!d.symbol.empty()) dim.add_string(2, d.symbol);
+    else dim.add_string(2, d.symbol);
   }
 }
 
