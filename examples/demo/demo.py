@@ -140,8 +140,8 @@ def capture_and_write(run: Run, test: Any, folder: Path) -> tuple[Any, dict[str,
         "weights": [folder / "weights.safetensors"],
     }
     frozen.save(paths["package"][0])
-    moka.onnx.export(frozen, paths["ONNX"][0])
-    moka.jit.export_netdef(frozen, *paths["NetDef"])
+    moka.onnx.export(frozen, None, paths["ONNX"][0])
+    moka.caffe2.export(frozen, None, *paths["NetDef"])
     moka.safetensors.save_file(model.state_dict(), paths["weights"][0])
     check_onnx(paths["ONNX"][0])
     for kind, files in paths.items():

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .progress_bar import progress as progress
 
 _tensor_methods.install()
+_C._set_package_folder(__path__[0] + "/")  # frames inside are not where a program's operations come from
 
 __version__: str = _C.__version__
 __all__ = sorted(

@@ -297,3 +297,26 @@ def freeze(traced: TracedModule) -> TracedModule:
     graph.remove_dead()
     graph.verify()
     return TracedModule(graph, traced._single)
+
+
+def save(traced: TracedModule, path: str | os.PathLike[str], *, onnx_view: bool = True) -> None:
+    """Write a graph with its weights as a .moka package, which `load` and the native predictor read.
+
+    Args:
+        onnx_view: put an ONNX form beside it, so that graph viewers open the package; left out
+            where ONNX cannot say what the graph does.
+    """
+    files = {}
+    if onnx_view:
+        try:
+            files["model.onnx"] = _C._onnx_save(traced.graph, 18, {})
+        except NotImplementedError:
+            files = {}
+    metadata = {"results": "one" if traced._single else "several"}
+    _C._package_save(traced.graph, os.fspath(path), metadata, files)
+
+
+def load(path: str | os.PathLike[str]) -> TracedModule:
+    """Read a .moka package; the result is callable. Nothing in the file is run until it is called."""
+    graph, metadata = _C._package_load(os.fspath(path))
+    return TracedModule(graph, metadata.get("results", "one") == "one" and len(graph.outputs) == 1)
