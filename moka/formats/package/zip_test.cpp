@@ -72,6 +72,24 @@ TEST(Zip, ChecksumIsTheOneOfZip) {
   EXPECT_EQ(crc32(crc32(0, text.data(), 333), text.data() + 333, 667), crc32(0, text.data(), 1000));
 }
 
+TEST(Zip, ChecksumOfEveryLengthAndPositionIsThatOfTheDefinition) {
+  auto by_definition = [](uint32_t crc, const char* p, size_t size) {  // one bit at a time
+    crc = ~crc;
+    for (size_t i = 0; i < size; i++) {
+      crc ^= static_cast<unsigned char>(p[i]);
+      for (int k = 0; k < 8; k++) crc = (crc & 1 ? 0xEDB88320u : 0u) ^ (crc >> 1);
+    }
+    return ~crc;
+  };
+  std::string text(700, '\0');
+  for (size_t i = 0; i < text.size(); i++) text[i] = static_cast<char>(i * i * 31 + i / 7);
+  for (size_t size = 0; size < 600; size++)
+    for (size_t at : {0, 1, 13}) {
+      const uint32_t start = static_cast<uint32_t>(size * 2654435761u);
+      ASSERT_EQ(crc32(start, text.data() + at, size), by_definition(start, text.data() + at, size)) << size << " at " << at;
+    }
+}
+
 TEST(Zip, MoreThan65534EntriesTakeZip64Records) {
   const std::string path = temporary_path();
   ZipWriter zip(path);
