@@ -28,7 +28,7 @@ from training import DIGITS, FASHION, SHORT, Policy, Run, evaluate  # noqa: E402
 import moka  # noqa: E402
 from moka import data  # noqa: E402
 
-NATIVE = Path(moka.__file__).resolve().parent / "bin" / "moka"
+NATIVE = Path(moka.__file__).absolute().parent / "bin" / "moka"
 TOLERANCE = 1e-4  # of every logit, between Python and the native predictor
 
 

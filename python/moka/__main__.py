@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["main"]
 
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).absolute().parent  # (not resolved: a build links the package into a tree of its own)
 _NATIVE = ("run", "info", "convert")
 
 

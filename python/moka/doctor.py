@@ -120,7 +120,7 @@ def _package() -> list[Finding]:
 
     from . import __version__
 
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).absolute().parent
     native = here / "bin" / "moka"
     return [
         Finding("moka", f"{__version__} in {here}"),

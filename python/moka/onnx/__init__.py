@@ -13,6 +13,14 @@ from ..atomic import replace_file as _replace_file
 
 __all__ = ["Model", "export", "load"]
 
+# Types that NumPy knows only through ml_dtypes, and an integer type of the same width.
+_BITS = {"bfloat16": "int16"} | dict.fromkeys(
+    (
+        "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn "
+        "float6_e3m2fn float4_e2m1fn uint4 int4 uint2 int2"
+    ).split(),
+    "uint8",
+)
 Dynamic = Mapping[str, Mapping[int, str] | Sequence[int]]
 
 
@@ -85,11 +93,18 @@ def _to_tensor(value: Any) -> Any:
     array = np.asarray(value)
     if not array.flags.c_contiguous or not array.flags.writeable:
         array = array.copy()  # keeps zero dimensions, which ascontiguousarray does not
+    if array.dtype.name in _BITS:  # a type of ml_dtypes
+        return _C._reinterpret(_C.from_numpy(array.view(_BITS[array.dtype.name])), array.dtype.name)
     return _C.from_numpy(array)
 
 
 def _to_array(value: Any) -> Any:
     if isinstance(value, _C.Tensor):
+        name = str(value.dtype).removeprefix("moka.")
+        if name in _BITS:
+            import ml_dtypes
+
+            return _C._reinterpret(value, _BITS[name]).numpy().view(getattr(ml_dtypes, name))
         return value.numpy()
     if isinstance(value, (list, tuple)):
         return [_to_array(item) for item in value]
