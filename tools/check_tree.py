@@ -15,7 +15,7 @@ README_LINES = 40
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 # How the first line of a source file begins, by suffix or name; scripts may have "#!" before it.
 COMMENT = {
-    ".h": ("//",),
+    ".h": ("//", "/*"),  # C headers too
     ".cpp": ("//",),
     ".cu": ("//",),
     ".cuh": ("//",),
@@ -28,7 +28,7 @@ COMMENT = {
 # Written so that this file does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.<>$}/-])/(?:work|root|home/[a-z]\w*)/[\w.]")
 UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
-# Folders of data, one README for all of what lies below.
+# Folders of data; the folder around them says what they are.
 DATA_FOLDERS = ("corpus", "data", "fixtures", "golden")
 
 
@@ -83,7 +83,7 @@ def check_folders(files: list[Path]) -> list[str]:
     problems = []
     for folder in sorted(folders):
         hidden = any(part.startswith(".") for part in folder.parts)
-        data = any(part in DATA_FOLDERS for part in folder.parts[:-1])
+        data = any(part in DATA_FOLDERS for part in folder.parts)
         if not hidden and not data and folder / "README.md" not in names:
             problems.append(
                 f"{folder}/: has no README.md (purpose, main types, what it uses, where to start)"
