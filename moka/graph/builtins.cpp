@@ -141,6 +141,26 @@ std::vector<Any> items_of(const Any& list, const char* name) {
   return items;
 }
 
+// The two forms of list that loops build most are copied as they are, without a box for every element.
+Any append(Args a) {
+  if (a[0].tag() == Tag::Tensors && a[1].is_tensor()) {
+    auto old = a[0].tensors();
+    std::vector<Tensor> list;
+    list.reserve(old.size() + 1);
+    list.assign(old.begin(), old.end());
+    list.push_back(a[1].tensor());
+    return Any(std::span<const Tensor>(list));
+  }
+  if (a[0].tag() == Tag::Ints && a[1].tag() == Tag::Int) {
+    Dims list(a[0].ints());
+    list.push_back(a[1].to_int());
+    return Any(list);
+  }
+  std::vector<Any> items = items_of(a[0], "append");
+  items.push_back(a[1]);
+  return make_list(items);
+}
+
 int64_t wrap_index(int64_t i, int64_t n, const char* name) {
   MOKA_CHECK_KIND(Index, i >= -n && i < n, name, ": index ", i, " is out of range for a list of ", n);
   return i < 0 ? i + n : i;
@@ -303,13 +323,7 @@ constexpr Builtin table[] = {
        return Any(list_length(a[0]));
      },
      "Number of elements of a list.", Reads::Nothing},
-    {"append", 2, 2, appended,
-     [](Args a) {
-       std::vector<Any> items = items_of(a[0], "append");
-       items.push_back(a[1]);
-       return make_list(items);
-     },
-     "A new list with one element more.", Reads::Nothing},
+    {"append", 2, 2, appended, append, "A new list with one element more.", Reads::Nothing},
     {"concat", 2, 2, concatenated,
      [](Args a) {
        std::vector<Any> items = items_of(a[0], "concat");

@@ -60,6 +60,10 @@ struct GraphReading {
     return emit(op, args)[0];
   }
   template <class... A>
+  static Expr call_list(const Op& op, const A&... a) {
+    return call(op, a...);
+  }
+  template <class... A>
   static std::vector<Expr> call_all(const Op& op, const A&... a) {
     const Expr args[] = {Expr(a)...};
     return emit(op, args);

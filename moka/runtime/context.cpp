@@ -46,8 +46,7 @@ std::vector<Any> Context::run(std::span<const Any> inputs, const RunOptions& opt
   struct Clear {
     Context& c;
     ~Clear() {
-      for (size_t r = 0; r < c.registers_.size(); r++)
-        if (!c.fixed_[r]) c.registers_[r] = Any();
+      for (int r : c.moving_) c.registers_[r] = Any();
     }
   } clear{*this};
   for (size_t i = 0; i < inputs.size(); i++) registers_[plan_.main.params[i]] = inputs[i];

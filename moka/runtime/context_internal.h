@@ -86,6 +86,7 @@ class Context {
   std::vector<char> fixed_;     // the register holds the same in every run
   std::vector<char> constant_;  // and so do the elements
   std::vector<char> settled_;   // its layout is the same in every run
+  std::vector<int> moving_;     // registers that are not fixed
   Body main_;
   const RunOptions* run_ = nullptr;
 };

@@ -42,16 +42,16 @@ void sign(std::string& out, const Any& a) {
   }
 }
 
-void collect_symbols(const Type& type, const Any& value, std::map<std::string, std::pair<int64_t, std::string>>& sizes, const std::string& input) {
-  if (type.kind != TypeKind::Tensor || !type.has_dims || !value.is_tensor()) return;
-  for (size_t i = 0; i < type.dims.size(); i++) {
-    if (type.dims[i].symbol.empty()) continue;
-    int64_t size = value.tensor().size(static_cast<int>(i));
-    auto [at, fresh] = sizes.emplace(type.dims[i].symbol, std::pair{size, input});
-    if (!fresh && at->second.first != size)
-      fail("run: size '", type.dims[i].symbol, "' is ", at->second.first, " in input '", at->second.second, "' but ", size,
-           " in input '", input, "'");
-  }
+// The same answer as fits(type_of(value), type), without making a type of every tensor that comes.
+bool serves(const Any& value, const Type& type) {
+  if (!value.is_tensor() || type.kind != TypeKind::Tensor) return fits(type_of(value), type);
+  const Tensor& t = value.tensor();
+  if (type.has_dtype && t.dtype() != type.dtype) return false;
+  if (!type.has_dims) return true;
+  if (type.dims.size() != static_cast<size_t>(t.dim())) return false;
+  for (size_t i = 0; i < type.dims.size(); i++)
+    if (type.dims[i].fixed() && type.dims[i].size != t.size(static_cast<int>(i))) return false;
+  return true;
 }
 }  // namespace
 
@@ -67,7 +67,25 @@ struct Executable::Made {
     passes::decompose(*graph);
     verify(*graph);
     for (auto& [name, s] : graph->states) (s.written ? states.values : constants)[name] = s.value;
+    std::map<std::string, std::pair<size_t, int>> first;
+    for (size_t i = 0; i < graph->inputs().size(); i++) {
+      const Type& type = graph->inputs()[i]->type;
+      for (size_t d = 0; type.kind == TypeKind::Tensor && d < type.dims.size(); d++) {
+        if (type.dims[d].symbol.empty()) continue;
+        auto [at, fresh] = first.emplace(type.dims[d].symbol, std::pair{i, static_cast<int>(d)});
+        if (!fresh) repeated.push_back({at->second.first, at->second.second, i, static_cast<int>(d)});
+      }
+    }
   }
+
+  // Two places in the inputs that one name says have one size.
+  struct Repeated {
+    size_t first_input;
+    int first_dim;
+    size_t input;
+    int dim;
+  };
+  std::vector<Repeated> repeated;
 
   std::unique_ptr<Graph> graph;
   Options options;
@@ -85,16 +103,20 @@ struct Executable::Made {
   void check(std::span<const Any> inputs) const {
     size_t wanted = graph->inputs().size();
     if (inputs.size() != wanted) fail("run: graph '", graph->name, "' takes ", wanted, " inputs, got ", inputs.size());
-    std::map<std::string, std::pair<int64_t, std::string>> symbols;
     for (size_t i = 0; i < wanted; i++) {
       const Type& type = graph->inputs()[i]->type;
-      // Only what differs in a visible way costs text.
-      Type got = type_of(inputs[i]);
       if (inputs[i].is_tensor() && !inputs[i].tensor().has_storage()) fail("run: input '", input_name(i), "' has a shape but no values");
-      if (!fits(got, type))
-        fail_kind(got.kind == type.kind ? ErrorKind::Runtime : ErrorKind::Type, "run: input '", input_name(i), "' of graph '", graph->name,
-                  "' must be ", type.text(), ", got ", got.text());
-      collect_symbols(type, inputs[i], symbols, input_name(i));
+      if (serves(inputs[i], type)) continue;
+      Type got = type_of(inputs[i]);
+      fail_kind(got.kind == type.kind ? ErrorKind::Runtime : ErrorKind::Type, "run: input '", input_name(i), "' of graph '", graph->name,
+                "' must be ", type.text(), ", got ", got.text());
+    }
+    for (const Repeated& r : repeated) {
+      int64_t a = inputs[r.first_input].is_tensor() ? inputs[r.first_input].tensor().size(r.first_dim) : -1;
+      int64_t b = inputs[r.input].is_tensor() ? inputs[r.input].tensor().size(r.dim) : -1;
+      if (a < 0 || b < 0 || a == b) continue;
+      const std::string& symbol = graph->inputs()[r.input]->type.dims[static_cast<size_t>(r.dim)].symbol;
+      fail("run: size '", symbol, "' is ", a, " in input '", input_name(r.first_input), "' but ", b, " in input '", input_name(r.input), "'");
     }
   }
 

@@ -25,6 +25,8 @@ Context::Context(const Plan& plan, StateTable& states, const Options& options)
     settled_[r] = plan.sources[r] == Source::Input;  // strides belong to the signature
   }
   prepare(plan.main, main_);
+  for (size_t r = 0; r < registers_.size(); r++)
+    if (!fixed_[r]) moving_.push_back(static_cast<int>(r));
 }
 
 void Context::fix(int reg, Any value) {
@@ -47,7 +49,6 @@ void Context::prepare(const Region& region, Body& body) {
     for (int r : step.drops)
       if (!is_fixed(r)) call.drops.push_back(r);
   }
-  // What was evaluated here needs no dropping, but what it read may: with no later step it stays until the run's end.
 }
 
 // Views of memory that stays are made once. One that had to copy sees elements of a moment, unless they never change.
@@ -164,9 +165,7 @@ void Context::prepare_direct(const Step& step, Call& call) {
   const Formula& f = step.node->op->formula;
   if (f.rule == DTypeRule::Condition || step.inputs.size() != size_t(f.streams) + f.uniforms || step.specs.size() != 1) return;
   const OutputSpec& spec = step.specs[0];
-  const Node& n = *step.node;
   DirectFormula d{};
-  DType dtype = DType::F32;
   for (int k = 0; k < f.streams; k++) {
     const Arg& a = call.args[k];
     // Operands that are not here yet are compared when they come.
@@ -174,8 +173,7 @@ void Context::prepare_direct(const Step& step, Call& call) {
     if (a.tag != Tag::Tensor) return;
     if (Dims(a.as_tensor().sizes()) != spec.sizes || !a.as_tensor().is_contiguous()) return;
   }
-  (void)n;
-  dtype = f.mask_result ? DType::F32 : spec.dtype;
+  DType dtype = f.mask_result ? DType::F32 : spec.dtype;
   int column = dtype == DType::F32 ? 0 : dtype == DType::F64 ? 1 : -1;
   if (column < 0 || !f.kernels[0][column]) return;
   for (int k = 0; k < f.streams; k++)
