@@ -3,11 +3,14 @@
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
 
+#include <cstring>
+
 #include "moka/formats/netdef/netdef.h"
 #include "moka/formats/onnx/onnx.h"
 #include "moka/graph/graph.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/modules.h"
+#include "python/bindings/tensor_caster.h"
 
 namespace nb = nanobind;
 
@@ -39,6 +42,17 @@ netdef::LoadOptions netdef_options(const nb::dict& inputs) {
   return out;
 }
 
+// The same bytes as elements of another type of that width: how types that NumPy lacks come in and go out.
+Tensor reinterpret(const Tensor& t, nb::handle dtype_handle) {
+  DType dtype;
+  MOKA_CHECK_KIND(Type, to_dtype_value(dtype_handle.ptr(), dtype), "reinterpret: a dtype was expected");
+  MOKA_CHECK(item_size(dtype) == item_size(t.dtype()), "reinterpret: ", info(t.dtype()).name, " and ", info(dtype).name, " differ in width");
+  const Tensor from = as_contiguous(t);
+  Tensor out = new_tensor(from.sizes(), dtype);
+  if (out.numel()) std::memcpy(out.raw_data(), from.raw_data(), out.bytes());
+  return out;
+}
+
 }  // namespace
 
 void bind_formats(nb::module_& m) {
@@ -48,6 +62,7 @@ void bind_formats(nb::module_& m) {
   m.def("_onnx_save", [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic) {
     return to_bytes(onnx::save(g, {.opset = opset, .dynamic_sizes = dynamic}));
   }, nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"));
+  m.def("_reinterpret", reinterpret, nb::arg("tensor"), nb::arg("dtype"));
   m.attr("_onnx_opsets") = nb::make_tuple(onnx::oldest_written_opset, onnx::latest_opset);
 
   m.def("_netdef_load", [](const nb::bytes& init, const nb::bytes& predict, const nb::dict& inputs) {

@@ -67,6 +67,7 @@ class Importer {
     }
     for (std::string_view out : net.external_outputs) graph_.add_output(value(out), std::string(out));
     for (Value* v : graph_.outputs()) MOKA_CHECK_KIND(NotImplemented, v, file_, ": an output is not computed");
+    spelling::drop_unused(graph_);
   }
 
  private:

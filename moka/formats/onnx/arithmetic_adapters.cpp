@@ -41,7 +41,35 @@ const char* const and_name = "logical_and";
 const char* const or_name = "logical_or";
 const char* const xor_name = "logical_xor";
 
-// Integers are divided towards zero; through float64, exact below 2^53.
+// Whole-number division towards zero by what floats can do: the quotient of float64 is right to 52 bits, its remainder
+// (exact in int64) is divided again, and what may still be one off is put right by comparing.
+struct Division {
+  Value *quotient, *rest;
+};
+Division divide_integers(NodeReader& n, Value* a, Value* b) {
+  a = n.call("to", {a, DType::I64});
+  b = n.call("to", {b, DType::I64});
+  auto quotient = [&](Value* x) {
+    return n.call("to", {n.call("trunc", {n.call("div", {n.call("to", {x, DType::F64}), n.call("to", {b, DType::F64})})}), DType::I64});
+  };
+  Value* q = quotient(a);
+  Value* r = n.call("sub", {a, n.call("mul", {q, b})});
+  Value* more = quotient(r);
+  q = n.call("add", {q, more});
+  r = n.call("sub", {r, n.call("mul", {more, b})});
+  // Now |r| < 2 |b|. The rest must be smaller than b and have the sign of a.
+  Value *zero = n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), DType::I64))), *size = n.call("abs", {b});
+  Value* step = n.call("mul", {n.call("sign", {a}), size});           // what moves r one quotient away from a's sign
+  Value* unit = n.call("mul", {n.call("sign", {a}), n.call("sign", {b})});
+  Value* large = n.call("ge", {n.call("abs", {r}), size});
+  q = n.call("where", {large, n.call("add", {q, unit}), q});
+  r = n.call("where", {large, n.call("sub", {r, step}), r});
+  Value* other_side = n.call("lt", {n.call("mul", {n.call("sign", {r}), n.call("sign", {a})}), zero});
+  q = n.call("where", {other_side, n.call("sub", {q, unit}), q});
+  r = n.call("where", {other_side, n.call("add", {r, step}), r});
+  return {q, r};
+}
+
 bool divide(NodeReader& n) {
   DType dtype;
   Value* b = old_operand(n);
@@ -50,9 +78,33 @@ bool divide(NodeReader& n) {
     n.out(n.call("div", {n[0], b}));
     return true;
   }
-  if (item_size(dtype) == 8) return n.declines("64-bit integer division has no operator");
-  Value* q = n.call("div", {n.call("to", {n[0], DType::F64}), n.call("to", {b, DType::F64})});
-  n.out(n.call("to", {n.call("trunc", {q}), dtype}));
+  if (dtype == DType::U64) return n.declines("uint64 has no division");
+  n.out(n.call("to", {divide_integers(n, n[0], b).quotient, dtype}));
+  return true;
+}
+
+// Python's remainder has the divisor's sign, C's (fmod=1) the dividend's.
+bool modulo(NodeReader& n) {
+  DType dtype;
+  if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
+  const bool as_c = n.integer("fmod", 0) != 0;
+  if (is_floating(dtype)) {
+    MOKA_CHECK_KIND(File, as_c, "floating elements need fmod=1");
+    // In float64, where quotient times divisor is exact for what narrower types hold.
+    if (dtype == DType::F64) return n.declines("float64");
+    Value *a = n.call("to", {n[0], DType::F64}), *b = n.call("to", {n[1], DType::F64});
+    Value* q = n.call("trunc", {n.call("div", {a, b})});
+    n.out(n.call("to", {n.call("sub", {a, n.call("mul", {q, b})}), dtype}));
+    return true;
+  }
+  if (dtype == DType::U64) return n.declines("uint64 has no division");
+  Value* r = divide_integers(n, n[0], n[1]).rest;
+  if (!as_c) {
+    Value *b = n.call("to", {n[1], DType::I64}), *zero = n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), DType::I64)));
+    Value* turned = n.call("lt", {n.call("mul", {n.call("sign", {r}), n.call("sign", {b})}), zero});
+    r = n.call("where", {turned, n.call("add", {r, b}), r});
+  }
+  n.out(n.call("to", {r, dtype}));
   return true;
 }
 
@@ -219,8 +271,9 @@ template <Reduction kind>
 bool reduce(NodeReader& n) {
   const bool keep = n.integer("keepdims", 1) != 0;
   auto axes = n.ints_of("axes", 1);
-  if (n.has(1) && !axes) return n.declines("the axes are not constant");
-  if (!axes || axes->empty()) {
+  const bool running = n.has(1) && !axes;
+  if (running && n.integer("noop_with_empty_axes", 0) != 0) return n.declines("axes that are not constant and may be none");
+  if (!running && (!axes || axes->empty())) {
     const bool nothing = n.integer("noop_with_empty_axes", 0) != 0;
     axes.emplace();
     for (int i = 0; !nothing && i < n.rank_of(0); i++) axes->push_back(i);
@@ -236,7 +289,8 @@ bool reduce(NodeReader& n) {
   using spelling::named;
   DType dtype;
   const bool typed = spelling::has_dtype(n[0], &dtype);
-  auto over = [&](const char* op, Value* x) { return n.call(op, {x, named("dim", *axes), named("keepdim", keep)}); };
+  const spelling::Argument dims = running ? n.ints_argument(1) : spelling::Argument(*axes);
+  auto over = [&](const char* op, Value* x) { return n.call(op, {x, named("dim", dims), named("keepdim", keep)}); };
   Value* x = n[0];
   Value* y;
   if constexpr (kind == Reduction::Sum) y = over("sum", x);
@@ -248,9 +302,9 @@ bool reduce(NodeReader& n) {
   if constexpr (kind == Reduction::L2) y = n.call("sqrt", {over("sum", n.call("mul", {x, x}))});
   if constexpr (kind == Reduction::LogSum) y = n.call("log", {over("sum", x)});
   if constexpr (kind == Reduction::LogSumExp) {
-    Value* top = n.call("amax", {x, named("dim", *axes), named("keepdim", true)});
+    Value* top = n.call("amax", {x, named("dim", dims), named("keepdim", true)});
     Value* rest = n.call("log", {over("sum", n.call("exp", {n.call("sub", {x, top})}))});
-    y = n.call("add", {rest, keep ? top : n.call("squeeze.dim", {top, *axes})});
+    y = n.call("add", {rest, keep ? top : n.call("squeeze.dim", {top, dims})});
   }
   if constexpr (kind == Reduction::SumSquare) y = over("sum", n.call("mul", {x, x}));
   // Our sums of small integers are int64; the file's keep the type.
@@ -290,6 +344,7 @@ constexpr Adapter table[] = {
     {"Or", 1, 7, old_binary<or_name>},
     {"Xor", 1, 7, old_binary<xor_name>},
     {"Div", 1, 0, divide},
+    {"Mod", 10, 0, modulo},
     {"Pow", 1, 0, power},
     {"Max", 1, 0, variadic<maximum_name>},
     {"Min", 1, 0, variadic<minimum_name>},

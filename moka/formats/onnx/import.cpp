@@ -83,7 +83,7 @@ void Importer::run() {
     Value* v = value(output.name, c);
     graph_.add_output(v, std::string(output.name));
   }
-  drop_unused();
+  spelling::drop_unused(graph_);
 }
 
 void Importer::graph_nodes(const GraphProto& graph, const Context& c) {
@@ -268,19 +268,6 @@ void Importer::function(const FunctionProto& f, const NodeProto& node, const Con
     outputs.push_back(node.outputs[i].empty() ? nullptr : value(f.outputs[i], inner));
   }
   bind(node, outputs, c);
-}
-
-// Constants and parameters that were read as attributes, or that nothing reads.
-void Importer::drop_unused() {
-  std::vector<Node*> nodes;
-  for (Node* n : *graph_.main()) nodes.push_back(n);
-  for (size_t i = nodes.size(); i-- > 0;) {
-    Node* n = nodes[i];
-    if (n->kind != NodeKind::Constant && n->kind != NodeKind::Get) continue;
-    if (!n->output()->uses().empty()) continue;
-    if (n->kind == NodeKind::Get) graph_.states.erase(n->name);
-    n->destroy();
-  }
 }
 
 std::unique_ptr<Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits) {

@@ -53,7 +53,6 @@ class Importer {
   std::vector<spelling::Attribute> attributes(const NodeProto& node, const Context& c);
   const AttributeProto* resolve(const AttributeProto& a, const FunctionCall* call) const;
   void bind(const NodeProto& node, std::span<graph::Value* const> outputs, const Context& c);
-  void drop_unused();
   std::string label(const NodeProto& node) const;
 
   proto::Budget& budget_;

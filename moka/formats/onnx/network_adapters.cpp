@@ -286,6 +286,87 @@ bool old_softmax(NodeReader& n) {
   return true;
 }
 
+// scale and zero point for each element of `axis`, aligned with the input; blocks are not read.
+bool quantization(NodeReader& n, Value*& scale, Value*& zero) {
+  if (n.integer("block_size", 0) != 0) return n.declines("blocks");
+  scale = n[1];
+  zero = n.maybe(2);
+  if (spelling::rank(scale) < 0) return n.declines("the number of dimensions of the scale is not known");
+  if (spelling::rank(scale) != 1) return true;
+  Dims count;
+  const bool one = spelling::fixed_sizes(scale, count) && count[0] == 1;
+  const int rank = n.rank_of(0);
+  int64_t axis = n.integer("axis", 1);
+  if (axis < 0) axis += rank;
+  if (one && (axis < 0 || axis >= rank)) return true;
+  MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
+  for (int64_t i = axis + 1; i < rank; i++) {
+    scale = n.call("unsqueeze", {scale, int64_t(-1)});
+    if (zero) zero = n.call("unsqueeze", {zero, int64_t(-1)});
+  }
+  return true;
+}
+
+// Range of the integer types that values are quantized to.
+bool integer_range(DType dtype, double& low, double& high) {
+  switch (dtype) {
+    case DType::U8: low = 0; high = 255; return true;
+    case DType::I8: low = -128; high = 127; return true;
+    case DType::U16: low = 0; high = 65535; return true;
+    case DType::I16: low = -32768; high = 32767; return true;
+    case DType::U4: low = 0; high = 15; return true;
+    case DType::I4: low = -8; high = 7; return true;
+    case DType::U2: low = 0; high = 3; return true;
+    case DType::I2: low = -2; high = 1; return true;
+    default: return false;
+  }
+}
+
+bool quantize(NodeReader& n) {
+  DType to = DType::U8;
+  double low, high;
+  Value *scale, *zero;
+  if (n.has(2)) {
+    if (!spelling::has_dtype(n[2], &to)) return n.declines("the element type of the zero point is not known");
+  } else if (n.integer("output_dtype", 0) != 0 && !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to)) {
+    return n.declines("output_dtype");
+  }
+  if (!integer_range(to, low, high)) return n.declines("quantizing to ", info(to).name);
+  if (!quantization(n, scale, zero)) return false;
+  Value* y = n.call("round", {n.call("div", {n.call("to", {n[0], DType::F32}), n.call("to", {scale, DType::F32})})});
+  if (zero) y = n.call("add", {y, n.call("to", {zero, DType::F32})});
+  n.out(n.call("to", {n.call("clamp", {y, low, high}), to}));
+  return true;
+}
+
+bool dequantize(NodeReader& n) {
+  DType to;
+  Value *scale, *zero;
+  if (!spelling::has_dtype(n[1], &to)) return n.declines("the element type of the scale is not known");
+  if (n.integer("output_dtype", 0) != 0 && !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to)) return n.declines("output_dtype");
+  if (!quantization(n, scale, zero)) return false;
+  Value* x = n.call("to", {n[0], DType::F32});
+  if (zero) x = n.call("sub", {x, n.call("to", {zero, DType::F32})});
+  Value* y = n.call("mul", {x, n.call("to", {scale, DType::F32})});
+  n.out(to == DType::F32 ? y : n.call("to", {y, to}));
+  return true;
+}
+
+// Both losses over [batch, classes, ...]; the second also gives the logarithms of the probabilities.
+bool cross_entropy(NodeReader& n) {
+  Value* logarithms = n.call("log_softmax", {n[0], int64_t(1)});
+  n.out(n.call("nll_loss", {logarithms, n.call("to", {n[1], DType::I64}), n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
+                            named("ignore_index", n.integer("ignore_index", -100)), named("reduction", Any(n.text("reduction", "mean")))}));
+  if (n.wants(1)) n.out(logarithms, 1);
+  return true;
+}
+
+bool negative_log_likelihood(NodeReader& n) {
+  n.out(n.call("nll_loss", {n[0], n.call("to", {n[1], DType::I64}), n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
+                            named("ignore_index", n.integer("ignore_index", -100)), named("reduction", Any(n.text("reduction", "mean")))}));
+  return true;
+}
+
 constexpr Adapter table[] = {
     {"Conv", 1, 0, convolution},
     {"MaxPool", 1, 0, pool<true>},
@@ -299,6 +380,10 @@ constexpr Adapter table[] = {
     {"MeanVarianceNormalization", 9, 0, mean_variance_normalization},
     {"LpNormalization", 1, 0, lp_normalization},
     {"Gemm", 1, 0, gemm},
+    {"QuantizeLinear", 10, 0, quantize},
+    {"DequantizeLinear", 10, 0, dequantize},
+    {"SoftmaxCrossEntropyLoss", 12, 0, cross_entropy},
+    {"NegativeLogLikelihoodLoss", 12, 0, negative_log_likelihood},
     {"Softmax", 1, 13, old_softmax<0>},
     {"LogSoftmax", 1, 13, old_softmax<1>},
 };

@@ -13,13 +13,6 @@ using graph::Value;
 
 namespace {
 
-Value* builtin(NodeReader& n, std::string_view name, std::vector<Value*> inputs) {
-  graph::Node* node = n.build.graph.create_named(graph::NodeKind::Builtin, std::string(name), n.build.at, inputs, 1);
-  node->source = n.build.source;
-  graph::infer_types(*node);
-  return node->output();
-}
-
 int64_t wrapped(int64_t axis, int rank, const char* what) {
   MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, what, " ", axis, " is out of range for ", rank, " dimensions");
   return axis < 0 ? axis + rank : axis;
@@ -50,12 +43,6 @@ bool constant(NodeReader& n) {
   return true;
 }
 
-// A list of ints for a schema's int[]: constant where it is, else read from the tensor when the graph runs.
-spelling::Argument ints_argument(NodeReader& n, int input) {
-  if (auto known = n.known_ints(input)) return Any(*known);
-  return builtin(n, "ints", {n[input]});
-}
-
 bool constant_of_shape(NodeReader& n) {
   Any fill(0.0);
   DType dtype = DType::F32;
@@ -63,7 +50,7 @@ bool constant_of_shape(NodeReader& n) {
     MOKA_CHECK_KIND(File, v->is_tensor() && v->tensor().numel() == 1 && spelling::to_number(*v, fill), "value must be a tensor with one number");
     dtype = v->tensor().dtype();
   }
-  n.out(n.call("full", {ints_argument(n, 0), fill, spelling::named("dtype", dtype)}));
+  n.out(n.call("full", {n.ints_argument(0), fill, spelling::named("dtype", dtype)}));
   return true;
 }
 
@@ -99,7 +86,7 @@ bool size(NodeReader& n) {
   if (spelling::fixed_sizes(n[0], sizes)) {
     n.out(n.build.constant(Any(spelling::number_tensor(Any(checked_numel(sizes, "Size")), DType::I64))));
   } else {
-    n.out(builtin(n, "tensor", {builtin(n, "numel", {n[0]}), n.build.constant(Any(DType::I64))}));
+    n.out(n.builtin("tensor", {n.builtin("numel", {n[0]}), n.build.constant(Any(DType::I64))}));
   }
   return true;
 }
@@ -154,7 +141,7 @@ bool reshape(NodeReader& n) {
   Dims partly;
   if (!target && partly_known(n, n[1], n[0]->type, partly)) target = partly;
   if (!target) {
-    n.out(n.call("reshape", {n[0], builtin(n, "ints", {n[1]})}));
+    n.out(n.call("reshape", {n[0], n.ints_argument(1)}));
     return true;
   }
   Value* x = n[0];
@@ -180,14 +167,10 @@ bool reshape(NodeReader& n) {
   }
   std::vector<Value*> pieces;
   for (size_t i = 0; i < target->size(); i++) {
-    if ((*target)[i] == 0) pieces.push_back(builtin(n, "size", {x, n.build.constant(Any(static_cast<int64_t>(i)))}));
+    if ((*target)[i] == 0) pieces.push_back(n.builtin("size", {x, n.build.constant(Any(static_cast<int64_t>(i)))}));
     else pieces.push_back(n.build.constant(Any((*target)[i])));
   }
-  graph::Node* list = n.build.graph.create(graph::NodeKind::List, n.build.at, pieces, 1);
-  list->source = n.build.source;
-  list->output()->type = graph::Type::list(graph::TypeKind::Int);
-  graph::infer_types(*list);
-  n.out(n.call("reshape", {x, list->output()}));
+  n.out(n.call("reshape", {x, n.list(pieces)}));
   return true;
 }
 
@@ -223,7 +206,10 @@ bool squeeze(NodeReader& n) {
     return true;
   }
   auto axes = n.ints_of("axes", 1);
-  if (!axes) return n.declines("the axes are not constant");
+  if (!axes) {
+    n.out(n.call("squeeze.dim", {n[0], n.ints_argument(1)}));
+    return true;
+  }
   for (int64_t a : *axes) {
     const int64_t at = wrapped(a, n.rank_of(0), "axis");
     const Dim& d = n[0]->type.dims[static_cast<size_t>(at)];
@@ -235,7 +221,12 @@ bool squeeze(NodeReader& n) {
 
 bool unsqueeze(NodeReader& n) {
   auto axes = n.ints_of("axes", 1);
-  if (!axes) return n.declines("the axes are not constant");
+  Dims count;
+  if (!axes && spelling::fixed_sizes(n[1], count) && (count.empty() || count[0] == 1)) {
+    n.out(n.call("unsqueeze", {n[0], n.int_argument(1, 0)}));
+    return true;
+  }
+  if (!axes) return n.declines("several axes that are not constant");
   if (axes->size() == 1) {
     n.out(n.call("unsqueeze", {n[0], (*axes)[0]}));
     return true;
@@ -252,7 +243,15 @@ bool unsqueeze(NodeReader& n) {
 
 bool split(NodeReader& n) {
   auto sizes = n.ints_of("split", 1);
-  if (n.has(1) && !sizes) return n.declines("the sizes are not constant");
+  if (n.has(1) && !sizes) {
+    Value* start = n.build.constant(Any(int64_t(0)));
+    for (int i = 0; i < n.node.outputs; i++) {
+      Value* length = n.int_argument(1, i).slot.value;
+      n.out(n.call("narrow", {n[0], n.integer("axis", 0), start, length}), i);
+      start = n.builtin("add", {start, length});
+    }
+    return true;
+  }
   const int rank = n.rank_of(0);
   const int64_t axis = wrapped(n.integer("axis", 0), rank, "axis");
   const int64_t parts = n.node.outputs;
@@ -277,6 +276,18 @@ bool split(NodeReader& n) {
   return true;
 }
 
+// Ends that are known only when running; a step that then is negative is an error of `slice`.
+bool running_slice(NodeReader& n) {
+  Dims count;
+  if (!spelling::fixed_sizes(n[1], count) || count.size() != 1) return n.declines("how many dimensions are sliced is not known");
+  Value* x = n[0];
+  for (int64_t i = 0; i < count[0]; i++)
+    x = n.call("slice", {x, n.has(3) ? n.int_argument(3, i) : spelling::Argument(i), n.int_argument(1, i), n.int_argument(2, i),
+                         n.has(4) ? n.int_argument(4, i) : spelling::Argument(int64_t(1))});
+  n.out(x);
+  return true;
+}
+
 // One slice an axis. Backwards slices are a flip and a forward one.
 bool slice(NodeReader& n) {
   const bool inputs = n.version >= 10;
@@ -284,7 +295,7 @@ bool slice(NodeReader& n) {
   auto ends = inputs ? n.known_ints(2) : n.ints("ends");
   auto axes = inputs ? n.known_ints(3) : n.ints("axes");
   auto steps = inputs ? n.known_ints(4) : std::optional<Dims>();
-  if (!starts || !ends || (inputs && ((n.has(3) && !axes) || (n.has(4) && !steps)))) return n.declines("starts, ends, axes or steps are not constant");
+  if (!starts || !ends || (inputs && ((n.has(3) && !axes) || (n.has(4) && !steps)))) return running_slice(n);
   const size_t count = starts->size();
   if (!axes) {
     axes.emplace();
@@ -328,7 +339,7 @@ Value* wrapped_indices(NodeReader& n, Value* indices, Value* data, int64_t axis)
   const Dim& d = data->type.dims[static_cast<size_t>(axis)];
   Value* size;
   if (d.fixed()) size = n.build.constant(Any(spelling::number_tensor(Any(d.size), DType::I64)));
-  else size = builtin(n, "tensor", {builtin(n, "size", {data, n.build.constant(Any(axis))}), n.build.constant(Any(DType::I64))});
+  else size = n.builtin("tensor", {n.builtin("size", {data, n.build.constant(Any(axis))}), n.build.constant(Any(DType::I64))});
   Value* wide = n.call("to", {indices, DType::I64});
   return n.call("where", {n.call("lt", {wide, int64_t(0)}), n.call("add", {wide, size}), wide});
 }
@@ -368,8 +379,7 @@ bool gather_elements(NodeReader& n) {
 bool expand(NodeReader& n) {
   auto target = n.known_ints(1);
   if (!target) {
-    // Adding zeros of that shape would do, but for numbers only; here a list is read when running.
-    n.out(n.call("expand", {n[0], builtin(n, "ints", {n[1]})}));
+    n.out(n.call("expand", {n[0], n.ints_argument(1)}));
     return true;
   }
   const int rank = n.rank_of(0), wanted = static_cast<int>(target->size());
@@ -412,14 +422,18 @@ bool pad(NodeReader& n) {
   const std::string_view mode = n.text("mode", "constant");
   if (mode != "constant") return n.declines("mode '", mode, "' is not supported");
   auto pads = n.version < 2 && n.attribute("paddings") ? n.ints("paddings") : n.version < 11 ? n.ints("pads") : n.known_ints(1);
-  if (!pads) return n.declines("the pads are not constant");
-  Any value(n.number("value", 0));
-  if (n.has(2)) {
-    auto given = n.known_number(2);
-    if (!given) return n.declines("the value is not constant");
-    value = *given;
-  }
   const int rank = n.rank_of(0);
+  const spelling::Argument value = n.has(2) ? n.number_argument(2) : spelling::Argument(n.number("value", 0));
+  if (!pads) {
+    if (n.has(3)) return n.declines("pads of some axes that are not constant");
+    std::vector<Value*> ours;
+    for (int i = rank; i-- > 0;) {
+      ours.push_back(n.int_argument(1, i).slot.value);
+      ours.push_back(n.int_argument(1, rank + i).slot.value);
+    }
+    n.out(n.call("pad_constant", {n[0], n.list(ours), value}));
+    return true;
+  }
   Dims axes;
   if (n.has(3)) {
     auto given = n.known_ints(3);
@@ -487,10 +501,40 @@ bool space_to_depth(NodeReader& n) {
 }
 
 bool range(NodeReader& n) {
-  auto start = n.known_number(0), end = n.known_number(1), step = n.known_number(2);
   DType dtype;
-  if (!start || !end || !step || !spelling::has_dtype(n[0], &dtype)) return n.declines("start, limit or delta is not constant");
-  n.out(n.call("arange.start_step", {*start, *end, *step, spelling::named("dtype", dtype)}));
+  if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
+  n.out(n.call("arange.start_step", {n.number_argument(0), n.number_argument(1), n.number_argument(2), spelling::named("dtype", dtype)}));
+  return true;
+}
+
+bool tile(NodeReader& n) {
+  if (n.version < 6) return n.declines("the form of opset 1");
+  n.out(n.call("repeat", {n[0], n.ints_argument(1)}));
+  return true;
+}
+
+// A column minus a row number is how far above the diagonal an element is.
+bool triangle(NodeReader& n) {
+  const int rank = n.rank_of(0);
+  MOKA_CHECK_KIND(File, rank >= 2, "the input has ", rank, " dimensions, at least 2 were expected");
+  const Dim &rows = n[0]->type.dims[static_cast<size_t>(rank) - 2], &columns = n[0]->type.dims[static_cast<size_t>(rank) - 1];
+  if (!rows.fixed() || !columns.fixed()) return n.declines("the sizes are not known");
+  auto count = [&](int64_t size) { return n.call("arange.start_step", {int64_t(0), size, int64_t(1), spelling::named("dtype", DType::I64)}); };
+  Value* above = n.call("sub", {count(columns.size), n.call("unsqueeze", {count(rows.size), int64_t(1)})});
+  const bool upper = n.integer("upper", 1) != 0;
+  Value* kept = n.call(upper ? "ge" : "le", {above, n.has(1) ? spelling::Argument(n[1]) : spelling::Argument(int64_t(0))});
+  DType dtype;
+  if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
+  n.out(n.call("where", {kept, n[0], n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), dtype)))}));
+  return true;
+}
+
+bool top_k(NodeReader& n) {
+  if (n.version < 10) return n.declines("the form of opset 1");
+  const std::vector<spelling::Argument> args{n[0], n.int_argument(1, 0), n.integer("axis", -1), n.integer("largest", 1) != 0, n.integer("sorted", 1) != 0};
+  const std::vector<Value*> both = n.build.call_all("topk", args);
+  n.out(both[0]);
+  if (n.wants(1)) n.out(both[1], 1);
   return true;
 }
 
@@ -517,6 +561,9 @@ constexpr Adapter table[] = {
     {"DepthToSpace", 1, 0, depth_to_space},
     {"SpaceToDepth", 1, 0, space_to_depth},
     {"Range", 11, 0, range},
+    {"Tile", 1, 0, tile},
+    {"Trilu", 14, 0, triangle},
+    {"TopK", 1, 0, top_k},
 };
 
 }  // namespace

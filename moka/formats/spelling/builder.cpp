@@ -123,6 +123,26 @@ std::vector<Value*> Builder::emit(const Op& op, std::span<Slot> slots) {
   return out;
 }
 
+void drop_unused(graph::Graph& graph) {
+  std::vector<Node*> nodes;
+  std::map<std::string, int> readers;  // of each state
+  for (Node* n : *graph.main()) {
+    nodes.push_back(n);
+    if (n->kind == NodeKind::Get) readers[n->name]++;
+  }
+  for (size_t i = nodes.size(); i-- > 0;) {
+    Node* n = nodes[i];
+    bool used = n->kind != NodeKind::Get && n->has_effects();
+    for (const Value* v : n->outputs()) used |= !v->uses().empty();
+    if (used) continue;
+    if (n->kind == NodeKind::Get && --readers[n->name] == 0) {
+      auto state = graph.states.find(n->name);
+      if (state != graph.states.end() && !state->second.written) graph.states.erase(state);
+    }
+    n->destroy();
+  }
+}
+
 bool has_rank(const Value* value) { return value->type.kind == TypeKind::Tensor && value->type.has_dims; }
 
 int rank(const Value* value) { return has_rank(value) ? static_cast<int>(value->type.dims.size()) : -1; }

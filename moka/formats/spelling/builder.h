@@ -57,6 +57,9 @@ class Builder : public Values {
   std::map<graph::Value*, Any> remembered_;
 };
 
+// Removes nodes of the main block that nothing reads and that do nothing else, and states that are no longer read.
+void drop_unused(graph::Graph& graph);
+
 bool has_rank(const graph::Value* value);
 int rank(const graph::Value* value);  // -1: unknown
 bool has_dtype(const graph::Value* value, DType* out = nullptr);

@@ -3,6 +3,7 @@
 #include "moka/formats/spelling/node_reader.h"
 
 #include "moka/formats/spelling/conversions.h"
+#include "moka/graph/builtins.h"
 
 namespace moka::spelling {
 
@@ -61,6 +62,39 @@ std::optional<Any> NodeReader::known_number(int input) const {
 std::optional<Dims> NodeReader::ints_of(std::string_view name, int input) const {
   if (attribute(name)) return ints(name);
   return known_ints(input);
+}
+
+graph::Value* NodeReader::builtin(std::string_view name, std::vector<graph::Value*> args) const {
+  graph::Node* n = build.graph.create_named(graph::NodeKind::Builtin, std::string(name), build.at, args, 1);
+  n->source = build.source;
+  graph::infer_types(*n);
+  return n->output();
+}
+
+Argument NodeReader::ints_argument(int input) const {
+  if (auto known = known_ints(input)) return Argument(*known);
+  return Argument(builtin("ints", {(*this)[input]}));
+}
+
+Argument NodeReader::int_argument(int input, int64_t element) const {
+  if (auto known = known_ints(input)) {
+    MOKA_CHECK_KIND(File, element < static_cast<int64_t>(known->size()), "input ", input, " has ", known->size(), " elements, more were expected");
+    return Argument((*known)[static_cast<size_t>(element)]);
+  }
+  return Argument(builtin("index", {builtin("ints", {(*this)[input]}), build.constant(Any(element))}));
+}
+
+Argument NodeReader::number_argument(int input) const {
+  if (auto known = known_number(input)) return Argument(*known);
+  return Argument(builtin("item", {(*this)[input]}));
+}
+
+graph::Value* NodeReader::list(std::vector<graph::Value*> items) const {
+  graph::Node* n = build.graph.create(graph::NodeKind::List, build.at, items, 1);
+  n->source = build.source;
+  n->output()->type = graph::Type::list(graph::TypeKind::Int);
+  graph::infer_types(*n);
+  return n->output();
 }
 
 int NodeReader::rank_of(int input) const {

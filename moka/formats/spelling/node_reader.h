@@ -40,6 +40,16 @@ class NodeReader {
   // The attribute of older versions or the input of newer ones, whichever is there.
   std::optional<Dims> ints_of(std::string_view name, int input) const;
 
+  // A builtin of the graph (moka/graph/builtins.h), computed now where all it reads is constant.
+  graph::Value* builtin(std::string_view name, std::vector<graph::Value*> args) const;
+  // An input for an int[] argument: its elements if constant, else a list that is read when the graph runs.
+  Argument ints_argument(int input) const;
+  // One of those elements for an int argument.
+  Argument int_argument(int input, int64_t element) const;
+  // An input's one number for a Number argument.
+  Argument number_argument(int input) const;
+  graph::Value* list(std::vector<graph::Value*> items) const;
+
   graph::Value* call(std::string_view op, std::initializer_list<Argument> args) const { return build.call(op, args); }
   void out(graph::Value* v, int i = 0) { outputs[static_cast<size_t>(i)] = v; }
   bool wants(int i) const { return i < static_cast<int>(outputs.size()); }

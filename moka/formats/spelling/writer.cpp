@@ -152,6 +152,7 @@ void ModelWriter::name_outputs(const Graph& graph) {
 FileModel ModelWriter::write(const Graph& source) {
   const std::unique_ptr<Graph> copy = source.clone();
   Graph& graph = *copy;
+  drop_unused(graph);
   out_.name = graph.name;
   for (size_t i = 0; i < graph.inputs().size(); i++) {
     Value* v = graph.inputs()[i];

@@ -1,0 +1,141 @@
+"""Runs ONNX's backend suite with Moka: onnx_suite.py [--out file.json] [--match regex]."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import moka.onnx
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.backend.test.loader import load_model_tests
+
+import moka
+
+__all__ = ["Case", "all_cases", "run_case"]
+
+
+class Case:
+    """One model with its data sets: name, category, and how far results may be off."""
+
+    def __init__(self, category: str, test: Any) -> None:
+        self.category = category
+        self.name = test.name
+        self.rtol, self.atol = test.rtol, test.atol
+        self._test = test
+
+    def model(self) -> onnx.ModelProto:
+        if self._test.model is not None:
+            return self._test.model
+        return onnx.load(Path(self._test.model_dir) / "model.onnx")
+
+    def data_sets(self, model: onnx.ModelProto) -> list[tuple[list[Any], list[Any]]]:
+        if self._test.data_sets is not None:
+            return [(list(inputs), list(outputs)) for inputs, outputs in self._test.data_sets]
+        sets = []
+        for folder in sorted(Path(self._test.model_dir).glob("test_data_set_*")):
+            files = [sorted(folder.glob(f"{kind}_*.pb"), key=_number) for kind in ("input", "output")]
+            infos = (model.graph.input, model.graph.output)
+            sets.append(
+                tuple(
+                    [_read(path, info.type) for path, info in zip(paths, values, strict=False)]
+                    for paths, values in zip(files, infos, strict=True)
+                )
+            )
+        return sets
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.split("_")[1])
+
+
+def _read(path: Path, kind: onnx.TypeProto) -> Any:
+    data = path.read_bytes()
+    if kind.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
+    if kind.HasField("optional_type"):
+        return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
+    return numpy_helper.to_array(onnx.TensorProto.FromString(data))
+
+
+def all_cases(pattern: str = "") -> list[Case]:
+    """Every case of the suite whose name matches."""
+    cases = []
+    for category in ("node", "simple", "pytorch-converted", "pytorch-operator"):
+        cases += [Case(category, test) for test in load_model_tests(kind=category)]
+    return [case for case in cases if re.search(pattern, case.name)]
+
+
+def run_case(case: Case) -> str:
+    """ "" when every output is as it should be; else what is wrong, in a line."""
+    try:
+        model = case.model()
+        prepared = moka.onnx.load(model.SerializeToString())
+        for inputs, expected in case.data_sets(model):
+            arrays = [numpy_helper.to_array(v) if isinstance(v, onnx.TensorProto) else v for v in inputs]
+            got = prepared.run(arrays)
+            for name, a, b in zip(prepared.output_names, got, expected, strict=True):
+                wanted = numpy_helper.to_array(b) if isinstance(b, onnx.TensorProto) else b
+                _compare(name, a, wanted, case)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".replace("\n", " ")
+    return ""
+
+
+def _compare(name: str, got: Any, wanted: Any, case: Case) -> None:
+    if isinstance(wanted, list):
+        if not isinstance(got, list) or len(got) != len(wanted):
+            raise AssertionError(f"{name}: a list of {len(wanted)} was expected")
+        for a, b in zip(got, wanted, strict=True):
+            _compare(name, a, b, case)
+        return
+    wanted = np.asarray(wanted)
+    if got.dtype != wanted.dtype:
+        raise AssertionError(f"{name}: dtype {got.dtype}, {wanted.dtype} was expected")
+    if got.shape != wanted.shape:
+        raise AssertionError(f"{name}: shape {got.shape}, {wanted.shape} was expected")
+    if wanted.dtype == bool or wanted.dtype.kind in "iuSUO":
+        np.testing.assert_array_equal(got, wanted)
+    else:
+        rtol = max(case.rtol, 2.0**-6) if "bfloat16" in str(wanted.dtype) else case.rtol
+        np.testing.assert_allclose(
+            got.astype(np.float64), wanted.astype(np.float64), rtol=rtol, atol=case.atol
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, help="results as JSON: case name to error text, empty where it passes"
+    )
+    parser.add_argument("--match", default="", help="only cases whose name matches this regular expression")
+    parser.add_argument("--show", type=int, default=25, help="how many of the most frequent errors to print")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    results, categories = {}, {}
+    for case in all_cases(options.match):
+        results[case.name] = run_case(case)
+        categories[case.name] = case.category
+    passed = Counter(categories[name] for name, error in results.items() if not error)
+    total = Counter(categories.values())
+    for category in total:
+        print(f"{category}: {passed[category]} of {total[category]}")
+    print(f"all: {sum(passed.values())} of {len(results)} in {time.perf_counter() - started:.0f} s")
+    kinds = Counter(re.sub(r"'[^']*'|[\d.]+", "*", error)[:110] for error in results.values() if error)
+    for text, count in kinds.most_common(options.show):
+        print(f"{count:5d}  {text}")
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1, sort_keys=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
