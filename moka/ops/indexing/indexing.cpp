@@ -449,8 +449,9 @@ constinit const Op scatter_op{
     .shape = shape_scatter,
     .kernels = {KernelRow{"copy", run_scatter<false>}},
     .derivative = {wrt("input", [](auto dy, auto, auto dim, auto index) { return scatter(dy, dim, index, 0); }),
-                   wrt("src", [](auto dy, auto, auto dim, auto index) { return gather(dy, dim, index); })},
-    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim, reduction?='none')", .since = 11}},
+                   wrt("src",
+                       [](auto dy, auto, auto dim, auto index, auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
+    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction?='none')", .since = 11}},
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({4, 3}, {1, 3}, {1, 3}).in(Domain::Index, 1, 4).with("dim", 0),
                 shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
@@ -461,11 +462,30 @@ constinit const Op scatter_add_op{
     .shape = shape_scatter,
     .kernels = {KernelRow{"add", run_scatter<true>}},
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("src", [](auto dy, auto, auto dim, auto index) { return gather(dy, dim, index); })},
-    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim, reduction='add')", .since = 16}},
+                   wrt("src",
+                       [](auto dy, auto, auto dim, auto index, auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
+    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction='add')", .since = 16}},
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
                 shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
+};
+// Only the corner of src that the index covers was read.
+void run_gather_corner(Frame& f) {
+  const Tensor &out = f.outs[0], &index = f.tensor(2);
+  std::memset(out.raw_data(), 0, out.bytes());
+  if (index.numel() == 0) return;
+  copy_elements(gather(f.tensor(0), f.integer(1), index), strided_view(out, index.sizes(), out.strides(), out.impl()->offset));
+}
+constinit const Op gather_corner_op{
+    .schema = "gather_corner(Tensor dy, int dim, Tensor index, int[] shape) -> Tensor",
+    .doc = "gather(dy, dim, index) in the leading corner of zeros of the given shape.",
+    .method = "none",
+    .shape = [](Frame& f) { f.output(0, f.ints(3), f.tensor(0).dtype()); },
+    .kernels = {KernelRow{"copy", run_gather_corner}},
+    .derivative = {wrt("dy", [](auto ddx, auto dy, auto dim, auto index) { return scatter_add(mul(dy, 0), dim, index, ddx); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
+    .samples = {},
 };
 constinit const Op embedding_op{
     .schema = "embedding(Tensor weight, Tensor indices) -> Tensor",

@@ -63,7 +63,7 @@ constinit const Op softmax_op{
     .shape = softmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = softmax_kernel<false>}},
     .derivative = {wrt("input", [](auto dy, auto, auto dim, auto, auto y) { return softmax_backward(dy, y, dim); })},
-    .onnx = {{.map = "Softmax(input, axis=dim)", .since = 13}},
+    .onnx = {{.map = "Softmax(input, axis=dim ?? -1)", .since = 13}},
     .netdef = "Softmax(input, axis=dim)",
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1), shape().with("dim", 0), shape(2, 33).with("dim", -1)},
 };
@@ -88,7 +88,7 @@ constinit const Op log_softmax_op{
     .shape = softmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = softmax_kernel<true>}},
     .derivative = {wrt("input", [](auto dy, auto, auto dim, auto, auto y) { return log_softmax_backward(dy, y, dim); })},
-    .onnx = {{.map = "LogSoftmax(input, axis=dim)", .since = 13}},
+    .onnx = {{.map = "LogSoftmax(input, axis=dim ?? -1)", .since = 13}},
     .netdef = none("written as Softmax and Log"),
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1), shape().with("dim", 0)},
 };
