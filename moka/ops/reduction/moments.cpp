@@ -124,7 +124,7 @@ constinit const Op logsumexp_op{
     .body = body([](auto input, auto dim, auto keepdim) {
       // Infinite maxima are not subtracted: inf - inf would be NaN.
       auto high = detach(amax(input, dim, true));
-      auto shift = where(isfinite(high), high, mul(eq(high, high), 0.0));
+      auto shift = masked_fill(high, logical_not(isfinite(high)), 0.0);
       return log(sum(exp(sub(input, shift)), dim, keepdim)) + sum(shift, dim, keepdim);
     }),
     .onnx = "ReduceLogSumExp(input, axes=dim, keepdims=keepdim)",

@@ -1,0 +1,223 @@
+// Convolutions through oneDNN: blocked layouts inside, plain tensors outside. Primitives are kept by shape in a bounded
+// cache, so that only the first call with a shape pays for making them.
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+
+#include "moka/backends/onednn/table.h"
+#include "moka/base/parallel.h"
+#include "moka/ops/convolution/geometry.h"
+#include "moka/ops/kernels/scratch.h"
+
+namespace moka::onednn {
+
+namespace {
+using dnnl::memory;
+
+dnnl::engine& engine() {
+  static dnnl::engine* e = new dnnl::engine(dnnl::engine::kind::cpu, 0);  // outlives every thread that may still run
+  return *e;
+}
+dnnl::stream& stream() {
+  static thread_local dnnl::stream s(engine());
+  return s;
+}
+
+enum class Direction : int64_t { Forward, Input, Weight };
+
+// Everything that a primitive depends on.
+using Key = std::array<int64_t, 20>;
+struct KeyHash {
+  size_t operator()(const Key& k) const {
+    uint64_t h = 1469598103934665603u;
+    for (int64_t v : k) h = (h ^ static_cast<uint64_t>(v)) * 1099511628211u;
+    return static_cast<size_t>(h ^ (h >> 32));
+  }
+};
+Key make_key(Direction direction, const ConvGeometry& g, bool bias) {
+  return {static_cast<int64_t>(direction), g.batch, g.channels, g.filters, g.groups, g.y.in, g.y.kernel, g.y.stride, g.y.padding, g.y.dilation,
+          g.x.in, g.x.kernel, g.x.stride, g.x.padding, g.x.dilation, bias, num_threads()};
+}
+
+// One of the three tensors of a convolution: how we hold it, how the primitive wants it, and the way between.
+struct Side {
+  memory::desc plain, wanted;
+  dnnl::reorder reorder;  // empty where both are the same
+  bool result = false;
+  bool same() const { return plain == wanted; }
+  void prepare() {
+    if (same()) return;
+    const memory::desc &from = result ? wanted : plain, &to = result ? plain : wanted;
+    reorder = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), from, engine(), to));
+  }
+};
+struct Prepared {
+  dnnl::primitive primitive;
+  Side source, weights, destination;
+  memory::desc bias, scratchpad;
+};
+
+Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
+  using Tag = memory::format_tag;
+  constexpr auto f32 = memory::data_type::f32;
+  memory::dims source{g.batch, g.channels, g.y.in, g.x.in}, destination{g.batch, g.filters, g.y.out, g.x.out};
+  memory::dims weights{g.filters, g.group_channels(), g.y.kernel, g.x.kernel};
+  Tag weights_tag = Tag::oihw;
+  if (g.groups > 1) {
+    weights = {g.groups, g.group_filters(), g.group_channels(), g.y.kernel, g.x.kernel};
+    weights_tag = Tag::goihw;
+  }
+  memory::dims strides{g.y.stride, g.x.stride}, dilations{g.y.dilation - 1, g.x.dilation - 1}, padding{g.y.padding, g.x.padding};
+  memory::desc any_source(source, f32, Tag::any), any_weights(weights, f32, Tag::any), any_destination(destination, f32, Tag::any);
+  memory::desc bias_desc = bias ? memory::desc({g.filters}, f32, Tag::x) : memory::desc();
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  auto algorithm = dnnl::algorithm::convolution_direct;
+  Prepared p;
+  p.source.plain = memory::desc(source, f32, Tag::nchw);
+  p.weights.plain = memory::desc(weights, f32, weights_tag);
+  p.destination.plain = memory::desc(destination, f32, Tag::nchw);
+  p.bias = bias_desc;
+  dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, algorithm, any_source, any_weights,
+                                                    bias_desc, any_destination, strides, dilations, padding, padding, attr);
+  auto take = [&](const auto& desc, const memory::desc& s, const memory::desc& w, const memory::desc& d) {
+    p.source.wanted = s, p.weights.wanted = w, p.destination.wanted = d;
+    p.scratchpad = desc.scratchpad_desc();
+  };
+  if (direction == Direction::Forward) {
+    p.primitive = dnnl::convolution_forward(forward);
+    take(forward, forward.src_desc(), forward.weights_desc(), forward.dst_desc());
+    p.destination.result = true;
+  } else if (direction == Direction::Input) {
+    dnnl::convolution_backward_data::primitive_desc desc(engine(), algorithm, any_source, any_weights, any_destination, strides, dilations,
+                                                         padding, padding, forward, attr);
+    p.primitive = dnnl::convolution_backward_data(desc);
+    take(desc, desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc());
+    p.source.result = true;
+  } else {
+    dnnl::convolution_backward_weights::primitive_desc desc(engine(), algorithm, any_source, any_weights, any_destination, strides,
+                                                            dilations, padding, padding, forward, attr);
+    p.primitive = dnnl::convolution_backward_weights(desc);
+    take(desc, desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc());
+    p.weights.result = true;
+  }
+  for (Side* s : {&p.source, &p.weights, &p.destination}) s->prepare();
+  return p;
+}
+
+// The most recently used shapes; one that no primitive exists for is kept as null.
+class Cache {
+ public:
+  std::shared_ptr<const Prepared> get(const Key& key, Direction direction, const ConvGeometry& g, bool bias) {
+    std::lock_guard lock(mutex_);
+    auto found = places_.find(key);
+    if (found != places_.end()) {
+      entries_.splice(entries_.begin(), entries_, found->second);
+      return found->second->second;
+    }
+    std::shared_ptr<const Prepared> made;
+    try {
+      made = std::make_shared<const Prepared>(prepare(direction, g, bias));
+    } catch (const dnnl::error&) {  // unimplemented: the caller declines
+    }
+    entries_.emplace_front(key, made);
+    places_[key] = entries_.begin();
+    if (entries_.size() > most) {
+      places_.erase(entries_.back().first);
+      entries_.pop_back();
+    }
+    return made;
+  }
+
+ private:
+  static constexpr size_t most = 256;
+  std::mutex mutex_;
+  std::list<std::pair<Key, std::shared_ptr<const Prepared>>> entries_;
+  std::unordered_map<Key, decltype(entries_)::iterator, KeyHash> places_;
+};
+Cache& cache() {
+  static Cache* c = new Cache;
+  return *c;
+}
+
+// A tensor as the primitive wants it: our memory, or scratch memory reordered before or after.
+class Bound {
+ public:
+  Bound(const Side& side, void* data) : side_(side), plain_(side.plain, engine(), data) {
+    if (side.same()) return;
+    scratch_ = std::make_unique<Scratch<char>>(static_cast<int64_t>(side.wanted.get_size()));
+    wanted_ = memory(side.wanted, engine(), scratch_->data());
+    if (!side.result) side.reorder.execute(stream(), {{DNNL_ARG_FROM, plain_}, {DNNL_ARG_TO, wanted_}});
+  }
+  const memory& get() const { return side_.same() ? plain_ : wanted_; }
+  void finish() {
+    if (side_.result && !side_.same()) side_.reorder.execute(stream(), {{DNNL_ARG_FROM, wanted_}, {DNNL_ARG_TO, plain_}});
+  }
+
+ private:
+  const Side& side_;
+  memory plain_, wanted_;
+  std::unique_ptr<Scratch<char>> scratch_;
+};
+
+// Below this many multiply-adds our own kernel is done before oneDNN has begun.
+constexpr double least_work = 50000;
+
+std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry& g, bool bias) {
+  if (f.tensor(0).dtype() != DType::F32) return "serves float32 only";
+  if (in_parallel()) return "is called inside a parallel loop";
+  double work = double(g.batch) * double(g.filters) * double(g.out_pixels()) * double(g.group_channels() * g.taps());
+  if (work < least_work) return "the convolution is too small to gain";
+  if (!cache().get(make_key(direction, g, bias), direction, g, bias)) return "oneDNN has no implementation for this shape";
+  return {};
+}
+
+void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& source, const Tensor& weights, const Tensor& destination,
+         const Tensor& bias) {
+  auto p = cache().get(make_key(direction, g, static_cast<bool>(bias)), direction, g, static_cast<bool>(bias));
+  try {
+    if (!p) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
+    Bound s(p->source, source.raw_data()), w(p->weights, weights.raw_data()), d(p->destination, destination.raw_data());
+    Scratch<char> scratchpad(static_cast<int64_t>(p->scratchpad.get_size()));
+    std::unordered_map<int, memory> args{{DNNL_ARG_SCRATCHPAD, memory(p->scratchpad, engine(), scratchpad.data())}};
+    args[direction == Direction::Input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC] = s.get();
+    args[direction == Direction::Weight ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS] = w.get();
+    args[direction == Direction::Forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST] = d.get();
+    if (bias) args[DNNL_ARG_BIAS] = memory(p->bias, engine(), bias.raw_data());
+    p->primitive.execute(stream(), args);
+    s.finish(), w.finish(), d.finish();
+    stream().wait();
+  } catch (const dnnl::error& e) {
+    fail(f.name(), ": oneDNN failed: ", std::string_view(e.what()));
+  }
+}
+
+std::string_view conv2d_declines(const Frame& f) { return why_not(f, Direction::Forward, conv2d_geometry(f), f.has(2)); }
+void conv2d_run(Frame& f) {
+  Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
+  run(f, Direction::Forward, conv2d_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)), f.outs[0], bias);
+}
+std::string_view backward_input_declines(const Frame& f) { return why_not(f, Direction::Input, conv2d_backward_input_geometry(f), false); }
+void backward_input_run(Frame& f) {
+  run(f, Direction::Input, conv2d_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)), as_contiguous(f.tensor(0)), {});
+}
+std::string_view backward_weight_declines(const Frame& f) { return why_not(f, Direction::Weight, conv2d_backward_weight_geometry(f), false); }
+void backward_weight_run(Frame& f) {
+  run(f, Direction::Weight, conv2d_backward_weight_geometry(f), as_contiguous(f.tensor(1)), f.outs[0], as_contiguous(f.tensor(0)), {});
+}
+
+constexpr Row rows[] = {{"conv2d", conv2d_declines, conv2d_run},
+                        {"conv2d_backward_input", backward_input_declines, backward_input_run},
+                        {"conv2d_backward_weight", backward_weight_declines, backward_weight_run}};
+}  // namespace
+
+}  // namespace moka::onednn
+
+const moka::onednn::Table* moka_onednn_table() {
+  static const moka::onednn::Table table{moka::onednn::table_version, moka::onednn::rows, std::size(moka::onednn::rows)};
+  return &table;
+}
