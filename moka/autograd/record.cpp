@@ -274,7 +274,8 @@ void OpNode::record(Frame& f, const Rules& rules, const Arg* original, uint64_t 
       }
     }
   }
-  for (size_t i = 0; i < f.outs.size(); i++)
+  // Derivatives take the gradient of the first output, or of all parts of a list; further outputs are constants to them.
+  for (size_t i = 0; i < (rules.list_output ? f.outs.size() : 1); i++)
     if (is_differentiable(f.outs[i].dtype())) set_history(f.outs[i], keep, static_cast<uint32_t>(i));
 }
 

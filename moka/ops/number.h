@@ -370,7 +370,8 @@ MOKA_INLINE Num<T, N> number_tanh(Num<T, N> a) {
 }
 template <class T, int N>
 MOKA_INLINE Num<T, N> number_sigmoid(Num<T, N> a) {
-  return 1 / (1 + number_exp(-a));
+  Num<T, N> e = number_exp(-number_abs(a));  // at most 1: no overflow, and small results keep their bits
+  return number_where(a < T(0), e, Num<T, N>::of(T(1))) / (1 + e);
 }
 
 // c[0] + c[1] x + c[2] x^2 + ...

@@ -92,6 +92,12 @@ void run_kernel(Frame& f) {
 }
 }  // namespace
 
+Any Outputs::list() const {
+  std::vector<Tensor> all(size_);
+  for (size_t i = 0; i < size_; i++) all[i] = (*this)[i];
+  return Any(std::span<const Tensor>(all));
+}
+
 OpInfo& make_info(const Op& op) {
   static std::mutex mutex;
   std::lock_guard lock(mutex);

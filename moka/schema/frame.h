@@ -31,6 +31,8 @@ class Outputs {
   Tensor& operator[](size_t i) { return i < inline_limit ? few_[i] : many_[i - inline_limit]; }
   const Tensor& operator[](size_t i) const { return i < inline_limit ? few_[i] : many_[i - inline_limit]; }
   size_t size() const { return size_; }
+  // All of them as one value.
+  Any list() const;
   void resize(size_t n) {
     if (n > inline_limit) many_.resize(n - inline_limit);
     size_ = static_cast<uint32_t>(n);

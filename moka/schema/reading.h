@@ -47,6 +47,10 @@ struct UsesReading {
     return Uses(usage, 0);
   }
   template <class... A>
+  static Uses call_list(const Op& op, const A&... a) {
+    return call(op, a...);
+  }
+  template <class... A>
   static std::array<Uses, 8> call_all(const Op& op, const A&... a) {
     std::array<Uses, 8> out;
     out.fill(call(op, a...));
@@ -70,6 +74,13 @@ struct EagerReading {
     Outputs outs;
     dispatch(op, args, sizeof...(A), outs);
     return std::move(outs[0]);
+  }
+  template <class... A>
+  static Any call_list(const Op& op, const A&... a) {
+    Arg args[max_args] = {Arg(a)...};
+    Outputs outs;
+    dispatch(op, args, sizeof...(A), outs);
+    return outs.list();
   }
   template <class... A>
   static Outputs call_all(const Op& op, const A&... a) {
@@ -104,6 +115,12 @@ std::tuple<A...> results(A... a) {
 template <class Call, class... A>
 auto op_results(const Call&, const A&... a) {
   return reading_of<A...>::call_all(Call::op(), a...);
+}
+
+// What an operator that returns Tensor[] gives, as one value: op_list(unbind, x, 0).
+template <class Call, class... A>
+auto op_list(const Call&, const A&... a) {
+  return reading_of<A...>::call_list(Call::op(), a...);
 }
 
 // The sizes of a tensor: reading them does not keep its values alive for backward.

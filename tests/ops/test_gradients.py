@@ -46,7 +46,11 @@ def is_in_place(op):
 def scalar_of(case, args, weights):
     """A fixed random combination of all floating results, and their weights once made."""
     total = None
-    results = [y for y in outputs(case.call(args)) if floating(y)]
+    results = outputs(case.call(args))
+    # Several outputs: the first carries the gradient, the others (indices, statistics) are constants to it.
+    if not case.op["outs"][0][1].endswith("[]"):
+        results = results[:1]
+    results = [y for y in results if floating(y)]
     for k, y in enumerate(results):
         if len(weights) <= k:
             weights.append(moka.tensor(np.random.default_rng(k).uniform(0.5, 1.5, tuple(y.shape))))

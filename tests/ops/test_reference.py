@@ -94,7 +94,7 @@ REFERENCE = {
     "t": lambda x: x.T,
     "squeeze": np.squeeze,
     "unsqueeze": lambda x, dim: np.expand_dims(x, dim),
-    "expand": lambda x, size: np.broadcast_to(x, [x.shape[i] if s == -1 else s for i, s in enumerate(size)]),
+    "expand": lambda x, size: np.broadcast_to(x, [x.shape[i - len(size)] if s == -1 else s for i, s in enumerate(size)]),
     "slice": lambda x, dim=0, start=None, end=None, step=1: x[(slice(None),) * dim + (slice(start, end, step),)],
     "narrow": lambda x, dim, start, length: x[(slice(None),) * dim + (slice(start, start + length),)],
     "select": lambda x, dim, index: np.take(x, index, dim),

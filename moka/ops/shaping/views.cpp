@@ -491,7 +491,7 @@ constinit const Op alias_op{
     .samples = {shape(2, 3), shape(0)},
 };
 constinit const Op split_op{
-    .schema = "split(Tensor input, int[1] split_size_or_sections, int dim=0) -> Tensor[]",
+    .schema = "split(Tensor input, int[] split_size_or_sections, int dim=0) -> Tensor[]",
     .doc = "Views along dim: of the given sizes, or of one size with a smaller rest.",
     .view = run_split,
     .derivative = {wrt("input", [](auto dys, auto, auto, auto dim) { return concat(dys, dim); })},

@@ -1,0 +1,69 @@
+// The example of docs/adding_an_operator.md: an operator from outside the tree's tables works in every reading.
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "moka/ops/all.h"
+#include "moka/ops/define.h"
+
+MOKA_DECLARE_OP(softsign)
+
+namespace moka::ops {
+
+struct Softsign {
+  constexpr auto operator()(auto x) const { return x / (1 + abs(x)); }
+};
+constinit const Op softsign_op{
+    .schema = "softsign(Tensor input) -> Tensor",
+    .doc = "input / (1 + |input|).",
+    .formula = pointwise<Softsign>(DTypeRule::Floating, 3),
+    .derivative = {fused("input", [](auto dy, auto x) { return dy / square(1 + abs(x)); })},
+    .onnx = "Softsign(input)",
+    .netdef = "Softsign(input)",
+    .samples = {shape(3, 4), shape(0)},
+};
+
+}  // namespace moka::ops
+
+namespace moka {
+
+TEST(AddingAnOperator, ComputesForEveryType) {
+  register_all_ops();
+  for (DType dtype : {DType::F32, DType::F64, DType::F16, DType::BF16}) {
+    const int64_t sizes[] = {37};
+    Tensor x = new_tensor(sizes, dtype);
+    for (int64_t i = 0; i < 37; i++) {
+      double v = static_cast<double>(i - 18) / 4;
+      convert_elements(&v, DType::F64, static_cast<char*>(x.raw_data()) + i * static_cast<int64_t>(item_size(dtype)), dtype, 1);
+    }
+    Tensor y = softsign(x);
+    EXPECT_EQ(y.dtype(), dtype);
+    for (int64_t i = 0; i < 37; i++) {
+      double v = static_cast<double>(i - 18) / 4;
+      EXPECT_NEAR(element_as_double(y, i), v / (1 + std::abs(v)), dtype == DType::BF16 ? 4e-3 : dtype == DType::F16 ? 1e-3 : 1e-6);
+    }
+  }
+}
+
+TEST(AddingAnOperator, ReadsAsTextAndAsUses) {
+  register_all_ops();
+  EXPECT_EQ(ops::softsign_op.formula.text(), "t0 = abs x0\nt1 = add 1.0 t0\nt2 = div x0 t1\nreturn t2");
+  Usage usage = ops::softsign_op.derivative.rows[0].usage();
+  EXPECT_EQ(usage.values, 3u);  // dy and x
+}
+
+TEST(AddingAnOperator, BuildsAGraphNode) {
+  register_all_ops();
+  graph::Graph g;
+  const int64_t sizes[] = {2, 3};
+  graph::Value* x = g.add_input("x", graph::Type::tensor(DType::F32, sizes));
+  {
+    graph::Building building(g, {g.main(), nullptr});
+    g.add_output(softsign(graph::Expr(x)).value);
+  }
+  EXPECT_EQ(g.outputs()[0]->producer()->op, &ops::softsign_op);
+  EXPECT_EQ(g.outputs()[0]->type, graph::Type::tensor(DType::F32, sizes));
+}
+
+}  // namespace moka
