@@ -18,7 +18,7 @@ constinit const Op softsign_op{
     .schema = "softsign(Tensor input) -> Tensor",
     .doc = "input / (1 + |input|).",
     .formula = pointwise<Softsign>(DTypeRule::Floating, 3),
-    .derivative = {fused("input", [](auto dy, auto x) { return dy / square(1 + abs(x)); })},
+    .derivative = {fused("input", [](auto dy, auto x) { return dy / ((1 + abs(x)) * (1 + abs(x))); })},
     .onnx = "Softsign(input)",
     .netdef = "Softsign(input)",
     .samples = {shape(3, 4), shape(0)},
