@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/graph/contracts.h"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
 namespace moka::graph {
 
 namespace {
+std::atomic<bool> any_upgraders{false};  // most programs have none: their look-ups take no lock
+
 struct Table {
   std::mutex mutex;
   std::map<std::string, std::vector<Upgrader>, std::less<>> upgraders;  // [i] leads from version i + 1 to i + 2
@@ -25,9 +28,11 @@ void add_upgrader(std::string_view op, int from, Upgrader upgrader) {
   if (from < 1 || static_cast<size_t>(from) != list.size() + 1)
     fail_kind(ErrorKind::Internal, "add_upgrader: ", op, " is at version ", list.size() + 1, ", so the next upgrader starts there, not at ", from);
   list.push_back(upgrader);
+  any_upgraders = true;
 }
 
 int contract_version(std::string_view op) {
+  if (!any_upgraders) return 1;
   Table& t = table();
   std::lock_guard lock(t.mutex);
   auto it = t.upgraders.find(op);
