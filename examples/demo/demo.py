@@ -145,7 +145,7 @@ def capture_and_write(run: Run, test: Any, folder: Path) -> tuple[Any, dict[str,
     moka.safetensors.save_file(model.state_dict(), paths["weights"][0])
     check_onnx(paths["ONNX"][0])
     for kind, files in paths.items():
-        say(f"{kind + ':':<9} {' and '.join(f'{p.name} ({p.stat().st_size / 1e6:.2f} MB)' for p in files)}")
+        say(f"{kind + ':':<9} {' and '.join(f'{p.name} ({bytes_text(p)})' for p in files)}")
     return frozen, paths
 
 
@@ -219,27 +219,35 @@ def predict(folder: Path, model: str, expected: np.ndarray, labels: np.ndarray) 
 # 5
 
 
+def sizes(text: str) -> str:
+    """The sizes in a type's text: "float32[?, 16, 28]" gives "n × 16 × 28"."""
+    inside = text.partition("[")[2].rpartition("]")[0]
+    return inside.replace("?", "n").replace("batch", "n").replace(", ", " × ")
+
+
 def graph_nodes(graph: Any) -> list[GraphNode]:
-    """The operators of a graph as boxes; constants are told inside the boxes that use them."""
-    nodes = [
-        GraphNode("input", f"{n}: {t}", ()) for n, t in zip(graph.inputs, graph.input_types, strict=True)
-    ]
+    """The operators of a graph as boxes; the weights that an operator reads are told inside its box."""
+    types = dict(enumerate(graph.input_types))
+    nodes = [GraphNode("input", name, (), sizes(types[i])) for i, name in enumerate(graph.inputs)]
     boxes = {i: i for i in range(len(nodes))}  # value -> box
-    types: dict[int, str] = {}
     for node in graph.nodes():
         types.update(zip(node["outputs"], node["types"], strict=True))
         sources = tuple(dict.fromkeys(boxes[value] for value in node["inputs"] if value in boxes))
         if not sources:
             continue  # a constant
-        weights = [
-            types[value] for value in node["inputs"] if value not in boxes and "[" in types.get(value, "")
-        ]
-        weights = [text for text in weights if text.startswith("float")]
-        shape = node["types"][0].partition("[")[2].rstrip("]") if node["types"] else ""
-        detail = f"weight {weights[0].partition('[')[2].rstrip(']')}" if weights else node["scope"]
+        weights = [types[value] for value in node["inputs"] if value not in boxes]
+        weights = [sizes(text) for text in weights if text.startswith("float")]
+        scope = node["scope"] if node["scope"] != node["op"] else ""
+        detail = ", ".join(filter(None, [scope, f"weight {weights[0]}" if weights else ""]))
         boxes.update(dict.fromkeys(node["outputs"], len(nodes)))
-        nodes.append(GraphNode(node["op"] or node["kind"], detail, sources, f"[{shape}]" if shape else ""))
+        nodes.append(GraphNode(node["op"], detail, sources, sizes(node["types"][0])))
+    nodes.append(GraphNode("output", ", ".join(graph.outputs), (len(nodes) - 1,)))
     return nodes
+
+
+def bytes_text(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.2f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def leave_report(
@@ -258,9 +266,8 @@ def leave_report(
     (folder / "trace.json").write_text(json.dumps(record_step(run, images, labels)))
     threads = moka.get_num_threads()
     largest = max(float(row[3]) for row in runs[2:])
-    size = paths["package"][0].stat().st_size / 1e6
     uses = {
-        "package": "graph and weights; what moka.jit.load and the predictor read",
+        "package": "graph, weights and an ONNX view; moka.jit.load and the predictor read it",
         "ONNX": "for every other runtime",
         "NetDef": "for Caffe2",
         "weights": "the network's parameters and buffers by name",
@@ -268,7 +275,7 @@ def leave_report(
     files: list[Any] = [["file", "what it is", "size"]]
     for kind, listed in paths.items():
         for path in listed:
-            files.append([path.name, f"{kind}: {uses[kind]}", f"{path.stat().st_size / 1e6:.2f} MB"])
+            files.append([path.name, f"{kind}: {uses[kind]}", bytes_text(path)])
     subject = "photographs of clothes" if isinstance(test, data.FashionMNIST) else "handwritten digits"
     per_epoch = len(run.losses) // run.epoch
     count = run.policy.train_images or per_epoch * run.policy.batch_size
@@ -281,7 +288,7 @@ def leave_report(
             (f"{run.accuracies[-1]:.2%}", f"of {len(test):,} test images right"),
             (f"{run.seconds:.1f} s", f"of training: {run.epoch} epochs, {threads} threads"),
             (f"{largest:.1e}", "largest difference of a logit between Python and the native predictor"),
-            (f"{size:.2f} MB", "graph and weights in one .moka file"),
+            (bytes_text(paths["package"][0]), "graph, weights and an ONNX view in one .moka file"),
         ],
         "losses": run.losses,
         "rates": run.rates,

@@ -118,7 +118,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _is_number(cell: Any) -> bool:
-    return isinstance(cell, (int, float)) or str(cell)[:1].isdigit()
+    return isinstance(cell, (int, float)) or str(cell)[:1].isdigit() or cell == "-"
 
 
 def _pictures(images: np.ndarray, labels: np.ndarray, logits: np.ndarray, classes: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from .creation import randint as randint
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
 _LAZY = {
-    **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "jit", "nn", "onnx", "optim")},
+    **{name: (f"moka.{name}", "") for name in ("caffe2", "data", "jit", "nn", "onnx", "optim")},
     **{name: (f"moka.{name}", "") for name in ("safetensors", "utils")},
     "load": ("moka.checkpoint", "load"),
     "progress": ("moka.progress_bar", "progress"),

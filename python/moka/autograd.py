@@ -288,10 +288,12 @@ class Function:
         places = [
             i for i, out in enumerate(outputs) if isinstance(out, Tensor) and id(out) not in ctx._constant
         ]
-        kinds = {i: (tuple(outputs[i].shape), outputs[i].dtype) for i in range(len(outputs)) if i in places}
+        kinds = {i: (tuple(outputs[i].shape), outputs[i].dtype) for i in places}
+        # (the closures below must not hold `outputs`: an output would keep itself alive through its history)
+        count = len(outputs)
 
         def run(*grads: Any) -> Any:
-            full: list[Any] = [None] * len(outputs)
+            full: list[Any] = [None] * count
             for place, gradient in zip(places, grads, strict=True):
                 if gradient is None and ctx._fill_missing:
                     shape, dtype = kinds[place]

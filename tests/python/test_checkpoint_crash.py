@@ -18,7 +18,8 @@ WRITER = """
 import itertools, sys
 import moka
 for step in itertools.count(int(sys.argv[2])):
-    moka.save({"step": step, "w": moka.full((200000,), float(step)), "b": [moka.full((7,), float(step))]}, sys.argv[1])
+    moka.save({"step": step, "w": moka.full((200000,), float(step)), "b": [moka.full((7,), float(step))]},
+    sys.argv[1])
     if step == int(sys.argv[2]):
         print("ready", flush=True)
 """
