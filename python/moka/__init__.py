@@ -21,7 +21,7 @@ from .creation import randint as randint
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
 _LAZY = {
-    **{name: (f"moka.{name}", "") for name in ("caffe2", "data", "jit", "nn", "onnx", "optim")},
+    **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "jit", "nn", "onnx", "optim")},
     **{name: (f"moka.{name}", "") for name in ("safetensors", "utils")},
     "load": ("moka.checkpoint", "load"),
     "progress": ("moka.progress_bar", "progress"),
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from .progress_bar import progress as progress
 
 _tensor_methods.install()
-_C._set_package_folder(__path__[0] + "/")  # frames inside are not where a program's operations come from
+# Frames inside this folder are not where a program's operations come from.
+_C._set_package_folder(__file__.rpartition("/")[0] + "/")
 
 __version__: str = _C.__version__
 __all__ = sorted(

@@ -23,7 +23,7 @@ def arange(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, ... below end; `arange(end)` starts at 0. int64, unless one of the numbers is a float."""
+    """start, start + step, ... below end; `arange(end)` starts at 0. int64, unless a float is among them."""
     if end is None:
         start, end = 0, start
     values = _C.arange(start, end, step, dtype=dtype, device=device)
