@@ -43,9 +43,9 @@ netdef::LoadOptions netdef_options(const nb::dict& inputs) {
 }
 
 // The same bytes as elements of another type of that width: how types that NumPy lacks come in and go out.
-Tensor reinterpret(const Tensor& t, nb::handle dtype_handle) {
+Tensor reinterpret(const Tensor& t, const std::string& name) {
   DType dtype;
-  MOKA_CHECK_KIND(Type, to_dtype_value(dtype_handle.ptr(), dtype), "reinterpret: a dtype was expected");
+  MOKA_CHECK_KIND(Type, find_dtype(name, dtype), "reinterpret: there is no dtype ", name);
   MOKA_CHECK(item_size(dtype) == item_size(t.dtype()), "reinterpret: ", info(t.dtype()).name, " and ", info(dtype).name, " differ in width");
   const Tensor from = as_contiguous(t);
   Tensor out = new_tensor(from.sizes(), dtype);

@@ -8,6 +8,7 @@ from typing import Any
 import moka.onnx
 import numpy as np
 import onnx
+import onnx.version_converter
 import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
@@ -51,14 +52,18 @@ def check_written(
     onnx.checker.check_model(model, full_check=True)
     assert model.opset_import[0].version == opset
     expected = loaded.run(inputs)
+    if opset < 14:  # see above
+        model = onnx.version_converter.convert_version(model, 18)
     for found, wanted in zip(ReferenceEvaluator(model).run(None, inputs), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=atol)
     return model
 
 
 def network(opset: int, batch: int | str = "batch") -> onnx.ModelProto:
+    rng = np.random.default_rng(5)
+
     def w(*shape: int) -> np.ndarray:
-        return (RNG.standard_normal(shape) * 0.3).astype(np.float32)
+        return (rng.standard_normal(shape) * 0.3).astype(np.float32)
 
     nodes = [
         helper.make_node("Conv", ["image", "w1", "b1"], ["c1"], name="conv1", pads=[1, 1, 1, 1]),
@@ -87,7 +92,12 @@ def network(opset: int, batch: int | str = "batch") -> onnx.ModelProto:
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 18, 21, 24, 28])
 def test_a_network_of_every_opset_gives_what_the_reference_gives(opset: int) -> None:
-    loaded = check(network(opset))
+    # Before opset 14 onnx.reference normalizes with the statistics of the batch: it is asked in opset 18.
+    model = network(opset)
+    inputs = arrays_for(model)
+    (expected,) = ReferenceEvaluator(network(18)).run(None, inputs)
+    loaded = moka.onnx.load(model.SerializeToString())
+    np.testing.assert_allclose(loaded.run(inputs)[0], expected, rtol=1e-4, atol=1e-5)
     assert loaded.input_names == ["image"]
     assert "w1" in loaded.graph.parameters
     assert "float32[batch, 3, 12, 12]" in loaded.graph.input_types[0]
@@ -295,7 +305,9 @@ def test_functions_of_the_model_are_inlined() -> None:
         graph, opset_imports=[*opsets, helper.make_opsetid("mine", 1)], functions=[function]
     )
     model.ir_version = 8
-    check(model)
+    x = np.array([-2, -1, 0, 3], np.float32)
+    (found,) = moka.onnx.load(model.SerializeToString()).run([x])
+    np.testing.assert_array_equal(found, x * x)
 
 
 def test_if_and_loop_run() -> None:
@@ -359,7 +371,7 @@ def test_an_unknown_operator_is_named() -> None:
         [helper.make_tensor_value_info("y", 1, [1])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-    with pytest.raises(NotImplementedError, match="operator Rleu is not known; near it: Relu"):
+    with pytest.raises(NotImplementedError, match="operator Rleu is not known; near it: Elu, Relu"):
         moka.onnx.load(model.SerializeToString())
 
 

@@ -24,7 +24,7 @@ constexpr GivenFill given_fills[] = {
 Dims shape_of(const ForeignNode& node) {
   const Any* shape = node.attribute("shape");
   Dims out;
-  if (!shape) return out;
+  if (!shape || shape->is_none()) return out;  // an empty list leaves no trace in a file
   MOKA_CHECK_KIND(File, spelling::to_ints(*shape, out), "argument 'shape' is ", *shape, ", a list of integers was expected");
   MOKA_CHECK_KIND(File, out.size() <= static_cast<size_t>(max_dims), "shape has ", out.size(), " dimensions, at most ", max_dims, " are possible");
   return out;

@@ -255,7 +255,11 @@ bool cast(NodeReader& n) {
 }
 
 bool squeeze(NodeReader& n) {
-  n.out(n.call("squeeze.dim", {n[0], n.ints("dims").value_or(Dims{})}));
+  Dims dims = n.ints("dims").value_or(Dims{});
+  std::sort(dims.begin(), dims.end());
+  Value* x = n[0];
+  for (size_t i = dims.size(); i-- > 0;) x = n.call("squeeze.dim", {x, Dims{dims[i]}});
+  n.out(x);
   return true;
 }
 

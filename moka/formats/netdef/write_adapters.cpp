@@ -70,7 +70,13 @@ bool reduce(NodeWriter& n) {
   if (dims.empty())
     for (int i = 0; i < rank; i++) dims.push_back(i);
   for (int64_t& d : dims) d = wrap(d, rank);
-  if (kind == 1 && rank == 4 && keep->to_bool() && dims == Dims{2, 3}) return n.finish("AveragePool", {n.name("input")}, {{"global_pooling", Any(int64_t(1))}});
+  if (kind == 1 && rank == 4 && keep->to_bool() && dims == Dims{2, 3}) {
+    // Caffe2's predictor wants a kernel even where the pool is global.
+    const auto& sizes = n.value("input")->type.dims;
+    std::vector<Attribute> args{{"global_pooling", Any(int64_t(1))}};
+    if (sizes[2].fixed() && sizes[3].fixed()) args.push_back({"kernels", Any(Dims{sizes[2].size, sizes[3].size})});
+    return n.finish("AveragePool", {n.name("input")}, args);
+  }
   return n.finish(names[kind], {n.name("input")}, {{"axes", Any(dims)}, {"keepdims", Any(int64_t(keep->to_bool()))}});
 }
 

@@ -304,7 +304,7 @@ bool reduce(NodeReader& n) {
   if constexpr (kind == Reduction::LogSumExp) {
     Value* top = n.call("amax", {x, named("dim", dims), named("keepdim", true)});
     Value* rest = n.call("log", {over("sum", n.call("exp", {n.call("sub", {x, top})}))});
-    y = n.call("add", {rest, keep ? top : n.call("squeeze.dim", {top, dims})});
+    y = n.call("add", {rest, keep ? top : over("amax", x)});
   }
   if constexpr (kind == Reduction::SumSquare) y = over("sum", n.call("mul", {x, x}));
   // Our sums of small integers are int64; the file's keep the type.

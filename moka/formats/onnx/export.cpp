@@ -56,10 +56,10 @@ void write_tensor(pbf_writer& w, const Tensor& tensor, std::string_view name) {
   }
 }
 
-void write_type(pbf_writer& w, const Type& type, std::string_view what) {
+void write_type(pbf_writer& out, const Type& type, std::string_view what) {
   MOKA_CHECK_KIND(NotImplemented, type.kind == TypeKind::Tensor && type.has_dtype, "ONNX export: '", what, "' has type ", type.text(),
                   "; inputs and outputs must be tensors of a known element type");
-  pbf_writer tensor(w, 1);
+  pbf_writer tensor(out, 1);
   tensor.add_int32(1, code_of(type.dtype));
   if (!type.has_dims) return;
   pbf_writer shape(tensor, 2);

@@ -207,15 +207,22 @@ bool squeeze(NodeReader& n) {
   }
   auto axes = n.ints_of("axes", 1);
   if (!axes) {
+    Dims count;
+    if (!spelling::fixed_sizes(n[1], count) || count != Dims{1}) return n.declines("several axes that are not constant");
     n.out(n.call("squeeze.dim", {n[0], n.ints_argument(1)}));
     return true;
   }
-  for (int64_t a : *axes) {
-    const int64_t at = wrapped(a, n.rank_of(0), "axis");
-    const Dim& d = n[0]->type.dims[static_cast<size_t>(at)];
-    MOKA_CHECK_KIND(File, !d.fixed() || d.size == 1, "dimension ", at, " has size ", d.size, " and cannot be dropped");
+  for (int64_t& a : *axes) {
+    a = wrapped(a, n.rank_of(0), "axis");
+    const Dim& d = n[0]->type.dims[static_cast<size_t>(a)];
+    MOKA_CHECK_KIND(File, !d.fixed() || d.size == 1, "dimension ", a, " has size ", d.size, " and cannot be dropped");
   }
-  n.out(n.call("squeeze.dim", {n[0], *axes}));
+  // From the last on, so that those before keep their numbers.
+  std::sort(axes->begin(), axes->end());
+  Value* x = n[0];
+  for (size_t i = axes->size(); i-- > 0;)
+    if (i + 1 == axes->size() || (*axes)[i] != (*axes)[i + 1]) x = n.call("squeeze.dim", {x, Dims{(*axes)[i]}});
+  n.out(x);
   return true;
 }
 

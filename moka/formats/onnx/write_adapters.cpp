@@ -90,9 +90,9 @@ bool pad(NodeWriter& n) {
 }
 
 // Reductions took their axes as an attribute until opset 18 (ReduceSum until 13).
-template <int kind>  // 0 sum, 1 mean, 2 amax, 3 amin
+template <int kind>  // 0 sum, 1 mean, 2 amax, 3 amin, 4 prod, 5 logsumexp
 bool reduce(NodeWriter& n) {
-  constexpr const char* names[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"};
+  constexpr const char* names[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp"};
   const Any* keep = n.constant("keepdim");
   const Any* given = n.constant("dim");
   if (!keep || !given) return n.declines("dim is known only when running");
@@ -109,6 +109,26 @@ bool reduce(NodeWriter& n) {
     else attributes.push_back({"axes", Any(dims)});
   }
   return n.finish(names[kind], inputs, attributes);
+}
+
+// -1 keeps a size here, 1 does there.
+bool expand(NodeWriter& n) {
+  Dims size;
+  if (!n.ints("size", size)) return n.declines("the size is known only when running");
+  for (int64_t& d : size) d = d == -1 ? 1 : d;
+  return n.finish("Expand", {n.name("input"), n.ints_input(size)});
+}
+
+template <int kind>  // 0 zeros_like, 1 ones_like, 2 full_like
+bool like(NodeWriter& n) {
+  DType dtype;
+  if (!spelling::has_dtype(n.node.output(), &dtype)) return n.declines("the element type is not known");
+  const Any value = kind == 2 ? (n.constant("fill_value") ? *n.constant("fill_value") : Any()) : Any(int64_t(kind));
+  if (!value.arg().is_number()) return n.declines("the value is known only when running");
+  const int64_t one = 1;
+  Tensor fill = new_tensor(std::span(&one, 1), dtype);
+  copy_elements(spelling::number_tensor(value, dtype), fill);
+  return n.finish("ConstantOfShape", {n.add("Shape", {n.name("input")})}, {{"value", Any(fill)}});
 }
 
 template <bool largest>
@@ -170,6 +190,8 @@ constexpr WritingAdapter table[] = {
     {"flip", 10, 0, flip},            {"pad_constant", 11, 0, pad},   {"sum", 13, 0, reduce<0>},
     {"mean", 13, 0, reduce<1>},       {"amax", 13, 0, reduce<2>},     {"amin", 13, 0, reduce<3>},
     {"argmax", 13, 0, arg_reduce<true>}, {"argmin", 13, 0, arg_reduce<false>}, {"split", 13, 0, split},
+    {"prod", 13, 0, reduce<4>},       {"logsumexp", 13, 0, reduce<5>}, {"expand", 13, 0, expand},
+    {"zeros_like", 13, 0, like<0>},   {"ones_like", 13, 0, like<1>},   {"full_like", 13, 0, like<2>},
     {"chunk", 13, 0, split},          {"unbind", 13, 0, split},       {"pow", 13, 0, power},
 };
 

@@ -39,6 +39,7 @@ std::optional<Dims> NodeReader::ints(std::string_view name) const {
   const Any* a = attribute(name);
   Dims out;
   if (!a) return {};
+  if (a->is_none()) return out;  // an empty list leaves no trace in a NetDef
   MOKA_CHECK_KIND(File, to_ints(*a, out), "attribute '", name, "' is ", *a, ", a list of integers was expected");
   return out;
 }

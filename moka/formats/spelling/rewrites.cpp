@@ -170,14 +170,14 @@ Value* t(const Rewriting& r) {
   return rank < 2 ? r["input"] : r.call("permute", {r["input"], Dims{1, 0}});
 }
 Value* squeeze_all(const Rewriting& r) {
-  Dims dims;
   const graph::Type& type = r["input"]->type;
   if (!type.has_dims) return nullptr;
-  for (size_t i = 0; i < type.dims.size(); i++) {
-    if (!type.dims[i].fixed()) return nullptr;
-    if (type.dims[i].size == 1) dims.push_back(static_cast<int64_t>(i));
-  }
-  return dims.empty() ? r["input"] : r.call("squeeze.dim", {r["input"], dims});
+  for (const graph::Dim& d : type.dims)
+    if (!d.fixed()) return nullptr;
+  Value* x = r["input"];
+  for (size_t i = type.dims.size(); i-- > 0;)
+    if (type.dims[i].size == 1) x = r.call("squeeze.dim", {x, Dims{static_cast<int64_t>(i)}});
+  return x;
 }
 Value* narrow(const Rewriting& r) {
   int64_t start, length;

@@ -209,10 +209,14 @@ class RowWriter : public Scope {
     return true;
   }
 
-  // The element type that numbers among tensors take.
+  // The element type that numbers among tensors take: that of the other operands, else of the first tensor.
   DType first_dtype() const {
-    for (const graph::Value* v : node_.inputs())
-      if (v->type.kind == graph::TypeKind::Tensor && v->type.has_dtype) return v->type.dtype;
+    for (bool operands : {true, false})
+      for (size_t i = 0; i < schema_.args.size(); i++) {
+        const graph::Type& type = node_.inputs()[i]->type;
+        if (operands && schema_.args[i].type.kind != Kind::Operand) continue;
+        if (type.kind == graph::TypeKind::Tensor && type.has_dtype) return type.dtype;
+      }
     return DType::F32;
   }
 
