@@ -31,7 +31,7 @@ ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::
   MOKA_CHECK(g.filters % g.groups == 0, op, ": weight has ", g.filters, " output channels (shape ", weight,
              "), which groups=", g.groups, " does not divide");
   MOKA_CHECK(g.channels == checked_mul(weight[1], g.groups, "convolution"), op, ": weight has ", weight[1], " input channels",
-             g.groups > 1 ? " a group" : "", " (shape ", weight, ", groups=", g.groups, ") but input has ", g.channels,
+             g.groups > 1 ? cat(" in each of ", g.groups, " groups") : "", " (shape ", weight, ") but input has ", g.channels,
              " channels (shape ", input, ")");
   MOKA_CHECK(g.y.kernel > 0 && g.x.kernel > 0, op, ": the kernel must not be empty, got weight of shape ", weight);
   g.y.out = window_outputs(f, "height", g.y);

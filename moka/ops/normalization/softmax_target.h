@@ -46,10 +46,11 @@ struct Softmax {
       T sum = exp_sum(in, n, high, logarithm ? nullptr : out);
       int64_t i = 0;
       if (logarithm) {
-        T shift = high + std::log(sum);
-        const V s = spread<V>(shift);
-        for (; i + L <= n; i += L) store(out + i, V(load<V>(in + i) - s));
-        for (; i < n; i++) out[i] = in[i] - shift;
+        // Two steps: high + log(sum) would lose the logarithm beside a large value.
+        T logarithm_of_sum = std::log(sum);
+        const V h = spread<V>(high), s = spread<V>(logarithm_of_sum);
+        for (; i + L <= n; i += L) store(out + i, V(load<V>(in + i) - h - s));
+        for (; i < n; i++) out[i] = in[i] - high - logarithm_of_sum;
       } else {
         T scale = 1 / sum;
         const V s = spread<V>(scale);
@@ -101,8 +102,8 @@ struct Softmax {
       T lane[L];
       store(lane, sum);
       for (int i = 0; i < L; i++) lane[i] = std::log(lane[i]);
-      high += load<V>(lane);
-      for (int64_t k = 0; k < count; k++) put(y + k * inner + c, get(x + k * inner + c, w) - high, w);
+      V s = load<V>(lane);
+      for (int64_t k = 0; k < count; k++) put(y + k * inner + c, get(x + k * inner + c, w) - high - s, w);
     } else {
       for (int64_t k = 0; k < count; k++) put(y + k * inner + c, get(y + k * inner + c, w) / sum, w);
     }

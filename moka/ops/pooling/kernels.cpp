@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"

@@ -1,0 +1,78 @@
+// Matrix products against the plain triple loop, over sizes that meet every edge of the blocks.
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/kernels/testing.h"
+#include "moka/ops/linear/gemm.h"
+
+namespace moka::testing {
+namespace {
+
+template <class T>
+void compare(int64_t m, int64_t n, int64_t k, bool a_turned, bool b_turned, int start) {
+  DType d = sizeof(T) == 4 ? DType::F32 : DType::F64;
+  Tensor a = spread({m, k}, d), b = spread({k, n}, d), c = spread({m, n}, d), bias = spread({m + n}, d), before = new_tensor(Dims{m, n}, d);
+  copy_elements(c, before);
+  MatrixView<T> av{a.data<T>(), k, 1}, bv{b.data<T>(), n, 1};
+  if (a_turned) av = {a.data<T>(), 1, m};
+  if (b_turned) bv = {b.data<T>(), 1, k};
+  GemmStart<T> s;
+  if (start == 1) s.row = bias.data<T>();
+  if (start == 2) s.column = bias.data<T>();
+  if (start == 3) s.accumulate = true;
+  gemm<T>(m, n, k, av, bv, c.data<T>(), n, s);
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n; j++) {
+      double want = start == 1   ? double(bias.data<T>()[i])
+                    : start == 2 ? double(bias.data<T>()[j])
+                    : start == 3 ? double(before.data<T>()[i * n + j])
+                                 : 0.0;
+      for (int64_t p = 0; p < k; p++) want += double(av.data[i * av.row + p * av.column]) * double(bv.data[p * bv.row + j * bv.column]);
+      ASSERT_NEAR(double(c.data<T>()[i * n + j]), want, (sizeof(T) == 4 ? 2e-5 : 1e-12) * double(k + 1))
+          << m << " x " << n << " x " << k << " at " << i << ", " << j << " start " << start;
+    }
+}
+TEST(Gemm, EqualsTheTripleLoop) {
+  constexpr int64_t sizes[][3] = {{1, 1, 1}, {1, 33, 70}, {33, 1, 70}, {3, 5, 7}, {12, 32, 256}, {13, 33, 257}, {25, 49, 300}, {64, 10, 128}, {5, 80, 600}};
+  int variant = 0;
+  for (auto& s : sizes)
+    for (int turned = 0; turned < 4; turned++, variant++) {
+      compare<float>(s[0], s[1], s[2], turned & 1, turned & 2, variant % 4);
+      compare<double>(s[0], s[1], s[2], turned & 1, turned & 2, (variant + 1) % 4);
+    }
+}
+TEST(Gemm, ThreadsDoNotChangeBits) {
+  Tensor a = spread({150, 700}), b = spread({700, 130});
+  int before = num_threads();
+  set_num_threads(1);
+  Tensor one = run_one("mm", {a, b});
+  for (int threads : {2, 3, 4}) {
+    set_num_threads(threads);
+    Tensor other = run_one("mm", {a, b});
+    EXPECT_EQ(0, std::memcmp(one.raw_data(), other.raw_data(), one.bytes())) << threads << " threads";
+  }
+  set_num_threads(before);
+}
+TEST(Matmul, TakesVectorsMatricesAndStacks) {
+  Tensor m = make({2, 2}, {1, 2, 3, 4}), v = make({2}, {5, 6});
+  expect_values(run_one("matmul", {v, v}), {}, {61});
+  expect_values(run_one("matmul", {m, v}), {2}, {17, 39});
+  expect_values(run_one("matmul", {v, m}), {2}, {23, 34});
+  Tensor stack = make({2, 1, 1, 2}, {1, 0, 0, 1}), other = make({3, 2, 1}, {1, 2, 3, 4, 5, 6});
+  expect_values(run_one("matmul", {stack, other}), {2, 3, 1, 1}, {1, 3, 5, 2, 4, 6});
+  expect_values(run_one("matmul", {make({2, 2}, {1, 2, 3, 4}, DType::I32), make({2, 1}, {1, -1}, DType::I32)}), {2, 1}, {-1, -1});
+  expect_values(run_one("matmul", {make({2, 0}, {}), make({0, 3}, {})}), {2, 3}, {0, 0, 0, 0, 0, 0});
+}
+TEST(Matmul, GradientsSumOverBroadcastStacks) {
+  Tensor grad = make({2, 1, 1}, {1, 2}), other = make({2, 2, 1}, {1, 2, 3, 4});
+  expect_values(run_one("matmul_backward_input", {grad, other, Dims{1, 2}}), {1, 2}, {7, 10});
+}
+TEST(Matmul, NamesWhatDoesNotFit) {
+  EXPECT_EQ(error_of("matmul", {spread({2, 3}), spread({4, 5})}),
+            "matmul: the last dimension of input (3, shape [2, 3]) must equal the second to last dimension of other (4, shape [4, 5])");
+  EXPECT_NE(error_of("mm", {spread({2, 3}), spread({3, 5}, DType::F64)}).find("has type float32"), std::string::npos);
+  EXPECT_NE(error_of("linear", {spread({2, 3}), spread({4, 3}), spread({3})}).find("bias must have shape [4]"), std::string::npos);
+}
+}  // namespace
+}  // namespace moka::testing
