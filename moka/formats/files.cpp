@@ -78,11 +78,13 @@ Bytes Bytes::of_file(const std::string& path, const Limits& limits) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0) fail_kind(ErrorKind::File, path, ": cannot be opened: ", error_text(errno));
   struct stat status;
-  if (::fstat(file.fd, &status) != 0) fail_kind(ErrorKind::File, path, ": cannot be read: ", error_text(errno));
+  if (::fstat(file.fd, &status) != 0)
+    fail_kind(ErrorKind::File, path, ": cannot be read: ", error_text(errno));
   MOKA_CHECK_KIND(File, !S_ISDIR(status.st_mode), path, ": is a folder, a file was expected");
   MOKA_CHECK_KIND(File, S_ISREG(status.st_mode), path, ": is not a regular file");
   const uint64_t size = static_cast<uint64_t>(status.st_size);
-  MOKA_CHECK_KIND(File, size <= limits.max_bytes, path, ": has ", size, " bytes, the limit is ", limits.max_bytes);
+  MOKA_CHECK_KIND(File, size <= limits.max_bytes, path, ": has ", size, " bytes, the limit is ",
+                  limits.max_bytes);
   Bytes out;
   if (size >= map_from_bytes) {
     void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
@@ -127,13 +129,15 @@ Bytes Bytes::slice(size_t offset, size_t size) const {
 
 Tensor Bytes::tensor(size_t offset, std::span<const int64_t> sizes, DType dtype) const {
   const int64_t count = checked_numel(sizes, "tensor in a file");
-  const size_t bytes = static_cast<size_t>(checked_mul(count, static_cast<int64_t>(item_size(dtype)), "tensor in a file"));
+  const size_t bytes =
+      static_cast<size_t>(checked_mul(count, static_cast<int64_t>(item_size(dtype)), "tensor in a file"));
   MOKA_ASSERT(offset <= size_ && bytes <= size_ - offset);
   const char* from = data_ + offset;
   if (const unsigned greatest = greatest_byte(dtype); greatest < 255)
     for (size_t i = 0; i < bytes; i++)
-      MOKA_CHECK_KIND(File, static_cast<unsigned char>(from[i]) <= greatest, "a tensor in the file is ", info(dtype).name,
-                      ", but one of its bytes is ", static_cast<unsigned>(static_cast<unsigned char>(from[i])));
+      MOKA_CHECK_KIND(File, static_cast<unsigned char>(from[i]) <= greatest, "a tensor in the file is ",
+                      info(dtype).name, ", but one of its bytes is ",
+                      static_cast<unsigned>(static_cast<unsigned char>(from[i])));
   if (bytes == 0 || reinterpret_cast<uintptr_t>(from) % item_size(dtype) != 0) {
     Tensor out = new_tensor(sizes, dtype);
     if (bytes) std::memcpy(out.raw_data(), from, bytes);
@@ -142,7 +146,8 @@ Tensor Bytes::tensor(size_t offset, std::span<const int64_t> sizes, DType dtype)
   Ref<FileBlock> keep = block_;
   auto drop = [](Storage* storage) { release(static_cast<FileBlock*>(storage->context)); };
   Dims strides = contiguous_strides(sizes);
-  Tensor out = from_memory(const_cast<char*>(from), bytes, sizes, strides, dtype, Device{}, drop, keep.get(), true);
+  Tensor out =
+      from_memory(const_cast<char*>(from), bytes, sizes, strides, dtype, Device{}, drop, keep.get(), true);
   keep.detach();  // now the storage's
   return out;
 }
@@ -155,13 +160,15 @@ namespace {
 int fault(const char* call) { return file_fault ? file_fault(call) : 0; }
 
 constexpr std::string_view temporary_mark = ".moka-tmp-";
-constexpr size_t name_limit = 200;  // of the base name in a temporary file's name: file systems allow 255 bytes in all
+constexpr size_t name_limit =
+    200;  // of the base name in a temporary file's name: file systems allow 255 bytes in all
 
 }  // namespace
 
 void AtomicFile::fail_with(const char* deed, int error) {
   std::string message = cat(path_, ": cannot ", deed, ": ", error_text(error));
-  if (error == ENOSPC || error == EDQUOT) message += cat(" (after ", written_, " bytes); free some space and write again");
+  if (error == ENOSPC || error == EDQUOT)
+    message += cat(" (after ", written_, " bytes); free some space and write again");
   fail_kind(ErrorKind::File, message, ". What stood there before is untouched.");
 }
 
@@ -170,7 +177,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   struct stat status;
   if (::stat(path_.c_str(), &status) == 0) {
     MOKA_CHECK_KIND(File, !S_ISDIR(status.st_mode), path_, ": is a folder, a file was expected");
-    MOKA_CHECK_KIND(File, S_ISREG(status.st_mode), path_, ": is not a regular file, so it cannot be replaced in one step");
+    MOKA_CHECK_KIND(File, S_ISREG(status.st_mode), path_,
+                    ": is not a regular file, so it cannot be replaced in one step");
   } else {
     status.st_mode = 0;
   }
@@ -185,11 +193,13 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   sweep();
   static std::atomic<uint32_t> counter{0};
   for (int attempt = 0; attempt < 100; attempt++) {
-    temporary_ = cat(folder_, "/.", std::string_view(base_).substr(0, name_limit), temporary_mark, static_cast<int64_t>(::getpid()), "-", counter.fetch_add(1));
+    temporary_ = cat(folder_, "/.", std::string_view(base_).substr(0, name_limit), temporary_mark,
+                     static_cast<int64_t>(::getpid()), "-", counter.fetch_add(1));
     int error = fault("open");
     descriptor_ = error ? -1 : ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ >= 0) {
-      // The lock tells sweep() of other writers that this one is at work; one that came in between took the file away.
+      // The lock tells sweep() of other writers that this one is at work; one that came in between took the
+      // file away.
       struct stat ours;
       if (::flock(descriptor_, LOCK_EX) != 0 || ::fstat(descriptor_, &ours) != 0 || ours.st_nlink > 0) break;
       ::close(descriptor_);
@@ -205,7 +215,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     temporary_.clear();
     fail_with("be written: no free name for a temporary file", EEXIST);
   }
-  if (status.st_mode) (void)!::fchmod(descriptor_, status.st_mode & 07777);  // a replaced file keeps its permissions
+  if (status.st_mode)
+    (void)!::fchmod(descriptor_, status.st_mode & 07777);  // a replaced file keeps its permissions
 }
 
 AtomicFile::~AtomicFile() {
@@ -283,7 +294,8 @@ void AtomicFile::commit() {
   error = fault("fsync folder");
   if (!error && ::fsync(folder.fd) != 0 && errno != EINVAL) error = errno;
   if (error)
-    fail_kind(ErrorKind::File, path_, ": is written, but its folder could not be flushed to the device: ", error_text(error));
+    fail_kind(ErrorKind::File, path_,
+              ": is written, but its folder could not be flushed to the device: ", error_text(error));
 }
 
 void write_file(const std::string& path, std::string_view content) {

@@ -28,7 +28,8 @@ void release(FileBlock* block);
 class Bytes {
  public:
   Bytes() = default;
-  // Maps a regular file. Files under 64 KB are read instead: cheaper, and immune to being truncated by others later.
+  // Maps a regular file. Files under 64 KB are read instead: cheaper, and immune to being truncated by others
+  // later.
   static Bytes of_file(const std::string& path, const Limits& limits = {});
   static Bytes copy(std::string_view content);
 
@@ -36,8 +37,8 @@ class Bytes {
   size_t size() const { return size_; }
   std::string_view text() const { return {data_, size_}; }
   Bytes slice(size_t offset, size_t size) const;  // Internal error when it does not lie inside
-  // A read-only tensor over bytes [offset, offset + its size): a view, or a copy where the address is not aligned to the
-  // element. The range must lie inside; a bool's byte other than 0 and 1 is an error.
+  // A read-only tensor over bytes [offset, offset + its size): a view, or a copy where the address is not
+  // aligned to the element. The range must lie inside; a bool's byte other than 0 and 1 is an error.
   Tensor tensor(size_t offset, std::span<const int64_t> sizes, DType dtype) const;
 
  private:
@@ -46,8 +47,9 @@ class Bytes {
   size_t size_ = 0;
 };
 
-// Writes `path` through a temporary file beside it: at every moment the old file or the complete new one can be read.
-// Without commit() nothing changes. Temporary files that a killed process left are removed by the next writer of the path.
+// Writes `path` through a temporary file beside it: at every moment the old file or the complete new one can
+// be read. Without commit() nothing changes. Temporary files that a killed process left are removed by the
+// next writer of the path.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);

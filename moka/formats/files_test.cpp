@@ -81,7 +81,8 @@ TEST(AtomicFile, AnErrorAtAnyCallLeavesTheOldFileAndNoTemporaryOne) {
       failed++;
       EXPECT_NE(message.find(path), std::string::npos);
       EXPECT_NE(message.find(strerror(error)), std::string::npos) << message;
-      EXPECT_TRUE(after == old_text || message.find("is written, but its folder") != std::string::npos) << message;
+      EXPECT_TRUE(after == old_text || message.find("is written, but its folder") != std::string::npos)
+          << message;
     }
     EXPECT_GE(failed, 5);  // open, write, fsync, rename, fsync folder
   }
@@ -124,7 +125,10 @@ TEST(AtomicFile, ALivingWritersTemporaryFileIsNotSwept) {
 TEST(AtomicFile, WithoutCommitNothingChanges) {
   Folder folder;
   const std::string path = folder.path + "/model";
-  { AtomicFile file(path), other(folder.path + "/never"); file.write("x"); }
+  {
+    AtomicFile file(path), other(folder.path + "/never");
+    file.write("x");
+  }
   EXPECT_EQ(folder.count(), 0);
 }
 

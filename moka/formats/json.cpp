@@ -23,7 +23,8 @@ size_t utf8_length(std::string_view s) {
     return 3;
   }
   if (b >= 0xF0 && b <= 0xF4) {
-    if (!tail(1) || !tail(2) || !tail(3) || (b == 0xF0 && byte(1) < 0x90) || (b == 0xF4 && byte(1) > 0x8F)) return 0;
+    if (!tail(1) || !tail(2) || !tail(3) || (b == 0xF0 && byte(1) < 0x90) || (b == 0xF4 && byte(1) > 0x8F))
+      return 0;
     return 4;
   }
   return 0;
@@ -61,7 +62,9 @@ void JsonReader::fail_here(std::string_view expected) {
 }
 
 void JsonReader::skip_space() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) at_++;
+  while (at_ < text_.size() &&
+         (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r'))
+    at_++;
 }
 
 char JsonReader::peek() {
@@ -75,7 +78,8 @@ void JsonReader::expect(char c, std::string_view expected) {
 }
 
 void JsonReader::enter() {
-  if (++depth_ > max_depth_) fail_kind(ErrorKind::File, what_, ": more than ", max_depth_, " nested values at byte ", at_);
+  if (++depth_ > max_depth_)
+    fail_kind(ErrorKind::File, what_, ": more than ", max_depth_, " nested values at byte ", at_);
   first_ = true;
 }
 

@@ -1,4 +1,5 @@
-// A strict reader of JSON text from untrusted files, value by value without a tree, and the escaping for writing it.
+// A strict reader of JSON text from untrusted files, value by value without a tree, and the escaping for
+// writing it.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -8,8 +9,8 @@
 
 namespace moka {
 
-// Usage: begin_object(); while (next_key(key)) value = string(); finish(); Whatever does not fit is an error that names
-// `what` and the byte position. Keys may repeat: callers that mind check.
+// Usage: begin_object(); while (next_key(key)) value = string(); finish(); Whatever does not fit is an error
+// that names `what` and the byte position. Keys may repeat: callers that mind check.
 class JsonReader {
  public:
   JsonReader(std::string_view text, std::string_view what, int max_depth = 64)
@@ -18,15 +19,15 @@ class JsonReader {
   void begin_object();
   bool next_key(std::string& key);  // false, and past the brace, at the object's end
   void begin_array();
-  bool next_item();                 // false, and past the bracket, at the array's end
+  bool next_item();  // false, and past the bracket, at the array's end
   std::string string();
-  int64_t integer();                // no fraction, no exponent; -0 is refused
+  int64_t integer();  // no fraction, no exponent; -0 is refused
   double number();
   bool boolean();
-  bool null();                      // true and past it when null comes next
-  char peek();                      // first character of the next value
-  void skip();                      // any value
-  void finish();                    // only white space may follow
+  bool null();  // true and past it when null comes next
+  char peek();  // first character of the next value
+  void skip();  // any value
+  void finish();  // only white space may follow
   size_t position() const { return at_; }
   [[noreturn]] void fail_here(std::string_view expected);
 

@@ -10,8 +10,8 @@
 #include "moka/predictor/moka.h"
 #include "moka/predictor/predictor.h"
 
-using moka::DType;
 using moka::Dims;
+using moka::DType;
 using moka::ErrorKind;
 using moka::Tensor;
 
@@ -84,7 +84,8 @@ moka_status* guarded(Body&& body) noexcept {
 
 // True when the caller's struct reaches to the end of the member.
 #define MOKA_HAS(pointer, member) \
-  ((pointer)->struct_size >= offsetof(std::remove_cvref_t<decltype(*(pointer))>, member) + sizeof((pointer)->member))
+  ((pointer)->struct_size >=      \
+   offsetof(std::remove_cvref_t<decltype(*(pointer))>, member) + sizeof((pointer)->member))
 
 void need(bool condition, const char* text) {
   if (!condition) moka::fail_kind(ErrorKind::Value, "moka.h: ", text);
@@ -94,24 +95,27 @@ struct DTypePair {
   DType dtype;
   moka_dtype c;
 };
-constexpr DTypePair dtypes[] = {
-    {DType::Bool, {MOKA_BOOL, 8, 1}},  {DType::U8, {MOKA_UINT, 8, 1}},    {DType::I8, {MOKA_INT, 8, 1}},
-    {DType::U16, {MOKA_UINT, 16, 1}},  {DType::I16, {MOKA_INT, 16, 1}},   {DType::U32, {MOKA_UINT, 32, 1}},
-    {DType::I32, {MOKA_INT, 32, 1}},   {DType::U64, {MOKA_UINT, 64, 1}},  {DType::I64, {MOKA_INT, 64, 1}},
-    {DType::F16, {MOKA_FLOAT, 16, 1}}, {DType::BF16, {MOKA_BFLOAT, 16, 1}}, {DType::F32, {MOKA_FLOAT, 32, 1}},
-    {DType::F64, {MOKA_FLOAT, 64, 1}}, {DType::C64, {MOKA_COMPLEX, 64, 1}}, {DType::C128, {MOKA_COMPLEX, 128, 1}}};
+constexpr DTypePair dtypes[] = {{DType::Bool, {MOKA_BOOL, 8, 1}},     {DType::U8, {MOKA_UINT, 8, 1}},
+                                {DType::I8, {MOKA_INT, 8, 1}},        {DType::U16, {MOKA_UINT, 16, 1}},
+                                {DType::I16, {MOKA_INT, 16, 1}},      {DType::U32, {MOKA_UINT, 32, 1}},
+                                {DType::I32, {MOKA_INT, 32, 1}},      {DType::U64, {MOKA_UINT, 64, 1}},
+                                {DType::I64, {MOKA_INT, 64, 1}},      {DType::F16, {MOKA_FLOAT, 16, 1}},
+                                {DType::BF16, {MOKA_BFLOAT, 16, 1}},  {DType::F32, {MOKA_FLOAT, 32, 1}},
+                                {DType::F64, {MOKA_FLOAT, 64, 1}},    {DType::C64, {MOKA_COMPLEX, 64, 1}},
+                                {DType::C128, {MOKA_COMPLEX, 128, 1}}};
 
 moka_dtype to_c(DType dtype) {
   for (const DTypePair& p : dtypes)
     if (p.dtype == dtype) return p.c;
-  moka::fail_kind(ErrorKind::NotImplemented, "moka.h: tensors of type ", moka::info(dtype).name, " cannot be described");
+  moka::fail_kind(ErrorKind::NotImplemented, "moka.h: tensors of type ", moka::info(dtype).name,
+                  " cannot be described");
 }
 
 DType from_c(moka_dtype c) {
   for (const DTypePair& p : dtypes)
     if (p.c.kind == c.kind && p.c.bits == c.bits && p.c.lanes == c.lanes) return p.dtype;
-  moka::fail_kind(ErrorKind::Type, "moka.h: no type of kind ", unsigned(c.kind), " with ", unsigned(c.bits), " bits and ",
-                  unsigned(c.lanes), " lanes");
+  moka::fail_kind(ErrorKind::Type, "moka.h: no type of kind ", unsigned(c.kind), " with ", unsigned(c.bits),
+                  " bits and ", unsigned(c.lanes), " lanes");
 }
 
 std::vector<CPort> to_c(const std::vector<moka::Port>& ports) {
@@ -158,7 +162,8 @@ void finish_load(moka::Predictor predictor, moka_predictor** out) {
 
 // The caller's memory as a read-only tensor; what could not be addressed is refused.
 Tensor borrow(const moka_tensor& t, size_t index) {
-  if (!MOKA_HAS(&t, owner)) moka::fail_kind(ErrorKind::Value, "moka.h: struct_size of input ", index, " is not set");
+  if (!MOKA_HAS(&t, owner))
+    moka::fail_kind(ErrorKind::Value, "moka.h: struct_size of input ", index, " is not set");
   if (t.ndim < 0 || t.ndim > moka::max_dims || (t.ndim > 0 && !t.shape))
     moka::fail_kind(ErrorKind::Value, "moka.h: input ", index, " has ", t.ndim, " dimensions, or no shape");
   const DType dtype = from_c(t.dtype);
@@ -170,21 +175,24 @@ Tensor borrow(const moka_tensor& t, size_t index) {
   // Elements from the first to the last; negative strides would lead before `data`.
   int64_t last = 0;
   for (size_t d = 0; d < sizes.size() && numel > 0; d++) {
-    if (strides[d] < 0) moka::fail_kind(ErrorKind::Value, "moka.h: input ", index, " has the negative stride ", strides[d]);
-    last = moka::checked_add(last, moka::checked_mul(sizes[d] - 1, strides[d], "moka.h: stride"), "moka.h: extent");
+    if (strides[d] < 0)
+      moka::fail_kind(ErrorKind::Value, "moka.h: input ", index, " has the negative stride ", strides[d]);
+    last = moka::checked_add(last, moka::checked_mul(sizes[d] - 1, strides[d], "moka.h: stride"),
+                             "moka.h: extent");
   }
   const auto item = static_cast<int64_t>(moka::item_size(dtype));
   const int64_t bytes = numel ? moka::checked_mul(last + 1, item, "moka.h: input") : 0;
   auto keep = [](moka::Storage*) {};  // the caller's
   static char nothing[64];
-  Tensor out = moka::from_memory(numel ? t.data : nothing, static_cast<size_t>(bytes), sizes, strides, dtype, moka::Device{},
-                                 keep, nullptr, true);
+  Tensor out = moka::from_memory(numel ? t.data : nothing, static_cast<size_t>(bytes), sizes, strides, dtype,
+                                 moka::Device{}, keep, nullptr, true);
   // Kernels read whole elements.
   if (reinterpret_cast<uintptr_t>(out.raw_data()) % static_cast<uintptr_t>(item) == 0) return out;
   Tensor aligned = moka::new_tensor(sizes, dtype);
   Tensor bytewise = moka::new_tensor(Dims{bytes}, DType::U8);
   std::memcpy(bytewise.raw_data(), t.data, static_cast<size_t>(bytes));
-  moka::copy_elements(moka::from_memory(bytewise.raw_data(), static_cast<size_t>(bytes), sizes, strides, dtype, moka::Device{}, keep, nullptr, true),
+  moka::copy_elements(moka::from_memory(bytewise.raw_data(), static_cast<size_t>(bytes), sizes, strides,
+                                        dtype, moka::Device{}, keep, nullptr, true),
                       aligned);
   return aligned;
 }
@@ -195,9 +203,11 @@ struct Owner {
   Dims shape;
 };
 
-// An output that shares memory with an input (or with weights) gets its own: the caller may free or write either.
+// An output that shares memory with an input (or with weights) gets its own: the caller may free or write
+// either.
 Tensor own(const Tensor& t) {
-  if (!t.impl()->storage->read_only && t.impl()->storage->references.load(std::memory_order_acquire) == 1) return moka::as_contiguous(t);
+  if (!t.impl()->storage->read_only && t.impl()->storage->references.load(std::memory_order_acquire) == 1)
+    return moka::as_contiguous(t);
   Tensor out = moka::new_tensor(t.sizes(), t.dtype());
   moka::copy_elements(t, out);
   return out;
@@ -225,26 +235,29 @@ void moka_tensor_release(moka_tensor* tensor) {
   tensor->shape = tensor->strides = nullptr;
 }
 
-moka_status* moka_predictor_load(const char* path, const moka_load_options* options, moka_predictor** predictor) {
+moka_status* moka_predictor_load(const char* path, const moka_load_options* options,
+                                 moka_predictor** predictor) {
   return guarded([&] {
     need(path && predictor, "path and predictor must not be NULL");
     finish_load(moka::Predictor::load(path, load_options(options)), predictor);
   });
 }
 
-moka_status* moka_predictor_load_bytes(const void* data, size_t size, const moka_load_options* options, moka_predictor** predictor) {
+moka_status* moka_predictor_load_bytes(const void* data, size_t size, const moka_load_options* options,
+                                       moka_predictor** predictor) {
   return guarded([&] {
     need(data && predictor, "data and predictor must not be NULL");
     const moka::LoadOptions chosen = load_options(options);
     if (size > chosen.limits.max_bytes)
-      moka::fail_kind(ErrorKind::File, "moka.h: the model has ", size, " bytes, the limit is ", chosen.limits.max_bytes);
+      moka::fail_kind(ErrorKind::File, "moka.h: the model has ", size, " bytes, the limit is ",
+                      chosen.limits.max_bytes);
     const moka::Bytes bytes = moka::Bytes::copy({static_cast<const char*>(data), size});
     finish_load(moka::Predictor::load(bytes, "the model in memory", chosen), predictor);
   });
 }
 
-moka_status* moka_predictor_load_netdef(const char* init_path, const char* predict_path, const moka_load_options* options,
-                                        moka_predictor** predictor) {
+moka_status* moka_predictor_load_netdef(const char* init_path, const char* predict_path,
+                                        const moka_load_options* options, moka_predictor** predictor) {
   return guarded([&] {
     need(init_path && predict_path && predictor, "init_path, predict_path and predictor must not be NULL");
     finish_load(moka::Predictor::load_netdef(init_path, predict_path, load_options(options)), predictor);
@@ -253,8 +266,12 @@ moka_status* moka_predictor_load_netdef(const char* init_path, const char* predi
 
 void moka_predictor_free(moka_predictor* predictor) { delete predictor; }
 
-size_t moka_predictor_input_count(const moka_predictor* predictor) { return predictor ? predictor->inputs.size() : 0; }
-size_t moka_predictor_output_count(const moka_predictor* predictor) { return predictor ? predictor->outputs.size() : 0; }
+size_t moka_predictor_input_count(const moka_predictor* predictor) {
+  return predictor ? predictor->inputs.size() : 0;
+}
+size_t moka_predictor_output_count(const moka_predictor* predictor) {
+  return predictor ? predictor->outputs.size() : 0;
+}
 
 moka_status* moka_predictor_input(const moka_predictor* predictor, size_t index, moka_port* port) {
   return guarded([&] {
@@ -269,15 +286,17 @@ moka_status* moka_predictor_output(const moka_predictor* predictor, size_t index
   });
 }
 
-moka_status* moka_predictor_run(moka_predictor* predictor, const moka_tensor* inputs, size_t input_count, moka_tensor* outputs,
-                                size_t output_count, const moka_run_options* options) {
+moka_status* moka_predictor_run(moka_predictor* predictor, const moka_tensor* inputs, size_t input_count,
+                                moka_tensor* outputs, size_t output_count, const moka_run_options* options) {
   return guarded([&] {
     need(predictor, "predictor must not be NULL");
     need(inputs || input_count == 0, "inputs must not be NULL");
     need(outputs || output_count == 0, "outputs must not be NULL");
     if (output_count > predictor->outputs.size())
-      moka::fail_kind(ErrorKind::Value, "moka.h: ", output_count, " outputs were asked for, the model has ", predictor->outputs.size());
-    for (size_t i = 0; i < output_count; i++) need(MOKA_HAS(&outputs[i], owner), "an output's struct_size is not set");
+      moka::fail_kind(ErrorKind::Value, "moka.h: ", output_count, " outputs were asked for, the model has ",
+                      predictor->outputs.size());
+    for (size_t i = 0; i < output_count; i++)
+      need(MOKA_HAS(&outputs[i], owner), "an output's struct_size is not set");
     std::vector<Tensor> tensors;
     for (size_t i = 0; i < input_count; i++) tensors.push_back(borrow(inputs[i], i));
     moka::RunOptions chosen;

@@ -78,7 +78,8 @@ class Counter {
     // Reductions and pooling read more than they write.
     int64_t elements = out;
     for (const graph::Value* v : node.inputs())
-      if (v->type.kind == graph::TypeKind::Tensor && v->type.has_dims && !v->constant()) elements = std::max(elements, product(v));
+      if (v->type.kind == graph::TypeKind::Tensor && v->type.has_dims && !v->constant())
+        elements = std::max(elements, product(v));
     return saturating_mul(each, elements);
   }
 };

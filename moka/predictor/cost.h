@@ -21,8 +21,8 @@ struct Cost {
   bool free_sizes = false;  // named or unknown sizes were taken as 1
 };
 
-// A multiply-add counts as 2; elementwise operators as their formula's cost an element, views as 0, others as 1 an element.
-// Blocks of conditions and loops count once.
+// A multiply-add counts as 2; elementwise operators as their formula's cost an element, views as 0, others as
+// 1 an element. Blocks of conditions and loops count once.
 Cost measure_cost(const graph::Graph& graph);
 
 }  // namespace moka

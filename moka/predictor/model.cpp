@@ -3,8 +3,12 @@
 #include "moka/predictor/model.h"
 
 #include "moka/base/error.h"
+#if MOKA_READ_NETDEF
 #include "moka/formats/netdef/netdef.h"
+#endif
+#if MOKA_READ_ONNX
 #include "moka/formats/onnx/onnx.h"
+#endif
 #include "moka/formats/package/package.h"
 #include "moka/ops/all.h"
 
@@ -12,7 +16,7 @@ namespace moka {
 
 namespace {
 
-Model of_graph(std::unique_ptr<graph::Graph> graph, ModelFormat format) {
+[[maybe_unused]] Model of_graph(std::unique_ptr<graph::Graph> graph, ModelFormat format) {
   Model out;
   out.main = graph->name;
   out.format = format;
@@ -30,7 +34,25 @@ Model of_package(package::Package package) {
 }
 
 [[noreturn]] void fail_lone_netdef(std::string_view what) {
-  fail_kind(ErrorKind::Value, what, ": is a NetDef of Caffe2, which comes as a pair; load init_net and predict_net together");
+  fail_kind(ErrorKind::Value, what,
+            ": is a NetDef of Caffe2, which comes as a pair; load init_net and predict_net together");
+}
+
+// A build made small by MOKA_PREDICTOR_FORMATS leaves readers out.
+[[noreturn, maybe_unused]] void fail_left_out(std::string_view what, ModelFormat format) {
+  fail_kind(ErrorKind::NotImplemented, what, ": this build of Moka leaves out the reader for this format (",
+            model_format_name(format), "); make a .moka package of it with `moka convert`");
+}
+
+// `from` is a path, so that data beside the model are found, or the name that stands for bytes in messages.
+Model load_onnx([[maybe_unused]] const Bytes* bytes, std::string_view from,
+                [[maybe_unused]] const Limits& limits) {
+#if MOKA_READ_ONNX
+  return of_graph(bytes ? onnx::load(*bytes, from, limits) : onnx::load(std::string(from), limits),
+                  ModelFormat::Onnx);
+#else
+  fail_left_out(from, ModelFormat::Onnx);
+#endif
 }
 
 }  // namespace
@@ -53,7 +75,8 @@ ModelFormat model_format(std::string_view bytes, std::string_view what) {
     case 0x12: return ModelFormat::NetDef;  // NetDef.op
     default: break;
   }
-  fail_kind(ErrorKind::File, what, ": is neither a .moka package, nor an ONNX model, nor a NetDef (first byte ",
+  fail_kind(ErrorKind::File, what,
+            ": is neither a .moka package, nor an ONNX model, nor a NetDef (first byte ",
             static_cast<unsigned>(static_cast<unsigned char>(bytes[0])), ")");
 }
 
@@ -62,7 +85,7 @@ Model load_model(const std::string& path, const Limits& limits) {
   const Bytes bytes = Bytes::of_file(path, limits);
   switch (model_format(bytes.text(), path)) {
     case ModelFormat::Package: return of_package(package::read(bytes, path, limits));
-    case ModelFormat::Onnx: return of_graph(onnx::load(path, limits), ModelFormat::Onnx);  // finds external data by the path
+    case ModelFormat::Onnx: return load_onnx(nullptr, path, limits);
     case ModelFormat::NetDef: break;
   }
   fail_lone_netdef(path);
@@ -72,15 +95,21 @@ Model load_model(const Bytes& bytes, std::string_view what, const Limits& limits
   register_all_ops();
   switch (model_format(bytes.text(), what)) {
     case ModelFormat::Package: return of_package(package::read(bytes, what, limits));
-    case ModelFormat::Onnx: return of_graph(onnx::load(bytes, what, limits), ModelFormat::Onnx);
+    case ModelFormat::Onnx: return load_onnx(&bytes, what, limits);
     case ModelFormat::NetDef: break;
   }
   fail_lone_netdef(what);
 }
 
-Model load_netdef(const std::string& init_path, const std::string& predict_path, const Limits& limits) {
+Model load_netdef([[maybe_unused]] const std::string& init_path, const std::string& predict_path,
+                  [[maybe_unused]] const Limits& limits) {
+#if MOKA_READ_NETDEF
   register_all_ops();
-  return of_graph(netdef::load(init_path, predict_path, netdef::LoadOptions{limits, {}}), ModelFormat::NetDef);
+  return of_graph(netdef::load(init_path, predict_path, netdef::LoadOptions{limits, {}}),
+                  ModelFormat::NetDef);
+#else
+  fail_left_out(predict_path, ModelFormat::NetDef);
+#endif
 }
 
 }  // namespace moka

@@ -22,11 +22,12 @@ struct Model {
   const graph::Graph& graph() const { return *program.graphs.at(main); }
 };
 
-// What the first bytes look like; an error when like nothing that is known. Protobuf carries no magic text: a model that
-// begins with its IR version is ONNX, one that begins with a name or an operator is NetDef.
+// What the first bytes look like; an error when like nothing that is known. Protobuf carries no magic text: a
+// model that begins with its IR version is ONNX, one that begins with a name or an operator is NetDef.
 ModelFormat model_format(std::string_view bytes, std::string_view what);
 
-// A package or an ONNX model by its content. A lone predict net of Caffe2 is an error that asks for its init net.
+// A package or an ONNX model by its content. A lone predict net of Caffe2 is an error that asks for its init
+// net.
 Model load_model(const std::string& path, const Limits& limits = {});
 Model load_model(const Bytes& bytes, std::string_view what, const Limits& limits = {});
 Model load_netdef(const std::string& init_path, const std::string& predict_path, const Limits& limits = {});

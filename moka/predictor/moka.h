@@ -2,11 +2,12 @@
    SPDX-License-Identifier: Apache-2.0
 
    Rules that hold everywhere:
-   - Functions that can fail return a moka_status*: NULL is success; anything else describes the error and is freed with
-     moka_status_free. No function throws, aborts or prints.
-   - Structs begin with struct_size, which the caller sets to sizeof of the struct (MOKA_INIT does): a library that is
-     newer than the header a program was compiled with sees which members that program knows.
-   - Texts are UTF-8 and end with NUL. What a function returns as const belongs to the object it was asked for. */
+   - Functions that can fail return a moka_status*: NULL is success; anything else describes the error and is
+     freed with moka_status_free. No function throws, aborts or prints.
+   - Structs begin with struct_size, which the caller sets to sizeof of the struct (MOKA_INIT does): a library
+     that is newer than the header a program was compiled with sees which members that program knows.
+   - Texts are UTF-8 and end with NUL. What a function returns as const belongs to the object it was asked
+     for. */
 #ifndef MOKA_PREDICTOR_MOKA_H
 #define MOKA_PREDICTOR_MOKA_H
 
@@ -23,12 +24,17 @@ extern "C" {
 #define MOKA_API
 #endif
 
-/* The interface that this header describes. Within one major version functions and struct members are only added. */
+/* The interface that this header describes. Within one major version functions and members are only added. */
 #define MOKA_C_MAJOR 1
 #define MOKA_C_MINOR 0
 /* A struct with struct_size set and everything else zero: moka_tensor input = MOKA_INIT(moka_tensor); */
 #ifdef __cplusplus
-#define MOKA_INIT(type) [] { type t{}; t.struct_size = sizeof(type); return t; }()
+#define MOKA_INIT(type)           \
+  [] {                            \
+    type t{};                     \
+    t.struct_size = sizeof(type); \
+    return t;                     \
+  }()
 #else
 #define MOKA_INIT(type) {.struct_size = sizeof(type)}
 #endif
@@ -75,19 +81,21 @@ typedef struct moka_dtype {
   uint16_t lanes;
 } moka_dtype;
 
-/* A tensor in the memory of the CPU. As an input it only describes memory of the caller, who keeps it alive and unchanged
-   during the call. As an output it is filled by the library, and moka_tensor_release gives its memory back. */
+/* A tensor in the memory of the CPU. As an input it only describes memory of the caller, who keeps it alive and
+   unchanged during the call. As an output it is filled by the library, and moka_tensor_release gives its memory
+   back. */
 typedef struct moka_tensor {
   size_t struct_size;
   void* data;             /* first element; may be NULL when there are no elements */
   moka_dtype dtype;
   int32_t ndim;
   const int64_t* shape;   /* ndim sizes */
-  const int64_t* strides; /* ndim steps in elements, or NULL: row-major without gaps. Outputs are always without gaps */
+  const int64_t* strides; /* ndim steps in elements; NULL, as in outputs: row-major without gaps */
   void* owner;            /* set by the library in outputs; NULL in inputs */
 } moka_tensor;
 
-MOKA_API void moka_tensor_release(moka_tensor* tensor); /* an output's memory; harmless on anything without owner */
+/* Gives an output's memory back; harmless on anything without an owner. */
+MOKA_API void moka_tensor_release(moka_tensor* tensor);
 
 /* ---- predictors */
 
@@ -95,18 +103,20 @@ typedef struct moka_predictor moka_predictor;
 
 typedef struct moka_load_options {
   size_t struct_size;
-  int32_t optimize;      /* 1: rewrite the graph for speed (the default without options); 0: run it as it is */
-  uint64_t max_bytes;    /* refuse files beyond this size; 0: the library's limit */
+  int32_t optimize;   /* 1: rewrite the graph for speed, as without options; 0: run it as it is */
+  uint64_t max_bytes; /* refuse files beyond this size; 0: the library's limit */
 } moka_load_options;
 
 /* Reads a .moka package or an ONNX model, whichever the content is. `options` may be NULL. */
-MOKA_API moka_status* moka_predictor_load(const char* path, const moka_load_options* options, moka_predictor** predictor);
+MOKA_API moka_status* moka_predictor_load(const char* path, const moka_load_options* options,
+                                          moka_predictor** predictor);
 /* The same from memory, which is copied. ONNX models with external data need moka_predictor_load. */
-MOKA_API moka_status* moka_predictor_load_bytes(const void* data, size_t size, const moka_load_options* options,
-                                                moka_predictor** predictor);
+MOKA_API moka_status* moka_predictor_load_bytes(const void* data, size_t size,
+                                                const moka_load_options* options, moka_predictor** predictor);
 /* Reads the pair of files that Caffe2 writes. */
 MOKA_API moka_status* moka_predictor_load_netdef(const char* init_path, const char* predict_path,
-                                                 const moka_load_options* options, moka_predictor** predictor);
+                                                 const moka_load_options* options,
+                                                 moka_predictor** predictor);
 /* No call may be running. NULL is allowed. */
 MOKA_API void moka_predictor_free(moka_predictor* predictor);
 
@@ -129,13 +139,15 @@ typedef struct moka_run_options {
   double deadline_seconds; /* from now; the run stops with MOKA_ERROR_CANCELLED. 0: none */
 } moka_run_options;
 
-/* Runs the model on `input_count` inputs, in the model's order, and fills `output_count` outputs, at most as many as the
-   model has. Any number of threads may run one predictor at the same time; weights are shared. `options` may be NULL.
+/* Runs the model on `input_count` inputs, in the model's order, and fills `output_count` outputs, at most as
+   many as the model has. Any number of threads may run one predictor at the same time; weights are shared.
+   `options` may be NULL.
    After an error no output needs releasing. */
-MOKA_API moka_status* moka_predictor_run(moka_predictor* predictor, const moka_tensor* inputs, size_t input_count,
-                                         moka_tensor* outputs, size_t output_count, const moka_run_options* options);
+MOKA_API moka_status* moka_predictor_run(moka_predictor* predictor, const moka_tensor* inputs,
+                                         size_t input_count, moka_tensor* outputs, size_t output_count,
+                                         const moka_run_options* options);
 
-/* Threads that all runs of this process share; the default is the number of cores that the process may use. */
+/* Threads that all runs of this process share; the default is the number of cores that it may use. */
 MOKA_API moka_status* moka_set_num_threads(int32_t threads);
 MOKA_API int32_t moka_num_threads(void);
 

@@ -51,8 +51,9 @@ runtime::RunOptions run_options(const RunOptions& options) {
                   "predictor: the deadline must be 0 or more seconds, not ", options.deadline_seconds);
   // Beyond some centuries the clock's counter would overflow: that is no deadline.
   if (options.deadline_seconds > 0 && options.deadline_seconds < 1e9)
-    out.deadline = std::chrono::steady_clock::now() +
-                   std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::duration<double>(options.deadline_seconds));
+    out.deadline =
+        std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                               std::chrono::duration<double>(options.deadline_seconds));
   return out;
 }
 
@@ -85,7 +86,8 @@ Predictor Predictor::load(const Bytes& bytes, std::string_view what, const LoadO
   return Predictor(load_model(bytes, what, options.limits), options);
 }
 
-Predictor Predictor::load_netdef(const std::string& init_path, const std::string& predict_path, const LoadOptions& options) {
+Predictor Predictor::load_netdef(const std::string& init_path, const std::string& predict_path,
+                                 const LoadOptions& options) {
   return Predictor(moka::load_netdef(init_path, predict_path, options.limits), options);
 }
 
@@ -115,13 +117,15 @@ std::vector<Tensor> Predictor::run(std::span<const Tensor> inputs, const RunOpti
   return out;
 }
 
-std::map<std::string, Tensor> Predictor::run(const std::map<std::string, Tensor>& inputs, const RunOptions& options) const {
+std::map<std::string, Tensor> Predictor::run(const std::map<std::string, Tensor>& inputs,
+                                             const RunOptions& options) const {
   std::vector<Tensor> order;
   std::string names;
   for (const Port& port : loaded_->inputs) {
     names += cat(names.empty() ? "" : ", ", port.name);
     const auto at = inputs.find(port.name);
-    MOKA_CHECK_KIND(Value, at != inputs.end(), "predictor: there is no input '", port.name, "' (", port.type.text(), ")");
+    MOKA_CHECK_KIND(Value, at != inputs.end(), "predictor: there is no input '", port.name, "' (",
+                    port.type.text(), ")");
     order.push_back(at->second);
   }
   for (const auto& [name, tensor] : inputs) {

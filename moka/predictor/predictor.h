@@ -30,9 +30,9 @@ struct LoadOptions {
 };
 
 struct RunOptions {
-  double deadline_seconds = 0;                // from now; a run that takes longer raises Cancelled. 0: none
+  double deadline_seconds = 0;  // from now; a run that takes longer raises Cancelled. 0: none
   const std::atomic<bool>* cancel = nullptr;  // set from any thread: the run raises Cancelled
-  runtime::Trace* trace = nullptr;            // takes the time of every step
+  runtime::Trace* trace = nullptr;  // takes the time of every step
 };
 
 class Predictor {
@@ -53,12 +53,13 @@ class Predictor {
   ModelFormat format() const;
   const std::map<std::string, std::string>& metadata() const;
 
-  // Inputs and outputs in the model's order. Wrong counts, types and shapes are errors that name the input, what the
-  // model takes and what came; numbers that a model returns become tensors without dimensions. Safe from any number of
-  // threads at once.
+  // Inputs and outputs in the model's order. Wrong counts, types and shapes are errors that name the input,
+  // what the model takes and what came; numbers that a model returns become tensors without dimensions. Safe
+  // from any number of threads at once.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;
   // By name; every input must be there and no other.
-  std::map<std::string, Tensor> run(const std::map<std::string, Tensor>& inputs, const RunOptions& options = {}) const;
+  std::map<std::string, Tensor> run(const std::map<std::string, Tensor>& inputs,
+                                    const RunOptions& options = {}) const;
 
  private:
   struct Loaded;

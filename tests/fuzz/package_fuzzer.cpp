@@ -1,5 +1,5 @@
-// libFuzzer target: any bytes as a .moka package; its zip, manifest, weights and program. Checksums are made right first,
-// or no mutation would get past them.
+// libFuzzer target: any bytes as a .moka package; its zip, manifest, weights and program. Checksums are made
+// right first, or no mutation would get past them.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
 #include <cstring>
@@ -15,7 +15,8 @@ namespace {
 template <class T>
 T get(const std::string& text, size_t at) {
   T value{};
-  if (at <= text.size() && sizeof value <= text.size() - at) std::memcpy(&value, text.data() + at, sizeof value);
+  if (at <= text.size() && sizeof value <= text.size() - at)
+    std::memcpy(&value, text.data() + at, sizeof value);
   return value;
 }
 
@@ -23,9 +24,11 @@ T get(const std::string& text, size_t at) {
 void repair_checksums(std::string& text) {
   using namespace moka::package;
   const std::string mark("PK\x01\x02", 4);
-  for (size_t at = text.find(mark); at != text.npos && text.size() - at >= central_size; at = text.find(mark, at + 4)) {
+  for (size_t at = text.find(mark); at != text.npos && text.size() - at >= central_size;
+       at = text.find(mark, at + 4)) {
     const uint64_t size = get<uint32_t>(text, at + 24), local = get<uint32_t>(text, at + 42);
-    const uint64_t data = local + local_size + get<uint16_t>(text, local + 26) + get<uint16_t>(text, local + 28);
+    const uint64_t data =
+        local + local_size + get<uint16_t>(text, local + 26) + get<uint16_t>(text, local + 28);
     if (data > text.size() || size > text.size() - data || local + local_size > text.size()) continue;
     const uint32_t crc = crc32(0, text.data() + data, size);
     std::memcpy(text.data() + at + 16, &crc, 4);

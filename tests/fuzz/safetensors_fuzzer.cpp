@@ -1,4 +1,5 @@
-// libFuzzer target: any bytes as a safetensors file. Accepted files must survive being written and read again.
+// libFuzzer target: any bytes as a safetensors file. Accepted files must survive being written and read
+// again.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
 #include <cstring>
@@ -11,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Limits limits;
   limits.max_tensor_bytes = 1 << 24;
   try {
-    const auto first = safetensors::read(Bytes::copy({reinterpret_cast<const char*>(data), size}), "input", limits);
+    const auto first =
+        safetensors::read(Bytes::copy({reinterpret_cast<const char*>(data), size}), "input", limits);
     const std::string text = safetensors::to_bytes(first.tensors, first.metadata);
     const auto second = safetensors::read(Bytes::copy(text), "written", limits);
     if (second.tensors.size() != first.tensors.size()) std::abort();

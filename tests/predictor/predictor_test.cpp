@@ -45,7 +45,8 @@ std::vector<float> expected(const Tensor& x) {
   for (int64_t row = 0; row < x.size(0); row++)
     for (int c = 0; c < 3; c++) {
       float sum = -1.0f + static_cast<float>(c);
-      for (int k = 0; k < 4; k++) sum += x.data<float>()[row * 4 + k] * (-0.5f + 0.125f * static_cast<float>(c * 4 + k));
+      for (int k = 0; k < 4; k++)
+        sum += x.data<float>()[row * 4 + k] * (-0.5f + 0.125f * static_cast<float>(c * 4 + k));
       out.push_back(std::max(sum, 0.0f));
     }
   return out;
@@ -66,7 +67,8 @@ class PredictorTest : public testing::Test {
     char name[] = "/tmp/moka_predictor_XXXXXX";
     folder = ::mkdtemp(name);
     register_all_ops();
-    const graph::TensorTable table{{{"weight", numbers({3, 4}, -0.5f, 0.125f)}, {"bias", numbers({3}, -1, 1)}}};
+    const graph::TensorTable table{
+        {{"weight", numbers({3, 4}, -0.5f, 0.125f)}, {"bias", numbers({3}, -1, 1)}}};
     graph = graph::parse(model_text, &table);
   }
   ~PredictorTest() override { (void)!std::system(cat("rm -rf ", folder).c_str()); }
@@ -143,7 +145,8 @@ TEST_F(PredictorTest, WrongInputsAreNamed) {
   EXPECT_NE(shape.find("[2, 5]"), std::string::npos) << shape;
   EXPECT_NE(message({numbers({4}, 0, 1)}), "");
   EXPECT_NE(message({new_tensor(Dims{2, 4}, DType::I64)}).find("int64"), std::string::npos);
-  expect_scores(predictor.run(std::vector{numbers({1, 4}, 0, 1)})[0], numbers({1, 4}, 0, 1));  // and it still works
+  expect_scores(predictor.run(std::vector{numbers({1, 4}, 0, 1)})[0],
+                numbers({1, 4}, 0, 1));  // and it still works
 }
 
 TEST_F(PredictorTest, ManyThreadsShareOnePredictor) {
@@ -156,7 +159,8 @@ TEST_F(PredictorTest, ManyThreadsShareOnePredictor) {
         const Tensor x = numbers({1 + (t + i) % 3, 4}, static_cast<float>(t), 0.25f);
         const Tensor y = predictor.run(std::vector{x})[0];
         const std::vector<float> want = expected(x);
-        for (size_t k = 0; k < want.size(); k++) wrong += std::fabs(y.data<float>()[k] - want[k]) > 1e-4f * std::max(1.0f, want[k]);
+        for (size_t k = 0; k < want.size(); k++)
+          wrong += std::fabs(y.data<float>()[k] - want[k]) > 1e-4f * std::max(1.0f, want[k]);
       }
     });
   for (std::thread& t : threads) t.join();
@@ -223,16 +227,16 @@ struct Status {
   ~Status() { moka_status_free(status); }
   moka_status* status;
 };
-#define EXPECT_OK(call)                                                     \
-  do {                                                                      \
-    Status result(call);                                                    \
+#define EXPECT_OK(call)                                                                        \
+  do {                                                                                         \
+    Status result(call);                                                                       \
     EXPECT_EQ(moka_status_code(result.status), MOKA_OK) << moka_status_message(result.status); \
   } while (0)
-#define EXPECT_CODE(expected_code, call)                                    \
-  do {                                                                      \
-    Status result(call);                                                    \
+#define EXPECT_CODE(expected_code, call)                                                             \
+  do {                                                                                               \
+    Status result(call);                                                                             \
     EXPECT_EQ(moka_status_code(result.status), expected_code) << moka_status_message(result.status); \
-    EXPECT_GT(std::strlen(moka_status_message(result.status)), 5u);         \
+    EXPECT_GT(std::strlen(moka_status_message(result.status)), 5u);                                  \
   } while (0)
 
 TEST_F(PredictorTest, CLoadsDescribesRunsAndFrees) {
@@ -306,7 +310,9 @@ TEST_F(PredictorTest, CRefusesWhatCannotBe) {
   good.dtype = {MOKA_FLOAT, 32, 1};
   good.ndim = 2;
   good.shape = shape;
-  auto run = [&](const moka_tensor& input) { return moka_predictor_run(predictor, &input, 1, &output, 1, nullptr); };
+  auto run = [&](const moka_tensor& input) {
+    return moka_predictor_run(predictor, &input, 1, &output, 1, nullptr);
+  };
   EXPECT_OK(run(good));
   moka_tensor_release(&output);
   moka_tensor bad = good;
@@ -332,7 +338,8 @@ TEST_F(PredictorTest, CRefusesWhatCannotBe) {
   EXPECT_CODE(MOKA_ERROR_VALUE, run(bad));
   moka_tensor outputs[2] = {MOKA_INIT(moka_tensor), MOKA_INIT(moka_tensor)};
   EXPECT_CODE(MOKA_ERROR_VALUE, moka_predictor_run(predictor, &good, 1, outputs, 2, nullptr));
-  EXPECT_NE(moka_status_code(Status(moka_predictor_run(predictor, nullptr, 0, &output, 1, nullptr)).status), MOKA_OK);
+  EXPECT_NE(moka_status_code(Status(moka_predictor_run(predictor, nullptr, 0, &output, 1, nullptr)).status),
+            MOKA_OK);
   EXPECT_EQ(output.owner, nullptr);
   EXPECT_CODE(MOKA_ERROR_VALUE, moka_set_num_threads(0));
   moka_predictor_free(predictor);

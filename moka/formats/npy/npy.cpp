@@ -16,10 +16,10 @@ struct Code {
   std::string_view text;  // kind and width, behind the byte-order character
   DType dtype;
 };
-constexpr Code codes[] = {
-    {"b1", DType::Bool}, {"u1", DType::U8},   {"i1", DType::I8},  {"u2", DType::U16}, {"i2", DType::I16},
-    {"u4", DType::U32},  {"i4", DType::I32},  {"u8", DType::U64}, {"i8", DType::I64}, {"f2", DType::F16},
-    {"f4", DType::F32},  {"f8", DType::F64},  {"c8", DType::C64}, {"c16", DType::C128}};
+constexpr Code codes[] = {{"b1", DType::Bool}, {"u1", DType::U8},   {"i1", DType::I8},  {"u2", DType::U16},
+                          {"i2", DType::I16},  {"u4", DType::U32},  {"i4", DType::I32}, {"u8", DType::U64},
+                          {"i8", DType::I64},  {"f2", DType::F16},  {"f4", DType::F32}, {"f8", DType::F64},
+                          {"c8", DType::C64},  {"c16", DType::C128}};
 
 // The header: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } with keys in any order.
 class Header {
@@ -37,7 +37,8 @@ class Header {
     while (!next_is('}')) {
       const std::string_view key = quoted();
       const unsigned bit = key == "descr" ? 1 : key == "fortran_order" ? 2 : key == "shape" ? 4 : 0;
-      MOKA_CHECK_KIND(File, bit && !(seen & bit), what_, ": the header's key '", key, "' is unknown or stands twice");
+      MOKA_CHECK_KIND(File, bit && !(seen & bit), what_, ": the header's key '", key,
+                      "' is unknown or stands twice");
       seen |= bit;
       expect(':');
       if (bit == 1) parse_dtype(quoted());
@@ -48,7 +49,10 @@ class Header {
     expect('}');
     skip_space();
     MOKA_CHECK_KIND(File, at_ == text_.size(), what_, ": something stands behind the header's '}'");
-    MOKA_CHECK_KIND(File, seen == 7, what_, ": the header lacks ", !(seen & 1) ? "descr" : !(seen & 2) ? "fortran_order" : "shape");
+    MOKA_CHECK_KIND(File, seen == 7, what_, ": the header lacks ",
+                    !(seen & 1)   ? "descr"
+                    : !(seen & 2) ? "fortran_order"
+                                  : "shape");
   }
 
  private:
@@ -85,10 +89,12 @@ class Header {
   void parse_dtype(std::string_view descr) {
     const char order = descr.empty() ? '\0' : descr[0];
     for (const Code& c : codes)
-      if (descr.size() > 1 && descr.substr(1) == c.text && std::string_view("<>|=").find(order) != std::string_view::npos) {
+      if (descr.size() > 1 && descr.substr(1) == c.text &&
+          std::string_view("<>|=").find(order) != std::string_view::npos) {
         dtype = c.dtype;
         swapped = order == '>' && c.text.back() != '1';
-        if (order == '|') MOKA_CHECK_KIND(File, item_size(dtype) == 1, what_, ": the type '", descr, "' has no byte order");
+        if (order == '|')
+          MOKA_CHECK_KIND(File, item_size(dtype) == 1, what_, ": the type '", descr, "' has no byte order");
         return;
       }
     fail_kind(ErrorKind::File, what_, ": the type '", descr, "' is no number or bool",
@@ -99,7 +105,8 @@ class Header {
     while (!next_is(')')) {
       int64_t size = 0;
       auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), size);
-      MOKA_CHECK_KIND(File, error == std::errc() && size >= 0, what_, ": a size in the header's shape is no number of 64 bits");
+      MOKA_CHECK_KIND(File, error == std::errc() && size >= 0, what_,
+                      ": a size in the header's shape is no number of 64 bits");
       MOKA_CHECK_KIND(File, shape.size() < max_dims, what_, ": more than ", max_dims, " dimensions");
       shape.push_back(size);
       at_ = static_cast<size_t>(end - text_.data());
@@ -128,8 +135,10 @@ std::string_view code_of(DType dtype) {
 
 std::string header_of(const Tensor& t) {
   const std::string_view code = code_of(t.dtype());
-  MOKA_CHECK_KIND(Type, !code.empty(), "npy: NumPy has no type ", info(t.dtype()).name, "; convert the tensor first");
-  std::string dict = cat("{'descr': '", item_size(t.dtype()) == 1 ? '|' : '<', code, "', 'fortran_order': False, 'shape': (");
+  MOKA_CHECK_KIND(Type, !code.empty(), "npy: NumPy has no type ", info(t.dtype()).name,
+                  "; convert the tensor first");
+  std::string dict = cat("{'descr': '", item_size(t.dtype()) == 1 ? '|' : '<', code,
+                         "', 'fortran_order': False, 'shape': (");
   for (int64_t size : t.sizes()) dict += cat(size, ", ");
   if (t.dim() > 1) dict.resize(dict.size() - 2);
   else if (t.dim() == 1) dict.resize(dict.size() - 1);
@@ -152,21 +161,25 @@ Tensor writable(const Tensor& tensor) {
 
 }  // namespace
 
-Tensor read(const std::string& path, const Limits& limits) { return read(Bytes::of_file(path, limits), path, limits); }
+Tensor read(const std::string& path, const Limits& limits) {
+  return read(Bytes::of_file(path, limits), path, limits);
+}
 
 Tensor read(const Bytes& bytes, std::string_view what, const Limits& limits) {
   const std::string_view text = bytes.text();
   MOKA_CHECK_KIND(File, text.substr(0, magic.size()) == magic && text.size() >= 10, what, ": no .npy file (",
                   text.substr(0, 2) == "PK" ? "this is an archive of several arrays; unpack it first"
-                                            : "its first bytes differ", ")");
+                                            : "its first bytes differ",
+                  ")");
   const int version = static_cast<unsigned char>(text[6]);
-  MOKA_CHECK_KIND(File, version >= 1 && version <= 3, what, ": .npy version ", version, " is not known (1 to 3 are)");
+  MOKA_CHECK_KIND(File, version >= 1 && version <= 3, what, ": .npy version ", version,
+                  " is not known (1 to 3 are)");
   const size_t length_bytes = version == 1 ? 2 : 4, start = 8 + length_bytes;
   MOKA_CHECK_KIND(File, text.size() >= start, what, ": the header is truncated");
   uint64_t length = 0;
   std::memcpy(&length, text.data() + 8, length_bytes);
-  MOKA_CHECK_KIND(File, length <= limits.max_header_bytes && length <= text.size() - start, what, ": the header claims ",
-                  length, " bytes, the file has ", text.size() - start, " behind it");
+  MOKA_CHECK_KIND(File, length <= limits.max_header_bytes && length <= text.size() - start, what,
+                  ": the header claims ", length, " bytes, the file has ", text.size() - start, " behind it");
   Header header(text.substr(start, length), what);
   header.parse();
 
@@ -176,7 +189,8 @@ Tensor read(const Bytes& bytes, std::string_view what, const Limits& limits) {
     empty = empty || size == 0;
     overflow = overflow || __builtin_mul_overflow(need, static_cast<uint64_t>(size ? size : 1), &need);
   }
-  MOKA_CHECK_KIND(File, !overflow && need <= uint64_t(INT64_MAX), what, ": shape ", header.shape, " overflows 64 bits");
+  MOKA_CHECK_KIND(File, !overflow && need <= uint64_t(INT64_MAX), what, ": shape ", header.shape,
+                  " overflows 64 bits");
   if (empty) need = 0;
   const uint64_t have = text.size() - start - length;
   MOKA_CHECK_KIND(File, need == have, what, ": ", info(header.dtype).name, " ", header.shape, " needs ", need,

@@ -8,8 +8,8 @@
 
 namespace moka::npy {
 
-// Numbers and bools of any byte order, C or Fortran order (then a transposed view). Objects, records, texts and dates are
-// refused: nothing is unpickled.
+// Numbers and bools of any byte order, C or Fortran order (then a transposed view). Objects, records, texts
+// and dates are refused: nothing is unpickled.
 Tensor read(const std::string& path, const Limits& limits = {});
 Tensor read(const Bytes& bytes, std::string_view what, const Limits& limits = {});
 

@@ -44,18 +44,23 @@ uint32_t by_tables(uint32_t crc, const uint8_t* p, size_t size) {
 
 #if defined(__x86_64__)
 // One 16-byte remainder moved over the distance that `constants` stand for, and the next 16 bytes added.
-[[gnu::target("pclmul,sse4.1"), gnu::always_inline]] inline __m128i fold(__m128i x, __m128i constants, __m128i next) {
-  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(x, constants, 0x00), _mm_clmulepi64_si128(x, constants, 0x11)), next);
+[[gnu::target("pclmul,sse4.1"), gnu::always_inline]] inline __m128i fold(__m128i x, __m128i constants,
+                                                                         __m128i next) {
+  return _mm_xor_si128(
+      _mm_xor_si128(_mm_clmulepi64_si128(x, constants, 0x00), _mm_clmulepi64_si128(x, constants, 0x11)),
+      next);
 }
 
-// Folding by four (Gopal and others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel 2009; constants
-// of its table for the reflected polynomial). `size` is a multiple of 16 and at least 64.
+// Folding by four (Gopal and others, "Fast CRC computation for generic polynomials using PCLMULQDQ", Intel
+// 2009; constants of its table for the reflected polynomial). `size` is a multiple of 16 and at least 64.
 [[gnu::target("pclmul,sse4.1")]] uint32_t by_multiplication(uint32_t crc, const uint8_t* p, size_t size) {
   auto load = [](const uint8_t* from) __attribute__((target("pclmul,sse4.1"))) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   };
-  const __m128i by_four = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4), by_one = _mm_set_epi64x(0x00ccaa009e, 0x01751997d0);
-  __m128i x[4] = {_mm_xor_si128(load(p), _mm_cvtsi32_si128(static_cast<int>(crc))), load(p + 16), load(p + 32), load(p + 48)};
+  const __m128i by_four = _mm_set_epi64x(0x01c6e41596, 0x0154442bd4),
+                by_one = _mm_set_epi64x(0x00ccaa009e, 0x01751997d0);
+  __m128i x[4] = {_mm_xor_si128(load(p), _mm_cvtsi32_si128(static_cast<int>(crc))), load(p + 16),
+                  load(p + 32), load(p + 48)};
   for (p += 64, size -= 64; size >= 64; p += 64, size -= 64)
     for (int i = 0; i < 4; i++) x[i] = fold(x[i], by_four, load(p + 16 * i));
   __m128i rest = x[0];
@@ -64,7 +69,8 @@ uint32_t by_tables(uint32_t crc, const uint8_t* p, size_t size) {
   // 128 bits to 64, to 32 by Barrett's reduction.
   const __m128i low = _mm_setr_epi32(-1, 0, -1, 0);
   rest = _mm_xor_si128(_mm_srli_si128(rest, 8), _mm_clmulepi64_si128(rest, by_one, 0x10));
-  rest = _mm_xor_si128(_mm_clmulepi64_si128(_mm_and_si128(rest, low), _mm_set_epi64x(0, 0x0163cd6124), 0x00), _mm_srli_si128(rest, 4));
+  rest = _mm_xor_si128(_mm_clmulepi64_si128(_mm_and_si128(rest, low), _mm_set_epi64x(0, 0x0163cd6124), 0x00),
+                       _mm_srli_si128(rest, 4));
   const __m128i polynomial = _mm_set_epi64x(0x01f7011641, 0x01db710641);
   __m128i quotient = _mm_and_si128(_mm_clmulepi64_si128(_mm_and_si128(rest, low), polynomial, 0x10), low);
   rest = _mm_xor_si128(rest, _mm_clmulepi64_si128(quotient, polynomial, 0x00));

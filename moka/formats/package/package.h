@@ -17,8 +17,8 @@ inline constexpr int64_t format_version = 1;
 inline constexpr std::string_view onnx_view = "model.onnx";
 
 struct Package {
-  // The methods by name. States that share a tensor share it again after reading, between methods too. Tensors of states
-  // and constants are read-only views of the file.
+  // The methods by name. States that share a tensor share it again after reading, between methods too.
+  // Tensors of states and constants are read-only views of the file.
   graph::Program program;
   std::string main;  // the method that a predictor runs
   std::map<std::string, std::string> metadata;
@@ -38,6 +38,7 @@ struct Extras {
 };
 // Atomic: whatever happens, `path` is either what it was or the complete new package.
 void write(const std::string& path, const graph::Graph& graph, const Extras& extras = {});
-void write(const std::string& path, const graph::Program& program, std::string_view main, const Extras& extras = {});
+void write(const std::string& path, const graph::Program& program, std::string_view main,
+           const Extras& extras = {});
 
 }  // namespace moka::package

@@ -71,7 +71,8 @@ class PackageTest : public testing::Test {
 };
 
 TEST_F(PackageTest, ProgramsMetadataAndFilesComeBack) {
-  write(path, program, "main", {{{"author", "someone \u00e4"}}, {{"model.onnx", "view"}, {"extra/notes.txt", ""}}});
+  write(path, program, "main",
+        {{{"author", "someone \u00e4"}}, {{"model.onnx", "view"}, {"extra/notes.txt", ""}}});
   const Package back = read(path);
   EXPECT_EQ(graph::print(back.program), graph::print(program));
   EXPECT_EQ(back.main, "main");
@@ -121,13 +122,18 @@ TEST_F(PackageTest, ManifestsAreChecked) {
   EXPECT_NE(manifest(R"({"format":1})").find("no main"), std::string::npos);
   EXPECT_NE(manifest(R"({"format":1,"main":"missing"})").find("no graph 'missing'"), std::string::npos);
   EXPECT_NE(manifest(R"({"format":1,"format":1,"main":"main"})").find("twice"), std::string::npos);
-  EXPECT_NE(manifest(R"({"format":1,"main":"main","needs":["sparse"]})").find("needs 'sparse'"), std::string::npos);
+  EXPECT_NE(manifest(R"({"format":1,"main":"main","needs":["sparse"]})").find("needs 'sparse'"),
+            std::string::npos);
   EXPECT_NE(manifest(R"({"format":1,"main":"main","metadata":{"a":1}})").find("a string"), std::string::npos);
   EXPECT_EQ(manifest(R"({"format":1,"main":"main","later":{"anything":[1,2,{}]}})"), "accepted");
 }
 
 TEST_F(PackageTest, MissingAndBrokenEntriesAreNamed) {
-  { ZipWriter zip(path); zip.add("something", "else"); zip.commit(); }
+  {
+    ZipWriter zip(path);
+    zip.add("something", "else");
+    zip.commit();
+  }
   EXPECT_NE(refusal(Bytes::of_file(path)).find("no .moka package"), std::string::npos);
   EXPECT_NE(refusal(with("program.txt", "moka-ir 1\ngraph main( {}")).find("program.txt"), std::string::npos);
   EXPECT_NE(refusal(with("program.txt", "moka-ir 99\n")).find("99"), std::string::npos);
@@ -140,7 +146,8 @@ TEST_F(PackageTest, MissingAndBrokenEntriesAreNamed) {
 
 TEST_F(PackageTest, EveryTruncationIsRefused) {
   const std::string text = written();
-  for (size_t n = 0; n < text.size(); n++) EXPECT_NE(refusal(Bytes::copy(std::string_view(text).substr(0, n))), "accepted") << n;
+  for (size_t n = 0; n < text.size(); n++)
+    EXPECT_NE(refusal(Bytes::copy(std::string_view(text).substr(0, n))), "accepted") << n;
 }
 
 TEST_F(PackageTest, LimitsHold) {

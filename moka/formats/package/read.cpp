@@ -29,7 +29,8 @@ std::map<std::string, std::string> read_map(JsonReader& json, std::string_view w
   return out;
 }
 
-// Keys that are not known were added by a later version for its own use; what a reader must understand is in "needs".
+// Keys that are not known were added by a later version for its own use; what a reader must understand is in
+// "needs".
 Manifest read_manifest(const Bytes& bytes, std::string_view what, const Limits& limits) {
   MOKA_CHECK_KIND(File, bytes.size() <= limits.max_header_bytes, what, ": the manifest has ", bytes.size(),
                   " bytes, the limit is ", limits.max_header_bytes);
@@ -42,13 +43,15 @@ Manifest read_manifest(const Bytes& bytes, std::string_view what, const Limits& 
     MOKA_CHECK_KIND(File, seen.insert(key).second, what, ": key '", key, "' stands twice in the manifest");
     if (key == "format") {
       out.format = json.integer();
-      MOKA_CHECK_KIND(File, out.format >= 1 && out.format <= format_version, what, ": has package format ", out.format,
-                      ", this library reads formats up to ", format_version, "; update Moka to read it");
+      MOKA_CHECK_KIND(File, out.format >= 1 && out.format <= format_version, what, ": has package format ",
+                      out.format, ", this library reads formats up to ", format_version,
+                      "; update Moka to read it");
     } else if (key == "producer") {
       out.producer = json.string();
     } else if (key == "needs") {
       for (json.begin_array(); json.next_item();)
-        fail_kind(ErrorKind::File, what, ": needs '", json.string(), "', which this library does not know; update Moka to read it");
+        fail_kind(ErrorKind::File, what, ": needs '", json.string(),
+                  "', which this library does not know; update Moka to read it");
     } else if (key == "main") {
       out.main = json.string();
     } else if (key == "metadata") {
@@ -75,11 +78,14 @@ graph::ParseLimits parse_limits(const Limits& limits) {
 
 bool is_package(std::string_view bytes) { return bytes.substr(0, 4) == std::string_view("PK\x03\x04", 4); }
 
-Package read(const std::string& path, const Limits& limits) { return read(Bytes::of_file(path, limits), path, limits); }
+Package read(const std::string& path, const Limits& limits) {
+  return read(Bytes::of_file(path, limits), path, limits);
+}
 
 Package read(const Bytes& bytes, std::string_view what, const Limits& limits) {
   Package out;
-  for (ZipEntry& entry : read_zip(bytes, what, limits)) out.files.emplace(std::move(entry.name), std::move(entry.data));
+  for (ZipEntry& entry : read_zip(bytes, what, limits))
+    out.files.emplace(std::move(entry.name), std::move(entry.data));
   auto take = [&](std::string_view name) {
     auto node = out.files.extract(std::string(name));
     MOKA_CHECK_KIND(File, !node.empty(), what, ": the archive has no entry '", name, "'",
@@ -88,7 +94,8 @@ Package read(const Bytes& bytes, std::string_view what, const Limits& limits) {
   };
   Manifest manifest = read_manifest(take(manifest_name), what, limits);
   const Bytes text = take(program_name);
-  const graph::TensorTable table{safetensors::read(take(weights_name), cat(what, ": ", weights_name), limits).tensors};
+  const graph::TensorTable table{
+      safetensors::read(take(weights_name), cat(what, ": ", weights_name), limits).tensors};
   try {
     out.program = graph::parse_program(text.text(), &table, parse_limits(limits));
     for (const auto& [name, method] : out.program.graphs) graph::verify(*method);
@@ -96,8 +103,8 @@ Package read(const Bytes& bytes, std::string_view what, const Limits& limits) {
     e.add_context(cat("in ", what, ": ", program_name));
     throw;
   }
-  MOKA_CHECK_KIND(File, out.program.graphs.contains(manifest.main), what, ": the program has no graph '", manifest.main,
-                  "', which the manifest names as the main one");
+  MOKA_CHECK_KIND(File, out.program.graphs.contains(manifest.main), what, ": the program has no graph '",
+                  manifest.main, "', which the manifest names as the main one");
   out.main = std::move(manifest.main);
   out.metadata = std::move(manifest.metadata);
   out.producer = std::move(manifest.producer);

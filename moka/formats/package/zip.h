@@ -1,4 +1,5 @@
-// Zip archives of stored entries only: a strict reader over mapped bytes, and an atomic writer that aligns entries.
+// Zip archives of stored entries only: a strict reader over mapped bytes, and an atomic writer that aligns
+// entries.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -17,9 +18,10 @@ struct ZipEntry {
   Bytes data;
 };
 
-// All entries in the order of the file, their checksums verified. Refused is everything that lets two readers see two
-// archives in one file: compression, encryption, data descriptors, comments, duplicate names, entries that overlap or
-// leave gaps, central and local headers that differ, bytes before or behind; and names that leave the folder.
+// All entries in the order of the file, their checksums verified. Refused is everything that lets two readers
+// see two archives in one file: compression, encryption, data descriptors, comments, duplicate names, entries
+// that overlap or leave gaps, central and local headers that differ, bytes before or behind; and names that
+// leave the folder.
 std::vector<ZipEntry> read_zip(const Bytes& bytes, std::string_view what, const Limits& limits = {});
 
 // Writes entries one after the other; their data begin at multiples of 64. Atomic as AtomicFile is.
@@ -43,8 +45,8 @@ class ZipWriter {
   std::set<std::string> names_;
 };
 
-// An entry's name that stays inside a folder: relative, no empty, "." or ".." parts, no backslash, colon or control
-// characters, UTF-8, at most 1,024 bytes.
+// An entry's name that stays inside a folder: relative, no empty, "." or ".." parts, no backslash, colon or
+// control characters, UTF-8, at most 1,024 bytes.
 bool is_safe_name(std::string_view name);
 
 }  // namespace moka::package

@@ -31,8 +31,8 @@ class Fields {
 
  private:
   void need(uint64_t at, uint64_t size) const {
-    MOKA_CHECK_KIND(File, at <= bytes_.size() && size <= bytes_.size() - at, what_, ": archive record at byte ", at,
-                    " lies outside the file of ", bytes_.size(), " bytes");
+    MOKA_CHECK_KIND(File, at <= bytes_.size() && size <= bytes_.size() - at, what_,
+                    ": archive record at byte ", at, " lies outside the file of ", bytes_.size(), " bytes");
   }
   const Bytes& bytes_;
   std::string_view what_;
@@ -44,7 +44,8 @@ struct Directory {
 
 // 4.3.14 to 4.3.16. Without a comment the end record is the file's last 22 bytes: nothing is searched for.
 Directory read_end(const Fields& file, std::string_view what) {
-  MOKA_CHECK_KIND(File, file.size() >= end_size, what, ": ", file.size(), " bytes are too short for an archive");
+  MOKA_CHECK_KIND(File, file.size() >= end_size, what, ": ", file.size(),
+                  " bytes are too short for an archive");
   const uint64_t at = file.size() - end_size;
   MOKA_CHECK_KIND(File, file.get<uint32_t>(at) == end_mark, what,
                   ": no archive's end record in the last 22 bytes: truncated, or no .moka file");
@@ -56,7 +57,8 @@ Directory read_end(const Fields& file, std::string_view what) {
   out.size = file.get<uint32_t>(at + 12);
   out.offset = file.get<uint32_t>(at + 16);
   out.end = at;
-  MOKA_CHECK_KIND(File, file.get<uint16_t>(at + 8) == out.entries, what, ": the end record contradicts itself");
+  MOKA_CHECK_KIND(File, file.get<uint16_t>(at + 8) == out.entries, what,
+                  ": the end record contradicts itself");
   const bool large = at >= locator_size && file.get<uint32_t>(at - locator_size) == locator_mark;
   if (!large) {
     MOKA_CHECK_KIND(File, out.entries != 0xFFFF && out.size != 0xFFFFFFFF && out.offset != 0xFFFFFFFF, what,
@@ -65,11 +67,14 @@ Directory read_end(const Fields& file, std::string_view what) {
   }
   const uint64_t locator = at - locator_size;
   const uint64_t record = file.get<uint64_t>(locator + 8);
-  MOKA_CHECK_KIND(File, locator >= end64_size && record == locator - end64_size &&
-                            file.get<uint32_t>(locator + 4) == 0 && file.get<uint32_t>(locator + 16) == 1,
+  MOKA_CHECK_KIND(File,
+                  locator >= end64_size && record == locator - end64_size &&
+                      file.get<uint32_t>(locator + 4) == 0 && file.get<uint32_t>(locator + 16) == 1,
                   what, ": the zip64 end record is not where its locator says");
-  MOKA_CHECK_KIND(File, file.get<uint32_t>(record) == end64_mark && file.get<uint64_t>(record + 4) == end64_size - 12 &&
-                            file.get<uint32_t>(record + 16) == 0 && file.get<uint32_t>(record + 20) == 0,
+  MOKA_CHECK_KIND(File,
+                  file.get<uint32_t>(record) == end64_mark &&
+                      file.get<uint64_t>(record + 4) == end64_size - 12 &&
+                      file.get<uint32_t>(record + 16) == 0 && file.get<uint32_t>(record + 20) == 0,
                   what, ": the zip64 end record is damaged");
   const Directory narrow = out;
   out.entries = file.get<uint64_t>(record + 32);
@@ -77,9 +82,11 @@ Directory read_end(const Fields& file, std::string_view what) {
   out.offset = file.get<uint64_t>(record + 48);
   out.end = record;
   auto agree = [](uint64_t small, uint64_t wide, uint64_t full) { return small == full || small == wide; };
-  MOKA_CHECK_KIND(File, file.get<uint64_t>(record + 24) == out.entries && agree(narrow.entries, out.entries, 0xFFFF) &&
-                            agree(narrow.size, out.size, 0xFFFFFFFF) && agree(narrow.offset, out.offset, 0xFFFFFFFF),
-                  what, ": the two end records differ");
+  MOKA_CHECK_KIND(
+      File,
+      file.get<uint64_t>(record + 24) == out.entries && agree(narrow.entries, out.entries, 0xFFFF) &&
+          agree(narrow.size, out.size, 0xFFFFFFFF) && agree(narrow.offset, out.offset, 0xFFFFFFFF),
+      what, ": the two end records differ");
   return out;
 }
 
@@ -91,8 +98,8 @@ struct Central {
 };
 
 // 4.5.3: 64-bit values stand in the extra field, in this order, only where the 32-bit field is all ones.
-void read_wide(const Fields& file, uint64_t at, uint64_t size, std::span<uint64_t* const> wanted, std::string_view what,
-               std::string_view name) {
+void read_wide(const Fields& file, uint64_t at, uint64_t size, std::span<uint64_t* const> wanted,
+               std::string_view what, std::string_view name) {
   const uint64_t end = at + size;
   bool found = false;
   while (at < end) {
@@ -111,12 +118,14 @@ void read_wide(const Fields& file, uint64_t at, uint64_t size, std::span<uint64_
   MOKA_CHECK_KIND(File, found || wanted.empty(), what, ": entry '", name, "' lacks its zip64 field");
 }
 
-void check_plain(uint16_t version, uint16_t flags, uint16_t method, std::string_view name, std::string_view what) {
+void check_plain(uint16_t version, uint16_t flags, uint16_t method, std::string_view name,
+                 std::string_view what) {
   MOKA_CHECK_KIND(File, (flags & ~utf8_flag) == 0, what, ": entry '", name, "' has flags ", flags,
                   " (encryption and data descriptors are not allowed)");
   MOKA_CHECK_KIND(File, method == 0, what, ": entry '", name, "' is compressed (method ", method,
                   "); only stored entries are allowed");
-  MOKA_CHECK_KIND(File, (version & 0xFF) <= 45, what, ": entry '", name, "' needs zip version ", version & 0xFF);
+  MOKA_CHECK_KIND(File, (version & 0xFF) <= 45, what, ": entry '", name, "' needs zip version ",
+                  version & 0xFF);
 }
 
 // 4.3.12. Returns where the next record begins.
@@ -124,15 +133,16 @@ uint64_t read_central(const Fields& file, uint64_t at, Central& out, std::string
   MOKA_CHECK_KIND(File, file.get<uint32_t>(at) == central_mark, what, ": no directory record at byte ", at);
   const uint16_t name_size = file.get<uint16_t>(at + 28), extra_size = file.get<uint16_t>(at + 30);
   out.name = file.text(at + central_size, name_size);
-  MOKA_CHECK_KIND(File, is_safe_name(out.name), what, ": an entry's name is no plain relative path: ", out.name);
+  MOKA_CHECK_KIND(File, is_safe_name(out.name), what,
+                  ": an entry's name is no plain relative path: ", out.name);
   out.flags = file.get<uint16_t>(at + 8);
   check_plain(file.get<uint16_t>(at + 6), out.flags, file.get<uint16_t>(at + 10), out.name, what);
   out.crc = file.get<uint32_t>(at + 16);
   uint64_t packed = file.get<uint32_t>(at + 20);
   out.size = file.get<uint32_t>(at + 24);
   out.offset = file.get<uint32_t>(at + 42);
-  MOKA_CHECK_KIND(File, file.get<uint16_t>(at + 32) == 0 && file.get<uint16_t>(at + 34) == 0, what, ": entry '", out.name,
-                  "' has a comment or lies on another disk");
+  MOKA_CHECK_KIND(File, file.get<uint16_t>(at + 32) == 0 && file.get<uint16_t>(at + 34) == 0, what,
+                  ": entry '", out.name, "' has a comment or lies on another disk");
   uint64_t* wanted[3];
   size_t count = 0;
   if (out.size == 0xFFFFFFFF) wanted[count++] = &out.size;
@@ -140,14 +150,16 @@ uint64_t read_central(const Fields& file, uint64_t at, Central& out, std::string
   if (out.offset == 0xFFFFFFFF) wanted[count++] = &out.offset;
   file.text(at + central_size, uint64_t(name_size) + extra_size);
   read_wide(file, at + central_size + name_size, extra_size, {wanted, count}, what, out.name);
-  MOKA_CHECK_KIND(File, packed == out.size, what, ": entry '", out.name, "' is stored, but its two sizes differ");
+  MOKA_CHECK_KIND(File, packed == out.size, what, ": entry '", out.name,
+                  "' is stored, but its two sizes differ");
   return at + central_size + name_size + extra_size;
 }
 
 // 4.3.7. The local header must say what the directory says; returns where the data begin.
 uint64_t read_local(const Fields& file, const Central& entry, std::string_view what) {
   const uint64_t at = entry.offset;
-  MOKA_CHECK_KIND(File, file.get<uint32_t>(at) == local_mark, what, ": entry '", entry.name, "' has no header at byte ", at);
+  MOKA_CHECK_KIND(File, file.get<uint32_t>(at) == local_mark, what, ": entry '", entry.name,
+                  "' has no header at byte ", at);
   const uint16_t flags = file.get<uint16_t>(at + 6);
   check_plain(file.get<uint16_t>(at + 4), flags, file.get<uint16_t>(at + 8), entry.name, what);
   uint64_t packed = file.get<uint32_t>(at + 18), size = file.get<uint32_t>(at + 22);
@@ -160,8 +172,9 @@ uint64_t read_local(const Fields& file, const Central& entry, std::string_view w
     wanted[count++] = &packed;
   }
   read_wide(file, at + local_size + name_size, extra_size, {wanted, count}, what, entry.name);
-  MOKA_CHECK_KIND(File, flags == entry.flags && file.get<uint32_t>(at + 14) == entry.crc && size == entry.size &&
-                            packed == entry.size && file.text(at + local_size, name_size) == entry.name,
+  MOKA_CHECK_KIND(File,
+                  flags == entry.flags && file.get<uint32_t>(at + 14) == entry.crc && size == entry.size &&
+                      packed == entry.size && file.text(at + local_size, name_size) == entry.name,
                   what, ": entry '", entry.name, "': its header and the directory differ");
   return at + local_size + name_size + extra_size;
 }
@@ -186,10 +199,11 @@ std::vector<ZipEntry> read_zip(const Bytes& bytes, std::string_view what, const 
   const Directory directory = read_end(file, what);
   MOKA_CHECK_KIND(File, directory.entries <= limits.max_entries, what, ": has ", directory.entries,
                   " entries, the limit is ", limits.max_entries);
-  MOKA_CHECK_KIND(File, directory.offset <= directory.end && directory.size == directory.end - directory.offset, what,
-                  ": the archive's directory does not reach from its offset to the end record");
-  MOKA_CHECK_KIND(File, directory.entries <= directory.size / central_size, what, ": the archive's directory is too short for ",
-                  directory.entries, " entries");
+  MOKA_CHECK_KIND(File,
+                  directory.offset <= directory.end && directory.size == directory.end - directory.offset,
+                  what, ": the archive's directory does not reach from its offset to the end record");
+  MOKA_CHECK_KIND(File, directory.entries <= directory.size / central_size, what,
+                  ": the archive's directory is too short for ", directory.entries, " entries");
   std::vector<Central> entries(directory.entries);
   uint64_t at = directory.offset;
   for (Central& entry : entries) at = read_central(file, at, entry, what);
@@ -202,22 +216,25 @@ std::vector<ZipEntry> read_zip(const Bytes& bytes, std::string_view what, const 
   const auto twice = std::adjacent_find(names.begin(), names.end());
   MOKA_CHECK_KIND(File, twice == names.end(), what, ": entry '", *twice, "' stands twice in the archive");
 
-  std::sort(entries.begin(), entries.end(), [](const Central& a, const Central& b) { return a.offset < b.offset; });
+  std::sort(entries.begin(), entries.end(),
+            [](const Central& a, const Central& b) { return a.offset < b.offset; });
   std::vector<ZipEntry> out;
   out.reserve(entries.size());
   at = 0;
   for (const Central& entry : entries) {
-    MOKA_CHECK_KIND(File, entry.offset == at, what, ": entry '", entry.name, "' begins at byte ", entry.offset, ", ", at,
-                    " was expected: entries may neither overlap nor leave gaps");
+    MOKA_CHECK_KIND(File, entry.offset == at, what, ": entry '", entry.name, "' begins at byte ",
+                    entry.offset, ", ", at, " was expected: entries may neither overlap nor leave gaps");
     const uint64_t data = read_local(file, entry, what);
-    MOKA_CHECK_KIND(File, data <= directory.offset && entry.size <= directory.offset - data, what, ": entry '", entry.name,
-                    "' reaches into the archive's directory");
+    MOKA_CHECK_KIND(File, data <= directory.offset && entry.size <= directory.offset - data, what,
+                    ": entry '", entry.name, "' reaches into the archive's directory");
     at = data + entry.size;
     const uint32_t crc = crc32(0, bytes.data() + data, entry.size);
-    MOKA_CHECK_KIND(File, crc == entry.crc, what, ": entry '", entry.name, "' is damaged: its checksum differs");
+    MOKA_CHECK_KIND(File, crc == entry.crc, what, ": entry '", entry.name,
+                    "' is damaged: its checksum differs");
     out.push_back({std::string(entry.name), bytes.slice(data, entry.size)});
   }
-  MOKA_CHECK_KIND(File, at == directory.offset, what, ": bytes before the archive's directory belong to no entry");
+  MOKA_CHECK_KIND(File, at == directory.offset, what,
+                  ": bytes before the archive's directory belong to no entry");
   return out;
 }
 

@@ -54,8 +54,10 @@ struct Sample {
 };
 
 TEST(Zip, WhatIsWrittenIsReadAndAligned) {
-  const std::vector<std::pair<std::string, std::string>> entries{
-      {"manifest.json", "{}"}, {"graphs/main.txt", std::string(1000, 'g')}, {"empty", ""}, {"weights", std::string(5000, 'w')}};
+  const std::vector<std::pair<std::string, std::string>> entries{{"manifest.json", "{}"},
+                                                                 {"graphs/main.txt", std::string(1000, 'g')},
+                                                                 {"empty", ""},
+                                                                 {"weights", std::string(5000, 'w')}};
   const auto back = read_text(archive(entries));
   ASSERT_EQ(back.size(), entries.size());
   for (size_t i = 0; i < entries.size(); i++) {
@@ -86,7 +88,8 @@ TEST(Zip, ChecksumOfEveryLengthAndPositionIsThatOfTheDefinition) {
   for (size_t size = 0; size < 600; size++)
     for (size_t at : {0, 1, 13}) {
       const uint32_t start = static_cast<uint32_t>(size * 2654435761u);
-      ASSERT_EQ(crc32(start, text.data() + at, size), by_definition(start, text.data() + at, size)) << size << " at " << at;
+      ASSERT_EQ(crc32(start, text.data() + at, size), by_definition(start, text.data() + at, size))
+          << size << " at " << at;
     }
 }
 
@@ -167,13 +170,15 @@ TEST(Zip, WrongChecksumsAreRefused) {
 TEST(Zip, HugeSizesAndCountsAreRefused) {
   const Sample good;
   for (const uint32_t huge : {0xFFFFFFFFu, 0xFFFFFFFEu, 0x7FFFFFFFu}) {
-    for (size_t at : {good.first + 20, good.first + 24, good.first + 42, good.end + 12, good.end + 16, size_t(18), size_t(22)}) {
+    for (size_t at : {good.first + 20, good.first + 24, good.first + 42, good.end + 12, good.end + 16,
+                      size_t(18), size_t(22)}) {
       std::string text = good.text;
       put<uint32_t>(text, at, huge);
       EXPECT_NE(refusal(text), "accepted") << at;
     }
     std::string both = good.text;
-    for (size_t at : {good.first + 20, good.first + 24, size_t(18), size_t(22)}) put<uint32_t>(both, at, huge);
+    for (size_t at : {good.first + 20, good.first + 24, size_t(18), size_t(22)})
+      put<uint32_t>(both, at, huge);
     EXPECT_NE(refusal(both), "accepted");
   }
   for (const uint16_t count : {0, 1, 3, 0xFFFE, 0xFFFF}) {
@@ -202,7 +207,8 @@ TEST(Zip, CompressionEncryptionDescriptorsAndCommentsAreRefused) {
 }
 
 TEST(Zip, NamesThatLeaveTheFolderAreRefused) {
-  for (const char* name : {"../x", "/etc", "a//b", "a/..", "./aa", "a\\bc", "C:/x", "a/b/", "..", ".", "", "a\nbc", "\xff\xfe"}) {
+  for (const char* name : {"../x", "/etc", "a//b", "a/..", "./aa", "a\\bc", "C:/x", "a/b/", "..", ".", "",
+                           "a\nbc", "\xff\xfe"}) {
     EXPECT_FALSE(is_safe_name(name)) << name;
     const std::string path = temporary_path();
     ZipWriter zip(path);
@@ -210,7 +216,8 @@ TEST(Zip, NamesThatLeaveTheFolderAreRefused) {
     const size_t size = std::strlen(name);
     if (size == 0) continue;
     std::string text = archive({{std::string(size, 'q'), "hello"}});
-    for (size_t at = text.find(std::string(size, 'q')); at != text.npos; at = text.find(std::string(size, 'q'), at + size))
+    for (size_t at = text.find(std::string(size, 'q')); at != text.npos;
+         at = text.find(std::string(size, 'q'), at + size))
       text.replace(at, size, name);
     expect_refused(text, "no plain relative path");
   }
@@ -219,7 +226,8 @@ TEST(Zip, NamesThatLeaveTheFolderAreRefused) {
 }
 
 TEST(Zip, FiveThousandCraftedArchivesNeverChangeWhatIsRead) {
-  const std::string good = archive({{"manifest.json", "{\"format\":1}"}, {"graphs/main", "graph"}, {"weights", std::string(64, 'w')}});
+  const std::string good = archive(
+      {{"manifest.json", "{\"format\":1}"}, {"graphs/main", "graph"}, {"weights", std::string(64, 'w')}});
   uint64_t state = 12345;
   auto random = [&](uint64_t below) {
     state = state * 6364136223846793005u + 1442695040888963407u;
@@ -230,8 +238,12 @@ TEST(Zip, FiveThousandCraftedArchivesNeverChangeWhatIsRead) {
     for (uint64_t k = 0, edits = 1 + random(4); k < edits; k++) switch (random(4)) {
         case 0: text[random(text.size())] = static_cast<char>(random(256)); break;
         case 1: text.erase(random(text.size() - 40), 1 + random(30)); break;
-        case 2: text.insert(random(text.size()), text.substr(random(text.size() - 60), 1 + random(60))); break;
-        default: put<uint32_t>(text, random(text.size() - 4), random(2) ? 0xFFFFFFFFu : static_cast<uint32_t>(random(text.size())));
+        case 2:
+          text.insert(random(text.size()), text.substr(random(text.size() - 60), 1 + random(60)));
+          break;
+        default:
+          put<uint32_t>(text, random(text.size() - 4),
+                        random(2) ? 0xFFFFFFFFu : static_cast<uint32_t>(random(text.size())));
       }
     try {
       const auto entries = read_text(text);

@@ -1,4 +1,5 @@
-// The zip writer: stored entries, data aligned by padding in the extra field, zip64 records where sizes ask for them.
+// The zip writer: stored entries, data aligned by padding in the extra field, zip64 records where sizes ask
+// for them.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/formats/package/zip.h"
 #include "moka/formats/package/zip_internal.h"
@@ -20,7 +21,8 @@ uint32_t narrow(uint64_t value) { return static_cast<uint32_t>(value < wide ? va
 }  // namespace
 
 void ZipWriter::add(std::string name, std::span<const std::string_view> pieces) {
-  MOKA_CHECK_KIND(Value, is_safe_name(name), "package: an entry's name must be a plain relative path, not '", name, "'");
+  MOKA_CHECK_KIND(Value, is_safe_name(name), "package: an entry's name must be a plain relative path, not '",
+                  name, "'");
   MOKA_CHECK_KIND(Value, names_.insert(name).second, "package: two entries have the name '", name, "'");
   Record record{std::move(name), 0, 0, file_.written()};
   for (std::string_view piece : pieces) {

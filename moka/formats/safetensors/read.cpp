@@ -61,7 +61,8 @@ class Header {
     bool metadata_seen = false;
     for (json_.begin_object(); json_.next_key(name);) {
       if (name == "__metadata__") {
-        MOKA_CHECK_KIND(File, !std::exchange(metadata_seen, true), what_, ": __metadata__ stands twice in the header");
+        MOKA_CHECK_KIND(File, !std::exchange(metadata_seen, true), what_,
+                        ": __metadata__ stands twice in the header");
         parse_metadata();
       } else {
         parse_entry(std::move(name));
@@ -84,12 +85,12 @@ class Header {
     });
     uint64_t at = 0;
     for (const Entry* e : by_offset) {
-      MOKA_CHECK_KIND(File, e->begin == at, what_, ": data of tensor '", e->name, "' begin at ", e->begin, ", ", at,
-                      " was expected: data may neither overlap nor leave holes");
+      MOKA_CHECK_KIND(File, e->begin == at, what_, ": data of tensor '", e->name, "' begin at ", e->begin,
+                      ", ", at, " was expected: data may neither overlap nor leave holes");
       at = e->end;
     }
-    MOKA_CHECK_KIND(File, at == data_size, what_, ": the tensors cover ", at, " bytes, the file holds ", data_size,
-                    at > data_size ? ": it is truncated" : ": the rest belongs to no tensor");
+    MOKA_CHECK_KIND(File, at == data_size, what_, ": the tensors cover ", at, " bytes, the file holds ",
+                    data_size, at > data_size ? ": it is truncated" : ": the rest belongs to no tensor");
   }
 
  private:
@@ -115,13 +116,13 @@ class Header {
       if (field == "dtype") {
         once(1, field);
         const std::string code = json_.string();
-        MOKA_CHECK_KIND(File, find_type(code, e.dtype, e.bits), what_, ": tensor '", e.name, "' has the unknown dtype '",
-                        code, "'");
+        MOKA_CHECK_KIND(File, find_type(code, e.dtype, e.bits), what_, ": tensor '", e.name,
+                        "' has the unknown dtype '", code, "'");
       } else if (field == "shape") {
         once(2, field);
         for (json_.begin_array(); json_.next_item();) {
-          MOKA_CHECK_KIND(File, e.shape.size() < max_dims, what_, ": tensor '", e.name, "' has more than ", max_dims,
-                          " dimensions");
+          MOKA_CHECK_KIND(File, e.shape.size() < max_dims, what_, ": tensor '", e.name, "' has more than ",
+                          max_dims, " dimensions");
           const int64_t size = json_.integer();
           MOKA_CHECK_KIND(File, size >= 0, what_, ": tensor '", e.name, "' has the negative size ", size);
           e.shape.push_back(size);
@@ -133,12 +134,12 @@ class Header {
         for (json_.begin_array(); json_.next_item();) {
           MOKA_CHECK_KIND(File, count < 2, what_, ": tensor '", e.name, "' has more than two data_offsets");
           offsets[count] = json_.integer();
-          MOKA_CHECK_KIND(File, offsets[count] >= 0, what_, ": tensor '", e.name, "' has the negative offset ",
-                          offsets[count]);
+          MOKA_CHECK_KIND(File, offsets[count] >= 0, what_, ": tensor '", e.name,
+                          "' has the negative offset ", offsets[count]);
           count++;
         }
-        MOKA_CHECK_KIND(File, count == 2 && offsets[0] <= offsets[1], what_, ": data_offsets of tensor '", e.name,
-                        "' are no range [begin, end]");
+        MOKA_CHECK_KIND(File, count == 2 && offsets[0] <= offsets[1], what_, ": data_offsets of tensor '",
+                        e.name, "' are no range [begin, end]");
         e.begin = static_cast<uint64_t>(offsets[0]);
         e.end = static_cast<uint64_t>(offsets[1]);
       } else {
@@ -146,7 +147,9 @@ class Header {
       }
     }
     MOKA_CHECK_KIND(File, seen == 7, what_, ": tensor '", e.name, "' lacks ",
-                    !(seen & 1) ? "dtype" : !(seen & 2) ? "shape" : "data_offsets");
+                    !(seen & 1)   ? "dtype"
+                    : !(seen & 2) ? "shape"
+                                  : "data_offsets");
     check_length(e);
     entries.push_back(std::move(e));
   }
@@ -159,17 +162,18 @@ class Header {
       overflow = overflow || __builtin_mul_overflow(bits, static_cast<uint64_t>(size ? size : 1), &bits);
     }
     // Beside a size of 0 the other sizes may not overflow either: strides are made of them.
-    MOKA_CHECK_KIND(File, !overflow && bits <= uint64_t(INT64_MAX), what_, ": shape ", e.shape, " of tensor '", e.name,
-                    "' overflows 64 bits");
+    MOKA_CHECK_KIND(File, !overflow && bits <= uint64_t(INT64_MAX), what_, ": shape ", e.shape,
+                    " of tensor '", e.name, "' overflows 64 bits");
     if (empty) bits = 0;
-    MOKA_CHECK_KIND(File, bits % 8 == 0, what_, ": tensor '", e.name, "' ends inside a byte: ", info(e.dtype).name, " ",
-                    e.shape);
-    MOKA_CHECK_KIND(File, bits / 8 == e.bytes(), what_, ": tensor '", e.name, "' (", info(e.dtype).name, " ", e.shape,
-                    ") needs ", bits / 8, " bytes, its data_offsets span ", e.bytes());
+    MOKA_CHECK_KIND(File, bits % 8 == 0, what_, ": tensor '", e.name,
+                    "' ends inside a byte: ", info(e.dtype).name, " ", e.shape);
+    MOKA_CHECK_KIND(File, bits / 8 == e.bytes(), what_, ": tensor '", e.name, "' (", info(e.dtype).name, " ",
+                    e.shape, ") needs ", bits / 8, " bytes, its data_offsets span ", e.bytes());
     // Packed types take a byte an element in memory.
     const uint64_t in_memory = e.bits < 8 ? bits / e.bits : bits / 8;
-    MOKA_CHECK_KIND(File, in_memory <= limits_.max_tensor_bytes - total_, what_, ": the tensors need more than ",
-                    limits_.max_tensor_bytes, " bytes, the limit for one file");
+    MOKA_CHECK_KIND(File, in_memory <= limits_.max_tensor_bytes - total_, what_,
+                    ": the tensors need more than ", limits_.max_tensor_bytes,
+                    " bytes, the limit for one file");
     total_ += in_memory;
   }
 
@@ -199,30 +203,35 @@ constexpr std::string_view dtype_note = "moka.dtype:";
 // A tensor that plan() stored as bytes gets its own type back.
 void apply_dtype_note(Entry& e, std::string_view name, std::string_view what) {
   DType dtype;
-  MOKA_CHECK_KIND(File, find_dtype(name, dtype) && dtype < DType::BuiltinCount && dtype != DType::String, what,
-                  ": metadata give tensor '", e.name, "' the unknown type '", name, "'");
+  MOKA_CHECK_KIND(File, find_dtype(name, dtype) && dtype < DType::BuiltinCount && dtype != DType::String,
+                  what, ": metadata give tensor '", e.name, "' the unknown type '", name, "'");
   const int64_t size = static_cast<int64_t>(item_size(dtype));
-  MOKA_CHECK_KIND(File, e.dtype == DType::U8 && !e.shape.empty() && e.shape.back() == size, what, ": tensor '", e.name,
-                  "' is noted as ", name, ", so it must be stored as U8 [..., ", size, "]; it is ", info(e.dtype).name,
-                  " ", e.shape);
+  MOKA_CHECK_KIND(File, e.dtype == DType::U8 && !e.shape.empty() && e.shape.back() == size, what,
+                  ": tensor '", e.name, "' is noted as ", name, ", so it must be stored as U8 [..., ", size,
+                  "]; it is ", info(e.dtype).name, " ", e.shape);
   e.shape.pop_back();
   e.dtype = dtype;
 }
 
 }  // namespace
 
-Content read(const std::string& path, const Limits& limits) { return read(Bytes::of_file(path, limits), path, limits); }
+Content read(const std::string& path, const Limits& limits) {
+  return read(Bytes::of_file(path, limits), path, limits);
+}
 
 Content read(const Bytes& bytes, std::string_view what, const Limits& limits) {
-  MOKA_CHECK_KIND(File, bytes.size() >= 8, what, ": ", bytes.size(), " bytes are too short for a safetensors file");
+  MOKA_CHECK_KIND(File, bytes.size() >= 8, what, ": ", bytes.size(),
+                  " bytes are too short for a safetensors file");
   uint64_t length;
   std::memcpy(&length, bytes.data(), 8);
   MOKA_CHECK_KIND(File, length <= limits.max_header_bytes, what, ": the header claims ", length,
                   " bytes, the limit is ", limits.max_header_bytes, "; is this a safetensors file?");
-  MOKA_CHECK_KIND(File, length <= bytes.size() - 8, what, ": the header claims ", length, " bytes, the file has ",
-                  bytes.size() - 8, " behind the length: it is truncated or no safetensors file");
+  MOKA_CHECK_KIND(File, length <= bytes.size() - 8, what, ": the header claims ", length,
+                  " bytes, the file has ", bytes.size() - 8,
+                  " behind the length: it is truncated or no safetensors file");
   const std::string_view text = bytes.text().substr(8, length);
-  MOKA_CHECK_KIND(File, !text.empty() && text[0] == '{', what, ": the header does not begin with '{': no safetensors file");
+  MOKA_CHECK_KIND(File, !text.empty() && text[0] == '{', what,
+                  ": the header does not begin with '{': no safetensors file");
 
   Header header(text, what, limits);
   header.parse();

@@ -15,8 +15,9 @@ struct Content {
   std::map<std::string, std::string> metadata;
 };
 
-// Reads all tensors as read-only views of the mapped file; those whose data are not aligned to their element, and the
-// packed 4- and 6-bit types, are copied. Every rule of the format is enforced; `what` names the file in errors.
+// Reads all tensors as read-only views of the mapped file; those whose data are not aligned to their element,
+// and the packed 4- and 6-bit types, are copied. Every rule of the format is enforced; `what` names the file
+// in errors.
 Content read(const std::string& path, const Limits& limits = {});
 Content read(const Bytes& bytes, std::string_view what, const Limits& limits = {});
 
@@ -24,11 +25,12 @@ Content read(const Bytes& bytes, std::string_view what, const Limits& limits = {
 struct Layout {
   std::string header;         // with its length, padded so that the data begin at a multiple of 64
   std::vector<Tensor> order;  // contiguous; the widest elements first, so that each is aligned to its element
-  uint64_t size = 0;          // of the whole file
+  uint64_t size = 0;  // of the whole file
 };
-// Element types that safetensors cannot name (complex128, the 4- and 2-bit integers) are stored as bytes, and the
-// metadata entry "moka.dtype:NAME" says what they are; strings and shape-only tensors are errors.
-Layout plan(const std::map<std::string, Tensor>& tensors, const std::map<std::string, std::string>& metadata = {});
+// Element types that safetensors cannot name (complex128, the 4- and 2-bit integers) are stored as bytes, and
+// the metadata entry "moka.dtype:NAME" says what they are; strings and shape-only tensors are errors.
+Layout plan(const std::map<std::string, Tensor>& tensors,
+            const std::map<std::string, std::string>& metadata = {});
 
 // Atomic: whatever happens, `path` is either what it was or the complete new file.
 void write(const std::string& path, const std::map<std::string, Tensor>& tensors,

@@ -63,7 +63,8 @@ TEST(Safetensors, EveryElementTypeComesBack) {
 }
 
 TEST(Safetensors, DataBeginAtAMultipleOf64AndWideElementsComeFirst) {
-  const Layout layout = plan({{"a", filled({3}, DType::I8)}, {"b", filled({3}, DType::F64)}, {"c", filled({3}, DType::F16)}});
+  const Layout layout =
+      plan({{"a", filled({3}, DType::I8)}, {"b", filled({3}, DType::F64)}, {"c", filled({3}, DType::F16)}});
   EXPECT_EQ(layout.header.size() % 64, 0u);
   EXPECT_EQ(layout.order[0].dtype(), DType::F64);
   EXPECT_EQ(layout.order[2].dtype(), DType::I8);
@@ -81,12 +82,14 @@ TEST(Safetensors, StridedTensorsAreWrittenAsTheyRead) {
 }
 
 TEST(Safetensors, PackedTypesAreUnpacked) {
-  const Content four = read_text(file_of(R"({"t":{"dtype":"F4","shape":[2,2],"data_offsets":[0,2]}})", "\x21\x43"));
+  const Content four =
+      read_text(file_of(R"({"t":{"dtype":"F4","shape":[2,2],"data_offsets":[0,2]}})", "\x21\x43"));
   const uint8_t* p = four.tensors.at("t").data<uint8_t>();
   EXPECT_EQ(four.tensors.at("t").dtype(), DType::F4E2M1);
   EXPECT_EQ(std::vector<uint8_t>(p, p + 4), (std::vector<uint8_t>{1, 2, 3, 4}));
   // 6-bit elements 1, 2, 3, 4 from the low bits on: 000001 | 000010 << 6 | 000011 << 12 | 000100 << 18
-  const Content six = read_text(file_of(R"({"t":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}})", "\x81\x30\x10"));
+  const Content six =
+      read_text(file_of(R"({"t":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}})", "\x81\x30\x10"));
   p = six.tensors.at("t").data<uint8_t>();
   EXPECT_EQ(std::vector<uint8_t>(p, p + 4), (std::vector<uint8_t>{1, 2, 3, 4}));
   expect_refused(R"({"t":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}})", "ab", "ends inside a byte");
@@ -96,7 +99,8 @@ TEST(Safetensors, AcceptsWhatTheFormatAllows) {
   EXPECT_TRUE(read_text(file_of("{}", "")).tensors.empty());
   EXPECT_TRUE(read_text(file_of("{}      ", "")).tensors.empty());
   const Content any_order = read_text(file_of(
-      R"({ "b" : {"shape":[1],"data_offsets":[2,3],"dtype":"U8"}, "a":{"dtype":"I16","shape":[],"data_offsets":[0,2]} })", "xyz"));
+      R"({ "b" : {"shape":[1],"data_offsets":[2,3],"dtype":"U8"}, "a":{"dtype":"I16","shape":[],"data_offsets":[0,2]} })",
+      "xyz"));
   EXPECT_EQ(any_order.tensors.at("b").data<uint8_t>()[0], 'z');
   EXPECT_EQ(any_order.tensors.at("a").dim(), 0);
 }
@@ -118,9 +122,12 @@ TEST(Safetensors, BreaksOfTheRulesAreNamed) {
   expect_refused(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1,2]}})", "xy", "more than two");
   expect_refused(R"({"a":{"dtype":"U8","shape":[-2],"data_offsets":[0,2]}})", "xy", "negative");
   expect_refused(R"({"a":{"dtype":"U8","shape":[2.0],"data_offsets":[0,2]}})", "xy", "integer");
-  expect_refused(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,2]}})", "xy", "64 bits");
-  expect_refused(R"({"a":{"dtype":"F64","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "", "overflow");
-  expect_refused(R"({"a":{"dtype":"F64","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", "", "overflow");
+  expect_refused(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,2]}})", "xy",
+                 "64 bits");
+  expect_refused(R"({"a":{"dtype":"F64","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", "",
+                 "overflow");
+  expect_refused(R"({"a":{"dtype":"F64","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", "",
+                 "overflow");
   expect_refused(R"({"a":{"dtype":"F33","shape":[2],"data_offsets":[0,2]}})", "xy", "unknown dtype");
   expect_refused(R"({"a":{"dtype":"U8","shape":[2]}})", "xy", "lacks data_offsets");
   expect_refused(R"({"a":{"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "xy", "twice");
@@ -130,19 +137,23 @@ TEST(Safetensors, BreaksOfTheRulesAreNamed) {
   expect_refused(R"({"__metadata__":{},"__metadata__":{}})", "", "twice");
   expect_refused("{\"a\xff\":{}}", "", "UTF-8");
   expect_refused("{} x", "", "end of the text");
-  expect_refused(R"({"a":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})", std::string("\x01\x07", 2), "one of its bytes is 7");
+  expect_refused(R"({"a":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})", std::string("\x01\x07", 2),
+                 "one of its bytes is 7");
   std::string deep = "{\"a\":{\"dtype\":\"U8\",\"shape\":[";
   for (int i = 0; i < 65; i++) deep += i ? ",1" : "1";
   expect_refused(deep + "],\"data_offsets\":[0,1]}}", "x", "dimensions");
 }
 
 TEST(Safetensors, ANotedTypeMustFitItsBytes) {
-  expect_refused(R"({"__metadata__":{"moka.dtype:a":"complex128"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "xy",
-                 "must be stored as U8 [..., 16]");
-  expect_refused(R"({"__metadata__":{"moka.dtype:a":"nothing"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "xy",
-                 "unknown type");
-  expect_refused(R"({"__metadata__":{"moka.dtype:a":"string"},"a":{"dtype":"U8","shape":[16],"data_offsets":[0,16]}})",
-                 "0123456789abcdef", "unknown type");
+  expect_refused(
+      R"({"__metadata__":{"moka.dtype:a":"complex128"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
+      "xy", "must be stored as U8 [..., 16]");
+  expect_refused(
+      R"({"__metadata__":{"moka.dtype:a":"nothing"},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})",
+      "xy", "unknown type");
+  expect_refused(
+      R"({"__metadata__":{"moka.dtype:a":"string"},"a":{"dtype":"U8","shape":[16],"data_offsets":[0,16]}})",
+      "0123456789abcdef", "unknown type");
 }
 
 TEST(Safetensors, LimitsHold) {
@@ -162,12 +173,14 @@ TEST(Safetensors, LimitsHold) {
 }
 
 TEST(Safetensors, EveryTruncationIsRefused) {
-  const std::string text = to_bytes({{"a", filled({2, 3}, DType::F32)}, {"b", filled({5}, DType::U8)}}, {{"k", "v"}});
+  const std::string text =
+      to_bytes({{"a", filled({2, 3}, DType::F32)}, {"b", filled({5}, DType::U8)}}, {{"k", "v"}});
   for (size_t n = 0; n < text.size(); n++) EXPECT_THROW(read_text(text.substr(0, n)), Error) << n;
 }
 
 TEST(Safetensors, AFlippedByteIsRefusedOrGivesTensorsThatCanBeRead) {
-  const std::string text = to_bytes({{"a", filled({2, 3}, DType::F32)}, {"b", filled({5}, DType::Bool)}}, {{"k", "v"}});
+  const std::string text =
+      to_bytes({{"a", filled({2, 3}, DType::F32)}, {"b", filled({5}, DType::Bool)}}, {{"k", "v"}});
   int refused = 0;
   for (size_t at = 0; at < text.size(); at++)
     for (int bit = 0; bit < 8; bit++) {

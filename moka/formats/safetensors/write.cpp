@@ -28,17 +28,21 @@ void append_metadata(std::string& out, const std::map<std::string, std::string>&
 
 }  // namespace
 
-Layout plan(const std::map<std::string, Tensor>& tensors, const std::map<std::string, std::string>& metadata) {
+Layout plan(const std::map<std::string, Tensor>& tensors,
+            const std::map<std::string, std::string>& metadata) {
   Layout out;
   std::map<std::string, std::string> notes = metadata;
   std::vector<std::pair<const std::string*, Tensor>> order;
   for (const auto& [name, tensor] : tensors) {
     MOKA_CHECK_KIND(Value, name != "__metadata__", "safetensors: no tensor may be named __metadata__");
     MOKA_CHECK_KIND(Value, is_utf8(name), "safetensors: a tensor's name is no UTF-8 text: ", name);
-    MOKA_CHECK_KIND(Value, tensor.defined() && tensor.has_storage(), "safetensors: tensor '", name, "' has no data");
+    MOKA_CHECK_KIND(Value, tensor.defined() && tensor.has_storage(), "safetensors: tensor '", name,
+                    "' has no data");
     MOKA_CHECK_KIND(Type, tensor.dtype() != DType::String && tensor.dtype() < DType::BuiltinCount,
-                    "safetensors: tensor '", name, "' is ", info(tensor.dtype()).name, ", which the format cannot hold");
-    if (info(tensor.dtype()).safetensors.empty()) notes[cat("moka.dtype:", name)] = std::string(info(tensor.dtype()).name);
+                    "safetensors: tensor '", name, "' is ", info(tensor.dtype()).name,
+                    ", which the format cannot hold");
+    if (info(tensor.dtype()).safetensors.empty())
+      notes[cat("moka.dtype:", name)] = std::string(info(tensor.dtype()).name);
     order.emplace_back(&name, as_contiguous(tensor));
   }
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
@@ -80,7 +84,8 @@ void write(const std::string& path, const std::map<std::string, Tensor>& tensors
   file.commit();
 }
 
-std::string to_bytes(const std::map<std::string, Tensor>& tensors, const std::map<std::string, std::string>& metadata) {
+std::string to_bytes(const std::map<std::string, Tensor>& tensors,
+                     const std::map<std::string, std::string>& metadata) {
   const Layout layout = plan(tensors, metadata);
   std::string out;
   out.reserve(layout.size);

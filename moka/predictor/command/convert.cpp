@@ -24,7 +24,8 @@ std::map<std::string, Tensor> tensors_of(const graph::Graph& graph) {
 int convert(const ConvertArgs& args) {
   auto ends = [&](std::string_view ending) { return std::string_view(args.output).ends_with(ending); };
   if (!ends(".moka") && !ends(".onnx") && !ends(".pb") && !ends(".safetensors") && !ends(".txt"))
-    throw UsageError{cat("convert: the ending of ", args.output, " is none of .moka, .onnx, .pb, .safetensors, .txt")};
+    throw UsageError{
+        cat("convert: the ending of ", args.output, " is none of .moka, .onnx, .pb, .safetensors, .txt")};
   const Model model = load(args.model);
   if (ends(".moka")) package::write(args.output, model.program, model.main, {model.metadata, {}});
   else if (ends(".onnx")) onnx::save(model.graph(), args.output, {.opset = args.opset});

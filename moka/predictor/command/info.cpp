@@ -51,10 +51,12 @@ void print_ports(const char* title, const std::vector<std::pair<std::string, std
   std::printf("%s\n", title);
   size_t width = 0;
   for (const auto& [name, type] : ports) width = std::max(width, name.size());
-  for (const auto& [name, type] : ports) std::printf("  %-*s  %s\n", static_cast<int>(width), name.c_str(), type.c_str());
+  for (const auto& [name, type] : ports)
+    std::printf("  %-*s  %s\n", static_cast<int>(width), name.c_str(), type.c_str());
 }
 
-void append_ports(std::string& out, const char* key, const std::vector<std::pair<std::string, std::string>>& ports) {
+void append_ports(std::string& out, const char* key,
+                  const std::vector<std::pair<std::string, std::string>>& ports) {
   out += cat(",\"", key, "\":[");
   for (size_t i = 0; i < ports.size(); i++) {
     out += i ? ",{\"name\":" : "{\"name\":";
@@ -66,7 +68,8 @@ void append_ports(std::string& out, const char* key, const std::vector<std::pair
   out += ']';
 }
 
-// What reading the model and running it need: the operators of the file, and those that the rewrites make of them.
+// What reading the model and running it need: the operators of the file, and those that the rewrites make of
+// them.
 int print_operators(const Model& model, const Cost& cost) {
   std::map<std::string, OperatorCost> all = cost.operators;
   const std::unique_ptr<graph::Graph> optimized = passes::inline_calls(model.program, model.main);
@@ -83,7 +86,8 @@ int info(const InfoArgs& args) {
   const graph::Graph& graph = model.graph();
   std::vector<std::pair<std::string, std::string>> inputs, outputs;
   for (const graph::Value* v : graph.inputs()) inputs.emplace_back(v->name, v->type.text());
-  for (size_t i = 0; i < graph.outputs().size(); i++) outputs.emplace_back(output_name(graph, i), graph.outputs()[i]->type.text());
+  for (size_t i = 0; i < graph.outputs().size(); i++)
+    outputs.emplace_back(output_name(graph, i), graph.outputs()[i]->type.text());
   const Cost cost = measure_cost(graph);
   const Sizes sizes = measure(graph);
 
@@ -102,10 +106,12 @@ int info(const InfoArgs& args) {
       append_json_string(out, name);
       out += cat(":{\"count\":", op.count, ",\"flop\":", op.flop, "}");
     }
-    out += cat("},\"nodes\":", cost.nodes, ",\"flop\":", cost.flop, ",\"flop_complete\":", cost.complete ? "true" : "false",
-               ",\"parameters\":", sizes.parameters, ",\"parameter_elements\":", sizes.parameter_elements,
-               ",\"parameter_bytes\":", sizes.parameter_bytes, ",\"buffers\":", sizes.buffers, ",\"buffer_bytes\":",
-               sizes.buffer_bytes, ",\"constant_bytes\":", sizes.constant_bytes, ",\"metadata\":{");
+    out += cat("},\"nodes\":", cost.nodes, ",\"flop\":", cost.flop,
+               ",\"flop_complete\":", cost.complete ? "true" : "false", ",\"parameters\":", sizes.parameters,
+               ",\"parameter_elements\":", sizes.parameter_elements,
+               ",\"parameter_bytes\":", sizes.parameter_bytes, ",\"buffers\":", sizes.buffers,
+               ",\"buffer_bytes\":", sizes.buffer_bytes, ",\"constant_bytes\":", sizes.constant_bytes,
+               ",\"metadata\":{");
     first = true;
     for (const auto& [key, value] : model.metadata) {
       if (!std::exchange(first, false)) out += ',';
@@ -117,24 +123,30 @@ int info(const InfoArgs& args) {
     return 0;
   }
 
-  std::printf("%s: %s, graph %s\n", args.model.path.c_str(), model_format_name(model.format), graph.name.c_str());
+  std::printf("%s: %s, graph %s\n", args.model.path.c_str(), model_format_name(model.format),
+              graph.name.c_str());
   print_ports("inputs", inputs);
   print_ports("outputs", outputs);
   std::printf("operators: %s\n", with_commas(cost.nodes).c_str());
   std::vector<std::pair<std::string, OperatorCost>> order(cost.operators.begin(), cost.operators.end());
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second.flop > b.second.flop; });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.second.flop > b.second.flop; });
   size_t width = 0;
   for (const auto& [name, op] : order) width = std::max(width, name.size());
   for (const auto& [name, op] : order)
-    std::printf("  %-*s  %5s  %10s FLOP\n", static_cast<int>(width), name.c_str(), with_commas(op.count).c_str(),
-                human_count(static_cast<double>(op.flop)).c_str());
+    std::printf("  %-*s  %5s  %10s FLOP\n", static_cast<int>(width), name.c_str(),
+                with_commas(op.count).c_str(), human_count(static_cast<double>(op.flop)).c_str());
   std::printf("parameters: %s in %s tensors, %s", with_commas(sizes.parameter_elements).c_str(),
-              with_commas(sizes.parameters).c_str(), human_bytes(static_cast<uint64_t>(sizes.parameter_bytes)).c_str());
-  if (sizes.buffers) std::printf("; buffers: %s", human_bytes(static_cast<uint64_t>(sizes.buffer_bytes)).c_str());
-  if (sizes.constant_bytes) std::printf("; constants: %s", human_bytes(static_cast<uint64_t>(sizes.constant_bytes)).c_str());
+              with_commas(sizes.parameters).c_str(),
+              human_bytes(static_cast<uint64_t>(sizes.parameter_bytes)).c_str());
+  if (sizes.buffers)
+    std::printf("; buffers: %s", human_bytes(static_cast<uint64_t>(sizes.buffer_bytes)).c_str());
+  if (sizes.constant_bytes)
+    std::printf("; constants: %s", human_bytes(static_cast<uint64_t>(sizes.constant_bytes)).c_str());
   std::printf("\narithmetic: %s%sFLOP for one run%s%s\n", cost.complete ? "" : "at least ",
               human_count(static_cast<double>(cost.flop)).append(cost.flop < 1000 ? " " : "").c_str(),
-              cost.free_sizes ? ", free sizes taken as 1" : "", cost.complete ? "" : " (some shapes are not known)");
+              cost.free_sizes ? ", free sizes taken as 1" : "",
+              cost.complete ? "" : " (some shapes are not known)");
   for (const auto& [key, value] : model.metadata) std::printf("%s: %s\n", key.c_str(), value.c_str());
   return 0;
 }

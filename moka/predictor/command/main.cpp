@@ -32,34 +32,55 @@ Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 an error, 2 wrong usage.)";
 
 int fail_usage(const std::string& message) {
-  std::fprintf(stderr, "moka: %s\nRun `moka --help`, or a command with --help, to see how.\n", message.c_str());
+  std::fprintf(stderr, "moka: %s\nRun `moka --help`, or a command with --help, to see how.\n",
+               message.c_str());
   return exit_usage;
 }
 
 void add_model(CLI::App* command, ModelArgs& args) {
-  command->add_option("model", args.path, "The model: .moka, .onnx, or Caffe2's predict net")->required()->type_name("FILE");
-  command->add_option("--init", args.init_path, "Caffe2's init net, where it does not lie beside the predict net as init_net.pb")
+  command->add_option("model", args.path, "The model: .moka, .onnx, or Caffe2's predict net")
+      ->required()
+      ->type_name("FILE");
+  command
+      ->add_option("--init", args.init_path,
+                   "Caffe2's init net, where it does not lie beside the predict net as init_net.pb")
       ->type_name("FILE");
 }
 
 void describe_run(CLI::App* command, RunArgs& args) {
   add_model(command, args.model);
-  command->add_option("-i,--input", args.inputs, "An input array: FILE.npy in the model's order, or NAME=FILE.npy; repeat for more")
+  command
+      ->add_option("-i,--input", args.inputs,
+                   "An input array: FILE.npy in the model's order, or NAME=FILE.npy; repeat for more")
       ->type_name("[NAME=]FILE")
       ->allow_extra_args(false);
-  command->add_option("-o,--output", args.outputs, "Where to keep an output: FILE.npy in the model's order, or NAME=FILE.npy")
+  command
+      ->add_option("-o,--output", args.outputs,
+                   "Where to keep an output: FILE.npy in the model's order, or NAME=FILE.npy")
       ->type_name("[NAME=]FILE")
       ->allow_extra_args(false);
-  command->add_option("-l,--labels", args.labels, "The right classes, one integer a row: prints the accuracy of the first output")
+  command
+      ->add_option("-l,--labels", args.labels,
+                   "The right classes, one integer a row: prints the accuracy of the first output")
       ->type_name("FILE");
-  command->add_option("-b,--batch", args.batch, "Rows of the inputs that are run at once; without it all of them")
+  command
+      ->add_option("-b,--batch", args.batch,
+                   "Rows of the inputs that are run at once; without it all of them")
       ->check(CLI::PositiveNumber);
-  command->add_option("-r,--repeat", args.repeat, "Run everything so many times and report the times")->check(CLI::PositiveNumber);
-  command->add_option("-t,--threads", args.threads, "Threads to use; without it every core that this process may use")
+  command->add_option("-r,--repeat", args.repeat, "Run everything so many times and report the times")
       ->check(CLI::PositiveNumber);
-  command->add_option("--deadline", args.deadline, "Give up when one run takes longer than so many seconds")->check(CLI::PositiveNumber);
-  command->add_option("--profile", args.profile, "Write what ran when as a trace file (open it in ui.perfetto.dev)")->type_name("FILE");
-  command->add_flag("--random", args.random, "Make up inputs of the declared shapes (free sizes become --batch, or 1)");
+  command
+      ->add_option("-t,--threads", args.threads,
+                   "Threads to use; without it every core that this process may use")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--deadline", args.deadline, "Give up when one run takes longer than so many seconds")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--profile", args.profile,
+                   "Write what ran when as a trace file (open it in ui.perfetto.dev)")
+      ->type_name("FILE");
+  command->add_flag("--random", args.random,
+                    "Make up inputs of the declared shapes (free sizes become --batch, or 1)");
   command->add_flag("--no-optimize", args.no_optimize, "Run the graph as it stands in the file");
   command->add_flag("--json", args.json, "Print the results as one JSON object");
 }
@@ -77,19 +98,25 @@ int main(int argc, char** argv) {
   describe_run(run_command, run_args);
 
   InfoArgs info_args;
-  CLI::App* info_command = app.add_subcommand("info", "Describe a model: inputs, outputs, operators, sizes, arithmetic");
+  CLI::App* info_command =
+      app.add_subcommand("info", "Describe a model: inputs, outputs, operators, sizes, arithmetic");
   add_model(info_command, info_args.model);
   CLI::Option* json = info_command->add_flag("--json", info_args.json, "Print one JSON object");
-  info_command->add_flag("--ops", info_args.ops, "Print the operators' names alone: the list that a build with MOKA_OPS_LIST takes")
+  info_command
+      ->add_flag("--ops", info_args.ops,
+                 "Print the operators' names alone: the list that a build with MOKA_OPS_LIST takes")
       ->excludes(json);
 
   ConvertArgs convert_args;
   CLI::App* convert_command = app.add_subcommand("convert", "Write a model in another format");
   add_model(convert_command, convert_args.model);
-  convert_command->add_option("output", convert_args.output,
-                              "The file to write; its ending says the format: .moka, .onnx, .pb (Caffe2's predict net; its init net goes beside it), .safetensors (weights alone), .txt (the graph to read)")
+  convert_command
+      ->add_option("output", convert_args.output,
+                   "The file to write; its ending says the format: .moka, .onnx, .pb (Caffe2's predict net; "
+                   "its init net goes beside it), .safetensors (weights alone), .txt (the graph to read)")
       ->required();
-  convert_command->add_option("--opset", convert_args.opset, "ONNX operator set to write")->capture_default_str();
+  convert_command->add_option("--opset", convert_args.opset, "ONNX operator set to write")
+      ->capture_default_str();
 
   try {
     app.parse(argc, argv);
@@ -97,7 +124,9 @@ int main(int argc, char** argv) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
     const bool unknown = app.get_subcommands().empty() && !app.remaining().empty();
-    return fail_usage(unknown ? moka::cat("there is no command '", app.remaining()[0], "'; there are run, info and convert") : e.what());
+    return fail_usage(
+        unknown ? moka::cat("there is no command '", app.remaining()[0], "'; there are run, info and convert")
+                : e.what());
   }
   try {
     if (run_command->parsed()) return run(run_args);

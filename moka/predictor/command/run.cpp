@@ -16,8 +16,10 @@ namespace moka::command {
 
 namespace {
 
-// "name=file" or "file"; files go to the names in order. Returns the place of each port's file, empty where none came.
-std::vector<std::string> assign(const std::vector<std::string>& given, const std::vector<Port>& ports, const char* option) {
+// "name=file" or "file"; files go to the names in order. Returns the place of each port's file, empty where
+// none came.
+std::vector<std::string> assign(const std::vector<std::string>& given, const std::vector<Port>& ports,
+                                const char* option) {
   std::vector<std::string> out(ports.size());
   size_t next = 0;
   for (const std::string& text : given) {
@@ -46,9 +48,11 @@ std::vector<std::string> assign(const std::vector<std::string>& given, const std
 
 // Numbers of the declared type; a conversion is said aloud.
 Tensor fit_type(Tensor t, const Port& port) {
-  if (port.type.kind != graph::TypeKind::Tensor || !port.type.has_dtype || t.dtype() == port.type.dtype) return t;
+  if (port.type.kind != graph::TypeKind::Tensor || !port.type.has_dtype || t.dtype() == port.type.dtype)
+    return t;
   std::fprintf(stderr, "moka: input %s: converted from %s to %s\n", port.name.c_str(),
-               std::string(moka::info(t.dtype()).name).c_str(), std::string(moka::info(port.type.dtype).name).c_str());
+               std::string(moka::info(t.dtype()).name).c_str(),
+               std::string(moka::info(port.type.dtype).name).c_str());
   return to_dtype(t, port.type.dtype);
 }
 
@@ -56,7 +60,8 @@ Tensor fit_type(Tensor t, const Port& port) {
 Tensor random_tensor(const Port& port, int64_t batch) {
   const graph::Type& type = port.type;
   if (type.kind != graph::TypeKind::Tensor || !type.has_dtype || !type.has_dims)
-    throw UsageError{cat("--random: the model does not say the shape of ", port.name, " (", type.text(), "); give it with --input")};
+    throw UsageError{cat("--random: the model does not say the shape of ", port.name, " (", type.text(),
+                         "); give it with --input")};
   Dims sizes;
   for (size_t d = 0; d < type.dims.size(); d++) {
     const graph::Dim& dim = type.dims[d];
@@ -66,7 +71,8 @@ Tensor random_tensor(const Port& port, int64_t batch) {
   uint64_t state = 1;
   for (int64_t i = 0; i < numbers.numel(); i++) {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    numbers.data<float>()[i] = is_floating(type.dtype) ? static_cast<float>(state >> 40) * 0x1p-23f - 1 : static_cast<float>(state >> 63);
+    numbers.data<float>()[i] = is_floating(type.dtype) ? static_cast<float>(state >> 40) * 0x1p-23f - 1
+                                                       : static_cast<float>(state >> 63);
   }
   return to_dtype(numbers, type.dtype);
 }
@@ -110,7 +116,8 @@ Batches plan_batches(const std::vector<Tensor>& inputs, const std::vector<Port>&
   }
   const int64_t total = inputs[0].size(0);
   if (fixed_size > 0 && wanted && wanted != fixed_size)
-    throw UsageError{cat("--batch ", wanted, ": the model takes ", fixed_size, " rows at once, no other number")};
+    throw UsageError{
+        cat("--batch ", wanted, ": the model takes ", fixed_size, " rows at once, no other number")};
   out.whole = fixed_size > 0 && total > fixed_size;
   out.size = out.whole ? fixed_size : wanted;
   if (out.size == 0 || (out.size >= total && !out.whole)) return Batches{};
@@ -119,8 +126,8 @@ Batches plan_batches(const std::vector<Tensor>& inputs, const std::vector<Port>&
 }
 
 // Runs all batches; outputs are joined along their first dimension.
-std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Tensor>& inputs, const Batches& batches,
-                                const RunOptions& options, Progress& progress) {
+std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Tensor>& inputs,
+                                const Batches& batches, const RunOptions& options, Progress& progress) {
   if (!batches.total) {
     std::vector<Tensor> outs = predictor.run(inputs, options);
     progress.advance(1);
@@ -130,13 +137,15 @@ std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Te
   for (int64_t first = 0; first < batches.total; first += batches.size) {
     const int64_t have = std::min(batches.size, batches.total - first);
     std::vector<Tensor> part;
-    for (const Tensor& t : inputs) part.push_back(padded_rows(t, first, have, batches.whole ? batches.size : have));
+    for (const Tensor& t : inputs)
+      part.push_back(padded_rows(t, first, have, batches.whole ? batches.size : have));
     const std::vector<Tensor> outs = predictor.run(part, options);
     joined.resize(outs.size());
     for (size_t i = 0; i < outs.size(); i++) {
       const int64_t given = batches.whole ? batches.size : have;
-      MOKA_CHECK(outs[i].dim() > 0 && outs[i].size(0) == given, "output ", predictor.outputs()[i].name, " has shape ",
-                 outs[i].sizes(), " for a batch of ", given, ": it cannot be joined over batches; run without --batch");
+      MOKA_CHECK(outs[i].dim() > 0 && outs[i].size(0) == given, "output ", predictor.outputs()[i].name,
+                 " has shape ", outs[i].sizes(), " for a batch of ", given,
+                 ": it cannot be joined over batches; run without --batch");
       if (!joined[i]) {
         Dims sizes(outs[i].sizes());
         sizes[0] = batches.total;
@@ -146,7 +155,8 @@ std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Te
       sizes[0] = have;
       Dims room(joined[i].sizes());
       room[0] = have;
-      MOKA_CHECK(sizes == room, "output ", predictor.outputs()[i].name, " changes its shape between batches: ", sizes, " after ", room);
+      MOKA_CHECK(sizes == room, "output ", predictor.outputs()[i].name,
+                 " changes its shape between batches: ", sizes, " after ", room);
       copy_elements(rows(outs[i], 0, have), rows(joined[i], first, have));
     }
     progress.advance(have);
@@ -160,10 +170,13 @@ struct Accuracy {
 
 // Share of rows whose largest value stands at the labelled place; the first output must be [rows, classes].
 Accuracy measure_accuracy(const Tensor& output, const Tensor& labels) {
-  MOKA_CHECK_KIND(Value, output.dim() >= 2 && output.size(0) == labels.numel() && output.numel() == output.size(0) * output.size(1) &&
-                             output.size(1) > 0 && (is_integral(labels.dtype())),
-                  "--labels: integers, one for each row of the first output, were expected; the output is ", info(output.dtype()).name,
-                  " ", output.sizes(), ", the labels are ", info(labels.dtype()).name, " ", labels.sizes());
+  MOKA_CHECK_KIND(Value,
+                  output.dim() >= 2 && output.size(0) == labels.numel() &&
+                      output.numel() == output.size(0) * output.size(1) && output.size(1) > 0 &&
+                      (is_integral(labels.dtype())),
+                  "--labels: integers, one for each row of the first output, were expected; the output is ",
+                  info(output.dtype()).name, " ", output.sizes(), ", the labels are ",
+                  info(labels.dtype()).name, " ", labels.sizes());
   const Tensor scores = to_dtype(as_contiguous(output), DType::F64);
   const int64_t classes = output.size(1);
   Accuracy out{0, labels.numel()};
@@ -202,36 +215,47 @@ struct Times {
   int64_t rows = 0;                                   // in one pass
 };
 
-void print_json(const Predictor& predictor, const std::vector<Tensor>& outs, const Accuracy* accuracy, const Times& times, int repeat) {
+void print_json(const Predictor& predictor, const std::vector<Tensor>& outs, const Accuracy* accuracy,
+                const Times& times, int repeat) {
   std::string out = "{\"outputs\":[";
   for (size_t i = 0; i < outs.size(); i++) {
     const Summary s = summarize(outs[i]);
     out += i ? ",{\"name\":" : "{\"name\":";
     append_json_string(out, predictor.outputs()[i].name);
-    out += cat(",\"dtype\":\"", info(outs[i].dtype()).name, "\",\"shape\":", outs[i].sizes(), ",\"min\":", json_number(s.least),
-               ",\"mean\":", json_number(s.mean), ",\"max\":", json_number(s.most), "}");
+    out += cat(",\"dtype\":\"", info(outs[i].dtype()).name, "\",\"shape\":", outs[i].sizes(),
+               ",\"min\":", json_number(s.least), ",\"mean\":", json_number(s.mean),
+               ",\"max\":", json_number(s.most), "}");
   }
   out += "]";
   if (accuracy)
-    out += cat(",\"accuracy\":", static_cast<double>(accuracy->right) / static_cast<double>(std::max<int64_t>(1, accuracy->total)),
-               ",\"right\":", accuracy->right, ",\"total\":", accuracy->total);
-  out += cat(",\"rows\":", times.rows, ",\"load_seconds\":", times.load, ",\"first_seconds\":", times.first, ",\"repeat\":", repeat,
-             ",\"median_seconds\":", times.median, ",\"least_seconds\":", times.least, ",\"threads\":", num_threads(), "}");
+    out +=
+        cat(",\"accuracy\":",
+            static_cast<double>(accuracy->right) / static_cast<double>(std::max<int64_t>(1, accuracy->total)),
+            ",\"right\":", accuracy->right, ",\"total\":", accuracy->total);
+  out += cat(",\"rows\":", times.rows, ",\"load_seconds\":", times.load, ",\"first_seconds\":", times.first,
+             ",\"repeat\":", repeat, ",\"median_seconds\":", times.median, ",\"least_seconds\":", times.least,
+             ",\"threads\":", num_threads(), "}");
   std::printf("%s\n", out.c_str());
 }
 
-void print_text(const Predictor& predictor, const std::vector<Tensor>& outs, const Accuracy* accuracy, const Times& times, int repeat) {
+void print_text(const Predictor& predictor, const std::vector<Tensor>& outs, const Accuracy* accuracy,
+                const Times& times, int repeat) {
   for (size_t i = 0; i < outs.size(); i++) {
     const Summary s = summarize(outs[i]);
     std::printf("%s: %s, least %.6g, mean %.6g, greatest %.6g\n", predictor.outputs()[i].name.c_str(),
                 cat(info(outs[i].dtype()).name, outs[i].sizes()).c_str(), s.least, s.mean, s.most);
   }
   if (accuracy)
-    std::printf("accuracy: %.4f (%s of %s)\n", static_cast<double>(accuracy->right) / static_cast<double>(std::max<int64_t>(1, accuracy->total)),
-                with_commas(accuracy->right).c_str(), with_commas(accuracy->total).c_str());
+    std::printf(
+        "accuracy: %.4f (%s of %s)\n",
+        static_cast<double>(accuracy->right) / static_cast<double>(std::max<int64_t>(1, accuracy->total)),
+        with_commas(accuracy->right).c_str(), with_commas(accuracy->total).c_str());
   std::printf("load: %.3f s; first run: %.3f s", times.load, times.first);
-  if (repeat > 1) std::printf("; %d runs: median %.3f ms, least %.3f ms", repeat, 1e3 * times.median, 1e3 * times.least);
-  if (times.rows > 1) std::printf("; %s rows a second", with_commas(std::llround(static_cast<double>(times.rows) / times.median)).c_str());
+  if (repeat > 1)
+    std::printf("; %d runs: median %.3f ms, least %.3f ms", repeat, 1e3 * times.median, 1e3 * times.least);
+  if (times.rows > 1)
+    std::printf("; %s rows a second",
+                with_commas(std::llround(static_cast<double>(times.rows) / times.median)).c_str());
   std::printf("; %d threads\n", num_threads());
 }
 
@@ -257,8 +281,10 @@ int run(const RunArgs& args) {
   const std::vector<std::string> places = assign(args.outputs, predictor.outputs(), "--output");
   std::vector<Tensor> inputs;
   for (size_t i = 0; i < ports.size(); i++) {
-    if (files[i].empty() && !args.random) throw UsageError{cat("run: no --input for ", ports[i].name, " (", ports[i].type.text(), ")")};
-    inputs.push_back(files[i].empty() ? random_tensor(ports[i], args.batch) : fit_type(npy::read(files[i]), ports[i]));
+    if (files[i].empty() && !args.random)
+      throw UsageError{cat("run: no --input for ", ports[i].name, " (", ports[i].type.text(), ")")};
+    inputs.push_back(files[i].empty() ? random_tensor(ports[i], args.batch)
+                                      : fit_type(npy::read(files[i]), ports[i]));
   }
   Tensor labels;
   if (!args.labels.empty()) labels = npy::read(args.labels);

@@ -42,7 +42,11 @@ std::string with_commas(int64_t value) {
 }
 
 Progress::Progress(std::string label, int64_t total)
-    : label_(std::move(label)), total_(total), shown_(::isatty(2) == 1), start_(std::chrono::steady_clock::now()), last_(start_) {}
+    : label_(std::move(label)),
+      total_(total),
+      shown_(::isatty(2) == 1),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
 
 Progress::~Progress() {
   if (shown_) std::fputs("\r\x1b[K", stderr);  // the line is free again for whatever comes
@@ -63,8 +67,9 @@ void Progress::draw() {
   const int full = static_cast<int>(std::lround(part * width));
   const double left = part > 0 ? seconds / part - seconds : 0;
   std::fprintf(stderr, "\r\x1b[K%s |%s%s| %3.0f%%  %s/%s  %.1f s, %.1f s left", label_.c_str(),
-               std::string(static_cast<size_t>(full), '#').c_str(), std::string(static_cast<size_t>(width - full), ' ').c_str(),
-               100 * part, with_commas(done_).c_str(), with_commas(total_).c_str(), seconds, left);
+               std::string(static_cast<size_t>(full), '#').c_str(),
+               std::string(static_cast<size_t>(width - full), ' ').c_str(), 100 * part,
+               with_commas(done_).c_str(), with_commas(total_).c_str(), seconds, left);
 }
 
 std::string init_net_of(const std::string& predict_path) {
@@ -78,7 +83,8 @@ std::string init_net_of(const std::string& predict_path) {
 Model load(const ModelArgs& args) {
   if (!args.init_path.empty()) return load_netdef(args.init_path, args.path);
   const Bytes bytes = Bytes::of_file(args.path);
-  if (model_format(bytes.text().substr(0, 64), args.path) != ModelFormat::NetDef) return load_model(args.path);
+  if (model_format(bytes.text().substr(0, 64), args.path) != ModelFormat::NetDef)
+    return load_model(args.path);
   const std::string init = init_net_of(args.path);
   if (init == args.path || ::access(init.c_str(), R_OK) != 0)
     throw UsageError{cat(args.path, " is a NetDef; its init net was looked for at ", init,
