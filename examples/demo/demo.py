@@ -90,11 +90,9 @@ def train_network(options: argparse.Namespace, policy: Policy, train: Any, test:
         moka.set_rng_state(state["random"])
         say(f"going on after epoch {run.epoch} of {checkpoint}")
     count = sum(parameter.numel() for parameter in run.model.parameters())
-    say(
-        f"{count:,} parameters, {policy.epochs} epochs of {len(loader)} steps, "
-        f"{moka.get_num_threads()} threads"
-    )
+    shape = f"{policy.epochs} epochs of {len(loader)} steps, {moka.get_num_threads()} threads"
     try:
+        say(f"{count:,} parameters, {shape}")
         while run.epoch < policy.epochs:
             name = f"     epoch {run.epoch + 1}/{policy.epochs}"
             loss = run.train_epoch(moka.progress(loader, desc=name, unit="step"))
@@ -350,6 +348,9 @@ def main() -> int:
     except (DemoError, OSError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ndemo: stopped", file=sys.stderr)
+        return 130
     print(f"\nDone in {time.perf_counter() - begin:.0f} s.")
     return 0
 

@@ -110,18 +110,25 @@ class _Recorder:
                 for name, module in self.module.named_modules():
                     _mark_scope(hooks, tracer, name, module)
             tracer.begin()
-            result = self.func(*handles)
-            self.single = isinstance(result, Tensor)
-            results = [result] if self.single else list(result)
-            for i, value in enumerate(results):
-                if not isinstance(value, Tensor):
-                    raise TypeError(f"trace: result {i} is {type(value).__name__}; a graph gives tensors")
-            names = self.output_names
-            if names is None:
-                names = ["output"] if self.single else [f"output{i}" for i in range(len(results))]
-            if len(names) != len(results):
-                raise ValueError(f"trace: {len(results)} results, but {len(names)} output names")
-            return tracer.finish(results, list(names)), results
+            try:
+                return self._finish(tracer, self.func(*handles))
+            finally:
+                # After an error too: the end of a recording puts back the modes that its beginning saw.
+                if is_tracing():
+                    tracer.finish([], [])
+
+    def _finish(self, tracer: Any, result: Any) -> tuple[Any, list[Tensor]]:
+        self.single = isinstance(result, Tensor)
+        results = [result] if self.single else list(result)
+        for i, value in enumerate(results):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"trace: result {i} is {type(value).__name__}; a graph gives tensors")
+        names = self.output_names
+        if names is None:
+            names = ["output"] if self.single else [f"output{i}" for i in range(len(results))]
+        if len(names) != len(results):
+            raise ValueError(f"trace: {len(results)} results, but {len(names)} output names")
+        return tracer.finish(results, list(names)), results
 
 
 def _restore(buffer: Tensor, value: Tensor) -> None:

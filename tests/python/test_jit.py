@@ -94,6 +94,16 @@ def test_values_asked_for_while_tracing_are_an_error():
     with pytest.raises(RuntimeError, match="trace records"):
         moka.jit.trace(lambda x: x * 2 if x.sum() > 0 else x, moka.ones(2))
     assert not moka.jit.is_tracing() and (moka.ones(2).sum() > 0).item()
+    assert moka.is_grad_enabled()
+
+
+def test_a_failed_trace_leaves_no_mode_behind():
+    def failing(x):
+        raise KeyError("inside")
+
+    with pytest.raises(KeyError) as caught:
+        moka.jit.trace(failing, moka.ones(2))
+    assert moka.is_grad_enabled() and not moka.jit.is_tracing() and caught.value.args == ("inside",)
 
 
 def test_tracing_changes_neither_buffers_nor_the_random_stream():
