@@ -145,7 +145,7 @@ void copy_run(const char* from, int64_t from_step, DType from_type, char* to, in
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
   if (from_type == to_type) {
-    std::memcpy(to, from, static_cast<size_t>(n) * item_size(from_type));
+    if (n > 0) std::memcpy(to, from, static_cast<size_t>(n) * item_size(from_type));  // null when empty
     return;
   }
   check_convert(from_type, to_type)(from, to, n);
