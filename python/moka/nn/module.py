@@ -3,30 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from moka import _C
 from moka._C import Tensor
 from moka.autograd import no_grad
 
 from .hooks import HookHandle, run_with_backward_hooks
+from .notes import not_initialised, note_module
 from .parameter import Buffer, Parameter
-from .state import state_errors
+from .stateful import Stateful
 
-__all__ = ["IncompatibleKeys", "Module"]
+__all__ = ["Module"]
 
 Self = TypeVar("Self", bound="Module")
 
 
-class IncompatibleKeys(NamedTuple):
-    """What load_state_dict found missing in the state, and what it had no place for."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class Module:
+class Module(Stateful):
     """A part of a model: parameters, buffers, submodules, and a `forward` that uses them.
 
     Parameters, Buffers and Modules that are assigned to attributes are registered under the attribute's name.
@@ -68,11 +62,11 @@ class Module:
             return self._call_with_hooks(args, kwargs)
         except AttributeError as error:
             if "_forward_hooks" not in self.__dict__:
-                raise _not_initialised(self) from None
-            _note_module(self, error)
+                raise not_initialised(self) from None
+            note_module(self, error)
             raise
         except Exception as error:
-            _note_module(self, error)
+            note_module(self, error)
             raise
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -158,7 +152,7 @@ class Module:
         """Make `name` free for the registry `keep`, wherever it was registered before."""
         own = self.__dict__
         if "_parameters" not in own:
-            raise _not_initialised(self)
+            raise not_initialised(self)
         own.pop(name, None)
         for registry in ("_parameters", "_buffers", "_modules"):
             if registry != keep:
@@ -169,7 +163,7 @@ class Module:
     def _check_name(self, what: str, name: str, registry: str) -> None:
         own = self.__dict__
         if registry not in own:
-            raise _not_initialised(self)
+            raise not_initialised(self)
         if not isinstance(name, str):
             raise TypeError(f"{what}: the name must be a string, but {type(name).__name__} came")
         if name == "" or "." in name:
@@ -424,89 +418,6 @@ class Module:
                         module._buffers[name] = done[id(buffer)]
         return self
 
-    # State
-
-    def state_dict(
-        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Any]:
-        """Parameters and persistent buffers by dotted name; the tensors share memory with the module.
-
-        Args:
-            destination: a dict to fill, instead of a new one.
-            prefix: put before every name.
-            keep_vars: give the Parameters themselves, not detached tensors.
-        """
-        state = {} if destination is None else destination
-        for name, parameter in self._parameters.items():
-            if parameter is not None:
-                state[prefix + name] = parameter if keep_vars else parameter.detach()
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._transient_buffers:
-                state[prefix + name] = buffer if keep_vars else buffer.detach()
-        if type(self).get_extra_state is not Module.get_extra_state:
-            state[prefix + "_extra_state"] = self.get_extra_state()
-        for name, module in self._modules.items():
-            if module is not None:
-                module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        return state
-
-    def get_extra_state(self) -> Any:
-        """Override (with set_extra_state) to add plain data to `state_dict()` under the name
-        "_extra_state".
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no extra state")
-
-    def set_extra_state(self, state: Any) -> None:
-        """Take back what get_extra_state gave."""
-        raise NotImplementedError(f"{type(self).__name__} has an extra state but no set_extra_state()")
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copy values from `state_dict` into parameters and buffers of the same names.
-
-        Args:
-            state_dict: what `state_dict()` of such a module gave.
-            strict: names missing in the state or unknown to the module are errors.
-            assign: take the given tensors themselves instead of copying their values.
-        Returns: the names that were missing and the names that had no place. Raises RuntimeError with all
-        differences, grouped, before anything is changed.
-        """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(
-                f"load_state_dict: a dict of names and tensors is needed, {type(state_dict).__name__} came"
-            )
-        own = self.state_dict(keep_vars=True)
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        problem = state_errors(type(self).__name__, own, state_dict, missing, unexpected, strict, assign)
-        if problem:
-            raise RuntimeError(problem)
-        with no_grad():
-            for place, module in self.named_modules(remove_duplicate=False):
-                module._take_state(state_dict, f"{place}." if place else "", assign)
-        return IncompatibleKeys(missing, unexpected)
-
-    def _take_state(self, state: Mapping[str, Any], prefix: str, assign: bool) -> None:
-        for name, parameter in self._parameters.items():
-            value = state.get(prefix + name)
-            if parameter is None or value is None:
-                continue
-            if assign:
-                self._parameters[name] = Parameter(value, parameter.requires_grad)
-            else:
-                parameter.copy_(value)
-        for name, buffer in self._buffers.items():
-            value = state.get(prefix + name)
-            if buffer is None or value is None or name in self._transient_buffers:
-                continue
-            if assign:
-                self._buffers[name] = value
-            else:
-                buffer.copy_(value)
-        if prefix + "_extra_state" in state:
-            self.set_extra_state(state[prefix + "_extra_state"])
-
     # Hooks
 
     def register_forward_pre_hook(
@@ -555,31 +466,3 @@ class Module:
         from .summary import summarize
 
         return summarize(self, inputs)
-
-
-def _not_initialised(module: Module) -> AttributeError:
-    name = type(module).__name__
-    return AttributeError(
-        f"{name}: call super().__init__() first in {name}.__init__, before assigning or calling"
-    )
-
-
-def _note_module(module: Module, error: Exception) -> None:
-    """Add (or lengthen) the note that says in which module the error arose: "In 2.conv of Net:
-    Conv2d(...)".
-    """
-    trail: list[Module] | None = getattr(error, "_moka_modules", None)
-    if trail is None:
-        error.add_note("")
-        trail = error._moka_modules = []  # type: ignore[attr-defined]
-        error._moka_note = len(error.__notes__) - 1  # type: ignore[attr-defined]
-    trail.append(module)
-    names = [
-        next((name for name, below in parent.named_modules() if below is child), "?")
-        for child, parent in zip(trail, trail[1:], strict=False)
-    ]
-    origin = repr(trail[0])
-    if "\n" in origin:
-        origin = type(trail[0]).__name__
-    where = f"{'.'.join(reversed(names))} of {type(module).__name__}: " if names else ""
-    error.__notes__[error._moka_note] = f"In {where}{origin}"  # type: ignore[attr-defined]
