@@ -56,7 +56,9 @@ Tensor ones(int64_t n) {
   return t;
 }
 
-void row(const char* name, double value, const char* unit) { std::printf("%-58s %10.1f %s\n", name, value, unit); }
+void row(const char* name, double value, const char* unit) {
+  std::printf("%-58s %10.1f %s\n", name, value, unit);
+}
 
 void steps() {
   constexpr int count = 1000;
@@ -65,7 +67,8 @@ void steps() {
     const char* name;
     const char* step;
   };
-  for (const Case& c : {Case{"planned step, add of 4 elements", "$o = add($i, %y, 1)"}, Case{"planned step, relu of 4 elements", "$o = relu($i)"},
+  for (const Case& c : {Case{"planned step, add of 4 elements", "$o = add($i, %y, 1)"},
+                        Case{"planned step, relu of 4 elements", "$o = relu($i)"},
                         Case{"planned step through the driver, add of a number", "$o = add($i, 1.0, 1)"}}) {
     runtime::Executable e(*graph::parse(chain(count, c.step)));
     row(c.name, seconds([&] { e.run(inputs); }) / count * 1e9, "ns");
@@ -73,9 +76,12 @@ void steps() {
   runtime::Executable empty(*graph::parse(chain(1, "$o = add($i, %y, 1)")));
   row("a whole run of one step", seconds([&] { empty.run(inputs); }) * 1e9, "ns");
   Tensor x = ones(4), y = ones(4);
-  row("eager add of 4 elements", seconds([&] {
+  row("eager add of 4 elements",
+      seconds([&] {
         for (int i = 0; i < 1000; i++) y = add(x, x);
-      }) / 1000 * 1e9, "ns");
+      }) / 1000 *
+          1e9,
+      "ns");
   std::string loop = R"(moka-ir 1
 graph main(%x: float32[n], %k: int) {
   %r = loop(%k, true, %x) (%i: int, %v: float32[n]) {
@@ -100,12 +106,14 @@ graph main(%x: float32[n], %k: int) {
   runtime::Executable appending(*graph::parse(append));
   for (int n : {100, 1000}) {
     std::vector<Any> in = {Any(ones(4)), Any(n)};
-    row(cat("append to a list by value, ", n, " times, each").c_str(), seconds([&] { appending.run(in); }) / n * 1e9, "ns");
+    row(cat("append to a list by value, ", n, " times, each").c_str(),
+        seconds([&] { appending.run(in); }) / n * 1e9, "ns");
   }
 }
 
 void text() {
-  std::string source = chain(100000, "$o: float32[n] = add($i, %y, 1) at \"model.py\":12 in \"layer1.0.conv1\"");
+  std::string source =
+      chain(100000, "$o: float32[n] = add($i, %y, 1) at \"model.py\":12 in \"layer1.0.conv1\"");
   std::unique_ptr<graph::Graph> g = graph::parse(source);
   double megabytes = static_cast<double>(source.size()) / 1e6;
   row("parse, 100,000 nodes", seconds([&] { graph::parse(source); }) * 1e3, "ms");
@@ -113,9 +121,17 @@ void text() {
   row("print, 100,000 nodes", seconds([&] { graph::print(*g); }) * 1e3, "ms");
   row("verify, 100,000 nodes", seconds([&] { graph::verify(*g); }) * 1e3, "ms");
   row("clone, 100,000 nodes", seconds([&] { g->clone(); }) * 1e3, "ms");
-  row("clean (fold, share, remove dead), 100,000 nodes", seconds([&] { auto c = g->clone(); passes::clean(*c); }) * 1e3, "ms");
+  row("clean (fold, share, remove dead), 100,000 nodes", seconds([&] {
+                                                           auto c = g->clone();
+                                                           passes::clean(*c);
+                                                         }) * 1e3,
+      "ms");
   std::vector<Any> inputs = {Any(ones(4)), Any(ones(4))};
-  row("plan and first run, 100,000 nodes", seconds([&] { runtime::Executable e(*g); e.run(inputs); }) * 1e3, "ms");
+  row("plan and first run, 100,000 nodes", seconds([&] {
+                                             runtime::Executable e(*g);
+                                             e.run(inputs);
+                                           }) * 1e3,
+      "ms");
 }
 
 void threads() {

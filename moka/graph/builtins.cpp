@@ -25,7 +25,8 @@ Any number(const Any& a, const char* name) {
     MOKA_CHECK_KIND(Type, is_integral(t.dtype()) || is_floating(t.dtype()), name, ": not a number: ", a);
     return is_floating(t.dtype()) ? Any(element_as_double(t, 0)) : Any(element_as_int(t, 0));
   }
-  MOKA_CHECK_KIND(Type, a.arg().is_number(), name, ": a number was expected, got ", tag_name(a.tag()), " ", a);
+  MOKA_CHECK_KIND(Type, a.arg().is_number(), name, ": a number was expected, got ", tag_name(a.tag()), " ",
+                  a);
   return a;
 }
 
@@ -97,7 +98,8 @@ Any arithmetic(Args args) {
   if (floating(a, b)) return Any(F::real(a.to_double(), b.to_double()));
   int64_t r;
   if (!F::whole(a.to_int(), b.to_int(), r))
-    fail_kind(ErrorKind::Value, F::name, ": ", a, " and ", b, " give an integer that does not fit in 64 bits");
+    fail_kind(ErrorKind::Value, F::name, ": ", a, " and ", b,
+              " give an integer that does not fit in 64 bits");
   return Any(r);
 }
 
@@ -191,15 +193,16 @@ Any slice(Args args) {
     return std::clamp<int64_t>(i < 0 ? i + n : i, 0, n);
   };
   int64_t first = bound(1, 0), last = std::max(first, bound(2, n));
-  return make_list(std::span<const Any>(items).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)));
+  return make_list(
+      std::span<const Any>(items).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)));
 }
 
 Any make_scalar_tensor(Args args) {
   Any v = number(args[0], "tensor");
   DType dtype = args.size() > 1 && !args[1].is_none() ? args[1].dtype()
-                : v.tag() == Tag::Bool               ? DType::Bool
-                : v.tag() == Tag::Int                ? DType::I64
-                                                     : default_float();
+                : v.tag() == Tag::Bool                ? DType::Bool
+                : v.tag() == Tag::Int                 ? DType::I64
+                                                      : default_float();
   Tensor t = new_tensor({}, dtype);
   if (v.tag() == Tag::Float) {
     double d = v.to_double();
@@ -223,7 +226,8 @@ Type numeric(Inputs in) {
   bool known = true, real = false;
   for (Value* v : in) {
     real |= v->type.kind == TypeKind::Float;
-    known &= v->type.kind == TypeKind::Int || v->type.kind == TypeKind::Bool || v->type.kind == TypeKind::Float;
+    known &=
+        v->type.kind == TypeKind::Int || v->type.kind == TypeKind::Bool || v->type.kind == TypeKind::Float;
   }
   return !known ? TypeKind::Number : real ? TypeKind::Float : TypeKind::Int;
 }
@@ -291,19 +295,26 @@ constexpr Builtin table[] = {
        return v.tag() == Tag::Float ? Any(-v.to_double()) : arithmetic<Sub>(args);
      },
      "The number with its sign turned."},
-    {"lt", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(compare(a[0], a[1], "lt") == -1); }, "a < b."},
-    {"le", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(compare(a[0], a[1], "le") <= 0); }, "a <= b."},
-    {"gt", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(compare(a[0], a[1], "gt") == 1); }, "a > b."},
+    {"lt", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(compare(a[0], a[1], "lt") == -1); },
+     "a < b."},
+    {"le", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(compare(a[0], a[1], "le") <= 0); },
+     "a <= b."},
+    {"gt", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(compare(a[0], a[1], "gt") == 1); },
+     "a > b."},
     {"ge", 2, 2, always<TypeKind::Bool>,
      [](Args a) {
        int c = compare(a[0], a[1], "ge");
        return Any(c == 0 || c == 1);
      },
      "a >= b."},
-    {"eq", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(equal(a[0], a[1])); }, "Equality of numbers, strings, lists."},
-    {"ne", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(!equal(a[0], a[1])); }, "The opposite of eq."},
-    {"and", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "and") && truth(a[1], "and")); }, "Both hold."},
-    {"or", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "or") || truth(a[1], "or")); }, "At least one holds."},
+    {"eq", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(equal(a[0], a[1])); },
+     "Equality of numbers, strings, lists."},
+    {"ne", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(!equal(a[0], a[1])); },
+     "The opposite of eq."},
+    {"and", 2, 2, always<TypeKind::Bool>,
+     [](Args a) { return Any(truth(a[0], "and") && truth(a[1], "and")); }, "Both hold."},
+    {"or", 2, 2, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "or") || truth(a[1], "or")); },
+     "At least one holds."},
     {"not", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(!truth(a[0], "not")); }, "Does not hold."},
     {"bool", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(truth(a[0], "bool")); }, "Not zero."},
     {"int", 1, 1, always<TypeKind::Int>,
@@ -315,11 +326,14 @@ constexpr Builtin table[] = {
        return Any(static_cast<int64_t>(d));
      },
      "The number cut to an integer."},
-    {"float", 1, 1, always<TypeKind::Float>, [](Args a) { return Any(number(a[0], "float").to_double()); }, "The number as a float."},
-    {"is_none", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(a[0].is_none()); }, "True for none.", Reads::Nothing},
+    {"float", 1, 1, always<TypeKind::Float>, [](Args a) { return Any(number(a[0], "float").to_double()); },
+     "The number as a float."},
+    {"is_none", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(a[0].is_none()); }, "True for none.",
+     Reads::Nothing},
     {"len", 1, 1, always<TypeKind::Int>,
      [](Args a) {
-       MOKA_CHECK_KIND(Type, is_list(a[0]), "len: a list was expected, got ", tag_name(a[0].tag()), " ", a[0]);
+       MOKA_CHECK_KIND(Type, is_list(a[0]), "len: a list was expected, got ", tag_name(a[0].tag()), " ",
+                       a[0]);
        return Any(list_length(a[0]));
      },
      "Number of elements of a list.", Reads::Nothing},
@@ -333,32 +347,42 @@ constexpr Builtin table[] = {
      "A new list: the first and then the second.", Reads::Nothing},
     {"index", 2, 2, indexed,
      [](Args a) {
-       MOKA_CHECK_KIND(Type, is_list(a[0]), "index: a list was expected, got ", tag_name(a[0].tag()), " ", a[0]);
+       MOKA_CHECK_KIND(Type, is_list(a[0]), "index: a list was expected, got ", tag_name(a[0].tag()), " ",
+                       a[0]);
        return list_item(a[0], wrap_index(a[1].to_int(), list_length(a[0]), "index"));
      },
      "One element of a list.", Reads::Nothing},
     {"set_item", 3, 3, replaced,
      [](Args a) {
        std::vector<Any> items = items_of(a[0], "set_item");
-       items[static_cast<size_t>(wrap_index(a[1].to_int(), static_cast<int64_t>(items.size()), "set_item"))] = a[2];
+       items[static_cast<size_t>(wrap_index(a[1].to_int(), static_cast<int64_t>(items.size()), "set_item"))] =
+           a[2];
        return make_list(items);
      },
      "A new list with one element replaced.", Reads::Nothing},
-    {"slice", 1, 3, sublist, slice, "Elements from a start to before an end, as list[start:end].", Reads::Nothing},
-    {"range", 1, 3, ints, range, "Integers from a start to before an end by a step, as Python's range.", Reads::Nothing},
-    {"item", 1, 1, element_number, [](Args a) { return item_of(a[0]); }, "The one element of a tensor as a number."},
-    {"sizes", 1, 1, ints, [](Args a) { return Any(tensor_of(a[0], "sizes").sizes()); }, "The sizes of a tensor.", Reads::Shape},
+    {"slice", 1, 3, sublist, slice, "Elements from a start to before an end, as list[start:end].",
+     Reads::Nothing},
+    {"range", 1, 3, ints, range, "Integers from a start to before an end by a step, as Python's range.",
+     Reads::Nothing},
+    {"item", 1, 1, element_number, [](Args a) { return item_of(a[0]); },
+     "The one element of a tensor as a number."},
+    {"sizes", 1, 1, ints, [](Args a) { return Any(tensor_of(a[0], "sizes").sizes()); },
+     "The sizes of a tensor.", Reads::Shape},
     {"size", 2, 2, always<TypeKind::Int>,
      [](Args a) {
        const Tensor& t = tensor_of(a[0], "size");
        int64_t d = a[1].to_int();
-       MOKA_CHECK_KIND(Index, d >= -t.dim() && d < t.dim(), "size: dimension ", d, " is out of range for a ", t.dim(), "-d tensor");
+       MOKA_CHECK_KIND(Index, d >= -t.dim() && d < t.dim(), "size: dimension ", d, " is out of range for a ",
+                       t.dim(), "-d tensor");
        return Any(t.size(static_cast<int>(d)));
      },
      "One size of a tensor.", Reads::Shape},
-    {"dim", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "dim").dim()); }, "Number of dimensions.", Reads::Shape},
-    {"numel", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "numel").numel()); }, "Number of elements.", Reads::Shape},
-    {"dtype", 1, 1, always<TypeKind::DType>, [](Args a) { return Any(tensor_of(a[0], "dtype").dtype()); }, "The dtype of a tensor.", Reads::Shape},
+    {"dim", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "dim").dim()); },
+     "Number of dimensions.", Reads::Shape},
+    {"numel", 1, 1, always<TypeKind::Int>, [](Args a) { return Any(tensor_of(a[0], "numel").numel()); },
+     "Number of elements.", Reads::Shape},
+    {"dtype", 1, 1, always<TypeKind::DType>, [](Args a) { return Any(tensor_of(a[0], "dtype").dtype()); },
+     "The dtype of a tensor.", Reads::Shape},
     {"ints", 1, 1, ints,
      [](Args a) {
        const Tensor& t = tensor_of(a[0], "ints");
@@ -416,9 +440,7 @@ Any make_list(std::span<const Any> items, const Type& element) {
   return Any(items);
 }
 
-int64_t list_length(const Any& list) {
-  return is_list(list) ? list.arg().count : 0;
-}
+int64_t list_length(const Any& list) { return is_list(list) ? list.arg().count : 0; }
 
 Any list_item(const Any& list, int64_t i) {
   MOKA_ASSERT(i >= 0 && i < list_length(list));

@@ -13,7 +13,8 @@ std::atomic<bool> any_upgraders{false};  // most programs have none: their look-
 
 struct Table {
   std::mutex mutex;
-  std::map<std::string, std::vector<Upgrader>, std::less<>> upgraders;  // [i] leads from version i + 1 to i + 2
+  std::map<std::string, std::vector<Upgrader>, std::less<>>
+      upgraders;  // [i] leads from version i + 1 to i + 2
 };
 Table& table() {
   static Table* t = new Table;
@@ -26,7 +27,8 @@ void add_upgrader(std::string_view op, int from, Upgrader upgrader) {
   std::lock_guard lock(t.mutex);
   auto& list = t.upgraders[std::string(op)];
   if (from < 1 || static_cast<size_t>(from) != list.size() + 1)
-    fail_kind(ErrorKind::Internal, "add_upgrader: ", op, " is at version ", list.size() + 1, ", so the next upgrader starts there, not at ", from);
+    fail_kind(ErrorKind::Internal, "add_upgrader: ", op, " is at version ", list.size() + 1,
+              ", so the next upgrader starts there, not at ", from);
   list.push_back(upgrader);
   any_upgraders = true;
 }
@@ -45,7 +47,8 @@ void upgrade(OldCall& call, int version) {
     int now = contract_version(call.op);
     if (version > now)
       fail_kind(ErrorKind::NotImplemented, "operator '", call.op, "' has contract version ", version,
-                " in the file, but this release knows versions up to ", now, "; a newer release of moka can read it");
+                " in the file, but this release knows versions up to ", now,
+                "; a newer release of moka can read it");
     if (version == now) return;
     Upgrader upgrader;
     {

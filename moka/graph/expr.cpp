@@ -23,7 +23,9 @@ Building::Building(Graph& graph, Graph::Point at, Source source)
 Building::~Building() { current_building = outer_; }
 
 Building& Building::current() {
-  if (!current_building) fail_kind(ErrorKind::Internal, "graph: an operator was called with a graph value, but no Building is open");
+  if (!current_building)
+    fail_kind(ErrorKind::Internal,
+              "graph: an operator was called with a graph value, but no Building is open");
   return *current_building;
 }
 
@@ -47,17 +49,20 @@ Expr::Expr(std::span<const Expr> list) {
 std::vector<Expr> emit(const Op& op, std::span<const Expr> args) {
   Building& b = Building::current();
   const Schema& schema = info(op).schema;
-  MOKA_CHECK_KIND(Type, args.size() <= schema.args.size(), schema.name, ": takes ", schema.args.size(), " arguments, got ", args.size());
+  MOKA_CHECK_KIND(Type, args.size() <= schema.args.size(), schema.name, ": takes ", schema.args.size(),
+                  " arguments, got ", args.size());
   std::vector<Value*> inputs;
   for (size_t i = 0; i < schema.args.size(); i++) {
     const ArgDef& def = schema.args[i];
     if (i < args.size()) {
       // None stands for the default where the argument cannot be None, as in calls.
-      if (!args[i].value && !def.type.optional && def.has_default) inputs.push_back(b.graph.constant(def.default_value, b.at));
+      if (!args[i].value && !def.type.optional && def.has_default)
+        inputs.push_back(b.graph.constant(def.default_value, b.at));
       else inputs.push_back(value_of(args[i]));
       continue;
     }
-    MOKA_CHECK_KIND(Type, def.has_default || def.type.optional, schema.name, ": missing argument '", def.name, "'");
+    MOKA_CHECK_KIND(Type, def.has_default || def.type.optional, schema.name, ": missing argument '", def.name,
+                    "'");
     inputs.push_back(b.graph.constant(def.default_value, b.at));
   }
   Node* node = b.graph.create_op(op, b.at, inputs);

@@ -58,9 +58,11 @@ void Node::add_input(Value* v) {
 
 void Node::remove_input(int i) {
   MOKA_ASSERT(i >= 0 && static_cast<size_t>(i) < inputs_.size());
-  for (size_t k = static_cast<size_t>(i); k < inputs_.size(); k++) inputs_[k]->remove_use({this, nullptr, static_cast<int>(k)});
+  for (size_t k = static_cast<size_t>(i); k < inputs_.size(); k++)
+    inputs_[k]->remove_use({this, nullptr, static_cast<int>(k)});
   inputs_.erase(inputs_.begin() + i);
-  for (size_t k = static_cast<size_t>(i); k < inputs_.size(); k++) inputs_[k]->add_use({this, nullptr, static_cast<int>(k)});
+  for (size_t k = static_cast<size_t>(i); k < inputs_.size(); k++)
+    inputs_[k]->add_use({this, nullptr, static_cast<int>(k)});
 }
 
 Value* Node::add_output(Type type) {
@@ -119,7 +121,9 @@ void Node::drop_values() {
 
 void Node::destroy() {
   for (Value* v : outputs_)
-    if (!v->uses_.empty()) fail_kind(ErrorKind::Internal, "graph: '", op_name(), "' is destroyed while value '", v->name, "' is used");
+    if (!v->uses_.empty())
+      fail_kind(ErrorKind::Internal, "graph: '", op_name(), "' is destroyed while value '", v->name,
+                "' is used");
   drop_uses();
   drop_values();
   owner_->unlink(this);
@@ -198,9 +202,11 @@ void Block::remove_param(int i) {
 
 void Block::remove_result(int i) {
   MOKA_ASSERT(i >= 0 && static_cast<size_t>(i) < results_.size());
-  for (size_t k = static_cast<size_t>(i); k < results_.size(); k++) results_[k]->remove_use({nullptr, this, static_cast<int>(k)});
+  for (size_t k = static_cast<size_t>(i); k < results_.size(); k++)
+    results_[k]->remove_use({nullptr, this, static_cast<int>(k)});
   results_.erase(results_.begin() + i);
-  for (size_t k = static_cast<size_t>(i); k < results_.size(); k++) results_[k]->add_use({nullptr, this, static_cast<int>(k)});
+  for (size_t k = static_cast<size_t>(i); k < results_.size(); k++)
+    results_[k]->add_use({nullptr, this, static_cast<int>(k)});
 }
 
 void Block::link(Node* node, Node* before) {
@@ -277,14 +283,16 @@ Node* Graph::create(NodeKind kind, Point at, std::span<Value* const> inputs, int
 Node* Graph::create_op(const Op& op, Point at, std::span<Value* const> inputs) {
   const Schema& schema = info(op).schema;
   if (inputs.size() < schema.args.size())
-    fail_kind(ErrorKind::Internal, "graph: ", schema.name, " takes ", schema.args.size(), " inputs, one for every argument, got ",
-              inputs.size());
+    fail_kind(ErrorKind::Internal, "graph: ", schema.name, " takes ", schema.args.size(),
+              " inputs, one for every argument, got ", inputs.size());
   for (size_t i = schema.args.size(); i < inputs.size(); i++)
     if (inputs[i]->type.kind != TypeKind::Token)
-      fail_kind(ErrorKind::Internal, "graph: ", schema.name, " takes ", schema.args.size(), " inputs, got ", inputs.size());
+      fail_kind(ErrorKind::Internal, "graph: ", schema.name, " takes ", schema.args.size(), " inputs, got ",
+                inputs.size());
   Node* node = create(NodeKind::Op, at, inputs, 0);
   node->op = &op;
-  for (const ArgDef& out : schema.outs) node->add_output(out.type.list ? Type::list(Type::tensor()) : Type::tensor());
+  for (const ArgDef& out : schema.outs)
+    node->add_output(out.type.list ? Type::list(Type::tensor()) : Type::tensor());
   return node;
 }
 
@@ -295,7 +303,8 @@ Value* Graph::constant(Any value, Point at) {
   return node->outputs_[0];
 }
 
-Node* Graph::create_named(NodeKind kind, std::string node_name, Point at, std::span<Value* const> inputs, int outputs) {
+Node* Graph::create_named(NodeKind kind, std::string node_name, Point at, std::span<Value* const> inputs,
+                          int outputs) {
   Node* node = create(kind, at, inputs, outputs);
   node->name = std::move(node_name);
   return node;

@@ -28,7 +28,15 @@ struct Dim {
 
 enum class TypeKind : uint8_t {
   Any,  // not known yet
-  Tensor, Int, Float, Bool, String, None, DType, Device, Number,
+  Tensor,
+  Int,
+  Float,
+  Bool,
+  String,
+  None,
+  DType,
+  Device,
+  Number,
   List,      // elements[0]
   Tuple,     // elements
   Dict,      // elements[0] -> elements[1]
@@ -76,17 +84,17 @@ enum class NodeKind : uint8_t {
   Op,        // node.op: inputs are all arguments of its schema, constants included
   Constant,  // node.constant
   If,        // input 0: bool; blocks: then, else; both yield as many values as the node has outputs
-  Loop,      // inputs: trip count (int or none), start condition (bool), initial carried values...; one block with params
-             // (iteration int, carried...) that yields (condition, carried...); outputs: the final carried values
-  Get,       // reads state `name`            -> value (+ token after, when effects order it)
-  Set,       // input 0 is written to state `name`
-  List,      // inputs -> list
-  Tuple,     // inputs -> tuple
-  Unpack,    // list or tuple -> its elements
-  Call,      // calls the graph `name` of the same Program
-  Python,    // a segment that stays Python: `name` is looked up in the table that the bindings fill
-  Builtin,   // a pure function of values that operators do not serve: lists, scalars, sizes (builtins.h has the table)
-  Join,      // tokens -> one token that comes after all of them; without inputs: the start
+  Loop,  // inputs: trip count (int or none), start condition (bool), initial carried values...; one block with params
+  // (iteration int, carried...) that yields (condition, carried...); outputs: the final carried values
+  Get,  // reads state `name`            -> value (+ token after, when effects order it)
+  Set,  // input 0 is written to state `name`
+  List,  // inputs -> list
+  Tuple,  // inputs -> tuple
+  Unpack,  // list or tuple -> its elements
+  Call,  // calls the graph `name` of the same Program
+  Python,  // a segment that stays Python: `name` is looked up in the table that the bindings fill
+  Builtin,  // a pure function of values that operators do not serve: lists, scalars, sizes (builtins.h has the table)
+  Join,  // tokens -> one token that comes after all of them; without inputs: the start
 };
 // Any node may have tokens after its ordinary inputs (it runs after what made them) and, when it has effects, one token
 // after its ordinary outputs.
@@ -97,8 +105,8 @@ class Value {
   Type type;
   std::string name;  // unique in its graph when printed; may be empty
   Node* producer() const { return producer_; }  // null for block parameters
-  Block* block() const { return block_; }       // the block whose parameter it is, or that holds its producer
-  int index() const { return index_; }          // among the producer's outputs or the block's parameters
+  Block* block() const { return block_; }  // the block whose parameter it is, or that holds its producer
+  int index() const { return index_; }  // among the producer's outputs or the block's parameters
   // Uses: (node, input index); block results are uses with node == nullptr.
   struct Use {
     Node* node;
@@ -127,10 +135,11 @@ class Node {
  public:
   NodeKind kind;
   const Op* op = nullptr;  // NodeKind::Op
-  Any constant;            // NodeKind::Constant
-  std::string name;        // Get, Set: state; Call: graph; Python: segment; else a label for people, may be empty
+  Any constant;  // NodeKind::Constant
+  std::string name;  // Get, Set: state; Call: graph; Python: segment; else a label for people, may be empty
   Source source;
-  std::map<std::string, Any> notes;  // hints that no pass needs for correctness: layout, backend, fusion group
+  std::map<std::string, Any>
+      notes;  // hints that no pass needs for correctness: layout, backend, fusion group
 
   std::span<Value* const> inputs() const { return inputs_; }
   std::span<Value* const> outputs() const { return outputs_; }
@@ -166,8 +175,8 @@ class Node {
   friend class Block;
   friend class Value;
   explicit Node(NodeKind kind) : kind(kind) {}
-  void drop_uses();     // of its inputs and those of everything inside its blocks
-  void drop_values();   // its outputs and everything made inside its blocks
+  void drop_uses();  // of its inputs and those of everything inside its blocks
+  void drop_values();  // its outputs and everything made inside its blocks
   std::vector<Value*> inputs_;
   std::vector<Value*> outputs_;
   std::vector<std::unique_ptr<Block>> blocks_;
@@ -233,7 +242,7 @@ struct State {
   Any value;
   Type type;
   bool parameter = false;  // trained; false: buffer or blob
-  bool written = false;    // some node of the program sets it
+  bool written = false;  // some node of the program sets it
 };
 
 class Graph {
@@ -251,7 +260,7 @@ class Graph {
   void remove_input(int i) { main_->remove_param(i); }
   void remove_output(int i);
   std::vector<std::string> output_names;  // as many as outputs
-  std::map<std::string, State> states;    // by name; printed in this order
+  std::map<std::string, State> states;  // by name; printed in this order
   std::map<std::string, std::string> metadata;  // producer, doc, user's properties
 
   // Building: new nodes go before `before` or, when null, at the end of `block`.
@@ -307,8 +316,10 @@ struct ParseLimits {
   size_t values = 20'000'000;
 };
 // Errors name line and column.
-std::unique_ptr<Graph> parse(std::string_view text, const TensorTable* table = nullptr, const ParseLimits& limits = {});
-Program parse_program(std::string_view text, const TensorTable* table = nullptr, const ParseLimits& limits = {});
+std::unique_ptr<Graph> parse(std::string_view text, const TensorTable* table = nullptr,
+                             const ParseLimits& limits = {});
+Program parse_program(std::string_view text, const TensorTable* table = nullptr,
+                      const ParseLimits& limits = {});
 
 // Every promise of the form: uses come after definitions, types fit schemas, blocks match their nodes. An error names the
 // node and its source.

@@ -104,7 +104,8 @@ class ProbeArgs {
 
 std::vector<Type> unknown_types(const Op& op) {
   std::vector<Type> out;
-  for (const ArgDef& o : info(op).schema.outs) out.push_back(o.type.list ? Type::list(Type::tensor()) : Type::tensor());
+  for (const ArgDef& o : info(op).schema.outs)
+    out.push_back(o.type.list ? Type::list(Type::tensor()) : Type::tensor());
   return out;
 }
 
@@ -126,7 +127,8 @@ std::vector<Type> as_types(const Op& op, const std::vector<Tensor>& results, Dev
 
 // Where two probes differ the size is unknown, or that of the name that both probes gave it.
 void unify(Type& a, const Type& b, const Probe& first, const Probe& second) {
-  for (size_t i = 0; i < a.elements.size() && i < b.elements.size(); i++) unify(a.elements[i], b.elements[i], first, second);
+  for (size_t i = 0; i < a.elements.size() && i < b.elements.size(); i++)
+    unify(a.elements[i], b.elements[i], first, second);
   if (a.kind != TypeKind::Tensor) return;
   if (a.dims.size() != b.dims.size()) {
     a.has_dims = false;
@@ -207,13 +209,15 @@ void infer_types(Node& node) {
   switch (node.kind) {
     case NodeKind::Op: {
       std::vector<Type> types = infer_types(*node.op, node.inputs());
-      for (size_t i = 0; i < types.size() && i < node.outputs().size(); i++) node.outputs()[i]->type = std::move(types[i]);
+      for (size_t i = 0; i < types.size() && i < node.outputs().size(); i++)
+        node.outputs()[i]->type = std::move(types[i]);
       break;
     }
     case NodeKind::Builtin: {
       const Builtin& b = get_builtin(node.name);
       int n = node.data_inputs();
-      MOKA_CHECK(n >= b.least && n <= b.most, b.name, ": takes ", b.least, b.most > b.least ? cat(" to ", b.most) : "", " arguments, got ", n);
+      MOKA_CHECK(n >= b.least && n <= b.most, b.name, ": takes ", b.least,
+                 b.most > b.least ? cat(" to ", b.most) : "", " arguments, got ", n);
       node.output()->type = b.result(node.inputs().first(static_cast<size_t>(n)));
       break;
     }

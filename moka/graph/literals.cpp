@@ -31,7 +31,8 @@ double Reader::float_value() {
       if (digits.substr(0, 2) != "0x") error_at(start_, "expected nan(0x...)");
       digits.remove_prefix(2);
       auto [end, bad] = std::from_chars(digits.data(), digits.data() + digits.size(), bits, 16);
-      if (bad != std::errc() || end != digits.data() + digits.size()) error_at(start_, "expected nan(0x...) with 16 hexadecimal digits");
+      if (bad != std::errc() || end != digits.data() + digits.size())
+        error_at(start_, "expected nan(0x...) with 16 hexadecimal digits");
       at_ = close + 1;
       next();
     }
@@ -43,7 +44,8 @@ double Reader::float_value() {
   if (token_ != Token::Float && token_ != Token::Integer) wrong("a number");
   double v = 0;
   auto [end, bad] = std::from_chars(word_.data(), word_.data() + word_.size(), v);
-  if (bad != std::errc() || end != word_.data() + word_.size()) error_at(start_, cat(word_, " is not a float of 64 bits"));
+  if (bad != std::errc() || end != word_.data() + word_.size())
+    error_at(start_, cat(word_, " is not a float of 64 bits"));
   next();
   return v;
 }
@@ -56,7 +58,8 @@ bool Reader::at_literal() const {
     case Token::Mark: return word_[0] == '[';
     case Token::Word: {
       DType d;
-      for (std::string_view w : {"none", "true", "false", "inf", "nan", "device", "object", "ints", "floats", "tensors", "list"})
+      for (std::string_view w :
+           {"none", "true", "false", "inf", "nan", "device", "object", "ints", "floats", "tensors", "list"})
         if (word_ == w) return true;
       return known_dtype(d);
     }
@@ -92,7 +95,8 @@ Any Reader::literal() {
     }
   }
   if (accept_word("object"))
-    error_at(at, cat("an object of class '", expect_string("a class"), "' cannot be read from text; make it a state that the program fills"));
+    error_at(at, cat("an object of class '", expect_string("a class"),
+                     "' cannot be read from text; make it a state that the program fills"));
   if (known_dtype(dtype)) {
     next();
     if (is_mark('[')) return Any(tensor_literal(dtype));
@@ -113,7 +117,8 @@ Any Reader::bracket_list() {
     if (!accept_mark(',')) break;
   }
   expect_mark(']', "after a list");
-  if (ints.empty() && floats.empty()) error_at(at, "an empty list is written ints[], floats[], tensors[] or list[]");
+  if (ints.empty() && floats.empty())
+    error_at(at, "an empty list is written ints[], floats[], tensors[] or list[]");
   return floats.empty() ? Any(ints) : Any(std::span<const double>(floats));
 }
 
@@ -151,7 +156,8 @@ Tensor Reader::tensor_literal(DType dtype) {
   Dims sizes;
   expect_mark('[', "of a tensor's sizes");
   while (!is_mark(']')) {
-    if (sizes.size() == static_cast<size_t>(max_dims)) error_at(start_, cat("a tensor has at most ", max_dims, " dimensions"));
+    if (sizes.size() == static_cast<size_t>(max_dims))
+      error_at(start_, cat("a tensor has at most ", max_dims, " dimensions"));
     sizes.push_back(expect_integer("a size"));
     if (sizes.back() < 0) error_at(at, "a size must not be negative");
     if (!accept_mark(',')) break;
@@ -159,12 +165,15 @@ Tensor Reader::tensor_literal(DType dtype) {
   expect_mark(']', "after a tensor's sizes");
   if (accept_mark('@')) {
     std::string name = expect_string("the name of a tensor, quoted");
-    if (!table_) error_at(at, cat("the values of tensor '", name, "' are not in the text; give the table of tensors to read it with"));
+    if (!table_)
+      error_at(at, cat("the values of tensor '", name,
+                       "' are not in the text; give the table of tensors to read it with"));
     auto found = table_->tensors.find(name);
     if (found == table_->tensors.end()) error_at(at, cat("there is no tensor '", name, "' in the table"));
     const Tensor& t = found->second;
     if (t.dtype() != dtype || Dims(t.sizes()) != sizes)
-      error_at(at, cat("tensor '", name, "' is ", dtype, std::span<const int64_t>(sizes), " in the text but ", t.dtype(), t.sizes(), " in the table"));
+      error_at(at, cat("tensor '", name, "' is ", dtype, std::span<const int64_t>(sizes), " in the text but ",
+                       t.dtype(), t.sizes(), " in the table"));
     return t;
   }
   if (accept_mark('{')) return tensor_elements(dtype, sizes, at);
@@ -177,7 +186,8 @@ Tensor Reader::tensor_literal(DType dtype) {
 
 Tensor Reader::tensor_elements(DType dtype, const Dims& sizes, size_t at) {
   bool real = is_floating(dtype);
-  if (!real && !is_integral(dtype) && dtype != DType::Bool) error_at(at, cat("elements of type ", dtype, " are written as bytes: x\"...\""));
+  if (!real && !is_integral(dtype) && dtype != DType::Bool)
+    error_at(at, cat("elements of type ", dtype, " are written as bytes: x\"...\""));
   std::vector<double> reals;
   std::vector<int64_t> whole;
   while (!is_mark('}')) {
@@ -200,7 +210,8 @@ Tensor Reader::tensor_elements(DType dtype, const Dims& sizes, size_t at) {
     error_at(at, e.message());
   }
   if (static_cast<int64_t>(count) != expected)
-    error_at(at, cat("a tensor of shape ", std::span<const int64_t>(sizes), " has ", expected, " elements, but ", count, " are written"));
+    error_at(at, cat("a tensor of shape ", std::span<const int64_t>(sizes), " has ", expected,
+                     " elements, but ", count, " are written"));
   Tensor t = new_tensor(sizes, dtype);
   if (real) convert_elements(reals.data(), DType::F64, t.raw_data(), dtype, expected);
   else convert_elements(whole.data(), DType::I64, t.raw_data(), dtype, expected);
@@ -216,7 +227,8 @@ Tensor Reader::tensor_bytes(DType dtype, const Dims& sizes, size_t at) {
     error_at(at, e.message());
   }
   if (digits.size() % 2 || static_cast<int64_t>(digits.size() / 2) != expected)
-    error_at(at, cat("a tensor ", dtype, std::span<const int64_t>(sizes), " has ", expected, " bytes, but ", digits.size(), " digits are written"));
+    error_at(at, cat("a tensor ", dtype, std::span<const int64_t>(sizes), " has ", expected, " bytes, but ",
+                     digits.size(), " digits are written"));
   Tensor t = new_tensor(sizes, dtype);
   unsigned char* p = t.data<unsigned char>();
   for (size_t i = 0; i < digits.size(); i += 2) {

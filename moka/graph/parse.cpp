@@ -12,7 +12,8 @@ namespace moka::graph {
 namespace {
 class Parser {
  public:
-  Parser(std::string_view text, const TensorTable* table, const ParseLimits& limits) : in_(text, table, limits), limits_(limits) {}
+  Parser(std::string_view text, const TensorTable* table, const ParseLimits& limits)
+      : in_(text, table, limits), limits_(limits) {}
 
   Program program() {
     in_.expect_word("moka");
@@ -22,13 +23,15 @@ class Parser {
     size_t at = in_.start();
     int64_t version = in_.expect_integer("the version of the form");
     if (version != 1)
-      in_.error_at(at, cat("this is version ", version, " of the form; this release reads version 1"), ErrorKind::NotImplemented);
+      in_.error_at(at, cat("this is version ", version, " of the form; this release reads version 1"),
+                   ErrorKind::NotImplemented);
     Program p;
     do {
       size_t start = in_.start();
       std::unique_ptr<Graph> g = graph();
       std::string name = g->name;
-      if (!p.graphs.emplace(name, std::move(g)).second) in_.error_at(start, cat("there is a graph '", name, "' already"));
+      if (!p.graphs.emplace(name, std::move(g)).second)
+        in_.error_at(start, cat("there is a graph '", name, "' already"));
     } while (in_.token() != Reader::Token::End);
     return p;
   }
@@ -66,7 +69,8 @@ class Parser {
     in_.expect_mark('=', "after the key");
     size_t at = in_.start();
     std::string text = in_.expect_string("a text, quoted");
-    if (!graph_->metadata.emplace(key, text).second) in_.error_at(at, cat("metadata '", key, "' stands here twice"));
+    if (!graph_->metadata.emplace(key, text).second)
+      in_.error_at(at, cat("metadata '", key, "' stands here twice"));
   }
 
   void state() {
@@ -80,16 +84,20 @@ class Parser {
     s.type = in_.type();
     if (in_.accept_mark('=')) s.value = in_.literal();
     if (!s.value.is_none() && !fits(type_of(s.value), s.type))
-      in_.error_at(at, cat("state '", s.name, "' is declared ", s.type.text(), " but its value is ", type_of(s.value).text()));
+      in_.error_at(at, cat("state '", s.name, "' is declared ", s.type.text(), " but its value is ",
+                           type_of(s.value).text()));
     std::string name = s.name;
-    if (!graph_->states.emplace(name, std::move(s)).second) in_.error_at(at, cat("state '", name, "' is declared twice"));
+    if (!graph_->states.emplace(name, std::move(s)).second)
+      in_.error_at(at, cat("state '", name, "' is declared twice"));
   }
 
   // ---- values
 
   // %12 is a number that the printer gave, %"12" a name: two different values.
   static bool is_number(const std::string& name, bool quoted) { return !quoted && !is_identifier(name); }
-  static std::string key(const std::string& name, bool quoted) { return (is_number(name, quoted) ? "#" : "=") + name; }
+  static std::string key(const std::string& name, bool quoted) {
+    return (is_number(name, quoted) ? "#" : "=") + name;
+  }
 
   void define(Value* v, const std::string& name, bool quoted, size_t at) {
     std::string k = key(name, quoted);
@@ -122,7 +130,10 @@ class Parser {
       auto it = visible_.find(k);
       if (it == visible_.end()) {
         bool elsewhere = all_names_.count(k) != 0;
-        in_.error_at(in_.start(), cat("value '%", in_.word().substr(0, 60), "' is ", elsewhere ? "not visible here: it was made inside a block that has ended" : "not defined"));
+        in_.error_at(
+            in_.start(),
+            cat("value '%", in_.word().substr(0, 60), "' is ",
+                elsewhere ? "not visible here: it was made inside a block that has ended" : "not defined"));
       }
       in_.next();
       return it->second;
@@ -183,7 +194,8 @@ class Parser {
   };
 
   bool at_end_of_nodes() const {
-    return in_.is_mark('}') || in_.is_word("return") || in_.is_word("yield") || in_.token() == Reader::Token::End;
+    return in_.is_mark('}') || in_.is_word("return") || in_.is_word("yield") ||
+           in_.token() == Reader::Token::End;
   }
 
   void nodes(Block& block) {
@@ -215,7 +227,8 @@ class Parser {
     size_t start = in_.start();
     if (in_.accept_mark('@')) {
       std::string name = in_.word();
-      if (in_.token() != Reader::Token::Word || !find_builtin(name)) in_.error_at(start, cat("there is no builtin '@", name.substr(0, 60), "'"));
+      if (in_.token() != Reader::Token::Word || !find_builtin(name))
+        in_.error_at(start, cat("there is no builtin '@", name.substr(0, 60), "'"));
       in_.next();
       return after(graph_->create_named(NodeKind::Builtin, name, at, plain_arguments(at), count));
     }
@@ -228,13 +241,16 @@ class Parser {
     if (in_.accept_word("if")) return if_node(at, count);
     if (in_.accept_word("loop")) return loop_node(at, count);
     if (in_.accept_word("get"))
-      return after(graph_->create_named(NodeKind::Get, in_.expect_string("the name of a state, quoted"), at, {}, count));
+      return after(graph_->create_named(NodeKind::Get, in_.expect_string("the name of a state, quoted"), at,
+                                        {}, count));
     if (in_.accept_word("set")) return named(NodeKind::Set, at, count);
     if (in_.accept_word("call")) return named(NodeKind::Call, at, count);
     if (in_.accept_word("python")) return named(NodeKind::Python, at, count);
     if (in_.accept_word("list")) return after(graph_->create(NodeKind::List, at, plain_arguments(at), count));
-    if (in_.accept_word("tuple")) return after(graph_->create(NodeKind::Tuple, at, plain_arguments(at), count));
-    if (in_.accept_word("unpack")) return after(graph_->create(NodeKind::Unpack, at, plain_arguments(at), count));
+    if (in_.accept_word("tuple"))
+      return after(graph_->create(NodeKind::Tuple, at, plain_arguments(at), count));
+    if (in_.accept_word("unpack"))
+      return after(graph_->create(NodeKind::Unpack, at, plain_arguments(at), count));
     if (in_.accept_word("join")) return graph_->create(NodeKind::Join, at, plain_arguments(at), count);
     return after(op_node(at));
   }
@@ -249,14 +265,18 @@ class Parser {
     size_t start = in_.start();
     OldCall call{in_.expect_identifier("a node"), {}, *graph_, at};
     int version = 1;
-    if (in_.accept_mark('@')) version = static_cast<int>(std::min<int64_t>(in_.expect_integer("the version of the operator's contract"), 1 << 20));
+    if (in_.accept_mark('@'))
+      version = static_cast<int>(
+          std::min<int64_t>(in_.expect_integer("the version of the operator's contract"), 1 << 20));
     std::vector<Argument> args = arguments(at);
     size_t positional = 0;
-    while (positional < args.size() && args[positional].name.empty()) call.inputs.push_back(args[positional++].value);
+    while (positional < args.size() && args[positional].name.empty())
+      call.inputs.push_back(args[positional++].value);
     try {
       if (version < 1) fail("contract versions start at 1, got ", version);
       bool old = version != contract_version(call.op);
-      if (old && positional < args.size()) fail("named arguments are for the current contract of '", call.op, "' only");
+      if (old && positional < args.size())
+        fail("named arguments are for the current contract of '", call.op, "' only");
       upgrade(call, version);
       const Op& op = get_op(call.op);
       bind(op, call, args, positional);
@@ -276,13 +296,15 @@ class Parser {
       int k = args[i].name.empty() ? -1 : schema.find_arg(args[i].name);
       if (args[i].name.empty()) fail(schema.name, ": positional arguments come before named ones");
       if (k < 0) fail(schema.name, ": has no argument '", args[i].name, "'; it is ", schema.text());
-      if (call.inputs[static_cast<size_t>(k)]) fail(schema.name, ": argument '", args[i].name, "' is given twice");
+      if (call.inputs[static_cast<size_t>(k)])
+        fail(schema.name, ": argument '", args[i].name, "' is given twice");
       call.inputs[static_cast<size_t>(k)] = args[i].value;
     }
     for (size_t i = 0; i < n; i++) {
       if (call.inputs[i]) continue;
       const ArgDef& def = schema.args[i];
-      if (!def.has_default && !def.type.optional) fail(schema.name, ": argument '", def.name, "' is missing; it is ", schema.text());
+      if (!def.has_default && !def.type.optional)
+        fail(schema.name, ": argument '", def.name, "' is missing; it is ", schema.text());
       call.inputs[i] = graph_->constant(def.default_value, call.at);
     }
   }
@@ -325,12 +347,14 @@ class Parser {
     for (;;) {
       size_t at = in_.start();
       if (in_.accept_word("label")) {
-        if (!n.name.empty()) in_.error_at(at, cat("a ", node_kind_name(n.kind), " has a name, and no label beside it"));
+        if (!n.name.empty())
+          in_.error_at(at, cat("a ", node_kind_name(n.kind), " has a name, and no label beside it"));
         n.name = in_.expect_string("a label, quoted");
       } else if (in_.accept_word("at")) {
         n.source.file = in_.expect_string("a file, quoted");
         in_.expect_mark(':', "between file and line");
-        n.source.line = static_cast<int>(std::clamp<int64_t>(in_.expect_integer("a line"), INT32_MIN, INT32_MAX));
+        n.source.line =
+            static_cast<int>(std::clamp<int64_t>(in_.expect_integer("a line"), INT32_MIN, INT32_MAX));
       } else if (in_.accept_word("in")) {
         n.source.scope = in_.expect_string("a scope, quoted");
       } else if (in_.accept_mark('{')) {
@@ -377,7 +401,9 @@ class Parser {
     } else if (n.kind == NodeKind::Set || n.kind == NodeKind::Join) {
       n.output()->type = TypeKind::Token;
     } else if (n.kind == NodeKind::If && n.blocks().size() == 2) {
-      for (size_t i = 0; i < n.outputs().size() && i < n.block(0)->results().size() && i < n.block(1)->results().size(); i++)
+      for (size_t i = 0;
+           i < n.outputs().size() && i < n.block(0)->results().size() && i < n.block(1)->results().size();
+           i++)
         n.outputs()[i]->type = join(n.block(0)->results()[i]->type, n.block(1)->results()[i]->type);
     } else if (n.kind == NodeKind::Loop && n.blocks().size() == 1) {
       for (size_t i = 0; i < n.outputs().size() && i + 1 < n.block(0)->params().size(); i++)
@@ -402,7 +428,8 @@ Program parse_program(std::string_view text, const TensorTable* table, const Par
 std::unique_ptr<Graph> parse(std::string_view text, const TensorTable* table, const ParseLimits& limits) {
   Program p = parse_program(text, table, limits);
   if (p.graphs.size() != 1)
-    fail_kind(ErrorKind::File, "moka-ir: one graph was expected, but the text has ", p.graphs.size(), "; read it as a program");
+    fail_kind(ErrorKind::File, "moka-ir: one graph was expected, but the text has ", p.graphs.size(),
+              "; read it as a program");
   return std::move(p.graphs.begin()->second);
 }
 

@@ -14,7 +14,8 @@ namespace moka::graph {
 bool is_identifier(std::string_view name) {
   if (name.empty() || (name[0] >= '0' && name[0] <= '9')) return false;
   for (char c : name) {
-    bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    bool word =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
     if (!word) return false;
   }
   // "..." and names that end in a dot would run into other marks.
@@ -23,9 +24,10 @@ bool is_identifier(std::string_view name) {
 
 bool is_keyword(std::string_view name) {
   static constexpr std::string_view words[] = {
-      "graph", "metadata", "state", "return", "yield", "if",     "else",   "loop",  "get",  "set",    "list",  "tuple",
-      "unpack", "call",    "python", "join",  "constant", "true", "false", "none",  "inf",  "nan",    "as",    "at",
-      "in",     "on",      "label",  "after", "device",   "object", "tensors", "ints", "floats"};
+      "graph", "metadata", "state",  "return",  "yield", "if",     "else", "loop",     "get",
+      "set",   "list",     "tuple",  "unpack",  "call",  "python", "join", "constant", "true",
+      "false", "none",     "inf",    "nan",     "as",    "at",     "in",   "on",       "label",
+      "after", "device",   "object", "tensors", "ints",  "floats"};
   for (std::string_view w : words)
     if (w == name) return true;
   return false;
@@ -155,9 +157,11 @@ class Printer {
   // Constants without a name or other marks stand where they are used; their place and number mean nothing.
   static bool is_inline(const Node& n) {
     const Value* v = n.output();
-    if (!v->name.empty() || !n.name.empty() || !n.notes.empty() || n.source.line || !n.source.file.empty() || !n.source.scope.empty())
+    if (!v->name.empty() || !n.name.empty() || !n.notes.empty() || n.source.line || !n.source.file.empty() ||
+        !n.source.scope.empty())
       return false;
-    return !holds_tensor(n.constant) && v->type == type_of(n.constant) && n.inputs().empty() && n.outputs().size() == 1;
+    return !holds_tensor(n.constant) && v->type == type_of(n.constant) && n.inputs().empty() &&
+           n.outputs().size() == 1;
   }
   static bool holds_tensor(const Any& a) {
     if (a.is_tensor() || a.tag() == Tag::Tensors) return true;
@@ -207,7 +211,8 @@ class Printer {
     else append_quoted(out, name);
   }
   void value(const Value* v) {
-    if (v->producer() && v->producer()->kind == NodeKind::Constant && is_inline(*v->producer())) literal(v->producer()->constant);
+    if (v->producer() && v->producer()->kind == NodeKind::Constant && is_inline(*v->producer()))
+      literal(v->producer()->constant);
     else mention(v);
   }
   void values(std::span<Value* const> list) {
@@ -291,9 +296,7 @@ class Printer {
         append_quoted(out, n.name);
         arguments(data);
         break;
-      default:
-        out += node_kind_name(n.kind);
-        arguments(data);
+      default: out += node_kind_name(n.kind); arguments(data);
     }
     if (!tokens.empty()) {
       out += " after ";
@@ -426,7 +429,8 @@ class Printer {
       return;
     }
     bool words = readable(t.dtype());
-    for (int64_t i = 0; words && is_floating(t.dtype()) && i < t.numel(); i++) words = !std::isnan(element_as_double(t, i));
+    for (int64_t i = 0; words && is_floating(t.dtype()) && i < t.numel(); i++)
+      words = !std::isnan(element_as_double(t, i));
     if (!words) return bytes(t);
     out += " {";
     for (int64_t i = 0; i < t.numel(); i++) {
@@ -450,7 +454,8 @@ class Printer {
     auto known = tensor_names_.find(t.impl());
     if (known != tensor_names_.end()) return known->second;
     std::string key = name.empty() ? cat("constant.", next_constant_++) : name;
-    for (int k = 1; !tensor_keys_.insert(key).second; k++) key = cat(name.empty() ? "constant" : name, ".", k);
+    for (int k = 1; !tensor_keys_.insert(key).second; k++)
+      key = cat(name.empty() ? "constant" : name, ".", k);
     tensor_names_[t.impl()] = key;
     if (table_) table_->tensors[key] = t;
     return key;

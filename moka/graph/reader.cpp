@@ -18,7 +18,8 @@ int hex_digit(char c) {
 Reader::Reader(std::string_view text, const TensorTable* table, const ParseLimits& limits)
     : text_(text), table_(table), limits_(limits) {
   if (text.size() > limits.bytes)
-    fail_kind(ErrorKind::File, "moka-ir: the text has ", text.size(), " bytes, more than the limit of ", limits.bytes);
+    fail_kind(ErrorKind::File, "moka-ir: the text has ", text.size(), " bytes, more than the limit of ",
+              limits.bytes);
   next();
 }
 
@@ -125,7 +126,8 @@ void Reader::read_string() {
     if (e == 'n') word_ += '\n';
     else if (e == 't') word_ += '\t';
     else if (e == '"' || e == '\\') word_ += e;
-    else if (e == 'x' && at_ + 2 <= text_.size() && hex_digit(text_[at_]) >= 0 && hex_digit(text_[at_ + 1]) >= 0) {
+    else if (e == 'x' && at_ + 2 <= text_.size() && hex_digit(text_[at_]) >= 0 &&
+             hex_digit(text_[at_ + 1]) >= 0) {
       word_ += static_cast<char>(hex_digit(text_[at_]) * 16 + hex_digit(text_[at_ + 1]));
       at_ += 2;
     } else {
@@ -190,7 +192,8 @@ int64_t Reader::expect_integer(const char* what) {
   if (token_ != Token::Integer) wrong(what);
   int64_t v = 0;
   auto [end, bad] = std::from_chars(word_.data(), word_.data() + word_.size(), v);
-  if (bad != std::errc() || end != word_.data() + word_.size()) error_at(start_, cat(word_, " is not an integer of 64 bits"));
+  if (bad != std::errc() || end != word_.data() + word_.size())
+    error_at(start_, cat(word_, " is not an integer of 64 bits"));
   next();
   return v;
 }
@@ -255,8 +258,11 @@ Type Reader::one_type() {
   if (is_dtype && is_mark('[')) return tensor_type(true, dtype);
   TypeKind kind;
   if (find_type_kind(name, kind)) return kind;
-  if (is_dtype) error_at(at, cat("expected a type, found the dtype ", name, "; a tensor of any rank is ", name, "[...]"));
-  error_at(at, cat("'", name, "' is not a type; types are any, int, float, bool, str, none, dtype, device, number, token, tensor, "
+  if (is_dtype)
+    error_at(at, cat("expected a type, found the dtype ", name, "; a tensor of any rank is ", name, "[...]"));
+  error_at(at, cat("'", name,
+                   "' is not a type; types are any, int, float, bool, str, none, dtype, device, number, "
+                   "token, tensor, "
                    "float32[2, ?], [int], (int, float), {str: int}, object \"class\""));
 }
 
@@ -280,7 +286,8 @@ Type Reader::tensor_type(bool has_dtype, DType dtype) {
           d.symbol = expect_identifier("a size, a name or '?'");
           if (d.symbol.empty()) error_at(at, "the name of a size must not be empty");
         }
-        if (t.dims.size() == static_cast<size_t>(max_dims)) error_at(at, cat("a tensor has at most ", max_dims, " dimensions"));
+        if (t.dims.size() == static_cast<size_t>(max_dims))
+          error_at(at, cat("a tensor has at most ", max_dims, " dimensions"));
         t.dims.push_back(std::move(d));
         if (!accept_mark(',')) break;
       }

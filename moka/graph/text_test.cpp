@@ -19,11 +19,15 @@ void two_outputs(Frame& f) {
   f.output(1, f.tensor(0).sizes(), DType::I64);
 }
 constinit const Op unary_op{.schema = "test_unary(Tensor input) -> Tensor", .shape = same_shape};
-constinit const Op pair_op{.schema = "test_pair(Tensor input, Tensor? other=None, float scale=1.0) -> (Tensor a, Tensor b)",
-                           .shape = two_outputs};
-constinit const Op list_op{.schema = "test_list(Tensor[] tensors, int dim=0, int[] sizes=[1, 2], str mode='max') -> Tensor[]"};
-constinit const Op random_op{.schema = "test_random(Tensor input) -> Tensor", .shape = same_shape, .effect = Effect::Random};
-constinit const Op renamed_op{.schema = "test_renamed(Tensor input, int axis, bool keep=False) -> Tensor", .shape = same_shape};
+constinit const Op pair_op{
+    .schema = "test_pair(Tensor input, Tensor? other=None, float scale=1.0) -> (Tensor a, Tensor b)",
+    .shape = two_outputs};
+constinit const Op list_op{
+    .schema = "test_list(Tensor[] tensors, int dim=0, int[] sizes=[1, 2], str mode='max') -> Tensor[]"};
+constinit const Op random_op{
+    .schema = "test_random(Tensor input) -> Tensor", .shape = same_shape, .effect = Effect::Random};
+constinit const Op renamed_op{.schema = "test_renamed(Tensor input, int axis, bool keep=False) -> Tensor",
+                              .shape = same_shape};
 
 void register_test_ops() {
   static const Op* const table[] = {&unary_op, &pair_op, &list_op, &random_op, &renamed_op};
@@ -126,7 +130,8 @@ TEST_F(Text, tensors_above_the_limit_and_states_go_to_the_table) {
   EXPECT_EQ(print(*back, &again), text);
   EXPECT_NE(parse_error(text).find("are not in the text"), std::string::npos);
   table.tensors["tied"] = small;
-  EXPECT_NE(parse_error(text, &table).find("float32[5, 5] in the text but int32[2] in the table"), std::string::npos);
+  EXPECT_NE(parse_error(text, &table).find("float32[5, 5] in the text but int32[2] in the table"),
+            std::string::npos);
 }
 
 TEST_F(Text, every_bit_of_a_number_survives) {
@@ -164,12 +169,16 @@ TEST_F(Text, contracts_of_older_files_are_upgraded) {
     call.inputs.insert(call.inputs.begin() + 1, call.graph.constant(Any(-1), call.at));
   });
   add_upgrader("test_old", 2, [](OldCall& call) { call.op = "test_renamed"; });
-  for (const char* line : {"test_old(%x, true)", "test_old@1(%x, true)", "test_old@2(%x, -1, true)", "test_renamed(%x, -1, true)"}) {
-    std::unique_ptr<Graph> g = parse(cat("moka-ir 1 graph main(%x: float32[2]) { %y = ", line, " return %y }"));
+  for (const char* line : {"test_old(%x, true)", "test_old@1(%x, true)", "test_old@2(%x, -1, true)",
+                           "test_renamed(%x, -1, true)"}) {
+    std::unique_ptr<Graph> g =
+        parse(cat("moka-ir 1 graph main(%x: float32[2]) { %y = ", line, " return %y }"));
     verify(*g);
     EXPECT_NE(print(*g).find("%y: float32[2] = test_renamed(%x, -1, true)"), std::string::npos) << print(*g);
   }
-  EXPECT_NE(parse_error("moka-ir 1 graph main(%x: float32[2]) { %y = test_unary@9(%x) }").find("knows versions up to 1"), std::string::npos);
+  EXPECT_NE(parse_error("moka-ir 1 graph main(%x: float32[2]) { %y = test_unary@9(%x) }")
+                .find("knows versions up to 1"),
+            std::string::npos);
 }
 
 TEST_F(Text, errors_name_line_and_column) {
@@ -181,40 +190,59 @@ TEST_F(Text, errors_name_line_and_column) {
       {"", "line 1, column 1: expected 'moka', found the end of the text"},
       {"moka-ir 2\n", "version 2 of the form; this release reads version 1"},
       {"moka-ir 1\ngraph main() {\n  return %x\n}", "line 3, column 10: value '%x' is not defined"},
-      {"moka-ir 1\ngraph main() {\n  %y = nonsense(1)\n}", "line 3, column 8: there is no operator 'nonsense'"},
-      {"moka-ir 1\ngraph main() {\n  %y = @nonsense(1)\n}", "line 3, column 8: there is no builtin '@nonsense'"},
+      {"moka-ir 1\ngraph main() {\n  %y = nonsense(1)\n}",
+       "line 3, column 8: there is no operator 'nonsense'"},
+      {"moka-ir 1\ngraph main() {\n  %y = @nonsense(1)\n}",
+       "line 3, column 8: there is no builtin '@nonsense'"},
       {"moka-ir 1\ngraph main(%x: float31[2]) {}", "line 2, column 16: 'float31' is not a type"},
       {"moka-ir 1\ngraph main(%x: float32) {}", "a tensor of any rank is float32[...]"},
       {"moka-ir 1\ngraph main(%x: int, %x: int) {}", "line 2, column 21: value '%x' is defined twice"},
-      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y = test_unary()\n}", "line 3, column 8: test_unary: argument 'input' is missing"},
+      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y = test_unary()\n}",
+       "line 3, column 8: test_unary: argument 'input' is missing"},
       {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y = test_unary(%x, %x)\n}", "takes 1 arguments, got 2"},
-      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y = test_unary(inputs = %x)\n}", "has no argument 'inputs'"},
-      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y, %z, %a = test_unary(%x)\n}", "has 1 results, but 3 are named"},
-      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y, %z: token = test_unary(%x)\n}", "makes a token but has no effects"},
-      {"moka-ir 1\ngraph main(%x: int) {\n  %y = test_unary(%x)\n}", "argument 'input' must be Tensor, got int"},
+      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y = test_unary(inputs = %x)\n}",
+       "has no argument 'inputs'"},
+      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y, %z, %a = test_unary(%x)\n}",
+       "has 1 results, but 3 are named"},
+      {"moka-ir 1\ngraph main(%x: float32[2]) {\n  %y, %z: token = test_unary(%x)\n}",
+       "makes a token but has no effects"},
+      {"moka-ir 1\ngraph main(%x: int) {\n  %y = test_unary(%x)\n}",
+       "argument 'input' must be Tensor, got int"},
       {"moka-ir 1\ngraph main() {\n  %c = constant float32[3] {1.0}\n}", "has 3 elements, but 1 are written"},
-      {"moka-ir 1\ngraph main() {\n  %c = constant float32[4611686018427387904, 8] {}\n}", "line 3, column 24"},
-      {"moka-ir 1\ngraph main() {\n  %c = constant [1, 2.5]\n}", "line 3, column 21: a list in brackets holds integers or floats"},
+      {"moka-ir 1\ngraph main() {\n  %c = constant float32[4611686018427387904, 8] {}\n}",
+       "line 3, column 24"},
+      {"moka-ir 1\ngraph main() {\n  %c = constant [1, 2.5]\n}",
+       "line 3, column 21: a list in brackets holds integers or floats"},
       {"moka-ir 1\ngraph main() {\n  %c = constant 99999999999999999999\n}", "is not an integer of 64 bits"},
       {"moka-ir 1\ngraph main() {\n  %c = constant \"abc\n}", "line 3, column 17: this string does not end"},
       {"moka-ir 1\ngraph main() {\n  %c = constant object \"Generator\"\n}", "cannot be read from text"},
-      {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = if %c {\n    %z = @add(1, 2)\n    yield %z\n  } else {\n    yield %z\n  }\n}",
+      {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = if %c {\n    %z = @add(1, 2)\n    yield %z\n  } else "
+       "{\n    yield %z\n  }\n}",
        "line 7, column 11: value '%z' is not visible here"},
-      {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = if %c {\n    yield 1\n  } else {\n  }\n}", "the else block yields 0 values, but the node has 1 results"},
-      {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = loop(3, true, 1) (%i: int, %k: int) {\n    yield true\n  }\n}", "yields 1 values instead of 2"},
+      {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = if %c {\n    yield 1\n  } else {\n  }\n}",
+       "the else block yields 0 values, but the node has 1 results"},
+      {"moka-ir 1\ngraph main(%c: bool) {\n  %y: int = loop(3, true, 1) (%i: int, %k: int) {\n    yield "
+       "true\n  }\n}",
+       "yields 1 values instead of 2"},
       {"moka-ir 1\ngraph main() {\n  %y = get \"nowhere\"\n}", "there is no state 'nowhere'"},
-      {"moka-ir 1\ngraph main() {\n  %n = @add(1, 2) label \"sum\"\n}", "line 3, column 19: a builtin has a name, and no label beside it"},
-      {"moka-ir 1\ngraph main() {\n  state buffer \"a\": int = 2.5\n}", "declared int but its value is float"},
-      {"moka-ir 1\ngraph main() {\n  state buffer \"a\": int = 2\n  set \"a\"(3)\n}", "is not declared as written"},
+      {"moka-ir 1\ngraph main() {\n  %n = @add(1, 2) label \"sum\"\n}",
+       "line 3, column 19: a builtin has a name, and no label beside it"},
+      {"moka-ir 1\ngraph main() {\n  state buffer \"a\": int = 2.5\n}",
+       "declared int but its value is float"},
+      {"moka-ir 1\ngraph main() {\n  state buffer \"a\": int = 2\n  set \"a\"(3)\n}",
+       "is not declared as written"},
   };
-  for (const Case& c : cases) EXPECT_NE(parse_error(c.text).find(c.error), std::string::npos) << c.text << "\n-> " << parse_error(c.text);
+  for (const Case& c : cases)
+    EXPECT_NE(parse_error(c.text).find(c.error), std::string::npos)
+        << c.text << "\n-> " << parse_error(c.text);
 }
 
 TEST_F(Text, hostile_depth_and_size_are_refused) {
   std::string deep = "moka-ir 1\ngraph main(%x: ", lists, blocks = "moka-ir 1\ngraph main(%c: bool) {\n";
   for (int i = 0; i < 100000; i++) deep += "[";
   EXPECT_NE(parse_error(deep).find("nesting is deeper than the limit of 64"), std::string::npos);
-  EXPECT_NE(parse_error("moka-ir 1\ngraph main(%x: int" + std::string(100000, '?')).find("too many '?'"), std::string::npos);
+  EXPECT_NE(parse_error("moka-ir 1\ngraph main(%x: int" + std::string(100000, '?')).find("too many '?'"),
+            std::string::npos);
   lists = "moka-ir 1\ngraph main() { %c = constant ";
   for (int i = 0; i < 100000; i++) lists += "list[";
   EXPECT_NE(parse_error(lists).find("nesting is deeper"), std::string::npos);
@@ -222,10 +250,13 @@ TEST_F(Text, hostile_depth_and_size_are_refused) {
   EXPECT_NE(parse_error(blocks).find("nesting is deeper"), std::string::npos);
   ParseLimits few;
   few.values = 3;
-  EXPECT_NE(parse_error("moka-ir 1 graph main() { return 1, 2, 3, 4 }", nullptr, few).find("more than 3 values"), std::string::npos);
+  EXPECT_NE(
+      parse_error("moka-ir 1 graph main() { return 1, 2, 3, 4 }", nullptr, few).find("more than 3 values"),
+      std::string::npos);
   few = {};
   few.bytes = 10;
-  EXPECT_NE(parse_error("moka-ir 1 graph main() {}", nullptr, few).find("more than the limit of 10"), std::string::npos);
+  EXPECT_NE(parse_error("moka-ir 1 graph main() {}", nullptr, few).find("more than the limit of 10"),
+            std::string::npos);
 }
 
 TEST_F(Text, broken_texts_never_crash) {
@@ -275,7 +306,8 @@ class RandomGraph {
  private:
   int pick(int n) { return static_cast<int>(random_() % static_cast<uint32_t>(n)); }
   std::string name() {
-    static const char* const names[] = {"", "", "x", "weight", "a.b.c", "7", "if", "two words", "x", "\"", "\xc3\xa4", "x_1"};
+    static const char* const names[] = {"",   "",          "x", "weight", "a.b.c",    "7",
+                                        "if", "two words", "x", "\"",     "\xc3\xa4", "x_1"};
     return names[pick(std::size(names))];
   }
   Type tensor_type() {
@@ -285,13 +317,16 @@ class RandomGraph {
       t.dtype = DType::F32;
     }
     t.has_dims = pick(3) != 0;
-    for (int i = t.has_dims ? pick(4) : 0; i > 0; i--) t.dims.push_back(pick(2) ? Dim{pick(5), {}} : Dim{-1, pick(2) ? "n" : ""});
+    for (int i = t.has_dims ? pick(4) : 0; i > 0; i--)
+      t.dims.push_back(pick(2) ? Dim{pick(5), {}} : Dim{-1, pick(2) ? "n" : ""});
     return t;
   }
   Tensor tensor() {
-    static constexpr DType types[] = {DType::F32, DType::F64, DType::I64, DType::Bool, DType::F16, DType::BF16, DType::U8, DType::C64};
+    static constexpr DType types[] = {DType::F32, DType::F64,  DType::I64, DType::Bool,
+                                      DType::F16, DType::BF16, DType::U8,  DType::C64};
     Tensor t = new_tensor(Dims{pick(3), pick(4)}, types[pick(std::size(types))]);
-    for (size_t i = 0; i < t.bytes(); i++) t.data<unsigned char>()[i] = static_cast<unsigned char>(t.dtype() == DType::Bool ? pick(2) : pick(256));
+    for (size_t i = 0; i < t.bytes(); i++)
+      t.data<unsigned char>()[i] = static_cast<unsigned char>(t.dtype() == DType::Bool ? pick(2) : pick(256));
     return t;
   }
   Any literal(int depth = 0) {
@@ -324,7 +359,8 @@ class RandomGraph {
   void decorate(Node* n) {
     if (pick(3) == 0) n->source = {name(), pick(100), name()};
     if (pick(5) == 0) n->notes[name()] = literal();
-    bool free_name = n->kind == NodeKind::Op || n->kind == NodeKind::If || n->kind == NodeKind::Loop || n->kind == NodeKind::Constant;
+    bool free_name = n->kind == NodeKind::Op || n->kind == NodeKind::If || n->kind == NodeKind::Loop ||
+                     n->kind == NodeKind::Constant;
     if (pick(5) == 0 && free_name) n->name = name();
   }
 
@@ -335,19 +371,31 @@ class RandomGraph {
       Node* n = nullptr;
       switch (pick(depth < 4 ? 9 : 7)) {
         case 0: n = graph_->create_op(unary_op, at, std::array{any_tensor()}); break;
-        case 1: n = graph_->create_op(pair_op, at, std::array{any_tensor(), any_tensor(), graph_->constant(Any(0.5), at)}); break;
+        case 1:
+          n = graph_->create_op(pair_op, at,
+                                std::array{any_tensor(), any_tensor(), graph_->constant(Any(0.5), at)});
+          break;
         case 2: {
           n = graph_->create_op(random_op, at, std::array{any_tensor()});
           if (token_) n->add_input(token_);
           break;
         }
         case 3: n = graph_->constant(literal(), at)->producer(); break;
-        case 4: n = graph_->create_named(NodeKind::Get, states_[static_cast<size_t>(pick(3))], at, {}, 1); break;
-        case 5: n = graph_->create_named(NodeKind::Set, states_[static_cast<size_t>(pick(3))], at, std::array{any_tensor()}, 0); break;
+        case 4:
+          n = graph_->create_named(NodeKind::Get, states_[static_cast<size_t>(pick(3))], at, {}, 1);
+          break;
+        case 5:
+          n = graph_->create_named(NodeKind::Set, states_[static_cast<size_t>(pick(3))], at,
+                                   std::array{any_tensor()}, 0);
+          break;
         case 6: {
-          Value* list = graph_->create(NodeKind::List, at, std::array{any_tensor(), any_tensor()}, 1)->output();
+          Value* list =
+              graph_->create(NodeKind::List, at, std::array{any_tensor(), any_tensor()}, 1)->output();
           list->type = Type::list(Type::tensor());
-          n = graph_->create_op(list_op, at, std::array{list, graph_->constant(Any(pick(3)), at), graph_->constant(Any(Dims{}), at), graph_->constant(Any(name()), at)});
+          n = graph_->create_op(
+              list_op, at,
+              std::array{list, graph_->constant(Any(pick(3)), at), graph_->constant(Any(Dims{}), at),
+                         graph_->constant(Any(name()), at)});
           break;
         }
         case 7: {
@@ -360,7 +408,8 @@ class RandomGraph {
           break;
         }
         default: {
-          n = graph_->create(NodeKind::Loop, at, std::array{graph_->constant(Any(pick(9)), at), flag_, any_tensor()}, 1);
+          n = graph_->create(NodeKind::Loop, at,
+                             std::array{graph_->constant(Any(pick(9)), at), flag_, any_tensor()}, 1);
           Block* inner = n->add_block();
           inner->add_param(TypeKind::Int, name());
           Value* carried = inner->add_param({}, name());
@@ -373,7 +422,8 @@ class RandomGraph {
       }
       decorate(n);
       for (Value* v : n->outputs()) {
-        if (v->type.kind == TypeKind::Any && n->kind != NodeKind::Get) v->type = pick(2) ? Type() : Type::tensor();
+        if (v->type.kind == TypeKind::Any && n->kind != NodeKind::Get)
+          v->type = pick(2) ? Type() : Type::tensor();
         if (n->kind == NodeKind::Constant || v->type.kind == TypeKind::List) v->name = name();
         else keep(v);
       }

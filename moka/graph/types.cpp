@@ -27,10 +27,11 @@ struct KindName {
   TypeKind kind;
   const char* name;
 };
-constexpr KindName kind_names[] = {{TypeKind::Any, "any"},       {TypeKind::Int, "int"},       {TypeKind::Float, "float"},
-                                   {TypeKind::Bool, "bool"},     {TypeKind::String, "str"},    {TypeKind::None, "none"},
-                                   {TypeKind::DType, "dtype"},   {TypeKind::Device, "device"}, {TypeKind::Number, "number"},
-                                   {TypeKind::Token, "token"}};
+constexpr KindName kind_names[] = {{TypeKind::Any, "any"},       {TypeKind::Int, "int"},
+                                   {TypeKind::Float, "float"},   {TypeKind::Bool, "bool"},
+                                   {TypeKind::String, "str"},    {TypeKind::None, "none"},
+                                   {TypeKind::DType, "dtype"},   {TypeKind::Device, "device"},
+                                   {TypeKind::Number, "number"}, {TypeKind::Token, "token"}};
 
 void append_tensor_type(std::string& out, const Type& t) {
   if (t.has_dtype) append_text(out, t.dtype);
@@ -148,10 +149,12 @@ bool fits(const Type& from, const Type& to) {
     if (from.kind == TypeKind::None) return true;
     return fits(from.kind == TypeKind::Optional ? from.elements[0] : from, to.elements[0]);
   }
-  if (to.kind == TypeKind::Number && (from.kind == TypeKind::Int || from.kind == TypeKind::Float || from.kind == TypeKind::Bool))
+  if (to.kind == TypeKind::Number &&
+      (from.kind == TypeKind::Int || from.kind == TypeKind::Float || from.kind == TypeKind::Bool))
     return true;
   if (to.kind == TypeKind::List && from.kind == TypeKind::Tuple)
-    return std::all_of(from.elements.begin(), from.elements.end(), [&](const Type& e) { return fits(e, to.elements[0]); });
+    return std::all_of(from.elements.begin(), from.elements.end(),
+                       [&](const Type& e) { return fits(e, to.elements[0]); });
   if (from.kind != to.kind) return false;
   if (from.kind == TypeKind::Tensor) {
     if (from.has_dtype && to.has_dtype && from.dtype != to.dtype) return false;
@@ -177,15 +180,18 @@ bool fits(const Type& from, const ArgType& to) {
     ArgType element = to;
     element.list = false;
     element.optional = to.kind == Kind::Tensor;  // an index list may have holes
-    return std::all_of(from.elements.begin(), from.elements.end(), [&](const Type& e) { return fits(e, element); });
+    return std::all_of(from.elements.begin(), from.elements.end(),
+                       [&](const Type& e) { return fits(e, element); });
   }
-  bool number = from.kind == TypeKind::Int || from.kind == TypeKind::Float || from.kind == TypeKind::Bool || from.kind == TypeKind::Number;
+  bool number = from.kind == TypeKind::Int || from.kind == TypeKind::Float || from.kind == TypeKind::Bool ||
+                from.kind == TypeKind::Number;
   switch (to.kind) {
     case Kind::Tensor: return from.kind == TypeKind::Tensor;
     case Kind::Operand: return from.kind == TypeKind::Tensor || number;
     case Kind::Number:
     case Kind::Float: return number;
-    case Kind::Int: return from.kind == TypeKind::Int || from.kind == TypeKind::Bool || from.kind == TypeKind::Number;
+    case Kind::Int:
+      return from.kind == TypeKind::Int || from.kind == TypeKind::Bool || from.kind == TypeKind::Number;
     case Kind::Bool: return from.kind == TypeKind::Bool || from.kind == TypeKind::Int;
     case Kind::String: return from.kind == TypeKind::String;
     case Kind::DType: return from.kind == TypeKind::DType;
@@ -199,7 +205,8 @@ bool fits(const Type& from, const ArgType& to) {
 Type join(const Type& a, const Type& b) {
   if (a == b) return a;
   if (a.kind == TypeKind::Any || b.kind == TypeKind::Any) return {};
-  if (a.kind == TypeKind::None || b.kind == TypeKind::None || a.kind == TypeKind::Optional || b.kind == TypeKind::Optional) {
+  if (a.kind == TypeKind::None || b.kind == TypeKind::None || a.kind == TypeKind::Optional ||
+      b.kind == TypeKind::Optional) {
     const Type& x = a.kind == TypeKind::Optional ? a.elements[0] : a;
     const Type& y = b.kind == TypeKind::Optional ? b.elements[0] : b;
     Type element = x.kind == TypeKind::None ? y : y.kind == TypeKind::None ? x : join(x, y);

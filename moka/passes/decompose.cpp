@@ -13,8 +13,8 @@ namespace {
 constexpr int deepest_body = 64;
 
 bool is_composite(const Node& n) {
-  return n.kind == NodeKind::Op && n.op->body && n.op->body.graph && !n.op->formula && !n.op->view && !n.op->kernels.count &&
-         info(*n.op).rows.empty() && n.op->effect == Effect::Pure;
+  return n.kind == NodeKind::Op && n.op->body && n.op->body.graph && !n.op->formula && !n.op->view &&
+         !n.op->kernels.count && info(*n.op).rows.empty() && n.op->effect == Effect::Pure;
 }
 
 int decompose_node(Graph& g, Node* node, int depth) {

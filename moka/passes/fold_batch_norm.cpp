@@ -30,7 +30,9 @@ bool channel_values(const Value* v, int64_t channels, double otherwise, std::vec
 
 bool fold(Graph& g, Node* norm) {
   Node* linear = norm->argument("input")->producer();
-  if (!linear || (linear->op_name() != "conv2d" && linear->op_name() != "linear") || linear->kind != NodeKind::Op) return false;
+  if (!linear || (linear->op_name() != "conv2d" && linear->op_name() != "linear") ||
+      linear->kind != NodeKind::Op)
+    return false;
   if (linear->output()->uses().size() != 1) return false;  // somebody else wants it without the norm
   // linear of [batch, n, features] has its features last, where batch_norm would look for channels second.
   const Type& type = linear->output()->type;
@@ -39,11 +41,14 @@ bool fold(Graph& g, Node* norm) {
   if (linear->op_name() == "conv2d" && !(type.has_dims && type.dims.size() == 4)) return false;
   const Tensor* weight = constant_tensor(linear->argument("weight"));
   const Any* eps = norm->argument("eps")->constant();
-  if (!weight || weight->dim() < 2 || !is_floating(weight->dtype()) || !eps || !eps->arg().is_number()) return false;
+  if (!weight || weight->dim() < 2 || !is_floating(weight->dtype()) || !eps || !eps->arg().is_number())
+    return false;
   int64_t channels = weight->size(0);
   std::vector<double> gamma, beta, mean, var, bias;
-  if (!channel_values(norm->argument("weight"), channels, 1, gamma) || !channel_values(norm->argument("bias"), channels, 0, beta) ||
-      !channel_values(norm->argument("running_mean"), channels, 0, mean) || !channel_values(norm->argument("running_var"), channels, 1, var) ||
+  if (!channel_values(norm->argument("weight"), channels, 1, gamma) ||
+      !channel_values(norm->argument("bias"), channels, 0, beta) ||
+      !channel_values(norm->argument("running_mean"), channels, 0, mean) ||
+      !channel_values(norm->argument("running_var"), channels, 1, var) ||
       !channel_values(linear->argument("bias"), channels, 0, bias))
     return false;
 

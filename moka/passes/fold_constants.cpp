@@ -35,7 +35,9 @@ class Folder {
  private:
   void node(Node* n) {
     if (n->kind == NodeKind::If) return take_branch(n);
-    if (n->outputs().size() != static_cast<size_t>(n->data_outputs()) || n->inputs().size() != static_cast<size_t>(n->data_inputs())) return;
+    if (n->outputs().size() != static_cast<size_t>(n->data_outputs()) ||
+        n->inputs().size() != static_cast<size_t>(n->data_inputs()))
+      return;
     if (n->kind == NodeKind::Builtin && fold_sizes(n)) return;
     std::vector<Any> args;
     for (Value* v : n->inputs()) {
@@ -55,7 +57,8 @@ class Folder {
         case NodeKind::Unpack: {
           if (list_length(args[0]) != static_cast<int64_t>(n->outputs().size())) return;
           std::vector<Any> items;
-          for (size_t i = 0; i < n->outputs().size(); i++) items.push_back(list_item(args[0], static_cast<int64_t>(i)));
+          for (size_t i = 0; i < n->outputs().size(); i++)
+            items.push_back(list_item(args[0], static_cast<int64_t>(i)));
           return replace(n, std::move(items));
         }
         default: return;
@@ -75,7 +78,8 @@ class Folder {
     if (n->name == "size") {
       const Any* d = n->input(1)->constant();
       if (!d || d->tag() != Tag::Int) return false;
-      int64_t rank = static_cast<int64_t>(t.dims.size()), i = d->to_int() < 0 ? d->to_int() + rank : d->to_int();
+      int64_t rank = static_cast<int64_t>(t.dims.size()),
+              i = d->to_int() < 0 ? d->to_int() + rank : d->to_int();
       if (i < 0 || i >= rank || !t.dims[static_cast<size_t>(i)].fixed()) return false;
       return replace(n, {Any(t.dims[static_cast<size_t>(i)].size)}), true;
     }
@@ -106,8 +110,10 @@ class Folder {
     std::vector<Tensor> results = call_boxed(*n->op, borrowed);
     std::vector<Any> values;
     const Schema& schema = info(*n->op).schema;
-    if (schema.outs.size() == 1 && schema.outs[0].type.list) values.push_back(Any(std::span<const Tensor>(results)));
-    else for (const Tensor& t : results) values.push_back(Any(t));
+    if (schema.outs.size() == 1 && schema.outs[0].type.list)
+      values.push_back(Any(std::span<const Tensor>(results)));
+    else
+      for (const Tensor& t : results) values.push_back(Any(t));
     int64_t bytes = 0;
     for (const Any& v : values) bytes += bytes_of(v);
     if (bytes > limit || values.size() != n->outputs().size()) return;
@@ -130,7 +136,8 @@ class Folder {
     if (!condition || !condition->arg().is_number() || n->inputs().size() != 1) return;
     Block& chosen = *n->block(condition->to_bool() ? 0 : 1);
     while (Node* first = chosen.first()) first->move_before(n);
-    for (size_t i = 0; i < n->outputs().size(); i++) n->outputs()[i]->replace_all_uses_with(chosen.results()[i]);
+    for (size_t i = 0; i < n->outputs().size(); i++)
+      n->outputs()[i]->replace_all_uses_with(chosen.results()[i]);
     n->destroy();
     folded++;
   }

@@ -40,7 +40,8 @@ class Functionalizer {
   std::vector<std::string> written_in(const Node& n) {
     std::vector<std::string> out;
     for (const auto& [resource, written] : effects_of(n))
-      if (written && resource.rfind("state ", 0) == 0 && names_.count(resource.substr(6))) out.push_back(resource.substr(6));
+      if (written && resource.rfind("state ", 0) == 0 && names_.count(resource.substr(6)))
+        out.push_back(resource.substr(6));
     return out;
   }
 
@@ -75,7 +76,8 @@ class Functionalizer {
 
 void find_obstacles(const Block& b, std::string& left) {
   for (const Node* n : b) {
-    bool stays = n->kind == NodeKind::Call || n->kind == NodeKind::Python || (n->kind == NodeKind::Op && n->has_effects());
+    bool stays = n->kind == NodeKind::Call || n->kind == NodeKind::Python ||
+                 (n->kind == NodeKind::Op && n->has_effects());
     if (stays) left += cat(left.empty() ? "" : "\n", print(*n));
     for (const auto& inner : n->blocks()) find_obstacles(*inner, left);
   }
@@ -98,7 +100,8 @@ int functionalize(Graph& graph, std::string* left) {
   Current now;
   for (const auto& [name, s] : graph.states)
     if (s.written) names.insert(name);
-  for (const std::string& name : names) now[name] = graph.add_input("state." + name, graph.states.at(name).type);
+  for (const std::string& name : names)
+    now[name] = graph.add_input("state." + name, graph.states.at(name).type);
   Functionalizer f(graph, names);
   f.block(*graph.main(), now);
   for (const std::string& name : names) {

@@ -33,7 +33,8 @@ Value* addend(const Node& n, Value* to) {
   Value* other = n.input(0) == to ? n.input(1) : n.input(0);
   const Any* alpha = n.argument("alpha") ? n.argument("alpha")->constant() : nullptr;
   bool plain = !n.argument("alpha") || (alpha && alpha->arg().is_number() && alpha->to_double() == 1);
-  return plain && other != to && surely_same(other->type, to->type) && n.output()->type == to->type ? other : nullptr;
+  return plain && other != to && surely_same(other->type, to->type) && n.output()->type == to->type ? other
+                                                                                                    : nullptr;
 }
 
 bool fuse(Graph& g, Node* linear) {
@@ -48,7 +49,8 @@ bool fuse(Graph& g, Node* linear) {
       sum = other;
       taken.push_back(last = user);
     }
-  if (Node* user = only_user(last->output()); user && user->owner() == linear->owner() && is_activation(*user)) {
+  if (Node* user = only_user(last->output());
+      user && user->owner() == linear->owner() && is_activation(*user)) {
     activation = user->op_name();
     taken.push_back(last = user);
   }
@@ -74,7 +76,8 @@ int fuse_block(Graph& g, Block& b) {
   for (Node* n = b.last(); n;) {
     Node* previous = n->previous();
     for (const auto& inner : n->blocks()) count += fuse_block(g, *inner);
-    if (n->kind == NodeKind::Op && (n->op_name() == "conv2d" || n->op_name() == "linear")) count += fuse(g, n);
+    if (n->kind == NodeKind::Op && (n->op_name() == "conv2d" || n->op_name() == "linear"))
+      count += fuse(g, n);
     n = previous;
   }
   return count;

@@ -52,10 +52,12 @@ class Inliner {
   void call(Graph& g, Node* n) {
     const Graph& callee = without_calls(n->name);
     size_t inputs = static_cast<size_t>(n->data_inputs()), outputs = static_cast<size_t>(n->data_outputs());
-    MOKA_CHECK(inputs == callee.inputs().size() && outputs == callee.outputs().size(), "call: graph '", n->name, "' takes ",
-               callee.inputs().size(), " inputs and gives ", callee.outputs().size(), " outputs, but the call has ", inputs, " and ", outputs);
+    MOKA_CHECK(inputs == callee.inputs().size() && outputs == callee.outputs().size(), "call: graph '",
+               n->name, "' takes ", callee.inputs().size(), " inputs and gives ", callee.outputs().size(),
+               " outputs, but the call has ", inputs, " and ", outputs);
     nodes_ += count(*callee.main());
-    MOKA_CHECK(nodes_ < most_nodes, "call: the program has more than ", most_nodes, " nodes when its calls are written out");
+    MOKA_CHECK(nodes_ < most_nodes, "call: the program has more than ", most_nodes,
+               " nodes when its calls are written out");
     for (const auto& [name, s] : callee.states) {
       auto [at, fresh] = g.states.emplace(name, s);
       if (!fresh) at->second.written |= s.written;
@@ -63,8 +65,10 @@ class Inliner {
     ValueMap map;
     for (size_t i = 0; i < inputs; i++) map[callee.inputs()[i]] = n->input(static_cast<int>(i));
     copy_nodes(*callee.main(), {n->owner(), n}, map);
-    for (size_t i = 0; i < outputs; i++) n->output(static_cast<int>(i))->replace_all_uses_with(map.at(callee.outputs()[i]));
-    if (n->outputs().size() > outputs) {  // its token: after what the call came after; the callee's own effects keep their order
+    for (size_t i = 0; i < outputs; i++)
+      n->output(static_cast<int>(i))->replace_all_uses_with(map.at(callee.outputs()[i]));
+    if (n->outputs().size() >
+        outputs) {  // its token: after what the call came after; the callee's own effects keep their order
       Node* join = g.create(NodeKind::Join, {n->owner(), n}, n->inputs().subspan(inputs), 1);
       join->output()->type = TypeKind::Token;
       n->outputs().back()->replace_all_uses_with(join->output());

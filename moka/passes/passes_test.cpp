@@ -182,7 +182,8 @@ TEST_F(Passes, decompose_writes_composites_out) {
     std::vector<graph::Value*> inputs;
     const int64_t sizes[] = {4, 6};
     for (const ArgDef& a : schema.args) {
-      if (a.type.is_tensor_like() && !a.type.optional && !a.type.list) inputs.push_back(g.add_input(a.name, graph::Type::tensor(DType::F32, sizes)));
+      if (a.type.is_tensor_like() && !a.type.optional && !a.type.list)
+        inputs.push_back(g.add_input(a.name, graph::Type::tensor(DType::F32, sizes)));
       else inputs.push_back(g.constant(a.default_value, {g.main()}));
     }
     graph::Node* n = g.create_op(*op, {g.main()}, inputs);
@@ -280,7 +281,8 @@ TEST_F(Passes, fold_batch_norm_after_linear) {
 }
 
 TEST_F(Passes, fuse_activation_takes_sum_and_activation) {
-  expect_change(fuse_activation, R"(graph main(%x: float32[n, 2, 4, 4], %w: float32[2, 2, 1, 1], %v: float32[3, 2]) {
+  expect_change(fuse_activation,
+                R"(graph main(%x: float32[n, 2, 4, 4], %w: float32[2, 2, 1, 1], %v: float32[3, 2]) {
   %a = conv2d(%x, %w) label "first"
   %b = relu(%a)
   %c = conv2d(%b, %w)
@@ -303,7 +305,8 @@ TEST_F(Passes, fuse_activation_takes_sum_and_activation) {
   return %j
 }
 )");
-  expect_nothing(fuse_activation, R"(graph main(%x: float32[?, 2, 4, 4], %w: float32[2, 2, 1, 1], %s: float32[2, 1, 1]) {
+  expect_nothing(fuse_activation,
+                 R"(graph main(%x: float32[?, 2, 4, 4], %w: float32[2, 2, 1, 1], %s: float32[2, 1, 1]) {
   %a = conv2d(%x, %w)
   %b = relu(%a)
   %c = conv2d(%x, %w)
@@ -366,7 +369,9 @@ graph main(%x: float32[2, 3], %train: bool) {
   EXPECT_EQ(left, "");
   verify(*g);
   std::string text = print(*g);
-  EXPECT_NE(text.find("graph main(%x: float32[2, 3], %train: bool, %state.mean: float32[3])"), std::string::npos) << text;
+  EXPECT_NE(text.find("graph main(%x: float32[2, 3], %train: bool, %state.mean: float32[3])"),
+            std::string::npos)
+      << text;
   EXPECT_NE(text.find("    yield %c, %new\n"), std::string::npos) << text;
   EXPECT_NE(text.find("    yield %c2, %state.mean\n"), std::string::npos) << text;
   EXPECT_NE(text.find("return %z, %0 as \"state.mean\""), std::string::npos) << text;

@@ -28,7 +28,7 @@ constexpr Pass optimizing[] = {
     {"fold_constants", fold},              // ... so that what depends on them alone is computed now
     {"share_common", share_common},
     {"fold_batch_norm", fold_batch_norm},  // before fusion: a norm stands between conv2d and its activation
-    {"remove_dead", remove_dead},          // users that are gone would keep values from being fused
+    {"remove_dead", remove_dead},  // users that are gone would keep values from being fused
     {"fuse_activation", fuse_activation},
     {"remove_dead", remove_dead},
 };
@@ -40,7 +40,9 @@ int run(std::span<const Pass> passes, Graph& graph) {
   for (const Pass& pass : passes) {
     int changed = pass.run(graph);
     total += changed;
-    if (log) log_line(Log::Passes, cat(pass.name, ": ", changed, " changes", changed ? ":\n" + graph::print(graph) : std::string()));
+    if (log)
+      log_line(Log::Passes, cat(pass.name, ": ", changed, " changes",
+                                changed ? ":\n" + graph::print(graph) : std::string()));
   }
   graph::verify(graph);
   return total;

@@ -95,7 +95,8 @@ class Remover {
   }
 };
 
-void collect_states(const Block& b, std::unordered_set<std::string>& read, std::unordered_set<std::string>& written) {
+void collect_states(const Block& b, std::unordered_set<std::string>& read,
+                    std::unordered_set<std::string>& written) {
   for (const Node* n : b) {
     if (n->kind == NodeKind::Get) read.insert(n->name);
     if (n->kind == NodeKind::Set) written.insert(n->name);

@@ -30,8 +30,8 @@ class Sharer {
       for (size_t i = 0; i < n->outputs().size(); i++) {
         Value *mine_value = n->outputs()[i], *other = first->outputs()[i];
         if (other->name.empty()) other->name = mine_value->name;
-        if (!(other->type == mine_value->type) && fits(mine_value->type, other->type) && other->type.kind == TypeKind::Tensor &&
-            !other->type.has_dims)
+        if (!(other->type == mine_value->type) && fits(mine_value->type, other->type) &&
+            other->type.kind == TypeKind::Tensor && !other->type.has_dims)
           other->type = mine_value->type;
         mine_value->replace_all_uses_with(other);
       }
@@ -42,7 +42,9 @@ class Sharer {
   }
 
  private:
-  static void append_number(std::string& out, uint64_t n) { out.append(reinterpret_cast<const char*>(&n), sizeof n); }
+  static void append_number(std::string& out, uint64_t n) {
+    out.append(reinterpret_cast<const char*>(&n), sizeof n);
+  }
 
   static bool append_constant(std::string& out, const Any& a) {
     out += static_cast<char>(a.tag());
@@ -74,9 +76,7 @@ class Sharer {
   static std::string key_of(const Node& n) {
     std::string key;
     switch (n.kind) {
-      case NodeKind::Constant:
-        key = "c";
-        return append_constant(key, n.constant) ? key : "";
+      case NodeKind::Constant: key = "c"; return append_constant(key, n.constant) ? key : "";
       case NodeKind::Op:
         if (n.op->effect != Effect::Pure) return "";
         key = "o";

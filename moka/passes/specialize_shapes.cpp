@@ -28,7 +28,8 @@ class Specializer {
     switch (n.kind) {
       case NodeKind::Op: {
         std::vector<Type> types = infer_types(*n.op, n.inputs());
-        for (size_t i = 0; i < types.size() && i < static_cast<size_t>(n.data_outputs()); i++) narrow(n.outputs()[i], types[i]);
+        for (size_t i = 0; i < types.size() && i < static_cast<size_t>(n.data_outputs()); i++)
+          narrow(n.outputs()[i], types[i]);
         break;
       }
       case NodeKind::Builtin:
@@ -39,7 +40,9 @@ class Specializer {
         break;
       case NodeKind::Get: {
         auto it = graph_.states.find(n.name);
-        if (it != graph_.states.end()) narrow(n.output(0), it->second.written || it->second.value.is_none() ? it->second.type : type_of(it->second.value));
+        if (it != graph_.states.end())
+          narrow(n.output(0), it->second.written || it->second.value.is_none() ? it->second.type
+                                                                               : type_of(it->second.value));
         break;
       }
       case NodeKind::If:
@@ -54,7 +57,8 @@ class Specializer {
 
   // What inference cannot see stays as it was declared.
   static void narrow(Value* v, const Type& type) {
-    bool vague = type.kind == TypeKind::Any || (type.kind == TypeKind::Tensor && !type.has_dims && v->type.kind == TypeKind::Tensor && v->type.has_dims);
+    bool vague = type.kind == TypeKind::Any || (type.kind == TypeKind::Tensor && !type.has_dims &&
+                                                v->type.kind == TypeKind::Tensor && v->type.has_dims);
     if (!vague) v->type = type;
   }
 
@@ -63,7 +67,8 @@ class Specializer {
     Block& body = *n.block(0);
     size_t carried = n.outputs().size();
     for (size_t i = 0; i < carried; i++)
-      if (body.params()[i + 1]->type.kind != TypeKind::Token) body.params()[i + 1]->type = n.inputs()[i + 2]->type;
+      if (body.params()[i + 1]->type.kind != TypeKind::Token)
+        body.params()[i + 1]->type = n.inputs()[i + 2]->type;
     for (int round = 0; round < 8; round++) {
       block(body);
       bool stable = true;
@@ -90,10 +95,11 @@ int specialize_shapes(Graph& graph, const std::map<std::string, Type>& inputs) {
     for (Value* v : graph.inputs())
       if (v->name == name) input = v;
     MOKA_CHECK_KIND(Value, input, "specialize_shapes: graph '", graph.name, "' has no input '", name, "'");
-    MOKA_CHECK_KIND(Value, fits(type, input->type), "specialize_shapes: input '", name, "' is ", input->type.text(), ", which ", type.text(),
-                    " does not fit");
+    MOKA_CHECK_KIND(Value, fits(type, input->type), "specialize_shapes: input '", name, "' is ",
+                    input->type.text(), ", which ", type.text(), " does not fit");
     // A named size that gets a number gets it everywhere.
-    if (type.kind == TypeKind::Tensor && input->type.kind == TypeKind::Tensor && input->type.has_dims && type.has_dims)
+    if (type.kind == TypeKind::Tensor && input->type.kind == TypeKind::Tensor && input->type.has_dims &&
+        type.has_dims)
       for (size_t i = 0; i < type.dims.size(); i++)
         if (const std::string symbol = input->type.dims[i].symbol; !symbol.empty() && type.dims[i].fixed())
           for (Value* other : graph.inputs())

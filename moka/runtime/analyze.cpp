@@ -15,7 +15,8 @@ bool is_written(const Graph& graph, const std::string& state) {
   return it == graph.states.end() || it->second.written;
 }
 
-const Any& constant_state(const Graph& graph, const std::string& name, const std::map<std::string, Any>& states) {
+const Any& constant_state(const Graph& graph, const std::string& name,
+                          const std::map<std::string, Any>& states) {
   auto declared = graph.states.find(name);
   MOKA_CHECK(declared != graph.states.end(), "get: there is no state '", name, "'");
   auto given = states.find(name);
@@ -37,7 +38,8 @@ bool same_shape(const Any& a, const Any& b) {
   if (a.tag() != b.tag()) return false;
   if (a.is_tensor()) {
     const Tensor &x = a.tensor(), &y = b.tensor();
-    return x.dtype() == y.dtype() && x.dim() == y.dim() && std::equal(x.sizes().begin(), x.sizes().end(), y.sizes().begin());
+    return x.dtype() == y.dtype() && x.dim() == y.dim() &&
+           std::equal(x.sizes().begin(), x.sizes().end(), y.sizes().begin());
   }
   if (a.tag() == Tag::Tensors || a.tag() == Tag::List) {
     if (list_length(a) != list_length(b)) return false;
@@ -111,7 +113,8 @@ class Analyzer {
       const Any& a = inputs[i];
       // Numbers may differ from run to run, and so may elements; shapes, strings and types belong to the signature.
       bool fixed = has_tensor(a) || a.is_none() || a.tag() == Tag::String || a.tag() == Tag::DType;
-      if (fixed && on_cpu(a) && a.tag() != Tag::List) found_.metas[graph_.inputs()[i]] = {true, !has_tensor(a), without_data(a)};
+      if (fixed && on_cpu(a) && a.tag() != Tag::List)
+        found_.metas[graph_.inputs()[i]] = {true, !has_tensor(a), without_data(a)};
     }
     block(*graph_.main(), 0);
     return std::move(found_);
@@ -124,7 +127,9 @@ class Analyzer {
 
   void node(const Node& n, int loops) {
     switch (n.kind) {
-      case NodeKind::Constant: found_.metas[n.output()] = {on_cpu(n.constant), on_cpu(n.constant), n.constant}; break;
+      case NodeKind::Constant:
+        found_.metas[n.output()] = {on_cpu(n.constant), on_cpu(n.constant), n.constant};
+        break;
       case NodeKind::Op: op(n); break;
       case NodeKind::Builtin: builtin(n); break;
       case NodeKind::List:
@@ -133,7 +138,9 @@ class Analyzer {
         const Meta m = found_.meta(n.input(0));
         int count = n.data_outputs();
         for (int i = 0; i < count; i++)
-          found_.metas[n.output(i)] = m.known && list_length(m.value) == count ? Meta{true, m.constant, list_item(m.value, i)} : Meta{};
+          found_.metas[n.output(i)] = m.known && list_length(m.value) == count
+                                          ? Meta{true, m.constant, list_item(m.value, i)}
+                                          : Meta{};
         break;
       }
       case NodeKind::Get:
@@ -175,7 +182,8 @@ class Analyzer {
       found_.metas[n.output(0)] = {true, false, Any(std::span<const Tensor>(results))};
     } else {
       if (results.size() != schema.outs.size()) return;
-      for (size_t i = 0; i < results.size(); i++) found_.metas[n.output(static_cast<int>(i))] = {true, false, Any(results[i])};
+      for (size_t i = 0; i < results.size(); i++)
+        found_.metas[n.output(static_cast<int>(i))] = {true, false, Any(results[i])};
     }
     found_.results[&n] = std::move(results);
   }
@@ -213,7 +221,10 @@ class Analyzer {
       items.push_back(m.value);
     }
     const Type& type = n.output(0)->type;
-    out = {true, constant, n.kind == NodeKind::Tuple ? Any(std::span<const Any>(items)) : make_list(items, type.kind == TypeKind::List ? type.elements[0] : Type())};
+    out = {true, constant,
+           n.kind == NodeKind::Tuple
+               ? Any(std::span<const Any>(items))
+               : make_list(items, type.kind == TypeKind::List ? type.elements[0] : Type())};
   }
 
   void if_node(const Node& n, int loops) {
@@ -234,7 +245,8 @@ class Analyzer {
     for (size_t i = 0; i < carried && loops < deepest_assumed_loop; i++) {
       const Meta& start = found_.meta(n.inputs()[i + 2]);
       // Of numbers nothing is assumed: loops are there to change them.
-      if (start.known && (has_tensor(start.value) || start.value.is_none())) assumed[i] = {true, start.value.is_none(), without_data(start.value)};
+      if (start.known && (has_tensor(start.value) || start.value.is_none()))
+        assumed[i] = {true, start.value.is_none(), without_data(start.value)};
     }
     for (int round = 0;; round++) {
       found_.metas[body.params()[0]] = {};

@@ -32,10 +32,12 @@ void StateTable::set(const std::string& name, Any value) {
 bool truth(const Any& value, const char* what) {
   if (value.is_tensor()) {
     const Tensor& t = value.tensor();
-    MOKA_CHECK(t.numel() == 1, what, ": a condition must be one bool or a tensor with one element, got ", value);
+    MOKA_CHECK(t.numel() == 1, what, ": a condition must be one bool or a tensor with one element, got ",
+               value);
     return is_floating(t.dtype()) ? element_as_double(t, 0) != 0 : element_as_int(t, 0) != 0;
   }
-  MOKA_CHECK_KIND(Type, value.arg().is_number(), what, ": a condition must be one bool or a tensor with one element, got ", value);
+  MOKA_CHECK_KIND(Type, value.arg().is_number(), what,
+                  ": a condition must be one bool or a tensor with one element, got ", value);
   return value.to_bool();
 }
 
@@ -58,7 +60,8 @@ std::vector<Any> Context::run(std::span<const Any> inputs, const RunOptions& opt
 }
 
 void Context::check_stop() const {
-  if (run_->cancel && run_->cancel->load(std::memory_order_relaxed)) fail_kind(ErrorKind::Cancelled, "run: cancelled");
+  if (run_->cancel && run_->cancel->load(std::memory_order_relaxed))
+    fail_kind(ErrorKind::Cancelled, "run: cancelled");
   if (run_->deadline.time_since_epoch().count() != 0 && std::chrono::steady_clock::now() > run_->deadline)
     fail_kind(ErrorKind::Cancelled, "run: the deadline has passed");
 }
@@ -91,29 +94,31 @@ void Context::run_call(Call& call) {
     case StepKind::MakeTuple: registers_[step.outputs[0]] = passed_on(step); return;
     case StepKind::Unpack: {
       const Any list = registers_[step.inputs[0]];
-      MOKA_CHECK(list_length(list) == static_cast<int64_t>(step.outputs.size()), "unpack: expected ", step.outputs.size(),
-                 " elements, got ", list_length(list));
-      for (size_t i = 0; i < step.outputs.size(); i++) registers_[step.outputs[i]] = list_item(list, static_cast<int64_t>(i));
+      MOKA_CHECK(list_length(list) == static_cast<int64_t>(step.outputs.size()), "unpack: expected ",
+                 step.outputs.size(), " elements, got ", list_length(list));
+      for (size_t i = 0; i < step.outputs.size(); i++)
+        registers_[step.outputs[i]] = list_item(list, static_cast<int64_t>(i));
       return;
     }
     case StepKind::If: return run_if(call);
     case StepKind::Loop: return run_loop(call);
     case StepKind::Get: {
       Any value = states_.get(step.node->name);
-      MOKA_CHECK(!value.is_none() || step.node->output(0)->type.kind != TypeKind::Tensor, "get: state '", step.node->name,
-                 "' has no value yet");
+      MOKA_CHECK(!value.is_none() || step.node->output(0)->type.kind != TypeKind::Tensor, "get: state '",
+                 step.node->name, "' has no value yet");
       registers_[step.outputs[0]] = std::move(value);
       return;
     }
     case StepKind::Set: states_.set(step.node->name, registers_[step.inputs[0]]); return;
     case StepKind::Python: {
       PythonRunner runner = python_runner;
-      MOKA_CHECK_KIND(NotImplemented, runner, "python: segment '", step.node->name, "' needs Python, which is not here");
+      MOKA_CHECK_KIND(NotImplemented, runner, "python: segment '", step.node->name,
+                      "' needs Python, which is not here");
       std::vector<Any> args;
       for (int r : step.inputs) args.push_back(registers_[r]);
       std::vector<Any> results = runner(step.node->name, args);
-      MOKA_CHECK(results.size() == step.outputs.size(), "python: segment '", step.node->name, "' gave ", results.size(),
-                 " values, expected ", step.outputs.size());
+      MOKA_CHECK(results.size() == step.outputs.size(), "python: segment '", step.node->name, "' gave ",
+                 results.size(), " values, expected ", step.outputs.size());
       for (size_t i = 0; i < results.size(); i++) registers_[step.outputs[i]] = std::move(results[i]);
       return;
     }
@@ -128,8 +133,8 @@ bool Context::run_direct(Call& call) {
     const Arg& a = call.args[k];
     if (a.tag != Tag::Tensor) return false;
     const Tensor& t = a.as_tensor();
-    if (t.numel() != d.count || t.dim() != out.dim() || static_cast<int64_t>(item_size(t.dtype())) != d.item || !is_floating(t.dtype()) ||
-        !t.is_contiguous())
+    if (t.numel() != d.count || t.dim() != out.dim() ||
+        static_cast<int64_t>(item_size(t.dtype())) != d.item || !is_floating(t.dtype()) || !t.is_contiguous())
       return false;
     in[k] = t.raw_data();
   }
@@ -226,7 +231,8 @@ void Context::run_if(Call& call) {
   const Step& step = *call.step;
   Body& body = call.bodies[truth(registers_[step.inputs[0]], "if") ? 0 : 1];
   run_body(body);
-  for (size_t i = 0; i < step.outputs.size(); i++) registers_[step.outputs[i]] = registers_[body.region->results[i]];
+  for (size_t i = 0; i < step.outputs.size(); i++)
+    registers_[step.outputs[i]] = registers_[body.region->results[i]];
 }
 
 void Context::run_loop(Call& call) {
@@ -235,7 +241,9 @@ void Context::run_loop(Call& call) {
   const Region& region = *body.region;
   size_t carried = step.outputs.size();
   const Any count = registers_[step.inputs[0]], condition = registers_[step.inputs[1]];
-  int64_t limit = count.is_none() ? INT64_MAX : count.is_tensor() ? element_as_int(count.tensor(), 0) : count.to_int();
+  int64_t limit = count.is_none()     ? INT64_MAX
+                  : count.is_tensor() ? element_as_int(count.tensor(), 0)
+                                      : count.to_int();
   bool go = condition.is_none() || truth(condition, "loop");
   std::vector<Any> values(carried);
   for (size_t i = 0; i < carried; i++) values[i] = registers_[step.inputs[i + 2]];

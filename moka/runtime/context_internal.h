@@ -50,7 +50,8 @@ class Context {
     std::optional<Frame> frame;
     std::optional<DirectFormula> direct;
     std::vector<Patch> patches;       // arguments that every run brings anew
-    std::vector<Tensor> places;       // Planned: result tensors in the arena; undefined where one is made for each run
+    std::vector<Tensor>
+        places;       // Planned: result tensors in the arena; undefined where one is made for each run
     const KernelRow* row = nullptr;   // chosen at the first run
     bool settled = true;              // the layout of arguments is the same in every run: so is the row
     bool fresh = false;               // makes some result anew in every run

@@ -32,7 +32,10 @@ void sign(std::string& out, const Any& a) {
   out += static_cast<char>(a.tag());
   switch (a.tag()) {
     case Tag::Tensor: tensor(a.tensor()); break;
-    case Tag::String: number(static_cast<int64_t>(a.string().size())); out += a.string(); break;
+    case Tag::String:
+      number(static_cast<int64_t>(a.string().size()));
+      out += a.string();
+      break;
     case Tag::DType: out += static_cast<char>(a.dtype()); break;
     case Tag::Tensors:
       number(a.arg().count);
@@ -102,21 +105,24 @@ struct Executable::Made {
 
   void check(std::span<const Any> inputs) const {
     size_t wanted = graph->inputs().size();
-    if (inputs.size() != wanted) fail("run: graph '", graph->name, "' takes ", wanted, " inputs, got ", inputs.size());
+    if (inputs.size() != wanted)
+      fail("run: graph '", graph->name, "' takes ", wanted, " inputs, got ", inputs.size());
     for (size_t i = 0; i < wanted; i++) {
       const Type& type = graph->inputs()[i]->type;
-      if (inputs[i].is_tensor() && !inputs[i].tensor().has_storage()) fail("run: input '", input_name(i), "' has a shape but no values");
+      if (inputs[i].is_tensor() && !inputs[i].tensor().has_storage())
+        fail("run: input '", input_name(i), "' has a shape but no values");
       if (serves(inputs[i], type)) continue;
       Type got = type_of(inputs[i]);
-      fail_kind(got.kind == type.kind ? ErrorKind::Runtime : ErrorKind::Type, "run: input '", input_name(i), "' of graph '", graph->name,
-                "' must be ", type.text(), ", got ", got.text());
+      fail_kind(got.kind == type.kind ? ErrorKind::Runtime : ErrorKind::Type, "run: input '", input_name(i),
+                "' of graph '", graph->name, "' must be ", type.text(), ", got ", got.text());
     }
     for (const Repeated& r : repeated) {
       int64_t a = inputs[r.first_input].is_tensor() ? inputs[r.first_input].tensor().size(r.first_dim) : -1;
       int64_t b = inputs[r.input].is_tensor() ? inputs[r.input].tensor().size(r.dim) : -1;
       if (a < 0 || b < 0 || a == b) continue;
       const std::string& symbol = graph->inputs()[r.input]->type.dims[static_cast<size_t>(r.dim)].symbol;
-      fail("run: size '", symbol, "' is ", a, " in input '", input_name(r.first_input), "' but ", b, " in input '", input_name(r.input), "'");
+      fail("run: size '", symbol, "' is ", a, " in input '", input_name(r.first_input), "' but ", b,
+           " in input '", input_name(r.input), "'");
     }
   }
 
@@ -164,21 +170,26 @@ struct Executable::Made {
     if (!context) context = std::make_unique<Context>(planned->plan, states, options);
     std::vector<Any> results = context->run(inputs, run_options);
     std::lock_guard lock(planned->mutex);
-    if (planned->idle.size() < static_cast<size_t>(std::max(1, options.idle_contexts))) planned->idle.push_back(std::move(context));
+    if (planned->idle.size() < static_cast<size_t>(std::max(1, options.idle_contexts)))
+      planned->idle.push_back(std::move(context));
     return results;
   }
 };
 
-Executable::Executable(const Graph& graph, const Options& options) : made_(std::make_unique<Made>(graph.clone(), options)) {}
+Executable::Executable(const Graph& graph, const Options& options)
+    : made_(std::make_unique<Made>(graph.clone(), options)) {}
 Executable::Executable(const Program& program, const std::string& name, const Options& options)
     : made_(std::make_unique<Made>(passes::inline_calls(program, name), options)) {}
 Executable::Executable(Executable&&) noexcept = default;
 Executable& Executable::operator=(Executable&&) noexcept = default;
 Executable::~Executable() = default;
 
-std::vector<Any> Executable::run(std::span<const Any> inputs, const RunOptions& options) const { return made_->run(inputs, options); }
+std::vector<Any> Executable::run(std::span<const Any> inputs, const RunOptions& options) const {
+  return made_->run(inputs, options);
+}
 
-std::map<std::string, Any> Executable::run(const std::map<std::string, Any>& inputs, const RunOptions& options) const {
+std::map<std::string, Any> Executable::run(const std::map<std::string, Any>& inputs,
+                                           const RunOptions& options) const {
   const Graph& g = *made_->graph;
   std::vector<Any> ordered(g.inputs().size());
   std::string known;
@@ -190,7 +201,8 @@ std::map<std::string, Any> Executable::run(const std::map<std::string, Any>& inp
       ordered[i] = it->second;
       continue;
     }
-    if (g.inputs()[i]->type.kind != TypeKind::Optional) fail("run: input '", name, "' of graph '", g.name, "' is missing");
+    if (g.inputs()[i]->type.kind != TypeKind::Optional)
+      fail("run: input '", name, "' of graph '", g.name, "' is missing");
   }
   for (const auto& [name, value] : inputs) {
     bool found = false;
@@ -210,7 +222,8 @@ const Graph& Executable::graph() const { return *made_->graph; }
 
 Any Executable::state(const std::string& name) const {
   auto it = made_->graph->states.find(name);
-  MOKA_CHECK_KIND(Value, it != made_->graph->states.end(), "state: graph '", made_->graph->name, "' has no state '", name, "'");
+  MOKA_CHECK_KIND(Value, it != made_->graph->states.end(), "state: graph '", made_->graph->name,
+                  "' has no state '", name, "'");
   if (it->second.written) return made_->states.get(name);
   std::lock_guard lock(made_->mutex);
   return made_->constants.at(name);
@@ -218,9 +231,11 @@ Any Executable::state(const std::string& name) const {
 
 void Executable::set_state(const std::string& name, Any value) {
   auto it = made_->graph->states.find(name);
-  MOKA_CHECK_KIND(Value, it != made_->graph->states.end(), "set_state: graph '", made_->graph->name, "' has no state '", name, "'");
+  MOKA_CHECK_KIND(Value, it != made_->graph->states.end(), "set_state: graph '", made_->graph->name,
+                  "' has no state '", name, "'");
   if (!fits(type_of(value), it->second.type))
-    fail_kind(ErrorKind::Type, "set_state: state '", name, "' is ", it->second.type.text(), ", got ", type_of(value).text());
+    fail_kind(ErrorKind::Type, "set_state: state '", name, "' is ", it->second.type.text(), ", got ",
+              type_of(value).text());
   if (it->second.written) return made_->states.set(name, std::move(value));
   std::lock_guard lock(made_->mutex);
   made_->constants[name] = std::move(value);

@@ -28,15 +28,16 @@ struct Options {
 };
 
 struct RunOptions {
-  std::chrono::steady_clock::time_point deadline{};  // zero: none. Looked at between steps; late runs raise Cancelled
-  const std::atomic<bool>* cancel = nullptr;         // set from any thread: the run raises Cancelled
-  Trace* trace = nullptr;                            // takes the time of every step
+  std::chrono::steady_clock::time_point
+      deadline{};  // zero: none. Looked at between steps; late runs raise Cancelled
+  const std::atomic<bool>* cancel = nullptr;  // set from any thread: the run raises Cancelled
+  Trace* trace = nullptr;  // takes the time of every step
 };
 
 struct PlanSummary {
-  int steps = 0;          // all nodes that do something when the plan runs
+  int steps = 0;  // all nodes that do something when the plan runs
   int planned_steps = 0;  // of them, those whose kernel and memory are known beforehand
-  int views = 0;          // nodes that became aliases and cost nothing
+  int views = 0;  // nodes that became aliases and cost nothing
   int64_t arena_bytes = 0;
   int64_t tensor_bytes = 0;  // what the intermediates would take without sharing memory
 };
@@ -54,7 +55,8 @@ class Executable {
   // Inputs and results in the graph's order. Wrong counts, types and shapes are errors that name the input.
   std::vector<Any> run(std::span<const Any> inputs, const RunOptions& options = {}) const;
   // By name; every input must be there and no other. Outputs without a name are called "output 0", ...
-  std::map<std::string, Any> run(const std::map<std::string, Any>& inputs, const RunOptions& options = {}) const;
+  std::map<std::string, Any> run(const std::map<std::string, Any>& inputs,
+                                 const RunOptions& options = {}) const;
 
   const graph::Graph& graph() const;  // as it is run
   Any state(const std::string& name) const;

@@ -83,7 +83,8 @@ TEST(Model, the_optimized_graph_computes_the_same) {
     std::vector<Any> inputs = {Any(random_tensor({batch, 1, 14, 14}, 9, -1, 1))};
     Tensor x = a.run(inputs)[0].tensor(), y = b.run(inputs)[0].tensor();
     ASSERT_EQ(Dims(x.sizes()), (Dims{batch, 10}));
-    for (int64_t i = 0; i < x.numel(); i++) ASSERT_NEAR(element_as_double(x, i), element_as_double(y, i), 1e-4);
+    for (int64_t i = 0; i < x.numel(); i++)
+      ASSERT_NEAR(element_as_double(x, i), element_as_double(y, i), 1e-4);
     PlanSummary before = a.plan_summary(inputs), after = b.plan_summary(inputs);
     EXPECT_EQ(after.planned_steps, 4);  // two convolutions, pooling, linear
     EXPECT_LT(after.steps, before.steps);

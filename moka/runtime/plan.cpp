@@ -27,7 +27,8 @@ std::string node_place(const Node& n) {
 namespace {
 class Planner {
  public:
-  Planner(const Graph& graph, const Analysis& analysis, const std::map<std::string, Any>& states, const Options& options)
+  Planner(const Graph& graph, const Analysis& analysis, const std::map<std::string, Any>& states,
+          const Options& options)
       : graph_(graph), analysis_(analysis), states_(states), options_(options) {}
 
   Plan make() {
@@ -156,7 +157,8 @@ class Planner {
         passing(StepKind::Python, n, step);
         break;
       default:
-        fail("call of graph '", n.name, "': give the executable the whole program, so that the call can be inlined");
+        fail("call of graph '", n.name,
+             "': give the executable the whole program, so that the call can be inlined");
     }
     plan_.summary.steps++;
     plan_.summary.planned_steps += step.kind == StepKind::Planned;
@@ -181,10 +183,12 @@ class Planner {
   void op(const Node& n, Step& step) {
     auto results = analysis_.results.find(&n);
     bool inferred = results != analysis_.results.end();
-    if (n.op->view || n.op->body || !inferred) return passing(n.op->view ? StepKind::View : StepKind::Dynamic, n, step);
+    if (n.op->view || n.op->body || !inferred)
+      return passing(n.op->view ? StepKind::View : StepKind::Dynamic, n, step);
     step.kind = StepKind::Planned;
     bool list = info(*n.op).schema.outs.size() == 1 && info(*n.op).schema.outs[0].type.list;
-    for (int i = 0; i < n.data_outputs(); i++) step.outputs.push_back(add_register(n.output(i), Source::Computed));
+    for (int i = 0; i < n.data_outputs(); i++)
+      step.outputs.push_back(add_register(n.output(i), Source::Computed));
     for (size_t i = 0; i < results->second.size(); i++) {
       const Tensor& t = results->second[i];
       Root root;
@@ -209,9 +213,11 @@ class Planner {
     for (size_t i = 0; i < step.inputs.size(); i++) {
       auto whole = root_of_.find(step.inputs[i]);
       if (whole == root_of_.end()) continue;
-      if (!same_shape(analysis_.meta(n.input(static_cast<int>(i))).value, analysis_.meta(n.output()).value)) continue;
+      if (!same_shape(analysis_.meta(n.input(static_cast<int>(i))).value, analysis_.meta(n.output()).value))
+        continue;
       int64_t shown = 0;
-      for (int other : step.inputs) shown += std::count(plan_.aliases[other].begin(), plan_.aliases[other].end(), whole->second);
+      for (int other : step.inputs)
+        shown += std::count(plan_.aliases[other].begin(), plan_.aliases[other].end(), whole->second);
       if (shown == 1) candidates_.push_back({step.specs[0].root, whole->second, position_});
     }
   }
@@ -318,8 +324,8 @@ class Planner {
     }
     int64_t needed = checked_add(plan_.arena_bytes, escaping, "plan");
     if (options_.max_bytes > 0 && needed > options_.max_bytes)
-      fail_kind(ErrorKind::OutOfMemory, "plan: running graph '", graph_.name, "' with these inputs needs ", needed,
-                " bytes for results and intermediates, more than the limit of ", options_.max_bytes,
+      fail_kind(ErrorKind::OutOfMemory, "plan: running graph '", graph_.name, "' with these inputs needs ",
+                needed, " bytes for results and intermediates, more than the limit of ", options_.max_bytes,
                 "; raise max_bytes or use a smaller batch");
   }
 
@@ -344,13 +350,15 @@ class Planner {
 };
 }  // namespace
 
-Plan make_plan(const Graph& graph, std::span<const Any> inputs, const std::map<std::string, Any>& states, const Options& options) {
+Plan make_plan(const Graph& graph, std::span<const Any> inputs, const std::map<std::string, Any>& states,
+               const Options& options) {
   Analysis analysis = analyze(graph, inputs, states);
   Plan plan = Planner(graph, analysis, states, options).make();
   if (log_enabled(Log::Plan))
-    log_line(Log::Plan, cat("graph '", graph.name, "': ", plan.summary.steps, " steps, ", plan.summary.planned_steps, " planned, ",
-                            plan.summary.views, " views, arena ", plan.summary.arena_bytes, " bytes for ", plan.summary.tensor_bytes,
-                            " bytes of tensors"));
+    log_line(Log::Plan,
+             cat("graph '", graph.name, "': ", plan.summary.steps, " steps, ", plan.summary.planned_steps,
+                 " planned, ", plan.summary.views, " views, arena ", plan.summary.arena_bytes, " bytes for ",
+                 plan.summary.tensor_bytes, " bytes of tensors"));
   return plan;
 }
 

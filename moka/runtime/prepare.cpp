@@ -10,8 +10,13 @@ namespace moka::runtime {
 using namespace graph;
 
 Context::Context(const Plan& plan, StateTable& states, const Options& options)
-    : plan_(plan), states_(states), options_(options), registers_(plan.sources.size()), fixed_(plan.sources.size()),
-      constant_(plan.sources.size()), settled_(plan.sources.size()) {
+    : plan_(plan),
+      states_(states),
+      options_(options),
+      registers_(plan.sources.size()),
+      fixed_(plan.sources.size()),
+      constant_(plan.sources.size()),
+      settled_(plan.sources.size()) {
   LayersOff off(~0u);
   if (plan.arena_bytes > 0) {
     const int64_t bytes[] = {plan.arena_bytes};
@@ -39,12 +44,13 @@ void Context::prepare(const Region& region, Body& body) {
   body.calls.reserve(region.steps.size());
   for (const Step& step : region.steps) {
     if (step.kind == StepKind::View && show_views(step)) continue;
-    bool passing = step.kind == StepKind::MakeList || step.kind == StepKind::MakeTuple || step.kind == StepKind::Unpack ||
-                   step.kind == StepKind::Builtin;
+    bool passing = step.kind == StepKind::MakeList || step.kind == StepKind::MakeTuple ||
+                   step.kind == StepKind::Unpack || step.kind == StepKind::Builtin;
     if (passing && evaluate(step)) continue;
     Call& call = body.calls.emplace_back();
     call.step = &step;
-    if (step.kind == StepKind::Planned || step.kind == StepKind::View || step.kind == StepKind::Dynamic) prepare_op(step, call);
+    if (step.kind == StepKind::Planned || step.kind == StepKind::View || step.kind == StepKind::Dynamic)
+      prepare_op(step, call);
     for (const Region& inner : step.regions) prepare(inner, call.bodies.emplace_back());
     for (int r : step.drops)
       if (!is_fixed(r)) call.drops.push_back(r);
@@ -106,7 +112,8 @@ bool Context::evaluate(const Step& step) {
     if (step.kind == StepKind::Unpack) {
       const Any& list = registers_[step.inputs[0]];
       if (list_length(list) != static_cast<int64_t>(step.outputs.size())) return false;
-      for (size_t i = 0; i < step.outputs.size(); i++) fix(step.outputs[i], list_item(list, static_cast<int64_t>(i)));
+      for (size_t i = 0; i < step.outputs.size(); i++)
+        fix(step.outputs[i], list_item(list, static_cast<int64_t>(i)));
     } else {
       fix(step.outputs[0], passed_on(step));
     }
@@ -143,8 +150,9 @@ void Context::prepare_op(const Step& step, Call& call) {
       // Own storage for each: kernels ask by storage whether result and operands overlap.
       char* data = arena_ ? arena_.data<char>() + root.offset : nullptr;
       static char nothing[64];
-      place = from_memory(data ? data : nothing, static_cast<size_t>(root.bytes), spec.sizes, contiguous_strides(spec.sizes), spec.dtype,
-                          Device{}, [](Storage*) {}, nullptr, false);
+      place = from_memory(
+          data ? data : nothing, static_cast<size_t>(root.bytes), spec.sizes, contiguous_strides(spec.sizes),
+          spec.dtype, Device{}, [](Storage*) {}, nullptr, false);
       call.frame->outs[i] = place;
       if (i < 8) call.frame->given |= static_cast<uint8_t>(1u << i);
     } else {
@@ -163,7 +171,9 @@ void Context::prepare_op(const Step& step, Call& call) {
 
 void Context::prepare_direct(const Step& step, Call& call) {
   const Formula& f = step.node->op->formula;
-  if (f.rule == DTypeRule::Condition || step.inputs.size() != size_t(f.streams) + f.uniforms || step.specs.size() != 1) return;
+  if (f.rule == DTypeRule::Condition || step.inputs.size() != size_t(f.streams) + f.uniforms ||
+      step.specs.size() != 1)
+    return;
   const OutputSpec& spec = step.specs[0];
   DirectFormula d{};
   for (int k = 0; k < f.streams; k++) {

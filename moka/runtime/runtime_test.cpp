@@ -18,11 +18,13 @@ namespace {
 
 using graph::parse;
 
-Tensor numbers(std::initializer_list<int64_t> sizes, double start = 0, double step = 1, DType dtype = DType::F32) {
+Tensor numbers(std::initializer_list<int64_t> sizes, double start = 0, double step = 1,
+               DType dtype = DType::F32) {
   Tensor t = new_tensor(Dims(sizes), dtype);
   for (int64_t i = 0; i < t.numel(); i++) {
     double v = start + step * static_cast<double>(i);
-    convert_elements(&v, DType::F64, static_cast<char*>(t.raw_data()) + i * static_cast<int64_t>(item_size(dtype)), dtype, 1);
+    convert_elements(&v, DType::F64,
+                     static_cast<char*>(t.raw_data()) + i * static_cast<int64_t>(item_size(dtype)), dtype, 1);
   }
   return t;
 }
@@ -30,7 +32,8 @@ Tensor numbers(std::initializer_list<int64_t> sizes, double start = 0, double st
 void expect_equal(const Tensor& a, const Tensor& b) {
   ASSERT_EQ(Dims(a.sizes()), Dims(b.sizes()));
   ASSERT_EQ(a.dtype(), b.dtype());
-  for (int64_t i = 0; i < a.numel(); i++) ASSERT_EQ(element_as_double(a, i), element_as_double(b, i)) << "element " << i;
+  for (int64_t i = 0; i < a.numel(); i++)
+    ASSERT_EQ(element_as_double(a, i), element_as_double(b, i)) << "element " << i;
 }
 
 std::vector<Any> run(const Executable& e, std::initializer_list<Any> inputs, const RunOptions& options = {}) {
@@ -46,7 +49,9 @@ std::string error_of(auto&& call) {
   }
   return "no error";
 }
-void expect_error(auto&& call, std::string_view part) { EXPECT_NE(error_of(call).find(part), std::string::npos) << error_of(call); }
+void expect_error(auto&& call, std::string_view part) {
+  EXPECT_NE(error_of(call).find(part), std::string::npos) << error_of(call);
+}
 
 class Runtime : public testing::Test {
  protected:
@@ -103,8 +108,9 @@ TEST_F(Runtime, a_run_allocates_its_outputs_and_nothing_else) {
 TEST_F(Runtime, intermediates_share_memory_and_views_cost_nothing) {
   std::string text = "moka-ir 1\ngraph main(%x: float32[256]) {\n  %v0 = neg(%x)\n";
   for (int i = 1; i <= 50; i++)
-    text += cat("  %w", i, " = reshape(%v", i - 1, ", [16, 16])\n  %u", i, " = transpose(%w", i, ", 0, 1)\n  %s", i, " = add(%u", i, ", %w", i,
-                ")\n  %v", i, " = reshape(%s", i, ", [256])\n");
+    text +=
+        cat("  %w", i, " = reshape(%v", i - 1, ", [16, 16])\n  %u", i, " = transpose(%w", i, ", 0, 1)\n  %s",
+            i, " = add(%u", i, ", %w", i, ")\n  %v", i, " = reshape(%s", i, ", [256])\n");
   text += "  return %v50\n}";
   Executable e(*parse(text));
   std::vector<Any> inputs = {Any(numbers({256}, 0, 1e-20))};
@@ -155,7 +161,8 @@ TEST_F(Runtime, memory_of_overlapping_lives_never_overlaps) {
     EXPECT_LE(roots[i].offset + roots[i].bytes, total);
     for (size_t j = 0; j < i; j++) {
       bool lives_meet = roots[i].first <= roots[j].last && roots[j].first <= roots[i].last;
-      bool places_meet = roots[i].offset < roots[j].offset + roots[j].bytes && roots[j].offset < roots[i].offset + roots[i].bytes;
+      bool places_meet = roots[i].offset < roots[j].offset + roots[j].bytes &&
+                         roots[j].offset < roots[i].offset + roots[i].bytes;
       EXPECT_FALSE(lives_meet && places_meet) << i << " and " << j;
     }
   }
@@ -250,7 +257,8 @@ graph main(%x: float32[2]) {
   expect_equal(e.state("sum").tensor(), second);
   e.set_state("scale", Any(numbers({}, 10)));
   expect_equal(run(e, {Any(x)})[0].tensor(), numbers({2}, 14, 14));
-  expect_error([&] { e.set_state("scale", Any(numbers({3}))); }, "state 'scale' is float32[], got float32[3]");
+  expect_error([&] { e.set_state("scale", Any(numbers({3}))); },
+               "state 'scale' is float32[], got float32[3]");
   expect_error([&] { e.state("nowhere"); }, "has no state 'nowhere'");
 }
 
@@ -282,8 +290,10 @@ TEST_F(Runtime, names_and_numbers_of_inputs_are_checked) {
   Executable e(*parse(pointwise_chain));
   Tensor x = numbers({2, 100}), small = numbers({3, 100});
   expect_error([&] { run(e, {Any(x)}); }, "takes 2 inputs, got 1");
-  expect_error([&] { run(e, {Any(x), Any(1)}); }, "input 'y' of graph 'main' must be float32[n, 100], got int");
-  expect_error([&] { run(e, {Any(x), Any(numbers({2, 99}))}); }, "must be float32[n, 100], got float32[2, 99]");
+  expect_error([&] { run(e, {Any(x), Any(1)}); },
+               "input 'y' of graph 'main' must be float32[n, 100], got int");
+  expect_error([&] { run(e, {Any(x), Any(numbers({2, 99}))}); },
+               "must be float32[n, 100], got float32[2, 99]");
   expect_error([&] { run(e, {Any(x), Any(numbers({2, 100}, 0, 1, DType::F64))}); }, "got float64[2, 100]");
   expect_error([&] { run(e, {Any(x), Any(small)}); }, "size 'n' is 2 in input 'x' but 3 in input 'y'");
   std::map<std::string, Any> named = {{"x", Any(x)}, {"y", Any(x)}};
@@ -291,7 +301,8 @@ TEST_F(Runtime, names_and_numbers_of_inputs_are_checked) {
   EXPECT_EQ(e.run(named).count("output 1"), 1u);
   named["z"] = Any(x);
   expect_error([&] { e.run(named); }, "has no input 'z'; its inputs are 'x', 'y'");
-  expect_error([&] { e.run(std::map<std::string, Any>{{"x", Any(x)}}); }, "input 'y' of graph 'main' is missing");
+  expect_error([&] { e.run(std::map<std::string, Any>{{"x", Any(x)}}); },
+               "input 'y' of graph 'main' is missing");
 }
 
 TEST_F(Runtime, errors_name_the_node_and_its_source) {
@@ -337,7 +348,8 @@ TEST_F(Runtime, deadlines_cancellation_and_limits_stop_runs) {
   limits = {};
   limits.max_bytes = 10000;
   Executable small(*parse(pointwise_chain), limits);
-  expect_error([&] { run(small, {Any(numbers({64, 100})), Any(numbers({64, 100}))}); }, "more than the limit of 10000");
+  expect_error([&] { run(small, {Any(numbers({64, 100})), Any(numbers({64, 100}))}); },
+               "more than the limit of 10000");
 }
 
 TEST_F(Runtime, plans_are_bounded) {

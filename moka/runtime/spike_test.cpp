@@ -26,12 +26,14 @@ class OneGraph : public testing::Test {
 
 Tensor numbers(std::initializer_list<int64_t> sizes, double start, double step) {
   Tensor t = new_tensor(Dims(sizes), DType::F32);
-  for (int64_t i = 0; i < t.numel(); i++) t.data<float>()[i] = static_cast<float>(start + step * static_cast<double>(i));
+  for (int64_t i = 0; i < t.numel(); i++)
+    t.data<float>()[i] = static_cast<float>(start + step * static_cast<double>(i));
   return t;
 }
 void expect_close(const Tensor& a, const Tensor& b) {
   ASSERT_EQ(Dims(a.sizes()), Dims(b.sizes()));
-  for (int64_t i = 0; i < a.numel(); i++) ASSERT_NEAR(element_as_double(a, i), element_as_double(b, i), 1e-5) << "element " << i;
+  for (int64_t i = 0; i < a.numel(); i++)
+    ASSERT_NEAR(element_as_double(a, i), element_as_double(b, i), 1e-5) << "element " << i;
 }
 
 // The graph as it comes back from text, with its effects ordered by tokens, cleaned, and from text again.
@@ -180,8 +182,10 @@ TEST_F(OneGraph, netdef_while_with_workspace_state) {
   Executable e(pure);
   Tensor flag = new_tensor(Dims{1}, DType::Bool);
   *flag.data<uint8_t>() = 1;
-  std::map<std::string, Any> out =
-      e.run(std::map<std::string, Any>{{"n", Any(n)}, {"state.cond", Any(flag)}, {"state.i", Any(numbers({1}, 0, 0))}, {"state.x", Any(numbers({3}, 1, 0))}});
+  std::map<std::string, Any> out = e.run(std::map<std::string, Any>{{"n", Any(n)},
+                                                                    {"state.cond", Any(flag)},
+                                                                    {"state.i", Any(numbers({1}, 0, 0))},
+                                                                    {"state.x", Any(numbers({3}, 1, 0))}});
   expect_close(out.at("x").tensor(), expected);
   expect_close(out.at("state.i").tensor(), n);
 }
@@ -202,7 +206,9 @@ TEST_F(OneGraph, traced_module_with_buffers) {
     n->output()->type = g.states.at(name).type;
     return Expr(n->output());
   };
-  auto set = [&](const char* name, Expr v) { g.create_named(NodeKind::Set, name, {g.main()}, std::array{v.value}, 0)->source.scope = "bn"; };
+  auto set = [&](const char* name, Expr v) {
+    g.create_named(NodeKind::Set, name, {g.main()}, std::array{v.value}, 0)->source.scope = "bn";
+  };
   Building building(g, {g.main()}, Source{"model.py", 12, "bn"});
   auto parts = op_results(batch_norm_train, Expr(x), get("bn.weight"), Expr(), 1e-5);
   Expr old = get("bn.running_mean");
@@ -225,8 +231,10 @@ TEST_F(OneGraph, traced_module_with_buffers) {
   }
   Executable pure(*list.back());
   EXPECT_EQ(pure.graph().inputs().size(), 3u);
-  std::map<std::string, Any> out = pure.run(std::map<std::string, Any>{
-      {"x", Any(input)}, {"state.bn.running_mean", Any(numbers({3}, 0, 0))}, {"state.bn.calls", Any(numbers({}, 4, 0))}});
+  std::map<std::string, Any> out =
+      pure.run(std::map<std::string, Any>{{"x", Any(input)},
+                                          {"state.bn.running_mean", Any(numbers({3}, 0, 0))},
+                                          {"state.bn.calls", Any(numbers({}, 4, 0))}});
   expect_close(out.at("y").tensor(), eager[0]);
   expect_close(out.at("state.bn.running_mean").tensor(), mul(eager[1], 0.1));
   EXPECT_EQ(element_as_double(out.at("state.bn.calls").tensor(), 0), 5);

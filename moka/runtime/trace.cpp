@@ -39,7 +39,9 @@ void append_microseconds(std::string& out, int64_t nanoseconds) {
 }  // namespace
 
 int64_t trace_clock() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 void Trace::add(std::string_view name, std::string_view detail, int64_t begin, int64_t end) {
@@ -102,8 +104,9 @@ std::string Trace::table() const {
   std::string out = "operator                          calls     total us      mean us   share\n";
   for (const Row& r : rows) {
     char line[200];
-    std::snprintf(line, sizeof line, "%-30.30s %8lld %12.1f %12.2f %6.1f%%\n", r.name.c_str(), static_cast<long long>(r.calls),
-                  static_cast<double>(r.time) / 1e3, static_cast<double>(r.time) / 1e3 / static_cast<double>(r.calls),
+    std::snprintf(line, sizeof line, "%-30.30s %8lld %12.1f %12.2f %6.1f%%\n", r.name.c_str(),
+                  static_cast<long long>(r.calls), static_cast<double>(r.time) / 1e3,
+                  static_cast<double>(r.time) / 1e3 / static_cast<double>(r.calls),
                   total ? 100.0 * static_cast<double>(r.time) / static_cast<double>(total) : 0.0);
     out += line;
   }

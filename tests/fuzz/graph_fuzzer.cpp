@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   graph::ParseLimits limits;
   limits.values = 10'000;
   try {
-    graph::Program program = graph::parse_program({reinterpret_cast<const char*>(data), size}, nullptr, limits);
+    graph::Program program =
+        graph::parse_program({reinterpret_cast<const char*>(data), size}, nullptr, limits);
     std::string text = graph::print(program);
     if (text.find(" @\"") == text.npos && graph::print(graph::parse_program(text)) != text) std::abort();
     for (auto& [name, g] : program.graphs) {

@@ -18,7 +18,8 @@ const Op* activation_of(const Frame& f, int argument) {
   if (name == "sigmoid") return &sigmoid_op;
   if (name == "tanh") return &tanh_op;
   if (name == "silu") return &silu_op;
-  fail_kind(ErrorKind::Value, f.name(), ": activation must be none, relu, sigmoid, tanh or silu, got '", name, "'");
+  fail_kind(ErrorKind::Value, f.name(), ": activation must be none, relu, sigmoid, tanh or silu, got '", name,
+            "'");
 }
 
 // out = formula(out, more...), element for element.
@@ -45,8 +46,10 @@ void fused_shape(Frame& f) {
   const Tensor shape = linear.outs[0];
   activation_of(f, Arguments + 1);
   if (const Tensor& addend = f.maybe(Arguments)) {
-    bool same = std::equal(addend.sizes().begin(), addend.sizes().end(), shape.sizes().begin(), shape.sizes().end());
-    MOKA_CHECK(same && addend.dtype() == shape.dtype(), f.name(), ": addend must be ", shape, " like the result, got ", addend);
+    bool same =
+        std::equal(addend.sizes().begin(), addend.sizes().end(), shape.sizes().begin(), shape.sizes().end());
+    MOKA_CHECK(same && addend.dtype() == shape.dtype(), f.name(), ": addend must be ", shape,
+               " like the result, got ", addend);
   }
   f.output(0, shape.sizes(), shape.dtype());
 }
@@ -70,8 +73,10 @@ void fused_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op conv2d_fused_op{
-    .schema = "conv2d_fused(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] dilation=1, "
-              "int groups=1, Tensor? addend=None, str activation='none') -> Tensor",
+    .schema =
+        "conv2d_fused(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, "
+        "int[2] dilation=1, "
+        "int groups=1, Tensor? addend=None, str activation='none') -> Tensor",
     .doc = "activation(conv2d(input, weight, bias, ...) + addend); made by the fusion pass.",
     .method = "none",
     .shape = fused_shape<conv2d_op, 7>,
@@ -80,12 +85,17 @@ constinit const Op conv2d_fused_op{
     .onnx = none("written as its parts: graphs are exported before they are fused"),
     .netdef = none("written as its parts: graphs are exported before they are fused"),
     .samples = {shapes({2, 3, 6, 5}, {4, 3, 3, 2}, {4}).with("activation", "relu"),
-                shapes({1, 4, 7, 7}, {6, 2, 3, 3}).with("groups", 2).with("stride", {2, 2}).with("activation", "sigmoid"),
+                shapes({1, 4, 7, 7}, {6, 2, 3, 3})
+                    .with("groups", 2)
+                    .with("stride", {2, 2})
+                    .with("activation", "sigmoid"),
                 shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}).with("activation", "none")},
 };
 
 constinit const Op linear_fused_op{
-    .schema = "linear_fused(Tensor input, Tensor weight, Tensor? bias=None, Tensor? addend=None, str activation='none') -> Tensor",
+    .schema =
+        "linear_fused(Tensor input, Tensor weight, Tensor? bias=None, Tensor? addend=None, str "
+        "activation='none') -> Tensor",
     .doc = "activation(linear(input, weight, bias) + addend); made by the fusion pass.",
     .method = "none",
     .shape = fused_shape<linear_op, 3>,
@@ -93,7 +103,8 @@ constinit const Op linear_fused_op{
     .derivative = none("made for inference, after differentiation"),
     .onnx = none("written as its parts: graphs are exported before they are fused"),
     .netdef = none("written as its parts: graphs are exported before they are fused"),
-    .samples = {shapes({5, 3}, {4, 3}, {4}).with("activation", "relu"), shapes({2, 5, 3}, {4, 3}).with("activation", "tanh"),
+    .samples = {shapes({5, 3}, {4, 3}, {4}).with("activation", "relu"),
+                shapes({2, 5, 3}, {4, 3}).with("activation", "tanh"),
                 shapes({0, 3}, {2, 3}, {2}).with("activation", "none")},
 };
 
