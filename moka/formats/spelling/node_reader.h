@@ -51,7 +51,10 @@ class NodeReader {
   graph::Value* list(std::vector<graph::Value*> items) const;
 
   graph::Value* call(std::string_view op, std::initializer_list<Argument> args) const { return build.call(op, args); }
-  void out(graph::Value* v, int i = 0) { outputs[static_cast<size_t>(i)] = v; }
+  // A result that the node does not name, in a broken file even the first, is dropped.
+  void out(graph::Value* v, int i = 0) {
+    if (wants(i)) outputs[static_cast<size_t>(i)] = v;
+  }
   bool wants(int i) const { return i < static_cast<int>(outputs.size()); }
 
   // The text of a clause that says why this adapter does not serve; the table is asked next.
