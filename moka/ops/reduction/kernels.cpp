@@ -25,8 +25,6 @@ constexpr T neutral() {
 // Sums of chunks are added in double.
 template <Reduce What, class T>
 using Wide = std::conditional_t<(What == Reduce::Sum || What == Reduce::Product) && std::is_same_v<T, float>, double, T>;
-
-constexpr int64_t chunk = 4096;
 }  // namespace
 
 }  // namespace moka
@@ -45,7 +43,7 @@ namespace moka {
 namespace {
 template <Reduce What, class T>
 void reduce_rows(int64_t rows, int64_t n, const T* in, T* out) {
-  constexpr int64_t part = 16 * chunk;
+  constexpr int64_t part = 65536;
   if (n > 2 * part && rows < 64) {
     // Long rows are cut into parts of one length, whatever the number of threads.
     int64_t parts = (n + part - 1) / part;

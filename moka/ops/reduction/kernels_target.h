@@ -21,6 +21,10 @@ inline V combine(V a, V b) {
   }
 }
 
+// Elements that one set of accumulators takes: 64 for each of its lanes.
+template <class T>
+inline constexpr int64_t chunk = 64 * 4 * lanes<T>;
+
 template <Reduce What, class T>
 struct Rows {
   static T one_chunk(const T* in, int64_t n) {
@@ -45,13 +49,13 @@ struct Rows {
   }
   static void run(int64_t rows, int64_t n, const T* in, T* out) {
     for (int64_t r = 0; r < rows; r++, in += n) {
-      if (n <= chunk) {
+      if (n <= chunk<T>) {
         out[r] = one_chunk(in, n);
         continue;
       }
       using W = Wide<What, T>;
       W total = neutral<What, W>();
-      for (int64_t i = 0; i < n; i += chunk) total = combine<What, W>(total, W(one_chunk(in + i, std::min(chunk, n - i))));
+      for (int64_t i = 0; i < n; i += chunk<T>) total = combine<What, W>(total, W(one_chunk(in + i, std::min(chunk<T>, n - i))));
       out[r] = static_cast<T>(total);
     }
   }
@@ -114,8 +118,8 @@ struct Deviations {
     for (int64_t r = 0; r < rows; r++, in += n) {
       const V m = mean[r] - V{};
       double total = 0;
-      for (int64_t from = 0; from < n; from += chunk) {
-        int64_t last = std::min(n, from + chunk), i = from;
+      for (int64_t from = 0; from < n; from += chunk<T>) {
+        int64_t last = std::min(n, from + chunk<T>), i = from;
         V a = {}, b = {};
         for (; i + 2 * L <= last; i += 2 * L) {
           V x = load<V>(in + i) - m, y = load<V>(in + i + L) - m;
