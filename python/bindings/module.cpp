@@ -69,5 +69,6 @@ NB_MODULE(_C, m) {
     for (const Op* op : all_ops()) out.append(describe_op(*op));
     return out;
   }, "Every operator as a dictionary: schema, doc, derivative, formats, samples.");
+  m.attr("__version__") = MOKA_VERSION;
   bind_all(m);
 }

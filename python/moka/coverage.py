@@ -77,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the tables; the command `python -m moka coverage`."""
     parser = argparse.ArgumentParser(prog="python -m moka.coverage", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the whole table as JSON")
-    parser.add_argument("--core", type=Path, metavar="FILE", help="a table of torch functions: report the missing core ones")
+    parser.add_argument(
+        "--core", type=Path, metavar="FILE", help="a table of torch functions: report the missing core ones"
+    )
     options = parser.parse_args(arguments)
     rows = table()
     if options.json:
