@@ -46,7 +46,8 @@ netdef::LoadOptions netdef_options(const nb::dict& inputs) {
 Tensor reinterpret(const Tensor& t, const std::string& name) {
   DType dtype;
   MOKA_CHECK_KIND(Type, find_dtype(name, dtype), "reinterpret: there is no dtype ", name);
-  MOKA_CHECK(item_size(dtype) == item_size(t.dtype()), "reinterpret: ", info(t.dtype()).name, " and ", info(dtype).name, " differ in width");
+  MOKA_CHECK(item_size(dtype) == item_size(t.dtype()), "reinterpret: ", info(t.dtype()).name, " and ",
+             info(dtype).name, " differ in width");
   const Tensor from = as_contiguous(t);
   Tensor out = new_tensor(from.sizes(), dtype);
   if (out.numel()) std::memcpy(out.raw_data(), from.raw_data(), out.bytes());
@@ -56,22 +57,37 @@ Tensor reinterpret(const Tensor& t, const std::string& name) {
 }  // namespace
 
 void bind_formats(nb::module_& m) {
-  m.def("_onnx_load", [](const std::string& path) { return onnx::load(path).release(); }, nb::rv_policy::take_ownership, nb::arg("path"));
-  m.def("_onnx_load_bytes", [](const nb::bytes& data, const std::string& name) { return onnx::load(from_bytes(data), name).release(); },
-        nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
-  m.def("_onnx_save", [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic) {
-    return to_bytes(onnx::save(g, {.opset = opset, .dynamic_sizes = dynamic}));
-  }, nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"));
+  m.def(
+      "_onnx_load", [](const std::string& path) { return onnx::load(path).release(); },
+      nb::rv_policy::take_ownership, nb::arg("path"));
+  m.def(
+      "_onnx_load_bytes",
+      [](const nb::bytes& data, const std::string& name) {
+        return onnx::load(from_bytes(data), name).release();
+      },
+      nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
+  m.def(
+      "_onnx_save",
+      [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic) {
+        return to_bytes(onnx::save(g, {.opset = opset, .dynamic_sizes = dynamic}));
+      },
+      nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"));
   m.def("_reinterpret", reinterpret, nb::arg("tensor"), nb::arg("dtype"));
   m.attr("_onnx_opsets") = nb::make_tuple(onnx::oldest_written_opset, onnx::latest_opset);
 
-  m.def("_netdef_load", [](const nb::bytes& init, const nb::bytes& predict, const nb::dict& inputs) {
-    return netdef::load(from_bytes(init), from_bytes(predict), netdef_options(inputs)).release();
-  }, nb::rv_policy::take_ownership, nb::arg("init_net"), nb::arg("predict_net"), nb::arg("inputs"));
-  m.def("_netdef_save", [](const graph::Graph& g, const std::string& name) {
-    const netdef::Pair pair = netdef::save(g, name);
-    return nb::make_tuple(to_bytes(pair.init_net), to_bytes(pair.predict_net));
-  }, nb::arg("graph"), nb::arg("name"));
+  m.def(
+      "_netdef_load",
+      [](const nb::bytes& init, const nb::bytes& predict, const nb::dict& inputs) {
+        return netdef::load(from_bytes(init), from_bytes(predict), netdef_options(inputs)).release();
+      },
+      nb::rv_policy::take_ownership, nb::arg("init_net"), nb::arg("predict_net"), nb::arg("inputs"));
+  m.def(
+      "_netdef_save",
+      [](const graph::Graph& g, const std::string& name) {
+        const netdef::Pair pair = netdef::save(g, name);
+        return nb::make_tuple(to_bytes(pair.init_net), to_bytes(pair.predict_net));
+      },
+      nb::arg("graph"), nb::arg("name"));
 }
 
 }  // namespace moka::python

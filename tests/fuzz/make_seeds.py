@@ -1,4 +1,4 @@
-"""Writes the seeds of the ONNX and NetDef fuzz targets: python tests/fuzz/make_seeds.py (needs onnx and moka)."""
+"""Writes the seeds of the ONNX and NetDef fuzz targets; needs onnx and moka."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ void write_fill(pbf_writer& net, const std::string& name, const Tensor& tensor) 
   } else if (t.dtype() == DType::F32) {
     for (int64_t i = 0; i < count; i++) values.add_float(5, t.data<float>()[i]);
   } else if (t.dtype() == DType::F64) {
-    for (int64_t i = 0; i < count; i++) values.add_float(5, static_cast<float>(t.data<double>()[i]));  // the field has no wider type
+    for (int64_t i = 0; i < count; i++)
+      values.add_float(5, static_cast<float>(t.data<double>()[i]));  // the field has no wider type
   } else {
     for (int64_t i = 0; i < count; i++) values.add_int64(6, element_as_int(t, i));
   }
@@ -83,7 +84,8 @@ Pair save(const graph::Graph& graph, std::string_view name) {
     for (const spelling::FileNode& n : model.nodes) {
       pbf_writer op(net, 2);
       for (const std::string& i : n.inputs) {
-        MOKA_CHECK_KIND(NotImplemented, !i.empty(), "Caffe2 export: operator ", n.op, " '", n.name, "' would leave out an input, which Caffe2 cannot say");
+        MOKA_CHECK_KIND(NotImplemented, !i.empty(), "Caffe2 export: operator ", n.op, " '", n.name,
+                        "' would leave out an input, which Caffe2 cannot say");
         op.add_string(1, i);
       }
       for (const std::string& o : n.outputs) op.add_string(2, o);
@@ -99,11 +101,13 @@ Pair save(const graph::Graph& graph, std::string_view name) {
   net.add_string(1, model.name + "_init");
   for (const spelling::FileTensor& t : model.tensors) write_fill(net, t.name, t.tensor);
   for (const spelling::FileTensor& t : model.tensors) net.add_string(8, t.name);
-  MOKA_CHECK_KIND(Value, out.init_net.size() <= largest_net, "Caffe2 export: the init net has ", out.init_net.size(), " bytes, a NetDef holds less than 2 GiB");
+  MOKA_CHECK_KIND(Value, out.init_net.size() <= largest_net, "Caffe2 export: the init net has ",
+                  out.init_net.size(), " bytes, a NetDef holds less than 2 GiB");
   return out;
 }
 
-void save(const graph::Graph& graph, const std::string& init_path, const std::string& predict_path, std::string_view name) {
+void save(const graph::Graph& graph, const std::string& init_path, const std::string& predict_path,
+          std::string_view name) {
   const Pair pair = save(graph, name);
   write_file(init_path, pair.init_net);
   write_file(predict_path, pair.predict_net);

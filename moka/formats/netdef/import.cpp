@@ -31,8 +31,8 @@ class Importer {
       try {
         ForeignNode node = foreign(op);
         Tensor tensor;
-        MOKA_CHECK_KIND(NotImplemented, run_fill(node, tensor) && op.outputs.size() == 1,
-                        "operator ", op.type, " in an init net is not run; only GivenTensor...Fill and ConstantFill are");
+        MOKA_CHECK_KIND(NotImplemented, run_fill(node, tensor) && op.outputs.size() == 1, "operator ",
+                        op.type, " in an init net is not run; only GivenTensor...Fill and ConstantFill are");
         budget.take_tensor_bytes(tensor.bytes(), op.outputs[0]);
         filled_[std::string(op.outputs[0])] = tensor;
         if (op.type == "ConstantFill" && tensor.numel() <= 1) dummies_.insert(std::string(op.outputs[0]));
@@ -66,14 +66,15 @@ class Importer {
       for (std::string_view out : net.ops.back().outputs) graph_.add_output(value(out), std::string(out));
     }
     for (std::string_view out : net.external_outputs) graph_.add_output(value(out), std::string(out));
-    for (Value* v : graph_.outputs()) MOKA_CHECK_KIND(NotImplemented, v, file_, ": an output is not computed");
+    for (Value* v : graph_.outputs())
+      MOKA_CHECK_KIND(NotImplemented, v, file_, ": an output is not computed");
     spelling::drop_unused(graph_);
   }
 
  private:
   std::string label(const OperatorDef& op, const char* net) const {
-    return cat("In operator ", op.type, op.name.empty() ? "" : cat(" '", op.name, "'"), op.outputs.empty() ? "" : cat(" -> '", op.outputs[0], "'"),
-               " of the ", net, " of ", file_);
+    return cat("In operator ", op.type, op.name.empty() ? "" : cat(" '", op.name, "'"),
+               op.outputs.empty() ? "" : cat(" -> '", op.outputs[0], "'"), " of the ", net, " of ", file_);
   }
 
   ForeignNode foreign(const OperatorDef& op) {
@@ -90,7 +91,8 @@ class Importer {
   void declare_inputs(const NetDef& net) {
     std::set<std::string> inputs;
     for (std::string_view name : net.external_inputs)
-      if (!filled_.count(std::string(name)) || options_.inputs.count(std::string(name))) inputs.insert(std::string(name));
+      if (!filled_.count(std::string(name)) || options_.inputs.count(std::string(name)))
+        inputs.insert(std::string(name));
     if (inputs.empty() && !net.external_inputs.empty() && dummies_.count(std::string(net.external_inputs[0])))
       inputs.insert(std::string(net.external_inputs[0]));
     for (std::string_view name : net.external_inputs) {
@@ -104,7 +106,8 @@ class Importer {
       }
     }
     for (const auto& [name, type] : options_.inputs)
-      MOKA_CHECK_KIND(Value, inputs.count(name), file_, ": has no external input '", name, "', whose type was given");
+      MOKA_CHECK_KIND(Value, inputs.count(name), file_, ": has no external input '", name,
+                      "', whose type was given");
   }
 
   Value* parameter(const std::string& name) {
@@ -131,12 +134,14 @@ class Importer {
 
   void translate(const OperatorDef& op) {
     ForeignNode node = foreign(op);
-    build_.source = {file_, 0, op.name.empty() && !op.outputs.empty() ? std::string(op.outputs[0]) : std::string(op.name)};
+    build_.source = {
+        file_, 0, op.name.empty() && !op.outputs.empty() ? std::string(op.outputs[0]) : std::string(op.name)};
     for (std::string_view in : op.inputs) node.inputs.push_back(value(in));
     node.outputs = 1;
     for (size_t i = 1; i < op.outputs.size(); i++)
       if (used_.count(op.outputs[i])) node.outputs = static_cast<int>(i) + 1;
-    if (Tensor filled; run_fill(node, filled)) return bind(op, std::vector<Value*>{build_.constant(Any(filled))});
+    if (Tensor filled; run_fill(node, filled))
+      return bind(op, std::vector<Value*>{build_.constant(Any(filled))});
     std::string reasons;
     for (const spelling::Adapter& a : reading_adapters()) {
       if (a.op != op.type) continue;
@@ -161,9 +166,11 @@ class Importer {
       }
       return bind(op, made);
     }
-    if (!reasons.empty()) fail_kind(ErrorKind::NotImplemented, "this form of ", op.type, " is not supported:", reasons);
+    if (!reasons.empty())
+      fail_kind(ErrorKind::NotImplemented, "this form of ", op.type, " is not supported:", reasons);
     std::string near;
-    for (const std::string& name : table.near(op.type)) near += cat(near.empty() ? "; near it: " : ", ", name);
+    for (const std::string& name : table.near(op.type))
+      near += cat(near.empty() ? "; near it: " : ", ", name);
     fail_kind(ErrorKind::NotImplemented, "operator ", op.type, " is not known", near);
   }
 
@@ -172,11 +179,13 @@ class Importer {
     for (size_t i = 0; i < op.outputs.size(); i++) {
       Value* v = i < outputs.size() ? outputs[i] : nullptr;
       if (!v) {
-        MOKA_CHECK_KIND(NotImplemented, !used_.count(op.outputs[i]), "output ", i, " ('", op.outputs[i], "') is not computed");
+        MOKA_CHECK_KIND(NotImplemented, !used_.count(op.outputs[i]), "output ", i, " ('", op.outputs[i],
+                        "') is not computed");
         continue;
       }
       values_[std::string(op.outputs[i])] = v;
-      if (v->name.empty() && names_.insert(std::string(op.outputs[i])).second) v->name = std::string(op.outputs[i]);
+      if (v->name.empty() && names_.insert(std::string(op.outputs[i])).second)
+        v->name = std::string(op.outputs[i]);
     }
   }
 
@@ -190,8 +199,10 @@ class Importer {
   std::set<std::string_view> used_;
 };
 
-std::unique_ptr<Graph> build(std::string_view init, std::string_view predict, std::string init_name, std::string predict_name, const LoadOptions& options) {
-  proto::Budget init_budget(std::move(init_name), init, options.limits), budget(predict_name, predict, options.limits);
+std::unique_ptr<Graph> build(std::string_view init, std::string_view predict, std::string init_name,
+                             std::string predict_name, const LoadOptions& options) {
+  proto::Budget init_budget(std::move(init_name), init, options.limits),
+      budget(predict_name, predict, options.limits);
   const NetDef init_net = read_net(init_budget, init), predict_net = read_net(budget, predict);
   auto out = std::make_unique<Graph>();
   Importer importer(*out, predict_name, options);
@@ -206,8 +217,10 @@ std::unique_ptr<Graph> load(const Bytes& init_net, const Bytes& predict_net, con
   return build(init_net.text(), predict_net.text(), "init_net", "predict_net", options);
 }
 
-std::unique_ptr<Graph> load(const std::string& init_path, const std::string& predict_path, const LoadOptions& options) {
-  const Bytes init = Bytes::of_file(init_path, options.limits), predict = Bytes::of_file(predict_path, options.limits);
+std::unique_ptr<Graph> load(const std::string& init_path, const std::string& predict_path,
+                            const LoadOptions& options) {
+  const Bytes init = Bytes::of_file(init_path, options.limits),
+              predict = Bytes::of_file(predict_path, options.limits);
   return build(init.text(), predict.text(), init_path, predict_path, options);
 }
 
@@ -218,7 +231,8 @@ std::unique_ptr<Graph> load_meta(const Bytes& meta_net, std::string_view name, c
   bool found = false;
   for (const auto& [key, net] : meta.nets) {
     // The names of predictor_consts.proto.
-    if (key == "PREDICT_INIT_NET_TYPE" || key == "!!PREDICT_INIT_NET_TYPE" || key == "predict_init_net") init = net;
+    if (key == "PREDICT_INIT_NET_TYPE" || key == "!!PREDICT_INIT_NET_TYPE" || key == "predict_init_net")
+      init = net;
     if (key == "PREDICT_NET_TYPE" || key == "!!PREDICT_NET_TYPE" || key == "predict_net") {
       predict = net;
       found = true;

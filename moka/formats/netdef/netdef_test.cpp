@@ -35,7 +35,8 @@ std::unique_ptr<Graph> small_network() {
     return get->output();
   };
   using spelling::named;
-  Value* y = build.call("conv2d", {x, state("conv.weight", {4, 3, 3, 3}), state("conv.bias", {4}), named("padding", Dims{1, 1})});
+  Value* y = build.call("conv2d", {x, state("conv.weight", {4, 3, 3, 3}), state("conv.bias", {4}),
+                                   named("padding", Dims{1, 1})});
   y = build.call("max_pool2d", {build.call("relu", {y}), Dims{2, 2}});
   y = build.call("flatten", {y, int64_t(1), int64_t(-1)});
   y = build.call("linear", {y, state("fc.weight", {5, 64}), state("fc.bias", {5})});
@@ -58,11 +59,13 @@ TEST_F(NetDefTest, ANetworkComesBack) {
   options.inputs["data"] = Type::tensor(DType::F32, Dims{2, 3, 8, 8});
   const auto back = load_pair(save(*small_network()), options);
   graph::verify(*back);
-  for (const char* op : {"conv2d", "relu", "max_pool2d", "linear", "softmax"}) EXPECT_EQ(count(*back, op), 1) << op;
+  for (const char* op : {"conv2d", "relu", "max_pool2d", "linear", "softmax"})
+    EXPECT_EQ(count(*back, op), 1) << op;
   EXPECT_EQ(back->inputs()[0]->name, "data");
   EXPECT_EQ(back->output_names, std::vector<std::string>{"scores"});
   EXPECT_EQ(back->outputs()[0]->type, Type::tensor(DType::F32, Dims{2, 5}));
-  const Tensor was = small_network()->states.at("fc.weight").value.tensor(), is = back->states.at("fc.weight").value.tensor();
+  const Tensor was = small_network()->states.at("fc.weight").value.tensor(),
+               is = back->states.at("fc.weight").value.tensor();
   for (int64_t i = 0; i < was.numel(); i++) ASSERT_EQ(element_as_double(is, i), element_as_double(was, i));
 }
 
@@ -94,7 +97,8 @@ struct Op {
   std::vector<std::string> inputs, outputs;
   std::vector<std::pair<std::string, int64_t>> args;
 };
-std::string net(const std::vector<Op>& ops, const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
+std::string net(const std::vector<Op>& ops, const std::vector<std::string>& inputs,
+                const std::vector<std::string>& outputs) {
   std::string out;
   pbf_writer w(out);
   for (const Op& o : ops) {
@@ -114,7 +118,8 @@ std::string net(const std::vector<Op>& ops, const std::vector<std::string>& inpu
 }
 
 TEST_F(NetDefTest, ABlobWrittenInPlaceIsANewValue) {
-  const auto g = load_pair({"", net({{"Relu", {"x"}, {"x"}, {}}, {"Sigmoid", {"x"}, {"x"}, {}}}, {"x"}, {"x"})});
+  const auto g =
+      load_pair({"", net({{"Relu", {"x"}, {"x"}, {}}, {"Sigmoid", {"x"}, {"x"}, {}}}, {"x"}, {"x"})});
   EXPECT_EQ(count(*g, "relu"), 1);
   EXPECT_EQ(count(*g, "sigmoid"), 1);
   EXPECT_EQ(g->outputs()[0]->producer()->op_name(), "sigmoid");
@@ -122,15 +127,23 @@ TEST_F(NetDefTest, ABlobWrittenInPlaceIsANewValue) {
 }
 
 TEST_F(NetDefTest, ADummyFillOfTheInputIsNoParameter) {
-  const auto g = load_pair({net({{"ConstantFill", {}, {"x"}, {{"shape", 1}}}}, {}, {}), net({{"Relu", {"x"}, {"y"}, {}}}, {"x"}, {"y"})});
+  const auto g = load_pair({net({{"ConstantFill", {}, {"x"}, {{"shape", 1}}}}, {}, {}),
+                            net({{"Relu", {"x"}, {"y"}, {}}}, {"x"}, {"y"})});
   ASSERT_EQ(g->inputs().size(), 1u);
   EXPECT_EQ(g->inputs()[0]->name, "x");
 }
 
 TEST_F(NetDefTest, WindowsAreReadInAllTheirSpellings) {
-  for (const auto& args : std::vector<std::vector<std::pair<std::string, int64_t>>>{
-           {{"kernel", 3}, {"stride", 2}, {"pad", 1}},
-           {{"kernel_h", 3}, {"kernel_w", 3}, {"stride_h", 2}, {"stride_w", 2}, {"pad_t", 1}, {"pad_b", 1}, {"pad_l", 1}, {"pad_r", 1}}}) {
+  for (const auto& args :
+       std::vector<std::vector<std::pair<std::string, int64_t>>>{{{"kernel", 3}, {"stride", 2}, {"pad", 1}},
+                                                                 {{"kernel_h", 3},
+                                                                  {"kernel_w", 3},
+                                                                  {"stride_h", 2},
+                                                                  {"stride_w", 2},
+                                                                  {"pad_t", 1},
+                                                                  {"pad_b", 1},
+                                                                  {"pad_l", 1},
+                                                                  {"pad_r", 1}}}) {
     LoadOptions options;
     options.inputs["x"] = Type::tensor(DType::F32, Dims{1, 1, 9, 9});
     const auto g = load_pair({"", net({{"MaxPool", {"x"}, {"y"}, args}}, {"x"}, {"y"})}, options);
@@ -143,13 +156,16 @@ TEST_F(NetDefTest, ErrorsNameOperatorAndNet) {
     load_pair({"", net({{"Reluu", {"x"}, {"y"}, {}}}, {"x"}, {"y"})});
     FAIL();
   } catch (const Error& e) {
-    EXPECT_NE(e.message().find("operator Reluu is not known; near it: Relu"), std::string::npos) << e.message();
-    EXPECT_NE(e.message().find("In operator Reluu -> 'y' of the predict net"), std::string::npos) << e.message();
+    EXPECT_NE(e.message().find("operator Reluu is not known; near it: Relu"), std::string::npos)
+        << e.message();
+    EXPECT_NE(e.message().find("In operator Reluu -> 'y' of the predict net"), std::string::npos)
+        << e.message();
   }
 }
 
 TEST_F(NetDefTest, LayoutsAndTrainingModeAreRefusedNotGuessed) {
-  EXPECT_THROW(load_pair({"", net({{"MaxPool", {"x"}, {"y"}, {{"kernel", 2}, {"order", 1}}}}, {"x"}, {"y"})}), Error);
+  EXPECT_THROW(load_pair({"", net({{"MaxPool", {"x"}, {"y"}, {{"kernel", 2}, {"order", 1}}}}, {"x"}, {"y"})}),
+               Error);
   EXPECT_THROW(load_pair({"", net({{"Dropout", {"x"}, {"y", "m"}, {}}}, {"x"}, {"y"})}), Error);
 }
 
@@ -172,7 +188,8 @@ TEST_F(NetDefTest, AMetaNetHoldsBothNets) {
   const Pair pair = save(*small_network());
   std::string meta;
   pbf_writer w(meta);
-  for (auto [key, bytes] : {std::pair{"PREDICT_INIT_NET_TYPE", &pair.init_net}, {"PREDICT_NET_TYPE", &pair.predict_net}}) {
+  for (auto [key, bytes] :
+       {std::pair{"PREDICT_INIT_NET_TYPE", &pair.init_net}, {"PREDICT_NET_TYPE", &pair.predict_net}}) {
     pbf_writer entry(w, 2);
     entry.add_string(1, key);
     entry.add_message(2, *bytes);

@@ -26,7 +26,9 @@ const Attribute* find(const ForeignNode& node, std::string_view name) {
 void gather_family(ForeignNode& node, const std::string& one, const std::string& many) {
   Dims values;
   if (find(node, many)) {
-    std::erase_if(node.attributes, [&](const Attribute& a) { return a.name == one || a.name == one + "_h" || a.name == one + "_w"; });
+    std::erase_if(node.attributes, [&](const Attribute& a) {
+      return a.name == one || a.name == one + "_h" || a.name == one + "_w";
+    });
     return;
   }
   const Attribute *both = find(node, one), *h = find(node, one + "_h"), *w = find(node, one + "_w");
@@ -34,7 +36,9 @@ void gather_family(ForeignNode& node, const std::string& one, const std::string&
   else if (h && w) values = {h->value.to_int(), w->value.to_int()};
   else if (h || w) fail_kind(ErrorKind::File, "has only one of ", one, "_h and ", one, "_w");
   else return;
-  std::erase_if(node.attributes, [&](const Attribute& a) { return a.name == one || a.name == one + "_h" || a.name == one + "_w"; });
+  std::erase_if(node.attributes, [&](const Attribute& a) {
+    return a.name == one || a.name == one + "_h" || a.name == one + "_w";
+  });
   node.attributes.push_back({many, Any(values)});
 }
 
@@ -59,22 +63,35 @@ void gather_pads(ForeignNode& node) {
 }
 
 bool is_window(std::string_view op) {
-  return op.substr(0, 4) == "Conv" || op.substr(0, 7) == "MaxPool" || op.substr(0, 11) == "AveragePool" || op == "LpPool";
+  return op.substr(0, 4) == "Conv" || op.substr(0, 7) == "MaxPool" || op.substr(0, 11) == "AveragePool" ||
+         op == "LpPool";
 }
 
 }  // namespace
 
 void normalize(ForeignNode& node) {
   // What chooses or steers an engine, or only training reads.
-  constexpr std::string_view hints[] = {"cudnn_exhaustive_search", "exhaustive_search", "ws_nbytes_limit", "shared_buffer", "init_scale",
-                                        "enable_tensor_core", "use_cudnn", "algo", "deterministic", "float16_compute", "cudnn_state", "debug_info"};
+  constexpr std::string_view hints[] = {"cudnn_exhaustive_search",
+                                        "exhaustive_search",
+                                        "ws_nbytes_limit",
+                                        "shared_buffer",
+                                        "init_scale",
+                                        "enable_tensor_core",
+                                        "use_cudnn",
+                                        "algo",
+                                        "deterministic",
+                                        "float16_compute",
+                                        "cudnn_state",
+                                        "debug_info"};
   const bool keeps_test = node.op == "SpatialBN" || node.op == "Dropout";
   std::erase_if(node.attributes, [&](const Attribute& a) {
-    return std::find(std::begin(hints), std::end(hints), a.name) != std::end(hints) || (a.name == "is_test" && !keeps_test);
+    return std::find(std::begin(hints), std::end(hints), a.name) != std::end(hints) ||
+           (a.name == "is_test" && !keeps_test);
   });
   if (const Attribute* order = find(node, "order")) {
     // StorageOrder: "NCHW", "NHWC" or the numbers 2 and 1.
-    const bool plain = order->value.tag() == Tag::String ? order->value.string() == "NCHW" : order->value.to_int() == 2;
+    const bool plain =
+        order->value.tag() == Tag::String ? order->value.string() == "NCHW" : order->value.to_int() == 2;
     MOKA_CHECK_KIND(NotImplemented, plain, "order ", order->value, " is not supported, only NCHW");
     std::erase_if(node.attributes, [](const Attribute& a) { return a.name == "order"; });
   }
@@ -86,8 +103,11 @@ void normalize(ForeignNode& node) {
   if (const Attribute* legacy = find(node, "legacy_pad")) {
     // NOTSET 0, VALID 1, SAME 2, CAFFE_LEGACY_POOLING 3
     const int64_t mode = legacy->value.to_int();
-    MOKA_CHECK_KIND(NotImplemented, mode == 0 || mode == 1 || mode == 3, "legacy_pad ", mode, " is not supported");
-    std::erase_if(node.attributes, [&](const Attribute& a) { return a.name == "legacy_pad" || (mode == 1 && a.name == "pads"); });
+    MOKA_CHECK_KIND(NotImplemented, mode == 0 || mode == 1 || mode == 3, "legacy_pad ", mode,
+                    " is not supported");
+    std::erase_if(node.attributes, [&](const Attribute& a) {
+      return a.name == "legacy_pad" || (mode == 1 && a.name == "pads");
+    });
     if (mode == 3) node.attributes.push_back({"ceil_mode", Any(int64_t(1))});
   }
 }
@@ -96,11 +116,13 @@ namespace {
 
 bool convolution(NodeReader& n) {
   Dims weight;
-  if (!spelling::fixed_sizes(n[1], weight) || weight.size() != 4) return n.declines("a weight with 4 known dimensions was expected");
+  if (!spelling::fixed_sizes(n[1], weight) || weight.size() != 4)
+    return n.declines("a weight with 4 known dimensions was expected");
   const Dims pads = n.ints("pads").value_or(Dims(4, int64_t(0)));
   MOKA_CHECK_KIND(File, pads.size() == 4, pads.size(), " pads were given, 4 were expected");
   if (const auto kernels = n.ints("kernels"))
-    MOKA_CHECK_KIND(File, kernels->size() == 2 && (*kernels)[0] == weight[2] && (*kernels)[1] == weight[3], "kernel ", std::span<const int64_t>(*kernels),
+    MOKA_CHECK_KIND(File, kernels->size() == 2 && (*kernels)[0] == weight[2] && (*kernels)[1] == weight[3],
+                    "kernel ", std::span<const int64_t>(*kernels),
                     " is not the weight's: ", std::span<const int64_t>(weight));
   Value* x = n[0];
   Dims begin{pads[0], pads[1]};
@@ -110,7 +132,8 @@ bool convolution(NodeReader& n) {
   }
   n.out(n.call("conv2d", {x, n[1], n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
                           named("stride", n.ints("strides").value_or(Dims{1, 1})), named("padding", begin),
-                          named("dilation", n.ints("dilations").value_or(Dims{1, 1})), named("groups", n.integer("group", 1))}));
+                          named("dilation", n.ints("dilations").value_or(Dims{1, 1})),
+                          named("groups", n.integer("group", 1))}));
   return true;
 }
 
@@ -131,9 +154,11 @@ bool pool(NodeReader& n) {
   const bool ceil = n.integer("ceil_mode", 0) != 0;
   const Dims padding{pads[0], pads[1]};
   if constexpr (largest)
-    n.out(n.call("max_pool2d", {n[0], *kernels, named("stride", strides), named("padding", padding), named("ceil_mode", ceil)}));
+    n.out(n.call("max_pool2d", {n[0], *kernels, named("stride", strides), named("padding", padding),
+                                named("ceil_mode", ceil)}));
   else
-    n.out(n.call("avg_pool2d", {n[0], *kernels, named("stride", strides), named("padding", padding), named("ceil_mode", ceil),
+    n.out(n.call("avg_pool2d", {n[0], *kernels, named("stride", strides), named("padding", padding),
+                                named("ceil_mode", ceil),
                                 named("count_include_pad", n.integer("count_include_pad", 0) != 0)}));
   return true;
 }
@@ -170,7 +195,8 @@ bool softmax(NodeReader& n) {
     return true;
   }
   if (axis != 1) return n.declines("axis ", axis, " of an input whose number of dimensions is not known");
-  graph::Node* sizes = n.build.graph.create_named(graph::NodeKind::Builtin, "sizes", n.build.at, std::vector<Value*>{n[0]}, 1);
+  graph::Node* sizes =
+      n.build.graph.create_named(graph::NodeKind::Builtin, "sizes", n.build.at, std::vector<Value*>{n[0]}, 1);
   sizes->source = n.build.source;
   graph::infer_types(*sizes);
   Value* flat = n.call("flatten", {n[0], int64_t(1), int64_t(-1)});
@@ -194,7 +220,8 @@ template <const char* const& name>
 bool binary(NodeReader& n) {
   Value* b = n[1];
   if (n.integer("broadcast", 0) != 0 && n.attribute("axis") && n.integer("axis", -1) != -1) {
-    for (int64_t behind = n.rank_of(0) - n.integer("axis", 0) - n.rank_of(1); behind > 0; behind--) b = n.call("unsqueeze", {b, int64_t(-1)});
+    for (int64_t behind = n.rank_of(0) - n.integer("axis", 0) - n.rank_of(1); behind > 0; behind--)
+      b = n.call("unsqueeze", {b, int64_t(-1)});
   }
   n.out(n.call(name, {n[0], b}));
   return true;
@@ -249,7 +276,8 @@ bool reshape(NodeReader& n) {
 
 bool cast(NodeReader& n) {
   DType dtype;
-  if (!spelling::find_dtype_code(n.dialect, n.integer("to", 0), dtype)) return n.declines("element type ", n.integer("to", 0));
+  if (!spelling::find_dtype_code(n.dialect, n.integer("to", 0), dtype))
+    return n.declines("element type ", n.integer("to", 0));
   n.out(n.call("to", {n[0], dtype}));
   return true;
 }
@@ -273,15 +301,32 @@ bool expand_dims(NodeReader& n) {
 }
 
 constexpr Adapter table[] = {
-    {"Conv", 1, 0, convolution},   {"Conv2D", 1, 0, convolution}, {"MaxPool", 1, 0, pool<true>},
-    {"MaxPool2D", 1, 0, pool<true>}, {"AveragePool", 1, 0, pool<false>}, {"AveragePool2D", 1, 0, pool<false>},
-    {"FC", 1, 0, fully_connected}, {"Flatten", 1, 0, flatten},    {"FlattenToVec", 1, 0, flatten_to_vector},
-    {"Softmax", 1, 0, softmax},    {"SpatialBN", 1, 0, spatial_batch_norm}, {"Dropout", 1, 0, dropout},
-    {"Add", 1, 0, binary<add_name>}, {"Sub", 1, 0, binary<sub_name>}, {"Mul", 1, 0, binary<mul_name>},
-    {"Div", 1, 0, binary<div_name>}, {"Sum", 1, 0, sum},          {"Clip", 1, 0, clip},
-    {"Concat", 1, 0, concat},      {"Copy", 1, 0, copy},          {"Alias", 1, 0, copy},
-    {"StopGradient", 1, 0, copy},  {"Reshape", 1, 0, reshape},    {"Cast", 1, 0, cast},
-    {"Squeeze", 1, 0, squeeze},    {"ExpandDims", 1, 0, expand_dims},
+    {"Conv", 1, 0, convolution},
+    {"Conv2D", 1, 0, convolution},
+    {"MaxPool", 1, 0, pool<true>},
+    {"MaxPool2D", 1, 0, pool<true>},
+    {"AveragePool", 1, 0, pool<false>},
+    {"AveragePool2D", 1, 0, pool<false>},
+    {"FC", 1, 0, fully_connected},
+    {"Flatten", 1, 0, flatten},
+    {"FlattenToVec", 1, 0, flatten_to_vector},
+    {"Softmax", 1, 0, softmax},
+    {"SpatialBN", 1, 0, spatial_batch_norm},
+    {"Dropout", 1, 0, dropout},
+    {"Add", 1, 0, binary<add_name>},
+    {"Sub", 1, 0, binary<sub_name>},
+    {"Mul", 1, 0, binary<mul_name>},
+    {"Div", 1, 0, binary<div_name>},
+    {"Sum", 1, 0, sum},
+    {"Clip", 1, 0, clip},
+    {"Concat", 1, 0, concat},
+    {"Copy", 1, 0, copy},
+    {"Alias", 1, 0, copy},
+    {"StopGradient", 1, 0, copy},
+    {"Reshape", 1, 0, reshape},
+    {"Cast", 1, 0, cast},
+    {"Squeeze", 1, 0, squeeze},
+    {"ExpandDims", 1, 0, expand_dims},
 };
 
 }  // namespace

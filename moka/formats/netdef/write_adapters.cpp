@@ -18,7 +18,8 @@ bool linear(NodeWriter& n) {
   const int rank = n.rank("input");
   Dims weight;
   DType dtype;
-  if (rank < 1 || !spelling::fixed_sizes(n.value("weight"), weight) || weight.size() != 2 || !spelling::has_dtype(n.value("weight"), &dtype))
+  if (rank < 1 || !spelling::fixed_sizes(n.value("weight"), weight) || weight.size() != 2 ||
+      !spelling::has_dtype(n.value("weight"), &dtype))
     return n.declines("the number of dimensions is not known");
   const Any* bias = n.constant("bias");
   std::string b;
@@ -38,14 +39,17 @@ bool linear(NodeWriter& n) {
 bool softmax(NodeWriter& n) {
   const int rank = n.rank("input");
   const Any* dtype = n.node.argument("dtype") ? n.constant("dtype") : nullptr;
-  if (rank < 1 || (dtype && !dtype->is_none())) return n.declines("the number of dimensions is not known, or a dtype is asked for");
-  if (wrap(n.integer("dim"), rank) != rank - 1) return n.declines("only the last dimension can be normalized");
+  if (rank < 1 || (dtype && !dtype->is_none()))
+    return n.declines("the number of dimensions is not known, or a dtype is asked for");
+  if (wrap(n.integer("dim"), rank) != rank - 1)
+    return n.declines("only the last dimension can be normalized");
   return n.finish("Softmax", {n.name("input")}, {{"axis", Any(int64_t(rank - 1))}});
 }
 
 bool flatten(NodeWriter& n) {
   const int rank = n.rank("input");
-  if (rank < 2 || wrap(n.integer("end_dim"), rank) != rank - 1 || wrap(n.integer("start_dim"), rank) != 1) return false;
+  if (rank < 2 || wrap(n.integer("end_dim"), rank) != rank - 1 || wrap(n.integer("start_dim"), rank) != 1)
+    return false;
   return n.finish("Flatten", {n.name("input")}, {{"axis", Any(int64_t(1))}});
 }
 
@@ -53,7 +57,8 @@ template <bool low>
 bool clamp_one(NodeWriter& n) {
   const char* bound = low ? "min" : "max";
   Any number;
-  if (!n.constant(bound) || !spelling::to_number(*n.constant(bound), number)) return n.declines(bound, " is known only when running");
+  if (!n.constant(bound) || !spelling::to_number(*n.constant(bound), number))
+    return n.declines(bound, " is known only when running");
   return n.finish("Clip", {n.name("input")}, {{bound, Any(number.arg().as_double())}});
 }
 
@@ -64,7 +69,9 @@ bool reduce(NodeWriter& n) {
   const int rank = n.rank("input");
   DType from, to;
   if (!keep || !given || rank < 0) return n.declines("dim is known only when running");
-  if (!spelling::has_dtype(n.value("input"), &from) || !spelling::has_dtype(n.node.output(), &to) || from != to) return n.declines("a change of element type");
+  if (!spelling::has_dtype(n.value("input"), &from) || !spelling::has_dtype(n.node.output(), &to) ||
+      from != to)
+    return n.declines("a change of element type");
   Dims dims;
   if (!given->is_none()) spelling::to_ints(*given, dims);
   if (dims.empty())
@@ -74,10 +81,12 @@ bool reduce(NodeWriter& n) {
     // Caffe2's predictor wants a kernel even where the pool is global.
     const auto& sizes = n.value("input")->type.dims;
     std::vector<Attribute> args{{"global_pooling", Any(int64_t(1))}};
-    if (sizes[2].fixed() && sizes[3].fixed()) args.push_back({"kernels", Any(Dims{sizes[2].size, sizes[3].size})});
+    if (sizes[2].fixed() && sizes[3].fixed())
+      args.push_back({"kernels", Any(Dims{sizes[2].size, sizes[3].size})});
     return n.finish("AveragePool", {n.name("input")}, args);
   }
-  return n.finish(names[kind], {n.name("input")}, {{"axes", Any(dims)}, {"keepdims", Any(int64_t(keep->to_bool()))}});
+  return n.finish(names[kind], {n.name("input")},
+                  {{"axes", Any(dims)}, {"keepdims", Any(int64_t(keep->to_bool()))}});
 }
 
 bool matmul(NodeWriter& n) {
@@ -91,7 +100,8 @@ bool matmul(NodeWriter& n) {
 bool slice(NodeWriter& n) {
   const Any *start = n.constant("start"), *end = n.constant("end");
   const int rank = n.rank("input");
-  if (!start || !end || rank < 0 || n.integer("step") != 1) return n.declines("a step, or ends that are known only when running");
+  if (!start || !end || rank < 0 || n.integer("step") != 1)
+    return n.declines("a step, or ends that are known only when running");
   const size_t dim = static_cast<size_t>(wrap(n.integer("dim"), rank));
   Dims starts(static_cast<size_t>(rank), int64_t(0)), ends(static_cast<size_t>(rank), int64_t(-1));
   // An end of -1 is the size itself, -2 the last element: ends count from one behind the last.
@@ -113,15 +123,25 @@ bool concat(NodeWriter& n) {
   for (graph::Value* v : list->inputs()) parts.push_back(n.model.name_of(v));
   const int rank = spelling::rank(n.node.output());
   if (rank < 0) return n.declines("the number of dimensions is not known");
-  n.model.add_node(n.node, "Concat", "", parts, {n.model.name_of(n.node.output()), n.model.unique(n.model.scoped(n.node, "split_info"))},
+  n.model.add_node(n.node, "Concat", "", parts,
+                   {n.model.name_of(n.node.output()), n.model.unique(n.model.scoped(n.node, "split_info"))},
                    {{"axis", Any(wrap(n.integer("dim"), rank))}});
   return true;
 }
 
 constexpr WritingAdapter table[] = {
-    {"linear", 1, 0, linear},     {"softmax", 1, 0, softmax},  {"flatten", 1, 0, flatten},   {"clamp_min", 1, 0, clamp_one<true>},
-    {"clamp_max", 1, 0, clamp_one<false>}, {"sum", 1, 0, reduce<0>}, {"mean", 1, 0, reduce<1>}, {"amax", 1, 0, reduce<2>},
-    {"amin", 1, 0, reduce<3>},    {"matmul", 1, 0, matmul},    {"slice", 1, 0, slice},       {"cat", 1, 0, concat},
+    {"linear", 1, 0, linear},
+    {"softmax", 1, 0, softmax},
+    {"flatten", 1, 0, flatten},
+    {"clamp_min", 1, 0, clamp_one<true>},
+    {"clamp_max", 1, 0, clamp_one<false>},
+    {"sum", 1, 0, reduce<0>},
+    {"mean", 1, 0, reduce<1>},
+    {"amax", 1, 0, reduce<2>},
+    {"amin", 1, 0, reduce<3>},
+    {"matmul", 1, 0, matmul},
+    {"slice", 1, 0, slice},
+    {"cat", 1, 0, concat},
 };
 
 }  // namespace

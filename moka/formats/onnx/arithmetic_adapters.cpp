@@ -19,7 +19,8 @@ Value* old_operand(NodeReader& n) {
   const int rank = n.rank_of(0);
   int64_t axis = n.integer("axis", 0);
   if (axis < 0) axis += rank;
-  for (int64_t behind = rank - axis - n.rank_of(1); behind > 0; behind--) b = n.call("unsqueeze", {b, int64_t(-1)});
+  for (int64_t behind = rank - axis - n.rank_of(1); behind > 0; behind--)
+    b = n.call("unsqueeze", {b, int64_t(-1)});
   return b;
 }
 
@@ -50,7 +51,10 @@ Division divide_integers(NodeReader& n, Value* a, Value* b) {
   a = n.call("to", {a, DType::I64});
   b = n.call("to", {b, DType::I64});
   auto quotient = [&](Value* x) {
-    return n.call("to", {n.call("trunc", {n.call("div", {n.call("to", {x, DType::F64}), n.call("to", {b, DType::F64})})}), DType::I64});
+    return n.call(
+        "to",
+        {n.call("trunc", {n.call("div", {n.call("to", {x, DType::F64}), n.call("to", {b, DType::F64})})}),
+         DType::I64});
   };
   Value* q = quotient(a);
   Value* r = n.call("sub", {a, n.call("mul", {q, b})});
@@ -58,8 +62,9 @@ Division divide_integers(NodeReader& n, Value* a, Value* b) {
   q = n.call("add", {q, more});
   r = n.call("sub", {r, n.call("mul", {more, b})});
   // Now |r| < 2 |b|. The rest must be smaller than b and have the sign of a.
-  Value *zero = n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), DType::I64))), *size = n.call("abs", {b});
-  Value* step = n.call("mul", {n.call("sign", {a}), size});           // what moves r one quotient away from a's sign
+  Value *zero = n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), DType::I64))),
+        *size = n.call("abs", {b});
+  Value* step = n.call("mul", {n.call("sign", {a}), size});  // what moves r one quotient away from a's sign
   Value* unit = n.call("mul", {n.call("sign", {a}), n.call("sign", {b})});
   Value* large = n.call("ge", {n.call("abs", {r}), size});
   q = n.call("where", {large, n.call("add", {q, unit}), q});
@@ -100,7 +105,8 @@ bool modulo(NodeReader& n) {
   if (dtype == DType::U64) return n.declines("uint64 has no division");
   Value* r = divide_integers(n, n[0], n[1]).rest;
   if (!as_c) {
-    Value *b = n.call("to", {n[1], DType::I64}), *zero = n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), DType::I64)));
+    Value *b = n.call("to", {n[1], DType::I64}),
+          *zero = n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), DType::I64)));
     Value* turned = n.call("lt", {n.call("mul", {n.call("sign", {r}), n.call("sign", {b})}), zero});
     r = n.call("where", {turned, n.call("add", {r, b}), r});
   }
@@ -112,7 +118,8 @@ bool modulo(NodeReader& n) {
 bool power(NodeReader& n) {
   DType base, exponent;
   Value* b = old_operand(n);
-  if (!spelling::has_dtype(n[0], &base) || !spelling::has_dtype(b, &exponent)) return n.declines("the element types are not known");
+  if (!spelling::has_dtype(n[0], &base) || !spelling::has_dtype(b, &exponent))
+    return n.declines("the element types are not known");
   Value* y = n.call("pow", {n[0], b});
   n.out(base == exponent ? y : n.call("to", {y, base}));
   return true;
@@ -144,7 +151,9 @@ bool clip(NodeReader& n) {
     if (n.attribute("min")) low = Any(n.number("min", 0));
     if (n.attribute("max")) high = Any(n.number("max", 0));
   }
-  auto bound = [&](const std::optional<Any>& known, Value* v) { return known ? spelling::Argument(*known) : spelling::Argument(v); };
+  auto bound = [&](const std::optional<Any>& known, Value* v) {
+    return known ? spelling::Argument(*known) : spelling::Argument(v);
+  };
   const bool has_low = low || low_value, has_high = high || high_value;
   if (has_low && has_high && (!low || !high || low->arg().as_double() <= high->arg().as_double()))
     n.out(n.call("clamp", {n[0], bound(low, low_value), bound(high, high_value)}));
@@ -170,7 +179,8 @@ bool hard_swish(NodeReader& n) {
   return true;
 }
 bool selu(NodeReader& n) {
-  const double alpha = n.number("alpha", 1.67326319217681884765625), gamma = n.number("gamma", 1.05070102214813232421875);
+  const double alpha = n.number("alpha", 1.67326319217681884765625),
+               gamma = n.number("gamma", 1.05070102214813232421875);
   n.out(n.call("mul", {n.call("elu", {n[0], alpha}), gamma}));
   return true;
 }
@@ -208,12 +218,14 @@ bool swish(NodeReader& n) {
 }
 bool shrink(NodeReader& n) {
   const double bias = n.number("bias", 0), limit = n.number("lambd", 0.5);
-  Value* low = n.call("where", {n.call("lt", {n[0], -limit}), n.call("add", {n[0], bias}), n.call("mul", {n[0], int64_t(0)})});
+  Value* low = n.call("where", {n.call("lt", {n[0], -limit}), n.call("add", {n[0], bias}),
+                                n.call("mul", {n[0], int64_t(0)})});
   n.out(n.call("where", {n.call("gt", {n[0], limit}), n.call("sub", {n[0], bias}), low}));
   return true;
 }
 bool scaled_tanh(NodeReader& n) {
-  n.out(n.call("mul", {n.call("tanh", {n.call("mul", {n[0], n.number("beta", 0.5)})}), n.number("alpha", 1)}));
+  n.out(
+      n.call("mul", {n.call("tanh", {n.call("mul", {n[0], n.number("beta", 0.5)})}), n.number("alpha", 1)}));
   return true;
 }
 bool affine(NodeReader& n) {
@@ -240,7 +252,8 @@ bool asinh(NodeReader& n) {
   Value* x = n.call("abs", {n[0]});
   Value* square = n.call("mul", {x, x});
   Value* root = n.call("add", {n.call("sqrt", {n.call("add", {square, 1.0})}), 1.0});
-  n.out(n.call("mul", {n.call("sign", {n[0]}), n.call("log1p", {n.call("add", {x, n.call("div", {square, root})})})}));
+  n.out(n.call(
+      "mul", {n.call("sign", {n[0]}), n.call("log1p", {n.call("add", {x, n.call("div", {square, root})})})}));
   return true;
 }
 bool acosh(NodeReader& n) {
@@ -272,7 +285,8 @@ bool reduce(NodeReader& n) {
   const bool keep = n.integer("keepdims", 1) != 0;
   auto axes = n.ints_of("axes", 1);
   const bool running = n.has(1) && !axes;
-  if (running && n.integer("noop_with_empty_axes", 0) != 0) return n.declines("axes that are not constant and may be none");
+  if (running && n.integer("noop_with_empty_axes", 0) != 0)
+    return n.declines("axes that are not constant and may be none");
   if (!running && (!axes || axes->empty())) {
     const bool nothing = n.integer("noop_with_empty_axes", 0) != 0;
     axes.emplace();
@@ -290,11 +304,14 @@ bool reduce(NodeReader& n) {
   DType dtype;
   const bool typed = spelling::has_dtype(n[0], &dtype);
   const spelling::Argument dims = running ? n.ints_argument(1) : spelling::Argument(*axes);
-  auto over = [&](const char* op, Value* x) { return n.call(op, {x, named("dim", dims), named("keepdim", keep)}); };
+  auto over = [&](const char* op, Value* x) {
+    return n.call(op, {x, named("dim", dims), named("keepdim", keep)});
+  };
   Value* x = n[0];
   Value* y;
   if constexpr (kind == Reduction::Sum) y = over("sum", x);
-  if constexpr (kind == Reduction::Mean) y = over("mean", typed && !is_floating(dtype) ? n.call("to", {x, DType::F64}) : x);
+  if constexpr (kind == Reduction::Mean)
+    y = over("mean", typed && !is_floating(dtype) ? n.call("to", {x, DType::F64}) : x);
   if constexpr (kind == Reduction::Max) y = over("amax", x);
   if constexpr (kind == Reduction::Min) y = over("amin", x);
   if constexpr (kind == Reduction::Prod) y = over("prod", x);
@@ -323,13 +340,17 @@ bool arg_reduce(NodeReader& n) {
     const int rank = n.rank_of(0);
     int64_t axis = n.integer("axis", 0);
     if (axis < 0) axis += rank;
-    if (axis < 0 || axis >= rank || !n[0]->type.dims[static_cast<size_t>(axis)].fixed()) return n.declines("the size is not known");
+    if (axis < 0 || axis >= rank || !n[0]->type.dims[static_cast<size_t>(axis)].fixed())
+      return n.declines("the size is not known");
     const int64_t last = n[0]->type.dims[static_cast<size_t>(axis)].size - 1;
-    Value* first = n.call(largest ? "argmax" : "argmin", {n.call("flip", {n[0], Dims{axis}}), named("dim", axis), named("keepdim", n.integer("keepdims", 1) != 0)});
+    Value* first =
+        n.call(largest ? "argmax" : "argmin", {n.call("flip", {n[0], Dims{axis}}), named("dim", axis),
+                                               named("keepdim", n.integer("keepdims", 1) != 0)});
     n.out(n.call("sub", {last, first}));
     return true;
   }
-  n.out(n.call(largest ? "argmax" : "argmin", {n[0], named("dim", n.integer("axis", 0)), named("keepdim", n.integer("keepdims", 1) != 0)}));
+  n.out(n.call(largest ? "argmax" : "argmin",
+               {n[0], named("dim", n.integer("axis", 0)), named("keepdim", n.integer("keepdims", 1) != 0)}));
   return true;
 }
 

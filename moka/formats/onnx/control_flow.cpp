@@ -16,7 +16,9 @@ namespace {
 // Puts the builder into a block for a while.
 class Inside {
  public:
-  Inside(spelling::Builder& build, graph::Block* block) : build_(build), before_(build.at) { build.at = {block}; }
+  Inside(spelling::Builder& build, graph::Block* block) : build_(build), before_(build.at) {
+    build.at = {block};
+  }
   ~Inside() { build_.at = before_; }
   Inside(const Inside&) = delete;
 
@@ -52,15 +54,17 @@ GraphProto Importer::subgraph(const NodeProto& node, std::string_view name, cons
 }
 
 // The graph's nodes inside `block`; its inputs are `params`. Returns the values of its outputs.
-std::vector<Value*> Importer::block(graph::Block* block, const GraphProto& graph, std::span<Value* const> params, const Context& c) {
+std::vector<Value*> Importer::block(graph::Block* block, const GraphProto& graph,
+                                    std::span<Value* const> params, const Context& c) {
   Inside inside(build_, block);
   Scope scope{c.scope, {}};
-  MOKA_CHECK_KIND(File, graph.inputs.size() == params.size(), "graph '", graph.name, "' has ", graph.inputs.size(), " inputs, ",
-                  params.size(), " were expected");
+  MOKA_CHECK_KIND(File, graph.inputs.size() == params.size(), "graph '", graph.name, "' has ",
+                  graph.inputs.size(), " inputs, ", params.size(), " were expected");
   for (size_t i = 0; i < params.size(); i++) {
     const ValueInfo& input = graph.inputs[i];
     scope.values.emplace(input.name, params[i]);
-    if (params[i]->name.empty() && names_.insert(std::string(input.name)).second) params[i]->name = std::string(input.name);
+    if (params[i]->name.empty() && names_.insert(std::string(input.name)).second)
+      params[i]->name = std::string(input.name);
   }
   const Context inner{&scope, c.opsets, c.call, c.depth + 1};
   graph_nodes(graph, inner);
@@ -72,13 +76,15 @@ std::vector<Value*> Importer::block(graph::Block* block, const GraphProto& graph
 void Importer::if_node(const NodeProto& node, const Context& c) {
   MOKA_CHECK_KIND(File, node.inputs.size() == 1, "If has ", node.inputs.size(), " inputs, one was expected");
   Value* condition = builtin(build_, "bool", {value(node.inputs[0], c)});
-  Node* n = graph_.create(NodeKind::If, build_.at, std::vector<Value*>{condition}, static_cast<int>(node.outputs.size()));
+  Node* n = graph_.create(NodeKind::If, build_.at, std::vector<Value*>{condition},
+                          static_cast<int>(node.outputs.size()));
   n->source = build_.source;
   std::vector<Value*> results[2];
   for (int k = 0; k < 2; k++) {
     const char* name = k == 0 ? "then_branch" : "else_branch";
     const GraphProto branch = subgraph(node, name, c);
-    MOKA_CHECK_KIND(File, branch.outputs.size() == node.outputs.size(), name, " has ", branch.outputs.size(), " outputs, the node ", node.outputs.size());
+    MOKA_CHECK_KIND(File, branch.outputs.size() == node.outputs.size(), name, " has ", branch.outputs.size(),
+                    " outputs, the node ", node.outputs.size());
     graph::Block* b = n->add_block();
     results[k] = block(b, branch, {}, c);
     for (Value* v : results[k]) b->add_result(v);
@@ -92,14 +98,17 @@ void Importer::if_node(const NodeProto& node, const Context& c) {
 void Importer::loop_node(const NodeProto& node, const Context& c) {
   const GraphProto body = subgraph(node, "body", c);
   const size_t carried = node.inputs.size() < 2 ? 0 : node.inputs.size() - 2;
-  MOKA_CHECK_KIND(File, body.inputs.size() == carried + 2, "the body has ", body.inputs.size(), " inputs, ", carried + 2, " were expected");
-  MOKA_CHECK_KIND(File, body.outputs.size() >= carried + 1 && body.outputs.size() - 1 == node.outputs.size(), "the body has ",
-                  body.outputs.size(), " outputs, the node ", node.outputs.size(), " with ", carried, " carried values");
+  MOKA_CHECK_KIND(File, body.inputs.size() == carried + 2, "the body has ", body.inputs.size(), " inputs, ",
+                  carried + 2, " were expected");
+  MOKA_CHECK_KIND(File, body.outputs.size() >= carried + 1 && body.outputs.size() - 1 == node.outputs.size(),
+                  "the body has ", body.outputs.size(), " outputs, the node ", node.outputs.size(), " with ",
+                  carried, " carried values");
   const size_t scans = body.outputs.size() - 1 - carried;
   auto given = [&](size_t i) { return i < node.inputs.size() && !node.inputs[i].empty(); };
   std::vector<Value*> inputs;
   inputs.push_back(given(0) ? builtin(build_, "int", {value(node.inputs[0], c)}) : build_.constant(Any()));
-  inputs.push_back(given(1) ? builtin(build_, "bool", {value(node.inputs[1], c)}) : build_.constant(Any(true)));
+  inputs.push_back(given(1) ? builtin(build_, "bool", {value(node.inputs[1], c)})
+                            : build_.constant(Any(true)));
   for (size_t i = 0; i < carried; i++) inputs.push_back(value(node.inputs[i + 2], c));
   for (size_t i = 0; i < scans; i++) {
     Node* list = graph_.create(NodeKind::List, build_.at, {}, 1);

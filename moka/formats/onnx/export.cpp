@@ -26,7 +26,8 @@ constexpr uint64_t largest_model = (uint64_t(1) << 31) - 1;
 
 int code_of(DType dtype) {
   const int code = spelling::dtype_code(Dialect::Onnx, dtype);
-  MOKA_CHECK_KIND(NotImplemented, code && dtype != DType::String, "ONNX export: tensors of ", info(dtype).name, " cannot be written");
+  MOKA_CHECK_KIND(NotImplemented, code && dtype != DType::String, "ONNX export: tensors of ",
+                  info(dtype).name, " cannot be written");
   return code;
 }
 
@@ -57,11 +58,15 @@ void write_tensor(pbf_writer& w, const Tensor& tensor, std::string_view name) {
 }
 
 void write_type(pbf_writer& out, const Type& type, std::string_view what) {
-  MOKA_CHECK_KIND(NotImplemented, type.kind == TypeKind::Tensor && type.has_dtype, "ONNX export: '", what, "' has type ", type.text(),
-                  "; inputs and outputs must be tensors of a known element type");
+  MOKA_CHECK_KIND(NotImplemented, type.kind == TypeKind::Tensor && type.has_dtype, "ONNX export: '", what,
+                  "' has type ", type.text(), "; inputs and outputs must be tensors of a known element type");
   pbf_writer tensor(out, 1);
   tensor.add_int32(1, code_of(type.dtype));
   if (!type.has_dims) return;
+  if (type.dims.empty()) {
+    tensor.add_message(2, "", 0);
+    return;
+  }
   pbf_writer shape(tensor, 2);
   for (const Dim& d : type.dims) {
     if (!d.fixed() && d.symbol.empty()) {
@@ -133,10 +138,12 @@ std::unique_ptr<Graph> with_dynamic_sizes(const Graph& graph, const ExportOption
       if (v->name == name) input = v;
       known += cat(known.empty() ? "" : ", ", v->name);
     }
-    MOKA_CHECK_KIND(Value, input, "ONNX export: there is no input '", name, "' to make dynamic; inputs are: ", known);
+    MOKA_CHECK_KIND(Value, input, "ONNX export: there is no input '", name,
+                    "' to make dynamic; inputs are: ", known);
     for (const auto& [dim, symbol] : sizes) {
       const int rank = spelling::rank(input);
-      MOKA_CHECK_KIND(Value, dim >= -rank && dim < rank, "ONNX export: input '", name, "' has ", rank, " dimensions, dimension ", dim, " was to be dynamic");
+      MOKA_CHECK_KIND(Value, dim >= -rank && dim < rank, "ONNX export: input '", name, "' has ", rank,
+                      " dimensions, dimension ", dim, " was to be dynamic");
       input->type.dims[static_cast<size_t>(dim < 0 ? dim + rank : dim)] = Dim{-1, symbol};
     }
   }
@@ -144,7 +151,8 @@ std::unique_ptr<Graph> with_dynamic_sizes(const Graph& graph, const ExportOption
     try {
       graph::infer_types(*n);
     } catch (Error& e) {
-      e.add_context(cat("while its sizes were made dynamic in ", n->op_name(), n->source.scope.empty() ? "" : " of ", n->source.scope));
+      e.add_context(cat("while its sizes were made dynamic in ", n->op_name(),
+                        n->source.scope.empty() ? "" : " of ", n->source.scope));
       throw;
     }
   }
@@ -161,8 +169,9 @@ int ir_version_of(int opset) {
 }
 
 std::string save(const Graph& source, const ExportOptions& options) {
-  MOKA_CHECK_KIND(Value, options.opset >= oldest_written_opset && options.opset <= latest_opset, "ONNX export: opset ", options.opset,
-                  " is not written; choose one from ", oldest_written_opset, " to ", latest_opset);
+  MOKA_CHECK_KIND(Value, options.opset >= oldest_written_opset && options.opset <= latest_opset,
+                  "ONNX export: opset ", options.opset, " is not written; choose one from ",
+                  oldest_written_opset, " to ", latest_opset);
   std::unique_ptr<Graph> dynamic;
   if (!options.dynamic_sizes.empty()) dynamic = with_dynamic_sizes(source, options);
   const Graph& graph = dynamic ? *dynamic : source;
@@ -170,7 +179,8 @@ std::string save(const Graph& source, const ExportOptions& options) {
   const FileModel model = writer.write(graph);
   uint64_t size = 0;
   for (const spelling::FileTensor& t : model.tensors) size += t.tensor.bytes();
-  MOKA_CHECK_KIND(Value, size < largest_model - (1 << 20), "ONNX export: the parameters have ", size, " bytes, one ONNX file holds less than 2 GiB");
+  MOKA_CHECK_KIND(Value, size < largest_model - (1 << 20), "ONNX export: the parameters have ", size,
+                  " bytes, one ONNX file holds less than 2 GiB");
 
   std::string out;
   pbf_writer w(out);
@@ -210,10 +220,13 @@ std::string save(const Graph& source, const ExportOptions& options) {
     pair.add_string(1, key);
     pair.add_string(2, value);
   }
-  MOKA_CHECK_KIND(Value, out.size() <= largest_model, "ONNX export: the model has ", out.size(), " bytes, one ONNX file holds less than 2 GiB");
+  MOKA_CHECK_KIND(Value, out.size() <= largest_model, "ONNX export: the model has ", out.size(),
+                  " bytes, one ONNX file holds less than 2 GiB");
   return out;
 }
 
-void save(const Graph& graph, const std::string& path, const ExportOptions& options) { write_file(path, save(graph, options)); }
+void save(const Graph& graph, const std::string& path, const ExportOptions& options) {
+  write_file(path, save(graph, options));
+}
 
 }  // namespace moka::onnx

@@ -39,7 +39,11 @@ bool is_hint(const NodeProto& node, std::string_view attribute) {
 }  // namespace
 
 Importer::Importer(proto::Budget& budget, const Bytes& owner, ExternalData external, Graph& graph)
-    : budget_(budget), owner_(owner), external_(std::move(external)), graph_(graph), build_(graph, {graph.main()}) {}
+    : budget_(budget),
+      owner_(owner),
+      external_(std::move(external)),
+      graph_(graph),
+      build_(graph, {graph.main()}) {}
 
 std::string Importer::label(const NodeProto& node) const {
   std::string out = cat("In node ");
@@ -60,10 +64,13 @@ void Importer::run() {
     MOKA_CHECK_KIND(File, fresh, budget_.file, ": function ", f.domain, ".", f.name, " is defined twice");
   }
   const GraphProto main = read_graph(budget_, model_.graph, 1);
-  MOKA_CHECK_KIND(NotImplemented, !main.has_sparse_initializers, budget_.file, ": sparse initializers are not read");
+  MOKA_CHECK_KIND(NotImplemented, !main.has_sparse_initializers, budget_.file,
+                  ": sparse initializers are not read");
   graph_.name = main.name.empty() ? "main" : std::string(main.name);
   graph_.metadata = model_.metadata;
-  if (!model_.producer.empty()) graph_.metadata["producer"] = cat(model_.producer, model_.producer_version.empty() ? "" : " ", model_.producer_version);
+  if (!model_.producer.empty())
+    graph_.metadata["producer"] =
+        cat(model_.producer, model_.producer_version.empty() ? "" : " ", model_.producer_version);
   if (!main.doc.empty()) graph_.metadata["doc"] = std::string(main.doc);
   build_.source.file = std::string(base_name(budget_.file));
 
@@ -75,7 +82,8 @@ void Importer::run() {
     if (initialized.count(input.name)) continue;  // IR 3 and older list parameters among the inputs
     MOKA_CHECK_KIND(File, !input.name.empty(), budget_.file, ": an input has no name");
     Value* v = graph_.add_input(std::string(input.name), input.type);
-    MOKA_CHECK_KIND(File, scope.values.emplace(input.name, v).second, budget_.file, ": two inputs have the name '", input.name, "'");
+    MOKA_CHECK_KIND(File, scope.values.emplace(input.name, v).second, budget_.file,
+                    ": two inputs have the name '", input.name, "'");
     names_.insert(std::string(input.name));
   }
   graph_nodes(main, c);
@@ -90,7 +98,8 @@ void Importer::graph_nodes(const GraphProto& graph, const Context& c) {
   for (const Initializer& i : graph.initializers) {
     if (i.name.empty()) continue;
     Value* v = initializer(i.name, i.message, c);
-    MOKA_CHECK_KIND(File, c.scope->values.emplace(i.name, v).second, budget_.file, ": '", i.name, "' is defined twice");
+    MOKA_CHECK_KIND(File, c.scope->values.emplace(i.name, v).second, budget_.file, ": '", i.name,
+                    "' is defined twice");
   }
   for (const NodeProto& n : graph.nodes) node(n, c);
 }
@@ -105,7 +114,8 @@ Value* Importer::value(std::string_view name, const Context& c) {
 // Floating tensors of the main graph are parameters: named states that training may change. The rest are constants.
 Value* Importer::initializer(std::string_view name, std::string_view message, const Context& c) {
   Tensor tensor = read_tensor(budget_, message, owner_, external_);
-  const bool state = c.scope->outer == nullptr && c.call == nullptr && is_floating(tensor.dtype()) && tensor.dim() > 0;
+  const bool state =
+      c.scope->outer == nullptr && c.call == nullptr && is_floating(tensor.dtype()) && tensor.dim() > 0;
   if (!state) {
     Value* v = build_.constant(Any(tensor));
     if (names_.insert(std::string(name)).second) v->name = std::string(name);
@@ -116,7 +126,8 @@ Value* Importer::initializer(std::string_view name, std::string_view message, co
   s.type = Type::tensor(tensor.dtype(), tensor.sizes());
   s.value = Any(tensor);
   s.parameter = true;
-  MOKA_CHECK_KIND(File, graph_.states.emplace(s.name, s).second, budget_.file, ": initializer '", name, "' is defined twice");
+  MOKA_CHECK_KIND(File, graph_.states.emplace(s.name, s).second, budget_.file, ": initializer '", name,
+                  "' is defined twice");
   Node* get = graph_.create_named(NodeKind::Get, s.name, build_.at, {}, 1);
   get->source = build_.source;
   get->output()->type = s.type;
@@ -127,7 +138,8 @@ Value* Importer::initializer(std::string_view name, std::string_view message, co
 const AttributeProto* Importer::resolve(const AttributeProto& a, const FunctionCall* call) const {
   const AttributeProto* found = &a;
   while (!found->reference.empty()) {
-    MOKA_CHECK_KIND(File, call, "attribute '", a.name, "' refers to '", found->reference, "' of a function, but stands in none");
+    MOKA_CHECK_KIND(File, call, "attribute '", a.name, "' refers to '", found->reference,
+                    "' of a function, but stands in none");
     const std::string_view wanted = found->reference;
     found = call->node->attribute(wanted);
     if (!found) {
@@ -170,9 +182,11 @@ void Importer::bind(const NodeProto& node, std::span<Value* const> outputs, cons
   for (size_t i = 0; i < node.outputs.size(); i++) {
     const std::string_view name = node.outputs[i];
     if (name.empty()) continue;
-    MOKA_CHECK_KIND(NotImplemented, i < outputs.size() && outputs[i], "output ", i, " ('", name, "') is not computed");
+    MOKA_CHECK_KIND(NotImplemented, i < outputs.size() && outputs[i], "output ", i, " ('", name,
+                    "') is not computed");
     MOKA_CHECK_KIND(File, c.scope->values.emplace(name, outputs[i]).second, "'", name, "' is defined twice");
-    if (!c.call && outputs[i]->name.empty() && names_.insert(std::string(name)).second) outputs[i]->name = std::string(name);
+    if (!c.call && outputs[i]->name.empty() && names_.insert(std::string(name)).second)
+      outputs[i]->name = std::string(name);
   }
 }
 
@@ -191,7 +205,8 @@ void Importer::node(const NodeProto& node, const Context& c) {
 }
 
 void Importer::translate(const NodeProto& node, const Context& c) {
-  MOKA_CHECK_KIND(File, c.depth < budget_.limits.max_depth, "graphs and functions are nested more than ", budget_.limits.max_depth, " deep");
+  MOKA_CHECK_KIND(File, c.depth < budget_.limits.max_depth, "graphs and functions are nested more than ",
+                  budget_.limits.max_depth, " deep");
   auto opset = c.opsets->find(node.domain);
   if (auto f = functions_.find(function_key(node.domain, node.op, node.overload)); f != functions_.end())
     return function(*f->second, node, c);
@@ -225,7 +240,8 @@ void Importer::translate(const NodeProto& node, const Context& c) {
     }
     std::vector<Value*> made = build_.emit(*row->op, match.slots);
     std::vector<Value*> outputs = made;
-    if (info(*row->op).schema.outs.size() == 1 && info(*row->op).schema.outs[0].type.list && made.size() == 1) {
+    if (info(*row->op).schema.outs.size() == 1 && info(*row->op).schema.outs[0].type.list &&
+        made.size() == 1) {
       Node* unpack = graph_.create(NodeKind::Unpack, build_.at, made, foreign.outputs);
       unpack->source = build_.source;
       graph::infer_types(*unpack);
@@ -238,7 +254,8 @@ void Importer::translate(const NodeProto& node, const Context& c) {
     return bind(node, outputs, c);
   }
   if (!reasons.empty())
-    fail_kind(ErrorKind::NotImplemented, "this form of ", node.op, " (opset ", version, ") is not supported:", reasons);
+    fail_kind(ErrorKind::NotImplemented, "this form of ", node.op, " (opset ", version,
+              ") is not supported:", reasons);
   std::string near;
   for (const std::string& name : table.near(node.op)) near += cat(near.empty() ? "; near it: " : ", ", name);
   const bool other = table.knows(node.op, node.domain) || has_adapter(node.op, node.domain);
@@ -249,9 +266,11 @@ void Importer::translate(const NodeProto& node, const Context& c) {
 void Importer::function(const FunctionProto& f, const NodeProto& node, const Context& c) {
   budget_.take_nodes(f.nodes.size() + 1);  // calls may multiply: what they expand to counts
   Scope scope;
-  MOKA_CHECK_KIND(File, node.inputs.size() <= f.inputs.size(), "function ", f.name, " takes ", f.inputs.size(), " inputs, got ", node.inputs.size());
+  MOKA_CHECK_KIND(File, node.inputs.size() <= f.inputs.size(), "function ", f.name, " takes ",
+                  f.inputs.size(), " inputs, got ", node.inputs.size());
   for (size_t i = 0; i < f.inputs.size(); i++)
-    if (i < node.inputs.size() && !node.inputs[i].empty()) scope.values.emplace(f.inputs[i], value(node.inputs[i], c));
+    if (i < node.inputs.size() && !node.inputs[i].empty())
+      scope.values.emplace(f.inputs[i], value(node.inputs[i], c));
   FunctionCall call{&f, &node, c.call};
   Opsets opsets = f.opsets;
   for (const auto& [domain, version] : *c.opsets) opsets.emplace(domain, version);
@@ -259,7 +278,8 @@ void Importer::function(const FunctionProto& f, const NodeProto& node, const Con
   for (NodeProto n : f.nodes) {
     // An input that the call leaves out is missing for the nodes inside.
     for (std::string_view& input : n.inputs)
-      if (!scope.values.count(input) && std::find(f.inputs.begin(), f.inputs.end(), input) != f.inputs.end()) input = {};
+      if (!scope.values.count(input) && std::find(f.inputs.begin(), f.inputs.end(), input) != f.inputs.end())
+        input = {};
     this->node(n, inner);
   }
   std::vector<Value*> outputs;
@@ -289,7 +309,8 @@ std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view 
   std::vector<const Adapter*> out;
   for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
     for (const Adapter& a : family)
-      if (a.op == op && a.domain == domain && version >= a.since && (a.until == 0 || version < a.until)) out.push_back(&a);
+      if (a.op == op && a.domain == domain && version >= a.since && (a.until == 0 || version < a.until))
+        out.push_back(&a);
   return out;
 }
 

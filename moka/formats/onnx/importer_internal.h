@@ -46,8 +46,8 @@ class Importer {
   void loop_node(const NodeProto& node, const Context& c);
   void function(const FunctionProto& function, const NodeProto& node, const Context& c);
   GraphProto subgraph(const NodeProto& node, std::string_view name, const Context& c);
-  std::vector<graph::Value*> block(graph::Block* block, const GraphProto& graph, std::span<graph::Value* const> params,
-                                   const Context& c);
+  std::vector<graph::Value*> block(graph::Block* block, const GraphProto& graph,
+                                   std::span<graph::Value* const> params, const Context& c);
   graph::Value* value(std::string_view name, const Context& c);
   graph::Value* initializer(std::string_view name, std::string_view message, const Context& c);
   std::vector<spelling::Attribute> attributes(const NodeProto& node, const Context& c);

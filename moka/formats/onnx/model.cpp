@@ -11,7 +11,9 @@ using graph::Type;
 using graph::TypeKind;
 using proto::Message;
 
-std::string_view plain_domain(std::string_view domain) { return domain == "ai.onnx" ? std::string_view() : domain; }
+std::string_view plain_domain(std::string_view domain) {
+  return domain == "ai.onnx" ? std::string_view() : domain;
+}
 
 const AttributeProto* NodeProto::attribute(std::string_view wanted) const {
   for (const AttributeProto& a : attributes)
@@ -40,24 +42,63 @@ AttributeProto read_attribute(Message m) {
         out.kind = static_cast<AttributeKind>(kind);
         break;
       }
-      case 2: f = m.number("f"); seen = 1; break;
-      case 3: i = m.integer("i"); seen = 2; break;
-      case 4: s = m.raw("s"); seen = 3; break;
-      case 5: tensor = m.raw("t"); seen = 4; break;
-      case 6: graph = m.raw("g"); seen = 5; break;
-      case 7: m.floats("floats", floats); seen = 6; break;
-      case 8: m.integers("ints", ints); seen = 7; break;
+      case 2:
+        f = m.number("f");
+        seen = 1;
+        break;
+      case 3:
+        i = m.integer("i");
+        seen = 2;
+        break;
+      case 4:
+        s = m.raw("s");
+        seen = 3;
+        break;
+      case 5:
+        tensor = m.raw("t");
+        seen = 4;
+        break;
+      case 6:
+        graph = m.raw("g");
+        seen = 5;
+        break;
+      case 7:
+        m.floats("floats", floats);
+        seen = 6;
+        break;
+      case 8:
+        m.integers("ints", ints);
+        seen = 7;
+        break;
       case 9:
         m.budget().take_nodes(1);
         strings.push_back(Any(m.raw("strings")));
         seen = 8;
         break;
-      case 10: m.skip(); seen = 9; break;
-      case 11: m.skip(); seen = 10; break;
-      case 22: m.skip(); seen = 11; break;
-      case 23: m.skip(); seen = 12; break;
-      case 14: m.skip(); seen = 13; break;
-      case 15: m.skip(); seen = 14; break;
+      case 10:
+        m.skip();
+        seen = 9;
+        break;
+      case 11:
+        m.skip();
+        seen = 10;
+        break;
+      case 22:
+        m.skip();
+        seen = 11;
+        break;
+      case 23:
+        m.skip();
+        seen = 12;
+        break;
+      case 14:
+        m.skip();
+        seen = 13;
+        break;
+      case 15:
+        m.skip();
+        seen = 14;
+        break;
       default: m.skip();
     }
   }
@@ -138,7 +179,8 @@ Type read_tensor_type(Message m) {
           shape.skip();
         }
       }
-      if (out.dims.size() > static_cast<size_t>(max_dims)) m.fail("shape", out.dims.size(), " dimensions, at most ", max_dims, " are possible");
+      if (out.dims.size() > static_cast<size_t>(max_dims))
+        m.fail("shape", out.dims.size(), " dimensions, at most ", max_dims, " are possible");
     } else {
       m.skip();
     }
@@ -235,7 +277,10 @@ GraphProto read_graph(proto::Budget& budget, std::string_view bytes, int depth) 
       case 11: out.inputs.push_back(read_value_info(m.message("input", "ValueInfoProto"))); break;
       case 12: out.outputs.push_back(read_value_info(m.message("output", "ValueInfoProto"))); break;
       case 13: out.values.push_back(read_value_info(m.message("value_info", "ValueInfoProto"))); break;
-      case 15: out.has_sparse_initializers = true; m.skip(); break;
+      case 15:
+        out.has_sparse_initializers = true;
+        m.skip();
+        break;
       default: m.skip();
     }
   }

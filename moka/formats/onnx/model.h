@@ -17,14 +17,27 @@ namespace moka::onnx {
 
 // AttributeProto.AttributeType
 enum class AttributeKind : uint8_t {
-  Undefined = 0, Float = 1, Int = 2, String = 3, Tensor = 4, Graph = 5, Floats = 6, Ints = 7, Strings = 8, Tensors = 9,
-  Graphs = 10, SparseTensor = 11, SparseTensors = 12, TypeProto = 13, TypeProtos = 14,
+  Undefined = 0,
+  Float = 1,
+  Int = 2,
+  String = 3,
+  Tensor = 4,
+  Graph = 5,
+  Floats = 6,
+  Ints = 7,
+  Strings = 8,
+  Tensors = 9,
+  Graphs = 10,
+  SparseTensor = 11,
+  SparseTensors = 12,
+  TypeProto = 13,
+  TypeProtos = 14,
 };
 
 struct AttributeProto {
   std::string_view name, reference;  // reference: the attribute of the surrounding function that stands here
   AttributeKind kind = AttributeKind::Undefined;
-  Any value;                 // Float, Int, String, Floats, Ints, Strings (a List)
+  Any value;  // Float, Int, String, Floats, Ints, Strings (a List)
   std::string_view message;  // Tensor, Graph: its bytes
 };
 
@@ -80,9 +93,9 @@ std::string_view plain_domain(std::string_view domain);  // "ai.onnx" and "" are
 // Where tensors kept outside the model file come from: files of its folder only.
 class ExternalData {
  public:
-  ExternalData() = default;                               // a model from memory: there is no folder
+  ExternalData() = default;  // a model from memory: there is no folder
   ExternalData(std::string model_path, Limits limits);
-  Bytes open(const std::string& location);                // errors name the location and what is wrong with it
+  Bytes open(const std::string& location);  // errors name the location and what is wrong with it
  private:
   std::string folder_;
   bool has_folder_ = false;
@@ -91,8 +104,10 @@ class ExternalData {
 };
 
 // A TensorProto. `owner` holds the bytes: large tensors are views of it.
-Tensor read_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner, ExternalData& external);
+Tensor read_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner,
+                   ExternalData& external);
 // Converts packed elements of files (little endian; 4- and 2-bit types share bytes) to those of memory.
-Tensor unpack_raw(std::string_view raw, std::span<const int64_t> sizes, DType dtype, const Bytes& owner, std::string_view what);
+Tensor unpack_raw(std::string_view raw, std::span<const int64_t> sizes, DType dtype, const Bytes& owner,
+                  std::string_view what);
 
 }  // namespace moka::onnx

@@ -24,17 +24,23 @@ struct Window {
 // False: the node declines, with its reason. `kernel` is that of the weight or empty.
 bool read_window(NodeReader& n, Dims kernel, Window& w) {
   w.spatial = n.rank_of(0) - 2;
-  MOKA_CHECK_KIND(File, w.spatial >= 1, "the input has ", w.spatial + 2, " dimensions, at least 3 were expected");
+  MOKA_CHECK_KIND(File, w.spatial >= 1, "the input has ", w.spatial + 2,
+                  " dimensions, at least 3 were expected");
   const size_t count = static_cast<size_t>(w.spatial);
   w.kernel = n.ints("kernel_shape").value_or(kernel);
   w.stride = n.ints("strides").value_or(Dims(count, int64_t(1)));
   w.dilation = n.ints("dilations").value_or(Dims(count, int64_t(1)));
   const Dims pads = n.ints("pads").value_or(Dims(2 * count, int64_t(0)));
-  MOKA_CHECK_KIND(File, w.kernel.size() == count && w.stride.size() == count && w.dilation.size() == count && pads.size() == 2 * count,
+  MOKA_CHECK_KIND(File,
+                  w.kernel.size() == count && w.stride.size() == count && w.dilation.size() == count &&
+                      pads.size() == 2 * count,
                   "kernel_shape, strides, dilations and pads do not all describe ", w.spatial, " dimensions");
   for (size_t i = 0; i < count; i++) {
-    MOKA_CHECK_KIND(File, w.kernel[i] > 0 && w.stride[i] > 0 && w.dilation[i] > 0, "kernel_shape, strides and dilations must be positive");
-    MOKA_CHECK_KIND(File, w.kernel[i] < (int64_t(1) << 31) && w.stride[i] < (int64_t(1) << 31) && w.dilation[i] < (int64_t(1) << 31),
+    MOKA_CHECK_KIND(File, w.kernel[i] > 0 && w.stride[i] > 0 && w.dilation[i] > 0,
+                    "kernel_shape, strides and dilations must be positive");
+    MOKA_CHECK_KIND(File,
+                    w.kernel[i] < (int64_t(1) << 31) && w.stride[i] < (int64_t(1) << 31) &&
+                        w.dilation[i] < (int64_t(1) << 31),
                     "kernel_shape, strides and dilations must be below 2^31");
   }
   const std::string_view automatic = n.text("auto_pad", "NOTSET");
@@ -43,7 +49,8 @@ bool read_window(NodeReader& n, Dims kernel, Window& w) {
     w.end.push_back(pads[count + i]);
   }
   if (automatic == "NOTSET") return true;
-  MOKA_CHECK_KIND(File, automatic == "VALID" || automatic == "SAME_UPPER" || automatic == "SAME_LOWER", "auto_pad '", automatic, "' does not exist");
+  MOKA_CHECK_KIND(File, automatic == "VALID" || automatic == "SAME_UPPER" || automatic == "SAME_LOWER",
+                  "auto_pad '", automatic, "' does not exist");
   for (size_t i = 0; i < count; i++) {
     w.begin[i] = w.end[i] = 0;
     if (automatic == "VALID") continue;
@@ -51,7 +58,8 @@ bool read_window(NodeReader& n, Dims kernel, Window& w) {
     if (!d.fixed()) return n.declines("auto_pad of a size that is not known");
     // So many that the output has ceil(size / stride) elements; the odd one goes to the named side.
     const int64_t out = (d.size + w.stride[i] - 1) / w.stride[i];
-    const int64_t total = std::max<int64_t>(0, (out - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - d.size);
+    const int64_t total =
+        std::max<int64_t>(0, (out - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - d.size);
     w.begin[i] = automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
     w.end[i] = total - w.begin[i];
   }
@@ -83,12 +91,14 @@ void widen(Window& w) {
 bool convolution(NodeReader& n) {
   Dims weight;
   if (!spelling::fixed_sizes(n[1], weight)) return n.declines("the weight's sizes are not known");
-  MOKA_CHECK_KIND(File, weight.size() >= 3, "the weight has ", weight.size(), " dimensions, at least 3 were expected");
+  MOKA_CHECK_KIND(File, weight.size() >= 3, "the weight has ", weight.size(),
+                  " dimensions, at least 3 were expected");
   Window w;
   if (!read_window(n, Dims(std::span<const int64_t>(weight).subspan(2)), w)) return false;
   if (w.spatial > 2) return n.declines("convolution over ", w.spatial, " dimensions");
   for (int i = 0; i < w.spatial; i++)
-    MOKA_CHECK_KIND(File, weight[static_cast<size_t>(i) + 2] == w.kernel[static_cast<size_t>(i)], "kernel_shape ", std::span<const int64_t>(w.kernel),
+    MOKA_CHECK_KIND(File, weight[static_cast<size_t>(i) + 2] == w.kernel[static_cast<size_t>(i)],
+                    "kernel_shape ", std::span<const int64_t>(w.kernel),
                     " is not the weight's: ", std::span<const int64_t>(weight));
   Value* x = n[0];
   if (!w.symmetric()) x = padded(n, x, w, 0);
@@ -99,8 +109,9 @@ bool convolution(NodeReader& n) {
     k = n.call("unsqueeze", {k, int64_t(2)});
     widen(w);
   }
-  Value* y = n.call("conv2d", {x, k, n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()), named("stride", w.stride),
-                               named("padding", w.begin), named("dilation", w.dilation), named("groups", n.integer("group", 1))});
+  Value* y = n.call("conv2d", {x, k, n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
+                               named("stride", w.stride), named("padding", w.begin),
+                               named("dilation", w.dilation), named("groups", n.integer("group", 1))});
   n.out(flat ? n.call("squeeze.dim", {y, Dims{2}}) : y);
   return true;
 }
@@ -126,10 +137,12 @@ bool pool(NodeReader& n) {
   if constexpr (largest) {
     DType dtype;
     if (!w.symmetric() || !half) {
-      if (!spelling::has_dtype(x, &dtype) || !is_floating(dtype)) return n.declines("pads that differ between begin and end of integers");
+      if (!spelling::has_dtype(x, &dtype) || !is_floating(dtype))
+        return n.declines("pads that differ between begin and end of integers");
       x = padded(n, x, w, -INFINITY);
     }
-    y = n.call("max_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin), named("dilation", w.dilation), named("ceil_mode", ceil)});
+    y = n.call("max_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin),
+                              named("dilation", w.dilation), named("ceil_mode", ceil)});
   } else {
     if (dilated) return n.declines("dilated average pooling");
     if (!w.symmetric() || !half) {
@@ -143,11 +156,12 @@ bool pool(NodeReader& n) {
         if (!read_window(n, {}, again)) return false;
         if (flat) widen(again);
         Value* ones = n.call("ones_like", {x});
-        y = n.call("div", {sums, n.call("avg_pool2d", {padded(n, ones, again, 0), w.kernel, named("stride", w.stride)})});
+        y = n.call("div", {sums, n.call("avg_pool2d",
+                                        {padded(n, ones, again, 0), w.kernel, named("stride", w.stride)})});
       }
     } else {
-      y = n.call("avg_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin), named("ceil_mode", ceil),
-                                named("count_include_pad", count_pads)});
+      y = n.call("avg_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin),
+                                named("ceil_mode", ceil), named("count_include_pad", count_pads)});
     }
   }
   n.out(flat ? n.call("squeeze.dim", {y, Dims{2}}) : y);
@@ -167,7 +181,8 @@ bool global_pool(NodeReader& n) {
 }
 
 bool batch_normalization(NodeReader& n) {
-  const bool training = n.version >= 14 ? n.integer("training_mode", 0) != 0 : n.version < 7 && n.integer("is_test", 0) == 0;
+  const bool training =
+      n.version >= 14 ? n.integer("training_mode", 0) != 0 : n.version < 7 && n.integer("is_test", 0) == 0;
   if (training) return n.declines("training mode");
   if (n.version < 9 && n.integer("spatial", 1) == 0) return n.declines("statistics for each element");
   for (int i = 1; i < 5; i++)
@@ -177,10 +192,12 @@ bool batch_normalization(NodeReader& n) {
 }
 
 // (x - mean) / sqrt(variance + epsilon) over `dims`
-Value* standardized(NodeReader& n, Value* x, const Dims& dims, double epsilon, Value** mean = nullptr, Value** inverse = nullptr) {
+Value* standardized(NodeReader& n, Value* x, const Dims& dims, double epsilon, Value** mean = nullptr,
+                    Value** inverse = nullptr) {
   Value* m = n.call("mean", {x, named("dim", dims), named("keepdim", true)});
   Value* centred = n.call("sub", {x, m});
-  Value* variance = n.call("mean", {n.call("mul", {centred, centred}), named("dim", dims), named("keepdim", true)});
+  Value* variance =
+      n.call("mean", {n.call("mul", {centred, centred}), named("dim", dims), named("keepdim", true)});
   Value* scale = n.call("rsqrt", {n.call("add", {variance, epsilon})});
   if (mean) *mean = m;
   if (inverse) *inverse = scale;
@@ -209,7 +226,9 @@ bool layer_normalization(NodeReader& n) {
   if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
   const bool wide = dtype == DType::F16 || dtype == DType::BF16;
   Value *mean, *inverse;
-  Value* y = standardized(n, wide ? n.call("to", {n[0], DType::F32}) : n[0], spatial_dims(n, static_cast<int>(axis)), n.number("epsilon", 1e-5), &mean, &inverse);
+  Value* y =
+      standardized(n, wide ? n.call("to", {n[0], DType::F32}) : n[0], spatial_dims(n, static_cast<int>(axis)),
+                   n.number("epsilon", 1e-5), &mean, &inverse);
   if (wide) y = n.call("to", {y, dtype});
   y = n.call("mul", {y, n[1]});
   n.out(n.has(2) ? n.call("add", {y, n[2]}) : y);
@@ -223,7 +242,9 @@ bool rms_normalization(NodeReader& n) {
   int64_t axis = n.integer("axis", -1);
   if (axis < 0) axis += rank;
   MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
-  Value* square = n.call("mean", {n.call("mul", {n[0], n[0]}), named("dim", spatial_dims(n, static_cast<int>(axis))), named("keepdim", true)});
+  Value* square =
+      n.call("mean", {n.call("mul", {n[0], n[0]}), named("dim", spatial_dims(n, static_cast<int>(axis))),
+                      named("keepdim", true)});
   Value* scale = n.call("rsqrt", {n.call("add", {square, n.number("epsilon", 1e-5)})});
   n.out(n.call("mul", {n.call("mul", {n[0], scale}), n[1]}));
   return true;
@@ -272,7 +293,8 @@ bool old_softmax(NodeReader& n) {
   const int rank = n.rank_of(0);
   int64_t axis = n.integer("axis", 1);
   if (axis < 0) axis += rank;
-  MOKA_CHECK_KIND(File, axis >= 0 && axis <= rank, "axis ", axis, " is out of range for ", rank, " dimensions");
+  MOKA_CHECK_KIND(File, axis >= 0 && axis <= rank, "axis ", axis, " is out of range for ", rank,
+                  " dimensions");
   if (axis == rank - 1) {
     n.out(n.call(op, {n[0], named("dim", axis)}));
     return true;
@@ -310,14 +332,38 @@ bool quantization(NodeReader& n, Value*& scale, Value*& zero) {
 // Range of the integer types that values are quantized to.
 bool integer_range(DType dtype, double& low, double& high) {
   switch (dtype) {
-    case DType::U8: low = 0; high = 255; return true;
-    case DType::I8: low = -128; high = 127; return true;
-    case DType::U16: low = 0; high = 65535; return true;
-    case DType::I16: low = -32768; high = 32767; return true;
-    case DType::U4: low = 0; high = 15; return true;
-    case DType::I4: low = -8; high = 7; return true;
-    case DType::U2: low = 0; high = 3; return true;
-    case DType::I2: low = -2; high = 1; return true;
+    case DType::U8:
+      low = 0;
+      high = 255;
+      return true;
+    case DType::I8:
+      low = -128;
+      high = 127;
+      return true;
+    case DType::U16:
+      low = 0;
+      high = 65535;
+      return true;
+    case DType::I16:
+      low = -32768;
+      high = 32767;
+      return true;
+    case DType::U4:
+      low = 0;
+      high = 15;
+      return true;
+    case DType::I4:
+      low = -8;
+      high = 7;
+      return true;
+    case DType::U2:
+      low = 0;
+      high = 3;
+      return true;
+    case DType::I2:
+      low = -2;
+      high = 1;
+      return true;
     default: return false;
   }
 }
@@ -328,12 +374,14 @@ bool quantize(NodeReader& n) {
   Value *scale, *zero;
   if (n.has(2)) {
     if (!spelling::has_dtype(n[2], &to)) return n.declines("the element type of the zero point is not known");
-  } else if (n.integer("output_dtype", 0) != 0 && !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to)) {
+  } else if (n.integer("output_dtype", 0) != 0 &&
+             !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to)) {
     return n.declines("output_dtype");
   }
   if (!integer_range(to, low, high)) return n.declines("quantizing to ", info(to).name);
   if (!quantization(n, scale, zero)) return false;
-  Value* y = n.call("round", {n.call("div", {n.call("to", {n[0], DType::F32}), n.call("to", {scale, DType::F32})})});
+  Value* y =
+      n.call("round", {n.call("div", {n.call("to", {n[0], DType::F32}), n.call("to", {scale, DType::F32})})});
   if (zero) y = n.call("add", {y, n.call("to", {zero, DType::F32})});
   n.out(n.call("to", {n.call("clamp", {y, low, high}), to}));
   return true;
@@ -343,7 +391,9 @@ bool dequantize(NodeReader& n) {
   DType to;
   Value *scale, *zero;
   if (!spelling::has_dtype(n[1], &to)) return n.declines("the element type of the scale is not known");
-  if (n.integer("output_dtype", 0) != 0 && !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to)) return n.declines("output_dtype");
+  if (n.integer("output_dtype", 0) != 0 &&
+      !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to))
+    return n.declines("output_dtype");
   if (!quantization(n, scale, zero)) return false;
   Value* x = n.call("to", {n[0], DType::F32});
   if (zero) x = n.call("sub", {x, n.call("to", {zero, DType::F32})});
@@ -355,15 +405,19 @@ bool dequantize(NodeReader& n) {
 // Both losses over [batch, classes, ...]; the second also gives the logarithms of the probabilities.
 bool cross_entropy(NodeReader& n) {
   Value* logarithms = n.call("log_softmax", {n[0], int64_t(1)});
-  n.out(n.call("nll_loss", {logarithms, n.call("to", {n[1], DType::I64}), n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
-                            named("ignore_index", n.integer("ignore_index", -100)), named("reduction", Any(n.text("reduction", "mean")))}));
+  n.out(n.call("nll_loss", {logarithms, n.call("to", {n[1], DType::I64}),
+                            n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
+                            named("ignore_index", n.integer("ignore_index", -100)),
+                            named("reduction", Any(n.text("reduction", "mean")))}));
   if (n.wants(1)) n.out(logarithms, 1);
   return true;
 }
 
 bool negative_log_likelihood(NodeReader& n) {
-  n.out(n.call("nll_loss", {n[0], n.call("to", {n[1], DType::I64}), n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
-                            named("ignore_index", n.integer("ignore_index", -100)), named("reduction", Any(n.text("reduction", "mean")))}));
+  n.out(n.call("nll_loss", {n[0], n.call("to", {n[1], DType::I64}),
+                            n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
+                            named("ignore_index", n.integer("ignore_index", -100)),
+                            named("reduction", Any(n.text("reduction", "mean")))}));
   return true;
 }
 

@@ -41,7 +41,8 @@ std::unique_ptr<Graph> small_network() {
   };
   using spelling::named;
   build.source.scope = "features.conv";
-  Value* y = build.call("conv2d", {x, state("features.conv.weight", {4, 3, 3, 3}), state("features.conv.bias", {4}), named("padding", Dims{1, 1})});
+  Value* y = build.call("conv2d", {x, state("features.conv.weight", {4, 3, 3, 3}),
+                                   state("features.conv.bias", {4}), named("padding", Dims{1, 1})});
   build.source.scope = "features";
   y = build.call("max_pool2d", {build.call("relu", {y}), Dims{2, 2}});
   y = build.call("flatten", {y, int64_t(1), int64_t(-1)});
@@ -81,7 +82,9 @@ TEST_F(Onnx, EveryCutOffFileIsAClearError) {
       load(Bytes::copy(std::string_view(whole).substr(0, n)), "cut.onnx");
       loaded++;  // what is missing may be metadata only
     } catch (const Error& e) {
-      EXPECT_TRUE(e.kind() == ErrorKind::File || e.kind() == ErrorKind::NotImplemented || e.kind() == ErrorKind::Runtime) << n << ": " << e.message();
+      EXPECT_TRUE(e.kind() == ErrorKind::File || e.kind() == ErrorKind::NotImplemented ||
+                  e.kind() == ErrorKind::Runtime)
+          << n << ": " << e.message();
       EXPECT_NE(e.message().find("cut.onnx"), std::string::npos) << e.message();
     }
   }
@@ -102,7 +105,8 @@ TEST_F(Onnx, EveryFlippedByteIsReadOrRefused) {
 }
 
 // A model with one node `op` on input x and the initializer bytes given.
-std::string model_with(std::string_view op, const std::string& initializer = {}, std::string_view second_input = {}) {
+std::string model_with(std::string_view op, const std::string& initializer = {},
+                       std::string_view second_input = {}) {
   std::string out;
   pbf_writer w(out);
   w.add_int64(1, 8);
@@ -149,13 +153,15 @@ TEST_F(Onnx, AnUnknownOperatorIsNamedWithItsNodeAndWhatIsNearIt) {
   EXPECT_NE(error.find("In node 'the_node' (Rleu -> 'y') of model.onnx"), std::string::npos) << error;
 }
 
-std::string external_tensor(std::string_view location, std::string_view offset = "0", std::string_view length = "12") {
+std::string external_tensor(std::string_view location, std::string_view offset = "0",
+                            std::string_view length = "12") {
   std::string out;
   pbf_writer t(out);
   t.add_int64(1, 3);
   t.add_int32(2, 1);
   t.add_string(8, "w");
-  for (auto [key, value] : {std::pair{std::string_view("location"), location}, {"offset", offset}, {"length", length}}) {
+  for (auto [key, value] :
+       {std::pair{std::string_view("location"), location}, {"offset", offset}, {"length", length}}) {
     pbf_writer pair(t, 13);
     pair.add_string(1, key.data(), key.size());
     pair.add_string(2, value.data(), value.size());
@@ -176,7 +182,8 @@ class External : public Onnx {
     write_file(folder_ + "/model/weights.bin", std::string_view(reinterpret_cast<const char*>(values), 12));
     (void)!symlink("../secret.bin", (folder_ + "/model/link.bin").c_str());
   }
-  std::string error_of(std::string_view location, std::string_view offset = "0", std::string_view length = "12") {
+  std::string error_of(std::string_view location, std::string_view offset = "0",
+                       std::string_view length = "12") {
     const std::string path = folder_ + "/model/model.onnx";
     write_file(path, model_with("Add", external_tensor(location, offset, length), "w"));
     try {
@@ -212,7 +219,9 @@ TEST_F(External, RangesAreChecked) {
 }
 
 TEST_F(Onnx, ExternalDataNeedsAPath) {
-  EXPECT_NE(onnx::error_of(model_with("Add", external_tensor("weights.bin"), "w")).find("load it from its path"), std::string::npos);
+  EXPECT_NE(
+      onnx::error_of(model_with("Add", external_tensor("weights.bin"), "w")).find("load it from its path"),
+      std::string::npos);
 }
 
 TEST_F(Onnx, LimitsHold) {
@@ -236,7 +245,8 @@ TEST_F(Onnx, ATensorThatClaimsMoreThanTheFileHasTakesNoMemory) {
   t.add_string(8, "w");
   const float one = 1;
   t.add_packed_float(4, &one, &one + 1);
-  EXPECT_NE(error_of(model_with("Add", tensor, "w")).find("needs 1099511627776 elements, the file has fewer"), std::string::npos);
+  EXPECT_NE(error_of(model_with("Add", tensor, "w")).find("needs 1099511627776 elements, the file has fewer"),
+            std::string::npos);
 }
 
 TEST_F(Onnx, OnlyKnownOpsetsAreWritten) {

@@ -14,7 +14,8 @@ using graph::Value;
 namespace {
 
 int64_t wrapped(int64_t axis, int rank, const char* what) {
-  MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, what, " ", axis, " is out of range for ", rank, " dimensions");
+  MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, what, " ", axis, " is out of range for ", rank,
+                  " dimensions");
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -24,13 +25,17 @@ bool identity(NodeReader& n) {
 }
 
 bool constant(NodeReader& n) {
-  MOKA_CHECK_KIND(File, n.node.attributes.size() == 1, "Constant has ", n.node.attributes.size(), " attributes, exactly one was expected");
+  MOKA_CHECK_KIND(File, n.node.attributes.size() == 1, "Constant has ", n.node.attributes.size(),
+                  " attributes, exactly one was expected");
   const std::string& name = n.node.attributes[0].name;
   const Any& v = n.node.attributes[0].value;
   if (name == "value" && v.is_tensor()) n.out(n.build.constant(v));
-  else if (name == "value_float" && v.tag() == Tag::Float) n.out(n.build.constant(Any(spelling::number_tensor(v, DType::F32))));
-  else if (name == "value_int" && v.tag() == Tag::Int) n.out(n.build.constant(Any(spelling::number_tensor(v, DType::I64))));
-  else if (name == "value_ints" && v.tag() == Tag::Ints) n.out(n.build.constant(Any(spelling::ints_tensor(v.ints()))));
+  else if (name == "value_float" && v.tag() == Tag::Float)
+    n.out(n.build.constant(Any(spelling::number_tensor(v, DType::F32))));
+  else if (name == "value_int" && v.tag() == Tag::Int)
+    n.out(n.build.constant(Any(spelling::number_tensor(v, DType::I64))));
+  else if (name == "value_ints" && v.tag() == Tag::Ints)
+    n.out(n.build.constant(Any(spelling::ints_tensor(v.ints()))));
   else if (name == "value_floats" && v.tag() == Tag::Floats) {
     const std::span<const double> all = v.arg().as_floats();
     const int64_t size = static_cast<int64_t>(all.size());
@@ -47,7 +52,8 @@ bool constant_of_shape(NodeReader& n) {
   Any fill(0.0);
   DType dtype = DType::F32;
   if (const Any* v = n.attribute("value")) {
-    MOKA_CHECK_KIND(File, v->is_tensor() && v->tensor().numel() == 1 && spelling::to_number(*v, fill), "value must be a tensor with one number");
+    MOKA_CHECK_KIND(File, v->is_tensor() && v->tensor().numel() == 1 && spelling::to_number(*v, fill),
+                    "value must be a tensor with one number");
     dtype = v->tensor().dtype();
   }
   n.out(n.call("full", {n.ints_argument(0), fill, spelling::named("dtype", dtype)}));
@@ -111,7 +117,9 @@ bool partly_known(NodeReader& n, Value* shape, const graph::Type& input, Dims& o
       }
       continue;
     }
-    if (part->type.kind != graph::TypeKind::Tensor || !part->type.has_dims || part->type.dims.size() != 1 || part->type.dims[0].size != 1) return false;
+    if (part->type.kind != graph::TypeKind::Tensor || !part->type.has_dims || part->type.dims.size() != 1 ||
+        part->type.dims[0].size != 1)
+      return false;
     unknown++;
     out.push_back(-1);
   }
@@ -124,7 +132,8 @@ bool partly_known(NodeReader& n, Value* shape, const graph::Type& input, Dims& o
     else if (__builtin_mul_overflow(fixed, d.size, &fixed)) return false;
   }
   size_t place = out.size();
-  bool first_is_open = !out.empty() && out[0] == -1 && !input.dims.empty() && !input.dims[0].fixed() && open == 1;
+  bool first_is_open =
+      !out.empty() && out[0] == -1 && !input.dims.empty() && !input.dims[0].fixed() && open == 1;
   if (!first_is_open || n.build.known(list->input(0))) return false;
   for (size_t i = 1; i < out.size(); i++) {
     if (out[i] == -1) place = i;
@@ -148,8 +157,9 @@ bool reshape(NodeReader& n) {
   int open = 0;
   for (size_t i = 0; i < target->size() && !zero_is_zero; i++) {
     if ((*target)[i] != 0) continue;
-    MOKA_CHECK_KIND(File, spelling::rank(x) < 0 || static_cast<int>(i) < spelling::rank(x), "shape ", std::span<const int64_t>(*target),
-                    " copies dimension ", i, " of an input that has ", spelling::rank(x), " dimensions");
+    MOKA_CHECK_KIND(File, spelling::rank(x) < 0 || static_cast<int>(i) < spelling::rank(x), "shape ",
+                    std::span<const int64_t>(*target), " copies dimension ", i, " of an input that has ",
+                    spelling::rank(x), " dimensions");
     if (spelling::has_rank(x) && x->type.dims[i].fixed()) (*target)[i] = x->type.dims[i].size;
     else open++;
   }
@@ -167,7 +177,8 @@ bool reshape(NodeReader& n) {
   }
   std::vector<Value*> pieces;
   for (size_t i = 0; i < target->size(); i++) {
-    if ((*target)[i] == 0) pieces.push_back(n.builtin("size", {x, n.build.constant(Any(static_cast<int64_t>(i)))}));
+    if ((*target)[i] == 0)
+      pieces.push_back(n.builtin("size", {x, n.build.constant(Any(static_cast<int64_t>(i)))}));
     else pieces.push_back(n.build.constant(Any((*target)[i])));
   }
   n.out(n.call("reshape", {x, n.list(pieces)}));
@@ -178,7 +189,8 @@ bool flatten(NodeReader& n) {
   const int rank = n.rank_of(0);
   int64_t axis = n.integer("axis", 1);
   if (axis < 0) axis += rank;
-  MOKA_CHECK_KIND(File, axis >= 0 && axis <= rank, "axis ", axis, " is out of range for ", rank, " dimensions");
+  MOKA_CHECK_KIND(File, axis >= 0 && axis <= rank, "axis ", axis, " is out of range for ", rank,
+                  " dimensions");
   if (axis == 0) {
     n.out(n.call("reshape", {n[0], Dims{1, -1}}));
   } else if (axis == rank) {
@@ -208,20 +220,23 @@ bool squeeze(NodeReader& n) {
   auto axes = n.ints_of("axes", 1);
   if (!axes) {
     Dims count;
-    if (!spelling::fixed_sizes(n[1], count) || count != Dims{1}) return n.declines("several axes that are not constant");
+    if (!spelling::fixed_sizes(n[1], count) || count != Dims{1})
+      return n.declines("several axes that are not constant");
     n.out(n.call("squeeze.dim", {n[0], n.ints_argument(1)}));
     return true;
   }
   for (int64_t& a : *axes) {
     a = wrapped(a, n.rank_of(0), "axis");
     const Dim& d = n[0]->type.dims[static_cast<size_t>(a)];
-    MOKA_CHECK_KIND(File, !d.fixed() || d.size == 1, "dimension ", a, " has size ", d.size, " and cannot be dropped");
+    MOKA_CHECK_KIND(File, !d.fixed() || d.size == 1, "dimension ", a, " has size ", d.size,
+                    " and cannot be dropped");
   }
   // From the last on, so that those before keep their numbers.
   std::sort(axes->begin(), axes->end());
   Value* x = n[0];
   for (size_t i = axes->size(); i-- > 0;)
-    if (i + 1 == axes->size() || (*axes)[i] != (*axes)[i + 1]) x = n.call("squeeze.dim", {x, Dims{(*axes)[i]}});
+    if (i + 1 == axes->size() || (*axes)[i] != (*axes)[i + 1])
+      x = n.call("squeeze.dim", {x, Dims{(*axes)[i]}});
   n.out(x);
   return true;
 }
@@ -241,7 +256,8 @@ bool unsqueeze(NodeReader& n) {
   const int rank = n.rank_of(0) + static_cast<int>(axes->size());
   for (int64_t& a : *axes) a = wrapped(a, rank, "axis");
   std::sort(axes->begin(), axes->end());
-  MOKA_CHECK_KIND(File, std::adjacent_find(axes->begin(), axes->end()) == axes->end(), "an axis is named twice");
+  MOKA_CHECK_KIND(File, std::adjacent_find(axes->begin(), axes->end()) == axes->end(),
+                  "an axis is named twice");
   Value* x = n[0];
   for (int64_t a : *axes) x = n.call("unsqueeze", {x, a});
   n.out(x);
@@ -268,11 +284,14 @@ bool split(NodeReader& n) {
     MOKA_CHECK_KIND(File, parts > 0, "has no outputs");
     // Equal parts; since opset 18 the last may be smaller.
     const int64_t each = (d.size + parts - 1) / parts;
-    MOKA_CHECK_KIND(File, n.version >= 18 || each * parts == d.size, "size ", d.size, " cannot be split into ", parts, " equal parts");
+    MOKA_CHECK_KIND(File, n.version >= 18 || each * parts == d.size, "size ", d.size,
+                    " cannot be split into ", parts, " equal parts");
     sizes.emplace();
-    for (int64_t i = 0; i < parts; i++) sizes->push_back(std::max<int64_t>(0, std::min(each, d.size - i * each)));
+    for (int64_t i = 0; i < parts; i++)
+      sizes->push_back(std::max<int64_t>(0, std::min(each, d.size - i * each)));
   }
-  MOKA_CHECK_KIND(File, static_cast<int64_t>(sizes->size()) >= parts, "gives ", sizes->size(), " sizes for ", parts, " outputs");
+  MOKA_CHECK_KIND(File, static_cast<int64_t>(sizes->size()) >= parts, "gives ", sizes->size(), " sizes for ",
+                  parts, " outputs");
   int64_t at = 0;
   for (int64_t i = 0; i < parts; i++) {
     const int64_t length = (*sizes)[static_cast<size_t>(i)];
@@ -286,11 +305,13 @@ bool split(NodeReader& n) {
 // Ends that are known only when running; a step that then is negative is an error of `slice`.
 bool running_slice(NodeReader& n) {
   Dims count;
-  if (!spelling::fixed_sizes(n[1], count) || count.size() != 1) return n.declines("how many dimensions are sliced is not known");
+  if (!spelling::fixed_sizes(n[1], count) || count.size() != 1)
+    return n.declines("how many dimensions are sliced is not known");
   Value* x = n[0];
   for (int64_t i = 0; i < count[0]; i++)
-    x = n.call("slice", {x, n.has(3) ? n.int_argument(3, i) : spelling::Argument(i), n.int_argument(1, i), n.int_argument(2, i),
-                         n.has(4) ? n.int_argument(4, i) : spelling::Argument(int64_t(1))});
+    x = n.call("slice",
+               {x, n.has(3) ? n.int_argument(3, i) : spelling::Argument(i), n.int_argument(1, i),
+                n.int_argument(2, i), n.has(4) ? n.int_argument(4, i) : spelling::Argument(int64_t(1))});
   n.out(x);
   return true;
 }
@@ -309,7 +330,8 @@ bool slice(NodeReader& n) {
     for (size_t i = 0; i < count; i++) axes->push_back(static_cast<int64_t>(i));
   }
   if (!steps) steps = Dims(count, int64_t(1));
-  MOKA_CHECK_KIND(File, ends->size() == count && axes->size() == count && steps->size() == count, "starts, ends, axes and steps differ in length");
+  MOKA_CHECK_KIND(File, ends->size() == count && axes->size() == count && steps->size() == count,
+                  "starts, ends, axes and steps differ in length");
   Value* x = n[0];
   for (size_t i = 0; i < count; i++) {
     int64_t start = (*starts)[i], end = (*ends)[i], step = (*steps)[i], axis = (*axes)[i];
@@ -346,7 +368,9 @@ Value* wrapped_indices(NodeReader& n, Value* indices, Value* data, int64_t axis)
   const Dim& d = data->type.dims[static_cast<size_t>(axis)];
   Value* size;
   if (d.fixed()) size = n.build.constant(Any(spelling::number_tensor(Any(d.size), DType::I64)));
-  else size = n.builtin("tensor", {n.builtin("size", {data, n.build.constant(Any(axis))}), n.build.constant(Any(DType::I64))});
+  else
+    size = n.builtin("tensor", {n.builtin("size", {data, n.build.constant(Any(axis))}),
+                                n.build.constant(Any(DType::I64))});
   Value* wide = n.call("to", {indices, DType::I64});
   return n.call("where", {n.call("lt", {wide, int64_t(0)}), n.call("add", {wide, size}), wide});
 }
@@ -428,7 +452,9 @@ bool cast_like(NodeReader& n) {
 bool pad(NodeReader& n) {
   const std::string_view mode = n.text("mode", "constant");
   if (mode != "constant") return n.declines("mode '", mode, "' is not supported");
-  auto pads = n.version < 2 && n.attribute("paddings") ? n.ints("paddings") : n.version < 11 ? n.ints("pads") : n.known_ints(1);
+  auto pads = n.version < 2 && n.attribute("paddings") ? n.ints("paddings")
+              : n.version < 11                         ? n.ints("pads")
+                                                       : n.known_ints(1);
   const int rank = n.rank_of(0);
   const spelling::Argument value = n.has(2) ? n.number_argument(2) : spelling::Argument(n.number("value", 0));
   if (!pads) {
@@ -449,7 +475,8 @@ bool pad(NodeReader& n) {
   } else {
     for (int i = 0; i < rank; i++) axes.push_back(i);
   }
-  MOKA_CHECK_KIND(File, pads->size() == 2 * axes.size(), pads->size(), " pads were given for ", axes.size(), " dimensions");
+  MOKA_CHECK_KIND(File, pads->size() == 2 * axes.size(), pads->size(), " pads were given for ", axes.size(),
+                  " dimensions");
   Dims ours(static_cast<size_t>(rank) * 2, int64_t(0));
   for (size_t i = 0; i < axes.size(); i++) {
     const size_t at = static_cast<size_t>(rank - 1 - wrapped(axes[i], rank, "axis"));
@@ -473,7 +500,8 @@ bool dropout(NodeReader& n) {
     training = given->arg().as_double() != 0;
   }
   auto ratio = n.known_number(1);
-  if (training && n.version >= 12 && !(ratio && ratio->arg().as_double() == 0)) return n.declines("training mode");
+  if (training && n.version >= 12 && !(ratio && ratio->arg().as_double() == 0))
+    return n.declines("training mode");
   n.out(n[0]);
   if (n.wants(1)) {
     Dims sizes;
@@ -487,11 +515,14 @@ bool depth_to_space(NodeReader& n) {
   Dims s;
   if (!spelling::fixed_sizes(n[0], s) || s.size() != 4) return n.declines("four fixed sizes were expected");
   const int64_t b = n.integer("blocksize", 0);
-  MOKA_CHECK_KIND(File, b > 0 && b < 65536 && s[1] % (b * b) == 0, "blocksize ", b, " does not divide ", s[1], " channels");
+  MOKA_CHECK_KIND(File, b > 0 && b < 65536 && s[1] % (b * b) == 0, "blocksize ", b, " does not divide ", s[1],
+                  " channels");
   const bool columns_first = n.text("mode", "DCR") == "CRD";
   const int64_t c = s[1] / (b * b);
-  Value* x = columns_first ? n.call("permute", {n.call("reshape", {n[0], Dims{s[0], c, b, b, s[2], s[3]}}), Dims{0, 1, 4, 2, 5, 3}})
-                           : n.call("permute", {n.call("reshape", {n[0], Dims{s[0], b, b, c, s[2], s[3]}}), Dims{0, 3, 4, 1, 5, 2}});
+  Value* x = columns_first ? n.call("permute", {n.call("reshape", {n[0], Dims{s[0], c, b, b, s[2], s[3]}}),
+                                                Dims{0, 1, 4, 2, 5, 3}})
+                           : n.call("permute", {n.call("reshape", {n[0], Dims{s[0], b, b, c, s[2], s[3]}}),
+                                                Dims{0, 3, 4, 1, 5, 2}});
   n.out(n.call("reshape", {x, Dims{s[0], c, s[2] * b, s[3] * b}}));
   return true;
 }
@@ -500,7 +531,8 @@ bool space_to_depth(NodeReader& n) {
   Dims s;
   if (!spelling::fixed_sizes(n[0], s) || s.size() != 4) return n.declines("four fixed sizes were expected");
   const int64_t b = n.integer("blocksize", 0);
-  MOKA_CHECK_KIND(File, b > 0 && b < 65536 && s[2] % b == 0 && s[3] % b == 0, "blocksize ", b, " does not divide the sizes");
+  MOKA_CHECK_KIND(File, b > 0 && b < 65536 && s[2] % b == 0 && s[3] % b == 0, "blocksize ", b,
+                  " does not divide the sizes");
   Value* x = n.call("reshape", {n[0], Dims{s[0], s[1], s[2] / b, b, s[3] / b, b}});
   x = n.call("permute", {x, Dims{0, 3, 5, 1, 2, 4}});
   n.out(n.call("reshape", {x, Dims{s[0], s[1] * b * b, s[2] / b, s[3] / b}}));
@@ -510,7 +542,8 @@ bool space_to_depth(NodeReader& n) {
 bool range(NodeReader& n) {
   DType dtype;
   if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
-  n.out(n.call("arange.start_step", {n.number_argument(0), n.number_argument(1), n.number_argument(2), spelling::named("dtype", dtype)}));
+  n.out(n.call("arange.start_step", {n.number_argument(0), n.number_argument(1), n.number_argument(2),
+                                     spelling::named("dtype", dtype)}));
   return true;
 }
 
@@ -524,21 +557,27 @@ bool tile(NodeReader& n) {
 bool triangle(NodeReader& n) {
   const int rank = n.rank_of(0);
   MOKA_CHECK_KIND(File, rank >= 2, "the input has ", rank, " dimensions, at least 2 were expected");
-  const Dim &rows = n[0]->type.dims[static_cast<size_t>(rank) - 2], &columns = n[0]->type.dims[static_cast<size_t>(rank) - 1];
+  const Dim &rows = n[0]->type.dims[static_cast<size_t>(rank) - 2],
+            &columns = n[0]->type.dims[static_cast<size_t>(rank) - 1];
   if (!rows.fixed() || !columns.fixed()) return n.declines("the sizes are not known");
-  auto count = [&](int64_t size) { return n.call("arange.start_step", {int64_t(0), size, int64_t(1), spelling::named("dtype", DType::I64)}); };
+  auto count = [&](int64_t size) {
+    return n.call("arange.start_step", {int64_t(0), size, int64_t(1), spelling::named("dtype", DType::I64)});
+  };
   Value* above = n.call("sub", {count(columns.size), n.call("unsqueeze", {count(rows.size), int64_t(1)})});
   const bool upper = n.integer("upper", 1) != 0;
-  Value* kept = n.call(upper ? "ge" : "le", {above, n.has(1) ? spelling::Argument(n[1]) : spelling::Argument(int64_t(0))});
+  Value* kept = n.call(upper ? "ge" : "le",
+                       {above, n.has(1) ? spelling::Argument(n[1]) : spelling::Argument(int64_t(0))});
   DType dtype;
   if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
-  n.out(n.call("where", {kept, n[0], n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), dtype)))}));
+  n.out(
+      n.call("where", {kept, n[0], n.build.constant(Any(spelling::number_tensor(Any(int64_t(0)), dtype)))}));
   return true;
 }
 
 bool top_k(NodeReader& n) {
   if (n.version < 10) return n.declines("the form of opset 1");
-  const std::vector<spelling::Argument> args{n[0], n.int_argument(1, 0), n.integer("axis", -1), n.integer("largest", 1) != 0, n.integer("sorted", 1) != 0};
+  const std::vector<spelling::Argument> args{n[0], n.int_argument(1, 0), n.integer("axis", -1),
+                                             n.integer("largest", 1) != 0, n.integer("sorted", 1) != 0};
   const std::vector<Value*> both = n.build.call_all("topk", args);
   n.out(both[0]);
   if (n.wants(1)) n.out(both[1], 1);

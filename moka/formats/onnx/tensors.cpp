@@ -41,7 +41,8 @@ void unpack_bits(std::string_view raw, DType dtype, int64_t count, uint8_t* out)
   const int bits = packed_bits(dtype), each = 8 / bits;
   const bool extend = dtype == DType::I4 || dtype == DType::I2;
   for (int64_t i = 0; i < count; i++) {
-    int v = (static_cast<uint8_t>(raw[static_cast<size_t>(i / each)]) >> (i % each * bits)) & ((1 << bits) - 1);
+    int v =
+        (static_cast<uint8_t>(raw[static_cast<size_t>(i / each)]) >> (i % each * bits)) & ((1 << bits) - 1);
     if (extend && (v >> (bits - 1))) v -= 1 << bits;
     out[i] = static_cast<uint8_t>(v);
   }
@@ -49,11 +50,12 @@ void unpack_bits(std::string_view raw, DType dtype, int64_t count, uint8_t* out)
 
 }  // namespace
 
-Tensor unpack_raw(std::string_view raw, std::span<const int64_t> sizes, DType dtype, const Bytes& owner, std::string_view what) {
+Tensor unpack_raw(std::string_view raw, std::span<const int64_t> sizes, DType dtype, const Bytes& owner,
+                  std::string_view what) {
   const int64_t count = checked_numel(sizes, "ONNX tensor");
   const uint64_t needed = file_bytes(count, dtype, "ONNX tensor");
-  MOKA_CHECK_KIND(File, raw.size() == needed, what, ": shape ", sizes, " of ", info(dtype).name, " needs ", needed,
-                  " bytes, the file has ", raw.size());
+  MOKA_CHECK_KIND(File, raw.size() == needed, what, ": shape ", sizes, " of ", info(dtype).name, " needs ",
+                  needed, " bytes, the file has ", raw.size());
   if (packed_bits(dtype) < 8) {
     Tensor out = new_tensor(sizes, dtype);
     unpack_bits(raw, dtype, count, static_cast<uint8_t*>(out.raw_data()));
@@ -82,9 +84,11 @@ class TensorReader {
   Tensor read() {
     head();
     const std::string what = cat(budget_.file, ": tensor '", name_, "'");
-    MOKA_CHECK_KIND(File, dims_.size() <= static_cast<size_t>(max_dims), what, ": has ", dims_.size(), " dimensions, at most ", max_dims, " are possible");
+    MOKA_CHECK_KIND(File, dims_.size() <= static_cast<size_t>(max_dims), what, ": has ", dims_.size(),
+                    " dimensions, at most ", max_dims, " are possible");
     DType dtype;
-    MOKA_CHECK_KIND(File, spelling::find_dtype_code(spelling::Dialect::Onnx, type_, dtype), what, ": element type ", type_, " does not exist");
+    MOKA_CHECK_KIND(File, spelling::find_dtype_code(spelling::Dialect::Onnx, type_, dtype), what,
+                    ": element type ", type_, " does not exist");
     MOKA_CHECK_KIND(NotImplemented, dtype != DType::String, what, ": tensors of strings are not read");
     MOKA_CHECK_KIND(File, !segment_, what, ": is stored in segments, which ONNX does not use");
     const std::span<const int64_t> sizes(dims_);
@@ -95,8 +99,9 @@ class TensorReader {
     }
     if (has_raw_) {
       MOKA_CHECK_KIND(File, fields_ == 0, what, ": has raw_data and typed data, only one may be filled");
-      MOKA_CHECK_KIND(File, raw_.size() == file_bytes(count, dtype, "ONNX tensor"), what, ": shape ", sizes, " of ",
-                      info(dtype).name, " needs ", file_bytes(count, dtype, "ONNX tensor"), " bytes, raw_data has ", raw_.size());
+      MOKA_CHECK_KIND(File, raw_.size() == file_bytes(count, dtype, "ONNX tensor"), what, ": shape ", sizes,
+                      " of ", info(dtype).name, " needs ", file_bytes(count, dtype, "ONNX tensor"),
+                      " bytes, raw_data has ", raw_.size());
       budget_.take_tensor_bytes(static_cast<uint64_t>(count) * item_size(dtype), what);
       return unpack_raw(raw_, sizes, dtype, owner_, what);
     }
@@ -108,12 +113,18 @@ class TensorReader {
     Message m(budget_, message_, "TensorProto");
     while (m.next()) {
       switch (m.field()) {
-        case 1:
-          m.integers("dims", dims_);
-          break;
+        case 1: m.integers("dims", dims_); break;
         case 2: type_ = m.integer("data_type"); break;
-        case 3: segment_ = true; m.skip(); break;
-        case 4: case 5: case 6: case 7: case 10: case 11:
+        case 3:
+          segment_ = true;
+          m.skip();
+          break;
+        case 4:
+        case 5:
+        case 6:
+        case 7:
+        case 10:
+        case 11:
           fields_ |= 1 << m.field();
           if (m.wire() == proto::Wire::Length && m.field() != 6) payload_ += m.raw("data").size();
           else {
@@ -158,10 +169,10 @@ class TensorReader {
     const uint64_t offset = offset_ < 0 ? 0 : static_cast<uint64_t>(offset_);
     const uint64_t needed = file_bytes(count, dtype, "ONNX tensor");
     const uint64_t length = length_ < 0 ? needed : static_cast<uint64_t>(length_);
-    MOKA_CHECK_KIND(File, length == needed, what, ": shape ", sizes, " of ", info(dtype).name, " needs ", needed,
-                    " bytes, external data has length ", length);
-    MOKA_CHECK_KIND(File, offset <= file.size() && length <= file.size() - offset, what, ": bytes ", offset, " to ",
-                    offset + length, " lie outside of '", place_, "', which has ", file.size());
+    MOKA_CHECK_KIND(File, length == needed, what, ": shape ", sizes, " of ", info(dtype).name, " needs ",
+                    needed, " bytes, external data has length ", length);
+    MOKA_CHECK_KIND(File, offset <= file.size() && length <= file.size() - offset, what, ": bytes ", offset,
+                    " to ", offset + length, " lie outside of '", place_, "', which has ", file.size());
     budget_.take_tensor_bytes(static_cast<uint64_t>(count) * item_size(dtype), what);
     return unpack_raw(std::string_view(file.data() + offset, length), sizes, dtype, file, what);
   }
@@ -170,10 +181,11 @@ class TensorReader {
   Tensor typed(std::span<const int64_t> sizes, DType dtype, int64_t count, const std::string& what) {
     const int bits = packed_bits(dtype);
     const bool pairs = is_complex(dtype);
-    const int64_t entries = bits < 8 ? static_cast<int64_t>(file_bytes(count, dtype, "ONNX tensor")) : checked_mul(count, pairs ? 2 : 1, "ONNX tensor");
+    const int64_t entries = bits < 8 ? static_cast<int64_t>(file_bytes(count, dtype, "ONNX tensor"))
+                                     : checked_mul(count, pairs ? 2 : 1, "ONNX tensor");
     // The file must be able to hold that many before memory is taken for them.
-    MOKA_CHECK_KIND(File, static_cast<uint64_t>(entries) <= payload_, what, ": shape ", sizes, " needs ", entries, " elements, the file has ",
-                    payload_ == 0 ? "none" : "fewer");
+    MOKA_CHECK_KIND(File, static_cast<uint64_t>(entries) <= payload_, what, ": shape ", sizes, " needs ",
+                    entries, " elements, the file has ", payload_ == 0 ? "none" : "fewer");
     budget_.take_tensor_bytes(static_cast<uint64_t>(count) * item_size(dtype), what);
     Tensor out = new_tensor(sizes, dtype);
     std::string packed;
@@ -189,11 +201,13 @@ class TensorReader {
       const size_t left = room - done;
       switch (m.field()) {
         case 4:
-          if (dtype != DType::F32 && dtype != DType::C64) m.fail("float_data", "does not hold ", info(dtype).name);
+          if (dtype != DType::F32 && dtype != DType::C64)
+            m.fail("float_data", "does not hold ", info(dtype).name);
           done += m.floats_into("float_data", reinterpret_cast<float*>(to) + done, left);
           break;
         case 10:
-          if (dtype != DType::F64 && dtype != DType::C128) m.fail("double_data", "does not hold ", info(dtype).name);
+          if (dtype != DType::F64 && dtype != DType::C128)
+            m.fail("double_data", "does not hold ", info(dtype).name);
           done += m.doubles_into("double_data", reinterpret_cast<double*>(to) + done, left);
           break;
         case 7:
@@ -201,21 +215,27 @@ class TensorReader {
           done += m.integers_into("int64_data", reinterpret_cast<uint64_t*>(to) + done, left);
           break;
         case 11:
-          if (dtype != DType::U64 && dtype != DType::U32) m.fail("uint64_data", "does not hold ", info(dtype).name);
-          if (dtype == DType::U64) done += m.integers_into("uint64_data", reinterpret_cast<uint64_t*>(to) + done, left);
+          if (dtype != DType::U64 && dtype != DType::U32)
+            m.fail("uint64_data", "does not hold ", info(dtype).name);
+          if (dtype == DType::U64)
+            done += m.integers_into("uint64_data", reinterpret_cast<uint64_t*>(to) + done, left);
           else done += m.integers_into("uint64_data", reinterpret_cast<uint32_t*>(to) + done, left);
           break;
         case 5:
-          if (is_complex(dtype) || dtype == DType::F32 || dtype == DType::F64 || item_size(dtype) == 8 || dtype == DType::U32)
+          if (is_complex(dtype) || dtype == DType::F32 || dtype == DType::F64 || item_size(dtype) == 8 ||
+              dtype == DType::U32)
             m.fail("int32_data", "does not hold ", info(dtype).name);
-          if (item_size(dtype) == 4) done += m.integers_into("int32_data", reinterpret_cast<uint32_t*>(to) + done, left);
-          else if (item_size(dtype) == 2) done += m.integers_into("int32_data", reinterpret_cast<uint16_t*>(to) + done, left);
+          if (item_size(dtype) == 4)
+            done += m.integers_into("int32_data", reinterpret_cast<uint32_t*>(to) + done, left);
+          else if (item_size(dtype) == 2)
+            done += m.integers_into("int32_data", reinterpret_cast<uint16_t*>(to) + done, left);
           else done += m.integers_into("int32_data", reinterpret_cast<uint8_t*>(to) + done, left);
           break;
         default: m.skip();
       }
     }
-    MOKA_CHECK_KIND(File, done == room, what, ": shape ", sizes, " needs ", room, " elements, the file has ", done);
+    MOKA_CHECK_KIND(File, done == room, what, ": shape ", sizes, " needs ", room, " elements, the file has ",
+                    done);
     if (bits < 8) unpack_bits(packed, dtype, count, static_cast<uint8_t*>(out.raw_data()));
     if (dtype == DType::Bool)
       for (int64_t i = 0; i < count; i++) to[i] = to[i] != 0;
@@ -236,7 +256,8 @@ class TensorReader {
 
 }  // namespace
 
-Tensor read_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner, ExternalData& external) {
+Tensor read_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner,
+                   ExternalData& external) {
   return TensorReader(budget, message, owner, external).read();
 }
 
@@ -258,7 +279,7 @@ struct Descriptor {
 
 // Opens `path` below the folder without following any link: the kernel's own check, or name by name where it has none.
 int open_beneath(int folder, const std::string& path) {
-  struct open_how how {};
+  struct open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const long fd = ::syscall(SYS_openat2, folder, path.c_str(), &how, sizeof how);
@@ -269,7 +290,8 @@ int open_beneath(int folder, const std::string& path) {
     const size_t slash = path.find('/', from);
     const std::string name = path.substr(from, slash - from);
     const bool last = slash == std::string::npos;
-    const int next = ::openat(here.fd, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | (last ? O_NONBLOCK : O_DIRECTORY));
+    const int next = ::openat(here.fd, name.c_str(),
+                              O_RDONLY | O_CLOEXEC | O_NOFOLLOW | (last ? O_NONBLOCK : O_DIRECTORY));
     if (last) return next;
     ::close(here.fd);
     here.fd = next;
@@ -296,10 +318,12 @@ Bytes ExternalData::open(const std::string& location) {
   if (!fresh) return at->second;
   try {
     Descriptor folder{::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    MOKA_CHECK_KIND(File, folder.fd >= 0, "external data '", location, "': the model's folder '", folder_, "' cannot be opened");
+    MOKA_CHECK_KIND(File, folder.fd >= 0, "external data '", location, "': the model's folder '", folder_,
+                    "' cannot be opened");
     Descriptor file{open_beneath(folder.fd, location)};
-    MOKA_CHECK_KIND(File, file.fd >= 0, "external data '", location, "': cannot be opened in '", folder_, "': ",
-                    errno == ELOOP || errno == EXDEV ? "symbolic links are not followed" : std::strerror(errno));
+    MOKA_CHECK_KIND(
+        File, file.fd >= 0, "external data '", location, "': cannot be opened in '", folder_,
+        "': ", errno == ELOOP || errno == EXDEV ? "symbolic links are not followed" : std::strerror(errno));
     at->second = Bytes::of_file(cat("/dev/fd/", file.fd), limits_);
   } catch (...) {
     open_.erase(at);

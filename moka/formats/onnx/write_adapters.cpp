@@ -28,18 +28,22 @@ bool reshape(NodeWriter& n) {
   Dims shape;
   if (!n.ints("shape", shape)) {
     const graph::Node* list = n.value("shape")->producer();
-    if (!list || list->kind != graph::NodeKind::List) return n.declines("the shape is known only when running");
+    if (!list || list->kind != graph::NodeKind::List)
+      return n.declines("the shape is known only when running");
     bool open = false;
     for (size_t i = 0; i < list->inputs().size(); i++) {
       const graph::Value* v = list->inputs()[i];
       if (const Any* c = v->constant()) {
-        if (c->tag() != Tag::Int || c->arg().i == 0) return n.declines("the shape is known only when running");
+        if (c->tag() != Tag::Int || c->arg().i == 0)
+          return n.declines("the shape is known only when running");
         open |= c->arg().i == -1;
         shape.push_back(c->arg().i);
         continue;
       }
       const graph::Node* size = v->producer();
-      const Any* dim = size && size->kind == graph::NodeKind::Builtin && size->name == "size" ? size->input(1)->constant() : nullptr;
+      const Any* dim = size && size->kind == graph::NodeKind::Builtin && size->name == "size"
+                           ? size->input(1)->constant()
+                           : nullptr;
       if (dim && size->input(0) == n.value("input") && dim->to_int() == static_cast<int64_t>(i)) {
         shape.push_back(0);
       } else if (!open) {
@@ -70,8 +74,9 @@ bool flip(NodeWriter& n) {
   Dims dims;
   if (!n.ints("dims", dims)) return n.declines("dims are known only when running");
   const size_t count = dims.size();
-  return n.finish("Slice", {n.name("input"), n.ints_input(Dims(count, int64_t(-1))), n.ints_input(Dims(count, INT64_MIN)),
-                            n.ints_input(dims), n.ints_input(Dims(count, int64_t(-1)))});
+  return n.finish(
+      "Slice", {n.name("input"), n.ints_input(Dims(count, int64_t(-1))), n.ints_input(Dims(count, INT64_MIN)),
+                n.ints_input(dims), n.ints_input(Dims(count, int64_t(-1)))});
 }
 
 bool pad(NodeWriter& n) {
@@ -79,27 +84,32 @@ bool pad(NodeWriter& n) {
   const int rank = n.rank("input");
   DType dtype;
   const Any* value = n.constant("value");
-  if (rank < 0 || !value || !n.ints("pad", pad) || !spelling::has_dtype(n.value("input"), &dtype)) return n.declines("pads, value or type are known only when running");
+  if (rank < 0 || !value || !n.ints("pad", pad) || !spelling::has_dtype(n.value("input"), &dtype))
+    return n.declines("pads, value or type are known only when running");
   Dims all(static_cast<size_t>(rank) * 2, int64_t(0));
   for (size_t i = 0; 2 * i + 1 < pad.size(); i++) {
     const size_t at = static_cast<size_t>(rank) - 1 - i;
     all[at] = pad[2 * i];
     all[static_cast<size_t>(rank) + at] = pad[2 * i + 1];
   }
-  return n.finish("Pad", {n.name("input"), n.ints_input(all), n.tensor(spelling::number_tensor(*value, dtype))});
+  return n.finish("Pad",
+                  {n.name("input"), n.ints_input(all), n.tensor(spelling::number_tensor(*value, dtype))});
 }
 
 // Reductions took their axes as an attribute until opset 18 (ReduceSum until 13).
 template <int kind>  // 0 sum, 1 mean, 2 amax, 3 amin, 4 prod, 5 logsumexp
 bool reduce(NodeWriter& n) {
-  constexpr const char* names[] = {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp"};
+  constexpr const char* names[] = {"ReduceSum", "ReduceMean", "ReduceMax",
+                                   "ReduceMin", "ReduceProd", "ReduceLogSumExp"};
   const Any* keep = n.constant("keepdim");
   const Any* given = n.constant("dim");
   if (!keep || !given) return n.declines("dim is known only when running");
   DType from, to;
-  if (!spelling::has_dtype(n.value("input"), &from) || !spelling::has_dtype(n.node.output(), &to)) return n.declines("the element type is not known");
+  if (!spelling::has_dtype(n.value("input"), &from) || !spelling::has_dtype(n.node.output(), &to))
+    return n.declines("the element type is not known");
   std::string x = n.name("input");
-  if (from != to) x = n.add("Cast", {x}, {{"to", Any(int64_t(spelling::dtype_code(spelling::Dialect::Onnx, to)))}});
+  if (from != to)
+    x = n.add("Cast", {x}, {{"to", Any(int64_t(spelling::dtype_code(spelling::Dialect::Onnx, to)))}});
   Dims dims;
   if (!given->is_none()) spelling::to_ints(*given, dims);
   std::vector<Attribute> attributes{{"keepdims", Any(int64_t(keep->to_bool()))}};
@@ -123,7 +133,8 @@ template <int kind>  // 0 zeros_like, 1 ones_like, 2 full_like
 bool like(NodeWriter& n) {
   DType dtype;
   if (!spelling::has_dtype(n.node.output(), &dtype)) return n.declines("the element type is not known");
-  const Any value = kind == 2 ? (n.constant("fill_value") ? *n.constant("fill_value") : Any()) : Any(int64_t(kind));
+  const Any value =
+      kind == 2 ? (n.constant("fill_value") ? *n.constant("fill_value") : Any()) : Any(int64_t(kind));
   if (!value.arg().is_number()) return n.declines("the value is known only when running");
   const int64_t one = 1;
   Tensor fill = new_tensor(std::span(&one, 1), dtype);
@@ -143,7 +154,8 @@ bool arg_reduce(NodeWriter& n) {
   } else {
     axis = dim->to_int();
   }
-  return n.finish(largest ? "ArgMax" : "ArgMin", {x}, {{"axis", Any(axis)}, {"keepdims", Any(int64_t(keep->to_bool()))}});
+  return n.finish(largest ? "ArgMax" : "ArgMin", {x},
+                  {{"axis", Any(axis)}, {"keepdims", Any(int64_t(keep->to_bool()))}});
 }
 
 // The parts are named by the Unpack node behind the list.
@@ -151,7 +163,8 @@ bool split(NodeWriter& n) {
   const graph::Value* list = n.node.output();
   const graph::Node* unpack = nullptr;
   for (const graph::Value::Use& use : list->uses()) {
-    if (!use.node || use.node->kind != graph::NodeKind::Unpack || unpack) return n.declines("its result is used as a list");
+    if (!use.node || use.node->kind != graph::NodeKind::Unpack || unpack)
+      return n.declines("its result is used as a list");
     unpack = use.node;
   }
   if (!unpack || !spelling::has_rank(n.value("input"))) return n.declines("its result is used as a list");
@@ -168,31 +181,53 @@ bool split(NodeWriter& n) {
   }
   for (size_t i = 0; i < unpack->outputs().size(); i++) {
     graph::Value* v = unpack->output(static_cast<int>(i));
-    outputs.push_back(one_each ? n.model.unique(cat(n.model.scoped(n.node, "Split"), "_part_", i)) : n.model.name_of(v));
+    outputs.push_back(one_each ? n.model.unique(cat(n.model.scoped(n.node, "Split"), "_part_", i))
+                               : n.model.name_of(v));
   }
-  n.model.add_node(n.node, "Split", "", {n.name("input"), n.ints_input(lengths)}, outputs, {{"axis", Any(dim)}});
+  n.model.add_node(n.node, "Split", "", {n.name("input"), n.ints_input(lengths)}, outputs,
+                   {{"axis", Any(dim)}});
   for (size_t i = 0; one_each && i < outputs.size(); i++)
-    n.model.add_node(n.node, "Squeeze", "", {outputs[i], n.ints_input(Dims{dim})}, {n.model.name_of(unpack->output(static_cast<int>(i)))}, {});
+    n.model.add_node(n.node, "Squeeze", "", {outputs[i], n.ints_input(Dims{dim})},
+                     {n.model.name_of(unpack->output(static_cast<int>(i)))}, {});
   return true;
 }
 
 // The result has the base's type: ours promotes.
 bool power(NodeWriter& n) {
   DType base, result;
-  if (!spelling::has_dtype(n.value("input"), &base) || !spelling::has_dtype(n.node.output(), &result) || base == result) return false;
-  const std::string x = n.add("Cast", {n.name("input")}, {{"to", Any(int64_t(spelling::dtype_code(spelling::Dialect::Onnx, result)))}});
+  if (!spelling::has_dtype(n.value("input"), &base) || !spelling::has_dtype(n.node.output(), &result) ||
+      base == result)
+    return false;
+  const std::string x = n.add("Cast", {n.name("input")},
+                              {{"to", Any(int64_t(spelling::dtype_code(spelling::Dialect::Onnx, result)))}});
   const Any* exponent = n.constant("exponent");
-  return n.finish("Pow", {x, exponent && exponent->arg().is_number() ? n.tensor(spelling::number_tensor(*exponent, result)) : n.name("exponent")});
+  return n.finish("Pow", {x, exponent && exponent->arg().is_number()
+                                 ? n.tensor(spelling::number_tensor(*exponent, result))
+                                 : n.name("exponent")});
 }
 
 constexpr WritingAdapter table[] = {
-    {"flatten", 1, 0, flatten},       {"reshape", 5, 0, reshape},     {"slice", 10, 0, slice},
-    {"flip", 10, 0, flip},            {"pad_constant", 11, 0, pad},   {"sum", 13, 0, reduce<0>},
-    {"mean", 13, 0, reduce<1>},       {"amax", 13, 0, reduce<2>},     {"amin", 13, 0, reduce<3>},
-    {"argmax", 13, 0, arg_reduce<true>}, {"argmin", 13, 0, arg_reduce<false>}, {"split", 13, 0, split},
-    {"prod", 13, 0, reduce<4>},       {"logsumexp", 13, 0, reduce<5>}, {"expand", 13, 0, expand},
-    {"zeros_like", 13, 0, like<0>},   {"ones_like", 13, 0, like<1>},   {"full_like", 13, 0, like<2>},
-    {"chunk", 13, 0, split},          {"unbind", 13, 0, split},       {"pow", 13, 0, power},
+    {"flatten", 1, 0, flatten},
+    {"reshape", 5, 0, reshape},
+    {"slice", 10, 0, slice},
+    {"flip", 10, 0, flip},
+    {"pad_constant", 11, 0, pad},
+    {"sum", 13, 0, reduce<0>},
+    {"mean", 13, 0, reduce<1>},
+    {"amax", 13, 0, reduce<2>},
+    {"amin", 13, 0, reduce<3>},
+    {"argmax", 13, 0, arg_reduce<true>},
+    {"argmin", 13, 0, arg_reduce<false>},
+    {"split", 13, 0, split},
+    {"prod", 13, 0, reduce<4>},
+    {"logsumexp", 13, 0, reduce<5>},
+    {"expand", 13, 0, expand},
+    {"zeros_like", 13, 0, like<0>},
+    {"ones_like", 13, 0, like<1>},
+    {"full_like", 13, 0, like<2>},
+    {"chunk", 13, 0, split},
+    {"unbind", 13, 0, split},
+    {"pow", 13, 0, power},
 };
 
 }  // namespace

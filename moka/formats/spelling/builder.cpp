@@ -60,7 +60,8 @@ Value* Builder::call(std::string_view op, std::initializer_list<Argument> args) 
 
 std::vector<Value*> Builder::call_all(std::string_view name, std::span<const Argument> args) {
   const Op* op = find_op(name);
-  MOKA_CHECK_KIND(NotImplemented, op, "this build has no operator '", name, "', which reading this node needs");
+  MOKA_CHECK_KIND(NotImplemented, op, "this build has no operator '", name,
+                  "', which reading this node needs");
   const Schema& schema = info(*op).schema;
   std::vector<Slot> slots(schema.args.size());
   size_t position = 0;

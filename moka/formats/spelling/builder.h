@@ -18,9 +18,18 @@ namespace moka::spelling {
 struct Argument {
   Slot slot;
   std::string_view name;  // empty: by position
-  Argument(graph::Value* value) { slot.value = value; slot.set = true; }
-  Argument(std::vector<graph::Value*> list) { slot.list = std::move(list); slot.set = slot.is_list = true; }
-  Argument(Any constant) { slot.constant = std::move(constant); slot.set = true; }
+  Argument(graph::Value* value) {
+    slot.value = value;
+    slot.set = true;
+  }
+  Argument(std::vector<graph::Value*> list) {
+    slot.list = std::move(list);
+    slot.set = slot.is_list = true;
+  }
+  Argument(Any constant) {
+    slot.constant = std::move(constant);
+    slot.set = true;
+  }
   Argument(bool v) : Argument(Any(v)) {}
   Argument(int v) : Argument(Any(v)) {}
   Argument(int64_t v) : Argument(Any(v)) {}

@@ -15,8 +15,8 @@ class Scope {
  public:
   virtual ~Scope() = default;
   virtual const ArgDef& definition(int k) const = 0;
-  virtual const Any* constant(int k) const = 0;       // null: not known before running, or not bound yet
-  virtual const graph::Type* type(int k) const = 0;   // null: no graph value
+  virtual const Any* constant(int k) const = 0;  // null: not known before running, or not bound yet
+  virtual const graph::Type* type(int k) const = 0;  // null: no graph value
 };
 
 struct Conversion {

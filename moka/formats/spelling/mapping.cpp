@@ -11,7 +11,8 @@ namespace moka::spelling {
 namespace {
 
 bool is_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '/';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+         c == '/';
 }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -32,7 +33,8 @@ class Parser {
       expect("(");
       do {
         const int k = static_cast<int>(out.outputs.size());
-        const bool ours = !accept("_") && !word("an output's name").empty() && k < static_cast<int>(schema_.outs.size());
+        const bool ours =
+            !accept("_") && !word("an output's name").empty() && k < static_cast<int>(schema_.outs.size());
         out.outputs.push_back(ours ? k : -1);
       } while (accept(","));
       expect(")");
@@ -42,14 +44,16 @@ class Parser {
     bool attributes = false;
     for (const Item& i : out.items) {
       attributes |= i.role == Item::Attribute;
-      if (attributes && (i.role == Item::Input || i.role == Item::Missing)) bad("inputs stand before attributes");
+      if (attributes && (i.role == Item::Input || i.role == Item::Missing))
+        bad("inputs stand before attributes");
     }
     return out;
   }
 
  private:
   [[noreturn]] void bad(std::string_view what) {
-    fail_kind(ErrorKind::Internal, "operator ", schema_.name, ": mapping \"", text_, "\", at character ", at_, ": ", what);
+    fail_kind(ErrorKind::Internal, "operator ", schema_.name, ": mapping \"", text_, "\", at character ", at_,
+              ": ", what);
   }
   void space() {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) at_++;
@@ -81,7 +85,8 @@ class Parser {
     return false;
   }
   bool starts_word(std::string_view w) {
-    return text_.substr(at_, w.size()) == w && (at_ + w.size() == text_.size() || !is_word(text_[at_ + w.size()]));
+    return text_.substr(at_, w.size()) == w &&
+           (at_ + w.size() == text_.size() || !is_word(text_[at_ + w.size()]));
   }
   Any number() {
     space();
@@ -179,7 +184,8 @@ class Parser {
     if (accept("*")) {
       out.binding.args.push_back(argument());
       const ArgDef& list = schema_.args[static_cast<size_t>(out.binding.args[0])];
-      if (!list.type.list || !list.type.is_tensor_like()) bad("only a list of tensors can be all the inputs that are left");
+      if (!list.type.list || !list.type.is_tensor_like())
+        bad("only a list of tensors can be all the inputs that are left");
       return out;
     }
     if (!at_literal()) {

@@ -23,17 +23,17 @@ struct Binding {
 
 struct Item {
   enum Role : uint8_t {
-    Input,      // positional
-    Missing,    // "_": a positional input that must be missing
+    Input,  // positional
+    Missing,  // "_": a positional input that must be missing
     Attribute,  // name=... or name?=...
     Condition,  // =argument:literal or =predicate(argument)
   };
   Role role = Input;
-  std::string name;      // Attribute: in the file
-  bool optional = false; // "?=": the file may leave it out, and we do where ours has its default
+  std::string name;  // Attribute: in the file
+  bool optional = false;  // "?=": the file may leave it out, and we do where ours has its default
   Binding binding;
   bool has_absent = false;
-  Any absent;            // "?? literal": what the format means where the file has nothing
+  Any absent;  // "?? literal": what the format means where the file has nothing
   const Predicate* predicate = nullptr;  // Condition
 };
 

@@ -40,7 +40,8 @@ std::optional<Dims> NodeReader::ints(std::string_view name) const {
   Dims out;
   if (!a) return {};
   if (a->is_none()) return out;  // an empty list leaves no trace in a NetDef
-  MOKA_CHECK_KIND(File, to_ints(*a, out), "attribute '", name, "' is ", *a, ", a list of integers was expected");
+  MOKA_CHECK_KIND(File, to_ints(*a, out), "attribute '", name, "' is ", *a,
+                  ", a list of integers was expected");
   return out;
 }
 
@@ -79,7 +80,8 @@ Argument NodeReader::ints_argument(int input) const {
 
 Argument NodeReader::int_argument(int input, int64_t element) const {
   if (auto known = known_ints(input)) {
-    MOKA_CHECK_KIND(File, element < static_cast<int64_t>(known->size()), "input ", input, " has ", known->size(), " elements, more were expected");
+    MOKA_CHECK_KIND(File, element < static_cast<int64_t>(known->size()), "input ", input, " has ",
+                    known->size(), " elements, more were expected");
     return Argument((*known)[static_cast<size_t>(element)]);
   }
   return Argument(builtin("index", {builtin("ints", {(*this)[input]}), build.constant(Any(element))}));
@@ -100,7 +102,8 @@ graph::Value* NodeReader::list(std::vector<graph::Value*> items) const {
 
 int NodeReader::rank_of(int input) const {
   const int r = rank((*this)[input]);
-  MOKA_CHECK_KIND(NotImplemented, r >= 0, "the number of dimensions of input ", input, " is not known when the model is read");
+  MOKA_CHECK_KIND(NotImplemented, r >= 0, "the number of dimensions of input ", input,
+                  " is not known when the model is read");
   return r;
 }
 

@@ -16,7 +16,11 @@ namespace moka::spelling {
 class NodeReader {
  public:
   NodeReader(Builder& build, const ForeignNode& node, Dialect dialect, int version)
-      : build(build), node(node), dialect(dialect), version(version), outputs(static_cast<size_t>(node.outputs)) {}
+      : build(build),
+        node(node),
+        dialect(dialect),
+        version(version),
+        outputs(static_cast<size_t>(node.outputs)) {}
 
   Builder& build;
   const ForeignNode& node;
@@ -50,7 +54,9 @@ class NodeReader {
   Argument number_argument(int input) const;
   graph::Value* list(std::vector<graph::Value*> items) const;
 
-  graph::Value* call(std::string_view op, std::initializer_list<Argument> args) const { return build.call(op, args); }
+  graph::Value* call(std::string_view op, std::initializer_list<Argument> args) const {
+    return build.call(op, args);
+  }
   // A result that the node does not name, in a broken file even the first, is dropped.
   void out(graph::Value* v, int i = 0) {
     if (wants(i)) outputs[static_cast<size_t>(i)] = v;

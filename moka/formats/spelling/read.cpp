@@ -10,8 +10,15 @@ namespace {
 
 class RowReader : public Scope {
  public:
-  RowReader(const Row& row, Dialect dialect, const ForeignNode& node, Values& values, Match& out, std::string& why)
-      : row_(row), schema_(info(*row.op).schema), dialect_(dialect), node_(node), values_(values), slots_(out.slots), why_(why) {
+  RowReader(const Row& row, Dialect dialect, const ForeignNode& node, Values& values, Match& out,
+            std::string& why)
+      : row_(row),
+        schema_(info(*row.op).schema),
+        dialect_(dialect),
+        node_(node),
+        values_(values),
+        slots_(out.slots),
+        why_(why) {
     out.row = &row;
     slots_.assign(schema_.args.size(), Slot{});
   }
@@ -25,7 +32,8 @@ class RowReader : public Scope {
       switch (item.role) {
         case Item::Input: ok = read_input(item, input); break;
         case Item::Missing:
-          if (input < node_.inputs.size() && node_.inputs[input]) return no("input ", input, " is given, this form has none there");
+          if (input < node_.inputs.size() && node_.inputs[input])
+            return no("input ", input, " is given, this form has none there");
           input++;
           break;
         case Item::Attribute: ok = read_attribute(item, seen); break;
@@ -43,9 +51,11 @@ class RowReader : public Scope {
       if (node_.inputs[input]) return no("input ", input, " is one too many");
     for (size_t i = 0; i < seen.size(); i++)
       if (!seen[i]) return no("attribute '", node_.attributes[i].name, "' is not known here");
-    const int outputs = m.outputs.empty() ? static_cast<int>(schema_.outs.size()) : static_cast<int>(m.outputs.size());
+    const int outputs =
+        m.outputs.empty() ? static_cast<int>(schema_.outs.size()) : static_cast<int>(m.outputs.size());
     const bool many = schema_.outs.size() == 1 && schema_.outs[0].type.list;
-    if (node_.outputs > outputs && !many) return no("has ", node_.outputs, " outputs in use, ", schema_.name, " gives ", outputs);
+    if (node_.outputs > outputs && !many)
+      return no("has ", node_.outputs, " outputs in use, ", schema_.name, " gives ", outputs);
     if (!conditions()) return false;
     return defaults();
   }
@@ -78,11 +88,13 @@ class RowReader : public Scope {
 
   bool read_input(const Item& item, size_t& input) {
     const Binding& b = item.binding;
-    if (!b.args.empty() && !b.conversion && arg(b.args[0]).type.list && arg(b.args[0]).type.is_tensor_like()) {
+    if (!b.args.empty() && !b.conversion && arg(b.args[0]).type.list &&
+        arg(b.args[0]).type.is_tensor_like()) {
       Slot& s = slot(b.args[0]);
       s.set = s.is_list = true;
       for (; input < node_.inputs.size(); input++) {
-        if (!node_.inputs[input]) return no("input ", input, " is missing in the list '", arg(b.args[0]).name, "'");
+        if (!node_.inputs[input])
+          return no("input ", input, " is missing in the list '", arg(b.args[0]).name, "'");
         s.list.push_back(node_.inputs[input]);
       }
       return true;
@@ -122,7 +134,9 @@ class RowReader : public Scope {
     }
     const Binding& b = item.binding;
     if (b.args.empty()) {
-      if (!found) return item.optional || no("attribute '", item.name, "' is missing, ", text(b.literal), " was expected");
+      if (!found)
+        return item.optional ||
+               no("attribute '", item.name, "' is missing, ", text(b.literal), " was expected");
       return equal_literal(*found, b.literal) ||
              no("attribute '", item.name, "' is ", text(*found), " instead of ", text(b.literal));
     }
@@ -194,14 +208,13 @@ class RowReader : public Scope {
       case Kind::DType: {
         DType dtype;
         if (value.tag() == Tag::DType) dtype = value.dtype();
-        else if (!to_number(value, number) || !find_dtype_code(dialect_, number.arg().as_int(), dtype)) return false;
+        else if (!to_number(value, number) || !find_dtype_code(dialect_, number.arg().as_int(), dtype))
+          return false;
         out = Any(dtype);
         return true;
       }
       case Kind::Tensor:
-      case Kind::Any:
-        out = value;
-        return true;
+      case Kind::Any: out = value; return true;
       default: return false;
     }
   }
@@ -209,7 +222,8 @@ class RowReader : public Scope {
   bool equal_literal(const Any& value, const Any& literal) const {
     if (same_value(value, literal)) return true;
     Any number;
-    if (literal.arg().is_number() && to_number(value, number)) return number.arg().as_double() == literal.arg().as_double();
+    if (literal.arg().is_number() && to_number(value, number))
+      return number.arg().as_double() == literal.arg().as_double();
     return false;
   }
 
@@ -253,7 +267,8 @@ class RowReader : public Scope {
 
 }  // namespace
 
-bool read_row(const Row& row, Dialect dialect, const ForeignNode& node, Values& values, Match& out, std::string& why) {
+bool read_row(const Row& row, Dialect dialect, const ForeignNode& node, Values& values, Match& out,
+              std::string& why) {
   return RowReader(row, dialect, node, values, out, why).read();
 }
 

@@ -33,7 +33,9 @@ struct Rewriting {
     return true;
   }
   int rank(std::string_view arg) const { return spelling::rank(node.argument(arg)); }
-  Value* call(std::string_view op, std::initializer_list<Argument> args) const { return build.call(op, args); }
+  Value* call(std::string_view op, std::initializer_list<Argument> args) const {
+    return build.call(op, args);
+  }
 };
 
 using Rule = Value* (*)(const Rewriting& r);  // null: does not serve
@@ -51,7 +53,9 @@ Value* scaled_difference(const Rewriting& r) {
   if (r.is("alpha", 1)) return nullptr;
   return r.call("sub", {r["input"], scaled(r, r["other"], "alpha")});
 }
-Value* reversed_difference(const Rewriting& r) { return r.call("sub", {r["other"], scaled(r, r["input"], "alpha")}); }
+Value* reversed_difference(const Rewriting& r) {
+  return r.call("sub", {r["other"], scaled(r, r["input"], "alpha")});
+}
 Value* clamp_min(const Rewriting& r) { return r.call("maximum", {r["input"], r["min"]}); }
 Value* clamp_max(const Rewriting& r) { return r.call("minimum", {r["input"], r["max"]}); }
 Value* hardtanh(const Rewriting& r) { return r.call("clamp", {r["input"], r["min_val"], r["max_val"]}); }
@@ -86,11 +90,14 @@ Value* gelu_tanh(const Rewriting& r) {
 // log(1 + exp(beta x)) / beta, and x itself above the threshold
 Value* softplus(const Rewriting& r) {
   Value* x = scaled(r, r["input"], "beta");
-  Value* soft = r.call("add", {r.call("clamp_min", {x, 0.0}), r.call("log1p", {r.call("exp", {r.call("neg", {r.call("abs", {x})})})})});
+  Value* soft = r.call("add", {r.call("clamp_min", {x, 0.0}),
+                               r.call("log1p", {r.call("exp", {r.call("neg", {r.call("abs", {x})})})})});
   return r.is("beta", 1) ? soft : r.call("div", {soft, r["beta"]});
 }
 Value* isfinite(const Rewriting& r) { return r.call("lt", {r.call("abs", {r["input"]}), INFINITY}); }
-Value* not_equal(const Rewriting& r) { return r.call("logical_not", {r.call("eq", {r["input"], r["other"]})}); }
+Value* not_equal(const Rewriting& r) {
+  return r.call("logical_not", {r.call("eq", {r["input"], r["other"]})});
+}
 
 // ---- matrix products
 
@@ -113,7 +120,9 @@ Value* batch_norm(const Rewriting& r) {
   Dims channels;
   DType dtype;
   auto none = [](Value* v) { return v->constant() && v->constant()->is_none(); };
-  if ((!none(weight) && !none(bias)) || !fixed_sizes(r["running_mean"], channels) || !has_dtype(r["running_mean"], &dtype)) return nullptr;
+  if ((!none(weight) && !none(bias)) || !fixed_sizes(r["running_mean"], channels) ||
+      !has_dtype(r["running_mean"], &dtype))
+    return nullptr;
   auto filled = [&](double v) {
     Tensor t = new_tensor(channels, dtype);
     copy_elements(number_tensor(Any(v), dtype), t);
@@ -126,7 +135,8 @@ Value* batch_norm(const Rewriting& r) {
 // One image is a batch of one.
 Value* conv2d(const Rewriting& r) {
   if (r.rank("input") != 3) return nullptr;
-  Value* y = r.call("conv2d", {r.call("unsqueeze", {r["input"], int64_t(0)}), r["weight"], r["bias"], r["stride"], r["padding"], r["dilation"], r["groups"]});
+  Value* y = r.call("conv2d", {r.call("unsqueeze", {r["input"], int64_t(0)}), r["weight"], r["bias"],
+                               r["stride"], r["padding"], r["dilation"], r["groups"]});
   return r.call("squeeze.dim", {y, Dims{0}});
 }
 
@@ -137,7 +147,9 @@ Value* largest(const Rewriting& r) { return r.call("amax", {r["input"]}); }
 Value* smallest(const Rewriting& r) { return r.call("amin", {r["input"]}); }
 Value* larger(const Rewriting& r) { return r.call("maximum", {r["input"], r["other"]}); }
 Value* smaller(const Rewriting& r) { return r.call("minimum", {r["input"], r["other"]}); }
-Value* log_softmax(const Rewriting& r) { return r.call("log", {r.call("softmax", {r["input"], r["dim"], r["dtype"]})}); }
+Value* log_softmax(const Rewriting& r) {
+  return r.call("log", {r.call("softmax", {r["input"], r["dim"], r["dtype"]})});
+}
 // The sizes that follow, with -1 for one that is open; false when more than one is.
 bool sizes_of_result(const Rewriting& r, Dims& sizes) {
   const graph::Type& type = r.node.output()->type;
@@ -218,25 +230,65 @@ Value* one_dim_list(const Rewriting& r) {  // repeat with more repeats than dime
   const int rank = r.rank("input");
   if (!c || rank < 0 || !to_ints(*c, repeats) || static_cast<int>(repeats.size()) == rank) return nullptr;
   Value* x = r["input"];
-  for (size_t i = static_cast<size_t>(rank); i < repeats.size(); i++) x = r.call("unsqueeze", {x, int64_t(0)});
+  for (size_t i = static_cast<size_t>(rank); i < repeats.size(); i++)
+    x = r.call("unsqueeze", {x, int64_t(0)});
   return r.call("repeat", {x, repeats});
 }
-Value* embedding(const Rewriting& r) { return r.call("index_select", {r["weight"], int64_t(0), r["indices"]}); }
+Value* embedding(const Rewriting& r) {
+  return r.call("index_select", {r["weight"], int64_t(0), r["indices"]});
+}
 
 struct Entry {
   std::string_view op;
   Rule rule;
 };
 constexpr Entry rules[] = {
-    {"add", scaled_sum}, {"sub", scaled_difference}, {"rsub", reversed_difference}, {"clamp_min", clamp_min},
-    {"clamp_max", clamp_max}, {"hardtanh", hardtanh}, {"square", square}, {"rsqrt", rsqrt}, {"reciprocal", reciprocal},
-    {"expm1", expm1}, {"log1p", log1p}, {"trunc", trunc}, {"lerp", lerp}, {"addcmul", addcmul},
-    {"masked_fill", masked_fill}, {"silu", silu}, {"gelu", gelu}, {"gelu_tanh", gelu_tanh}, {"softplus", softplus},
-    {"isfinite", isfinite}, {"ne", not_equal}, {"linear", linear}, {"addmm", addmm}, {"batch_norm", batch_norm}, {"conv2d", conv2d}, {"view", as_reshape},
-    {"flatten", by_result_shape}, {"unflatten", by_result_shape}, {"transpose", transpose}, {"t", t},
-    {"squeeze", squeeze_all}, {"narrow", narrow}, {"select", select}, {"stack", stack}, {"max", largest}, {"min", smallest}, {"max.other", larger}, {"min.other", smaller},
-    {"log_softmax", log_softmax}, {"contiguous", same},
-    {"clone", same}, {"detach", same}, {"alias", same}, {"to", to}, {"repeat", one_dim_list}, {"embedding", embedding},
+    {"add", scaled_sum},
+    {"sub", scaled_difference},
+    {"rsub", reversed_difference},
+    {"clamp_min", clamp_min},
+    {"clamp_max", clamp_max},
+    {"hardtanh", hardtanh},
+    {"square", square},
+    {"rsqrt", rsqrt},
+    {"reciprocal", reciprocal},
+    {"expm1", expm1},
+    {"log1p", log1p},
+    {"trunc", trunc},
+    {"lerp", lerp},
+    {"addcmul", addcmul},
+    {"masked_fill", masked_fill},
+    {"silu", silu},
+    {"gelu", gelu},
+    {"gelu_tanh", gelu_tanh},
+    {"softplus", softplus},
+    {"isfinite", isfinite},
+    {"ne", not_equal},
+    {"linear", linear},
+    {"addmm", addmm},
+    {"batch_norm", batch_norm},
+    {"conv2d", conv2d},
+    {"view", as_reshape},
+    {"flatten", by_result_shape},
+    {"unflatten", by_result_shape},
+    {"transpose", transpose},
+    {"t", t},
+    {"squeeze", squeeze_all},
+    {"narrow", narrow},
+    {"select", select},
+    {"stack", stack},
+    {"max", largest},
+    {"min", smallest},
+    {"max.other", larger},
+    {"min.other", smaller},
+    {"log_softmax", log_softmax},
+    {"contiguous", same},
+    {"clone", same},
+    {"detach", same},
+    {"alias", same},
+    {"to", to},
+    {"repeat", one_dim_list},
+    {"embedding", embedding},
 };
 
 }  // namespace
@@ -255,7 +307,8 @@ bool promote_operands(Graph& graph, Node& node) {
       have = true;
     }
   } else {
-    have = has_dtype(node.output(), &target) && (target != DType::Bool || formula.rule == DTypeRule::Condition);
+    have =
+        has_dtype(node.output(), &target) && (target != DType::Bool || formula.rule == DTypeRule::Condition);
   }
   if (!have) return false;
   Builder build(graph, {node.owner(), &node});

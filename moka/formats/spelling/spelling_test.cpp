@@ -20,7 +20,9 @@ class Spelling : public testing::Test {
   void SetUp() override { register_all_ops(); }
 };
 
-std::string error_of(std::string_view text, std::string_view schema = "f(Tensor x, int[2] k=1, float a=0.5, Tensor? b=None) -> Tensor") {
+std::string error_of(
+    std::string_view text,
+    std::string_view schema = "f(Tensor x, int[2] k=1, float a=0.5, Tensor? b=None) -> Tensor") {
   try {
     parse_mapping(text, parse_schema(schema));
   } catch (const Error& e) {
@@ -36,7 +38,8 @@ TEST_F(Spelling, EveryMappingOfEveryOperatorParses) {
 
 TEST_F(Spelling, TakesWhatTheGrammarHas) {
   const Schema schema = parse_schema("f(Tensor x, int[2] k=1, float a=0.5, Tensor? b=None) -> Tensor");
-  const Mapping m = parse_mapping("F(x, _, b, pads=begin_end(k), alpha=a ?? 0.25, mode='max', n?=[1, 2], =rank(x):2, =a:1.5)", schema);
+  const Mapping m = parse_mapping(
+      "F(x, _, b, pads=begin_end(k), alpha=a ?? 0.25, mode='max', n?=[1, 2], =rank(x):2, =a:1.5)", schema);
   EXPECT_EQ(m.op, "F");
   ASSERT_EQ(m.items.size(), 9u);
   EXPECT_EQ(m.items[1].role, Item::Missing);
@@ -86,10 +89,15 @@ TEST_F(Spelling, ReadsAttributesIntoArguments) {
 TEST_F(Spelling, RefusesWhatTheRowDoesNotSay) {
   Sheet s;
   Match match;
-  EXPECT_NE(s.read({"", "Relu", "", {s.x}, {{"beta", Any(1.0)}}, 1}, match, "relu").find("attribute 'beta' is not known"), std::string::npos);
-  EXPECT_NE(s.read({"", "Relu", "", {s.x, s.x}, {}, 1}, match, "relu").find("one too many"), std::string::npos);
+  EXPECT_NE(s.read({"", "Relu", "", {s.x}, {{"beta", Any(1.0)}}, 1}, match, "relu")
+                .find("attribute 'beta' is not known"),
+            std::string::npos);
+  EXPECT_NE(s.read({"", "Relu", "", {s.x, s.x}, {}, 1}, match, "relu").find("one too many"),
+            std::string::npos);
   EXPECT_NE(s.read({"", "Relu", "", {nullptr}, {}, 1}, match, "relu").find("is missing"), std::string::npos);
-  EXPECT_NE(s.read({"", "LeakyRelu", "", {s.x}, {{"alpha", Any("x")}}, 1}, match, "leaky_relu").find("does not fit"), std::string::npos);
+  EXPECT_NE(s.read({"", "LeakyRelu", "", {s.x}, {{"alpha", Any("x")}}, 1}, match, "leaky_relu")
+                .find("does not fit"),
+            std::string::npos);
 }
 
 TEST_F(Spelling, WritesWhatItReads) {
@@ -109,7 +117,9 @@ TEST_F(Spelling, WritesNumbersAsTensorsOfTheOperandsType) {
   Value* y = s.build.call("add", {s.x, int64_t(2)});
   WrittenNode out;
   std::string why;
-  ASSERT_TRUE(write_row(*Table::of(Dialect::Onnx).of_op(get_op("add"), 18).at(0), Dialect::Onnx, *y->producer(), out, why)) << why;
+  ASSERT_TRUE(write_row(*Table::of(Dialect::Onnx).of_op(get_op("add"), 18).at(0), Dialect::Onnx,
+                        *y->producer(), out, why))
+      << why;
   ASSERT_EQ(out.inputs.size(), 2u);
   EXPECT_EQ(out.inputs[1].constant.tensor().dtype(), DType::F32);
 }

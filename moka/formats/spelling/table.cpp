@@ -21,17 +21,17 @@ struct Code {
 };
 // onnx.proto, TensorProto.DataType
 constexpr Code onnx_codes[] = {
-    {DType::F32, 1},         {DType::U8, 2},            {DType::I8, 3},          {DType::U16, 4},
-    {DType::I16, 5},         {DType::I32, 6},           {DType::I64, 7},         {DType::String, 8},
-    {DType::Bool, 9},        {DType::F16, 10},          {DType::F64, 11},        {DType::U32, 12},
-    {DType::U64, 13},        {DType::C64, 14},          {DType::C128, 15},       {DType::BF16, 16},
-    {DType::F8E4M3FN, 17},   {DType::F8E4M3FNUZ, 18},   {DType::F8E5M2, 19},     {DType::F8E5M2FNUZ, 20},
-    {DType::U4, 21},         {DType::I4, 22},           {DType::F4E2M1, 23},     {DType::F8E8M0, 24},
-    {DType::U2, 25},         {DType::I2, 26},           {DType::F6E2M3, 27},     {DType::F6E3M2, 28}};
+    {DType::F32, 1},       {DType::U8, 2},          {DType::I8, 3},      {DType::U16, 4},
+    {DType::I16, 5},       {DType::I32, 6},         {DType::I64, 7},     {DType::String, 8},
+    {DType::Bool, 9},      {DType::F16, 10},        {DType::F64, 11},    {DType::U32, 12},
+    {DType::U64, 13},      {DType::C64, 14},        {DType::C128, 15},   {DType::BF16, 16},
+    {DType::F8E4M3FN, 17}, {DType::F8E4M3FNUZ, 18}, {DType::F8E5M2, 19}, {DType::F8E5M2FNUZ, 20},
+    {DType::U4, 21},       {DType::I4, 22},         {DType::F4E2M1, 23}, {DType::F8E8M0, 24},
+    {DType::U2, 25},       {DType::I2, 26},         {DType::F6E2M3, 27}, {DType::F6E3M2, 28}};
 // caffe2.proto, TensorProto.DataType; BYTE (3) is read as uint8 too.
-constexpr Code netdef_codes[] = {{DType::F32, 1}, {DType::I32, 2},  {DType::String, 4}, {DType::Bool, 5},
-                                 {DType::U8, 6},  {DType::I8, 7},   {DType::U16, 8},    {DType::I16, 9},
-                                 {DType::I64, 10}, {DType::F16, 12}, {DType::F64, 13},  {DType::U8, 3}};
+constexpr Code netdef_codes[] = {{DType::F32, 1},  {DType::I32, 2},  {DType::String, 4}, {DType::Bool, 5},
+                                 {DType::U8, 6},   {DType::I8, 7},   {DType::U16, 8},    {DType::I16, 9},
+                                 {DType::I64, 10}, {DType::F16, 12}, {DType::F64, 13},   {DType::U8, 3}};
 std::span<const Code> codes(Dialect dialect) {
   if (dialect == Dialect::Onnx) return onnx_codes;
   return netdef_codes;
@@ -121,7 +121,8 @@ std::vector<const Row*> Table::of_op(const Op& op, int version) const {
 
 bool Table::knows(std::string_view name, std::string_view domain) const {
   auto [from, to] = by_name_.equal_range(name);
-  return std::any_of(from, to, [&](const auto& i) { return rows_[static_cast<size_t>(i.second)].domain == domain; });
+  return std::any_of(from, to,
+                     [&](const auto& i) { return rows_[static_cast<size_t>(i.second)].domain == domain; });
 }
 
 std::vector<std::string> Table::near(std::string_view name) const {

@@ -38,7 +38,9 @@ class Table {
   bool knows(std::string_view name, std::string_view domain) const;  // in any version
   // Names in the table that are near `name`, for messages.
   std::vector<std::string> near(std::string_view name) const;
-  const std::vector<std::string>& problems() const { return problems_; }  // mappings that do not parse: a test wants none
+  const std::vector<std::string>& problems() const {
+    return problems_;
+  }  // mappings that do not parse: a test wants none
 
  private:
   explicit Table(Dialect dialect);
@@ -69,7 +71,8 @@ struct ForeignNode {
 class Values {
  public:
   virtual ~Values() = default;
-  virtual const Any* known(graph::Value* value) = 0;  // its constant, computed if need be; null: known only when running
+  virtual const Any* known(
+      graph::Value* value) = 0;  // its constant, computed if need be; null: known only when running
 };
 
 // What reading one row gives: for every argument of the op either a value of the graph, several (a Tensor[]), or a constant.
@@ -85,13 +88,14 @@ struct Match {
   std::vector<Slot> slots;
 };
 // False: the row does not fit, `why` says so in a clause.
-bool read_row(const Row& row, Dialect dialect, const ForeignNode& node, Values& values, Match& out, std::string& why);
+bool read_row(const Row& row, Dialect dialect, const ForeignNode& node, Values& values, Match& out,
+              std::string& why);
 
 // ---- one node of a graph
 
 struct WrittenInput {
   graph::Value* value = nullptr;  // null: `constant`, or missing where that is None too
-  Any constant;                   // a tensor
+  Any constant;  // a tensor
 };
 struct WrittenNode {
   std::string op, domain;

@@ -35,17 +35,22 @@ class RowWriter : public Scope {
       if (mentioned_[i]) continue;
       const Any* constant = value(static_cast<int>(i))->constant();
       const ArgDef& definition = schema_.args[i];
-      if (constant && (constant->is_none() || (definition.has_default && same_value(*constant, definition.default_value)))) continue;
-      return no("argument '", definition.name, "' = ", constant ? text(*constant) : "a run-time value", " cannot be said");
+      if (constant && (constant->is_none() ||
+                       (definition.has_default && same_value(*constant, definition.default_value))))
+        continue;
+      return no("argument '", definition.name, "' = ", constant ? text(*constant) : "a run-time value",
+                " cannot be said");
     }
-    while (!out_.inputs.empty() && !out_.inputs.back().value && out_.inputs.back().constant.is_none()) out_.inputs.pop_back();
+    while (!out_.inputs.empty() && !out_.inputs.back().value && out_.inputs.back().constant.is_none())
+      out_.inputs.pop_back();
     if (!m.outputs.empty()) out_.outputs = m.outputs;
     else
       for (size_t i = 0; i < node_.outputs().size(); i++) out_.outputs.push_back(static_cast<int>(i));
     for (size_t i = 0; i < node_.outputs().size(); i++) {
       bool written = false;
       for (int o : out_.outputs) written |= o == static_cast<int>(i);
-      if (!written && !node_.output(static_cast<int>(i))->uses().empty()) return no("output ", i, " is used but cannot be said");
+      if (!written && !node_.output(static_cast<int>(i))->uses().empty())
+        return no("output ", i, " is used but cannot be said");
     }
     return true;
   }
@@ -70,14 +75,15 @@ class RowWriter : public Scope {
       return item.predicate->holds(&value(at)->type, constant, item.binding.literal, false) ||
              no("this form needs that '", arg(at).name, "' ", item.predicate->says);
     return (constant && stands_for(item.binding.literal, *constant, arg(at))) ||
-           no("argument '", arg(at).name, "' is ", constant ? text(*constant) : "a run-time value", " instead of ",
-              text(item.binding.literal));
+           no("argument '", arg(at).name, "' is ", constant ? text(*constant) : "a run-time value",
+              " instead of ", text(item.binding.literal));
   }
 
   // One number stands for a list of it.
   static bool stands_for(const Any& literal, const Any& value, const ArgDef& definition) {
     Dims all;
-    if (!definition.type.list || literal.tag() != Tag::Int || !to_ints(value, all) || all.empty()) return same_value(value, literal);
+    if (!definition.type.list || literal.tag() != Tag::Int || !to_ints(value, all) || all.empty())
+      return same_value(value, literal);
     for (int64_t i : all)
       if (i != literal.arg().i) return false;
     return true;
@@ -96,7 +102,8 @@ class RowWriter : public Scope {
     if (definition.type.is_tensor_like() && !b.conversion) {
       if (!constant || constant->is_tensor()) out_.inputs.push_back({v, {}});
       else if (constant->is_none()) out_.inputs.push_back({});
-      else if (constant->arg().is_number()) out_.inputs.push_back({nullptr, Any(number_tensor(*constant, first_dtype()))});
+      else if (constant->arg().is_number())
+        out_.inputs.push_back({nullptr, Any(number_tensor(*constant, first_dtype()))});
       else return no("argument '", definition.name, "' = ", text(*constant), " is no tensor");
       return true;
     }
@@ -124,7 +131,8 @@ class RowWriter : public Scope {
       for (const Tensor& t : constant->tensors()) out_.inputs.push_back({nullptr, Any(t)});
       return true;
     }
-    if (!list || list->kind != graph::NodeKind::List) return no("argument '", definition.name, "' is not a list made in the graph");
+    if (!list || list->kind != graph::NodeKind::List)
+      return no("argument '", definition.name, "' is not a list made in the graph");
     for (graph::Value* element : list->inputs()) out_.inputs.push_back({element, {}});
     return true;
   }
@@ -185,7 +193,8 @@ class RowWriter : public Scope {
       case Kind::Operand:
         if (definition.type.list) {
           said = *constant;
-          return constant->tag() == Tag::Floats || no("argument '", definition.name, "' is no list of numbers");
+          return constant->tag() == Tag::Floats ||
+                 no("argument '", definition.name, "' is no list of numbers");
         }
         if (!to_number(*constant, number)) break;
         said = Any(number.arg().as_double());

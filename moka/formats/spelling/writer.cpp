@@ -25,7 +25,8 @@ Value* NodeWriter::value(std::string_view arg) const {
 const Any* NodeWriter::constant(std::string_view arg) const { return value(arg)->constant(); }
 int64_t NodeWriter::integer(std::string_view arg) const {
   const Any* c = constant(arg);
-  MOKA_CHECK_KIND(NotImplemented, c && c->arg().is_number(), "argument '", arg, "' is known only when running");
+  MOKA_CHECK_KIND(NotImplemented, c && c->arg().is_number(), "argument '", arg,
+                  "' is known only when running");
   return c->arg().as_int();
 }
 bool NodeWriter::ints(std::string_view arg, Dims& out) const {
@@ -34,21 +35,27 @@ bool NodeWriter::ints(std::string_view arg, Dims& out) const {
 }
 int NodeWriter::rank(std::string_view arg) const { return spelling::rank(value(arg)); }
 std::string NodeWriter::name(std::string_view arg) const { return model.name_of(value(arg)); }
-std::string NodeWriter::tensor(Tensor t) const { return model.add_tensor(std::move(t), model.scoped(node, "constant")); }
+std::string NodeWriter::tensor(Tensor t) const {
+  return model.add_tensor(std::move(t), model.scoped(node, "constant"));
+}
 
-std::string NodeWriter::add(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes) const {
+std::string NodeWriter::add(std::string_view op, std::vector<std::string> inputs,
+                            std::vector<Attribute> attributes) const {
   std::string out = model.unique(cat(model.scoped(node, op), "_output_0"));
   model.add_node(node, op, "", std::move(inputs), {out}, std::move(attributes));
   return out;
 }
-bool NodeWriter::finish(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes, int output) const {
-  model.add_node(node, op, "", std::move(inputs), {model.name_of(node.output(output))}, std::move(attributes));
+bool NodeWriter::finish(std::string_view op, std::vector<std::string> inputs,
+                        std::vector<Attribute> attributes, int output) const {
+  model.add_node(node, op, "", std::move(inputs), {model.name_of(node.output(output))},
+                 std::move(attributes));
   return true;
 }
 
 // ---- ModelWriter
 
-ModelWriter::ModelWriter(Dialect dialect, int version, std::span<const WritingAdapter> adapters, std::string_view copies)
+ModelWriter::ModelWriter(Dialect dialect, int version, std::span<const WritingAdapter> adapters,
+                         std::string_view copies)
     : dialect_(dialect), version_(version), adapters_(adapters), copies_(copies) {}
 
 std::string ModelWriter::unique(std::string name) {
@@ -77,22 +84,30 @@ std::string ModelWriter::name_of(Value* value) {
   if (auto i = names_.find(value); i != names_.end()) return i->second;
   Node* producer = value->producer();
   if (const Any* constant = value->constant()) {
-    MOKA_CHECK_KIND(NotImplemented, constant->is_tensor(), dialect_name(dialect_), " export: ", *constant, " is used where a tensor is needed");
-    const std::string name = add_tensor(constant->tensor(), value->name.empty() ? scoped(*producer, "constant") : value->name);
+    MOKA_CHECK_KIND(NotImplemented, constant->is_tensor(), dialect_name(dialect_), " export: ", *constant,
+                    " is used where a tensor is needed");
+    const std::string name =
+        add_tensor(constant->tensor(), value->name.empty() ? scoped(*producer, "constant") : value->name);
     return names_[value] = name;
   }
-  MOKA_CHECK_KIND(NotImplemented, producer && (producer->kind == NodeKind::Op || producer->kind == NodeKind::Unpack), dialect_name(dialect_),
-                  " export: a value made by ", producer ? producer->op_name() : "a block", " cannot be written");
-  const std::string name = unique(value->name.empty() ? cat(scoped(*producer, producer->op_name()), "_output_", value->index()) : value->name);
+  MOKA_CHECK_KIND(NotImplemented,
+                  producer && (producer->kind == NodeKind::Op || producer->kind == NodeKind::Unpack),
+                  dialect_name(dialect_), " export: a value made by ",
+                  producer ? producer->op_name() : "a block", " cannot be written");
+  const std::string name =
+      unique(value->name.empty() ? cat(scoped(*producer, producer->op_name()), "_output_", value->index())
+                                 : value->name);
   if (value->type.kind == graph::TypeKind::Tensor) out_.values.push_back({name, value->type});
   return names_[value] = name;
 }
 
-void ModelWriter::add_node(const Node& node, std::string_view op, std::string_view domain, std::vector<std::string> inputs,
-                           std::vector<std::string> outputs, std::vector<Attribute> attributes) {
+void ModelWriter::add_node(const Node& node, std::string_view op, std::string_view domain,
+                           std::vector<std::string> inputs, std::vector<std::string> outputs,
+                           std::vector<Attribute> attributes) {
   FileNode n;
   n.name = scoped(node, op);
-  if (n.name == op || n.name == cat("/", op)) n.name = outputs.empty() ? std::string(op) : cat(op, "_", outputs[0]);
+  if (n.name == op || n.name == cat("/", op))
+    n.name = outputs.empty() ? std::string(op) : cat(op, "_", outputs[0]);
   n.op = std::string(op);
   n.domain = std::string(domain);
   n.inputs = std::move(inputs);
@@ -107,7 +122,8 @@ bool ModelWriter::say_row(const Row& row, Node& node, std::string& why) {
   std::vector<std::string> inputs, outputs;
   for (WrittenInput& in : w.inputs) {
     if (in.value) inputs.push_back(name_of(in.value));
-    else if (in.constant.is_tensor()) inputs.push_back(add_tensor(in.constant.tensor(), scoped(node, "constant")));
+    else if (in.constant.is_tensor())
+      inputs.push_back(add_tensor(in.constant.tensor(), scoped(node, "constant")));
     else inputs.push_back({});
   }
   for (int o : w.outputs) {
@@ -142,10 +158,17 @@ void ModelWriter::name_outputs(const Graph& graph) {
   for (size_t i = 0; i < graph.outputs().size(); i++) {
     Value* v = graph.outputs()[i];
     const Node* producer = v->producer();
-    const std::string wanted = graph.output_names.size() > i && !graph.output_names[i].empty() ? graph.output_names[i] : cat("output_", i);
-    if (names_.count(v) || !producer || producer->kind != NodeKind::Op || used_.count(wanted)) continue;
+    const std::string wanted = graph.output_names.size() > i && !graph.output_names[i].empty()
+                                   ? graph.output_names[i]
+                                   : cat("output_", i);
+    if (used_.count(wanted)) continue;
+    if (names_.count(v) || !producer || producer->kind != NodeKind::Op) {
+      if (names_.count(v) && names_[v] == wanted) continue;
+      reserved_.insert(i);  // a copy will have the name
+    } else {
+      names_[v] = wanted;
+    }
     used_.insert(wanted);
-    names_[v] = wanted;
   }
 }
 
@@ -164,7 +187,8 @@ FileModel ModelWriter::write(const Graph& source) {
     const graph::State& state = graph.states.at(n->name);
     MOKA_CHECK_KIND(NotImplemented, !state.written, dialect_name(dialect_), " export: state '", n->name,
                     "' is written by the graph; export the model in evaluation mode");
-    MOKA_CHECK_KIND(Runtime, state.value.is_tensor(), dialect_name(dialect_), " export: state '", n->name, "' holds no tensor");
+    MOKA_CHECK_KIND(Runtime, state.value.is_tensor(), dialect_name(dialect_), " export: state '", n->name,
+                    "' holds no tensor");
     names_[n->output()] = add_tensor(state.value.tensor(), n->name);
   }
   name_outputs(graph);
@@ -183,7 +207,8 @@ FileModel ModelWriter::write(const Graph& source) {
       continue;
     }
     if (n->kind != NodeKind::Op) {
-      problems.push_back(cat(n->op_name(), n->source.scope.empty() ? "" : " in ", n->source.scope, ": cannot be written"));
+      problems.push_back(
+          cat(n->op_name(), n->source.scope.empty() ? "" : " in ", n->source.scope, ": cannot be written"));
       n = n->next();
       continue;
     }
@@ -206,7 +231,8 @@ FileModel ModelWriter::write(const Graph& source) {
       for (size_t i = 0; i < results.size(); i++) {
         Value* old = n->output(static_cast<int>(i));
         if (!results[i]) continue;
-        const bool made_here = results[i]->producer() && results[i]->producer()->kind == NodeKind::Op && !names_.count(results[i]);
+        const bool made_here = results[i]->producer() && results[i]->producer()->kind == NodeKind::Op &&
+                               !names_.count(results[i]);
         if (auto named = names_.find(old); named != names_.end()) {
           const std::string name = named->second;
           names_.erase(named);  // the value goes, its place in memory may be another's soon
@@ -222,23 +248,28 @@ FileModel ModelWriter::write(const Graph& source) {
       continue;
     }
     std::string place = n->source.scope;
-    if (!n->source.file.empty()) place += cat(place.empty() ? "" : ", ", n->source.file, n->source.line ? cat(":", n->source.line) : "");
+    if (!n->source.file.empty())
+      place += cat(place.empty() ? "" : ", ", n->source.file, n->source.line ? cat(":", n->source.line) : "");
     problems.push_back(cat(n->op_name(), place.empty() ? "" : cat(" (", place, ")"), ": ", why));
     n = n->next();
   }
   if (!problems.empty()) {
     std::string all;
     for (size_t i = 0; i < problems.size() && i < 20; i++) all += cat("\n  ", problems[i]);
-    fail_kind(ErrorKind::NotImplemented, dialect_name(dialect_), " export of '", graph.name, "': ", problems.size(),
-              problems.size() == 1 ? " node" : " nodes", " cannot be written:", all);
+    fail_kind(ErrorKind::NotImplemented, dialect_name(dialect_), " export of '", graph.name,
+              "': ", problems.size(), problems.size() == 1 ? " node" : " nodes", " cannot be written:", all);
   }
   std::set<std::string> made;
   for (size_t i = 0; i < graph.outputs().size(); i++) {
     Value* v = graph.outputs()[i];
-    const std::string wanted = graph.output_names.size() > i && !graph.output_names[i].empty() ? graph.output_names[i] : cat("output_", i);
+    const std::string wanted = graph.output_names.size() > i && !graph.output_names[i].empty()
+                                   ? graph.output_names[i]
+                                   : cat("output_", i);
     std::string name = name_of(v);
     if (!v->producer() || v->producer()->kind != NodeKind::Op || !made.insert(name).second) {
-      const std::string copied = used_.count(wanted) ? unique(cat(wanted, "_copy")) : unique(wanted);
+      const std::string copied = reserved_.count(i)    ? wanted
+                                 : used_.count(wanted) ? unique(cat(wanted, "_copy"))
+                                                       : unique(wanted);
       FileNode n{cat(copies_, "_", copied), copies_, "", {name}, {copied}, {}};
       out_.nodes.push_back(std::move(n));
       name = copied;

@@ -45,17 +45,19 @@ class NodeWriter {
 
   graph::Value* value(std::string_view arg) const;
   const Any* constant(std::string_view arg) const;  // null: known only when running
-  int64_t integer(std::string_view arg) const;      // of a constant
+  int64_t integer(std::string_view arg) const;  // of a constant
   bool ints(std::string_view arg, Dims& out) const;  // false: not constant
-  int rank(std::string_view arg) const;              // -1: unknown
+  int rank(std::string_view arg) const;  // -1: unknown
 
-  std::string name(std::string_view arg) const;      // of a tensor argument, in the file
-  std::string tensor(Tensor t) const;                // a constant of the file
+  std::string name(std::string_view arg) const;  // of a tensor argument, in the file
+  std::string tensor(Tensor t) const;  // a constant of the file
   std::string ints_input(std::span<const int64_t> ints) const { return tensor(ints_tensor(ints)); }
   // A node between: returns the name of its output.
-  std::string add(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes = {}) const;
+  std::string add(std::string_view op, std::vector<std::string> inputs,
+                  std::vector<Attribute> attributes = {}) const;
   // The node that makes output i of ours.
-  bool finish(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes = {}, int output = 0) const;
+  bool finish(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes = {},
+              int output = 0) const;
   template <class... Parts>
   bool declines(const Parts&... parts) {
     why = cat(parts...);
@@ -73,14 +75,16 @@ struct WritingAdapter {
 class ModelWriter {
  public:
   // `copies` is the dialect's operator that hands a value on under another name.
-  ModelWriter(Dialect dialect, int version, std::span<const WritingAdapter> adapters, std::string_view copies);
+  ModelWriter(Dialect dialect, int version, std::span<const WritingAdapter> adapters,
+              std::string_view copies);
   FileModel write(const graph::Graph& graph);
 
   int version() const { return version_; }
   std::string name_of(graph::Value* value);
   std::string add_tensor(Tensor tensor, std::string_view hint);
-  void add_node(const graph::Node& node, std::string_view op, std::string_view domain, std::vector<std::string> inputs,
-                std::vector<std::string> outputs, std::vector<Attribute> attributes);
+  void add_node(const graph::Node& node, std::string_view op, std::string_view domain,
+                std::vector<std::string> inputs, std::vector<std::string> outputs,
+                std::vector<Attribute> attributes);
   std::string unique(std::string name);
   std::string scoped(const graph::Node& node, std::string_view last) const;
 
@@ -97,6 +101,7 @@ class ModelWriter {
   std::map<const graph::Value*, std::string> names_;
   std::map<const TensorImpl*, std::string> tensors_;
   std::set<std::string, std::less<>> used_;
+  std::set<size_t> reserved_;  // outputs whose names copies will have
 };
 
 // The node as other operators before it, or false: none is known. Serves every dialect.
