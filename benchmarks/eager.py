@@ -1,7 +1,7 @@
 """Small operators from Python against torch: microseconds a call, in one run, alternating.
 
-Run with `./dev bench eager`. Operands have 4 elements, so the time is the cost of a call. The table gives the median of
-several rounds and torch's time over ours.
+Run with `./dev bench eager`. Operands have 4 elements, so the time is the cost of a call. The table gives
+the median of several rounds and torch's time over ours.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -80,8 +80,12 @@ def microseconds(call: Callable[[], Any], seconds: float) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each pair; the median counts (default 5)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of each pair; the median counts (default 5)"
+    )
     parser.add_argument("--seconds", type=float, default=0.05, help="length of one round (default 0.05)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()

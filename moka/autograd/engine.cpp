@@ -55,7 +55,8 @@ void accumulate_leaf(const Tensor& leaf, Tensor g, bool create_graph) {
   g = run_hooks(leaf, std::move(g));
   GradMeta& m = make_meta(leaf);
   if (!m.grad) {
-    bool own = g.impl()->references.load() == 1 && g.impl()->storage->references.load() == 1 && !g.impl()->storage->read_only;
+    bool own = g.impl()->references.load() == 1 && g.impl()->storage->references.load() == 1 &&
+               !g.impl()->storage->read_only;
     if (create_graph || own) {
       m.grad = g;
     } else {
@@ -76,20 +77,26 @@ class Task {
  public:
   Task(std::span<const Tensor> roots, std::span<const Tensor> grads, BackwardOptions options)
       : options_(options), id_(next_task++) {
-    MOKA_CHECK(grads.empty() || grads.size() == roots.size(), "backward: ", roots.size(), " roots but ", grads.size(), " gradients");
+    MOKA_CHECK(grads.empty() || grads.size() == roots.size(), "backward: ", roots.size(), " roots but ",
+               grads.size(), " gradients");
     for (size_t i = 0; i < roots.size(); i++) {
       const Tensor& root = roots[i];
       MOKA_CHECK(requires_grad(root), "backward: the tensor ", root,
-                 " does not require grad: nothing it was computed from does (was it made under no_grad() or detached?)");
+                 " does not require grad: nothing it was computed from does (was it made under no_grad() or "
+                 "detached?)");
       Tensor g = i < grads.size() ? grads[i] : Tensor();
       if (!g) {
-        MOKA_CHECK(root.numel() == 1, "backward: a gradient must be given unless the root has one element; it has shape ", root.sizes());
+        MOKA_CHECK(root.numel() == 1,
+                   "backward: a gradient must be given unless the root has one element; it has shape ",
+                   root.sizes());
         g = new_tensor(root.sizes(), root.dtype(), root.device());
         double one = 1;
         convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
       }
-      MOKA_CHECK(g.sizes().size() == root.sizes().size() && std::equal(g.sizes().begin(), g.sizes().end(), root.sizes().begin()),
-                 "backward: the gradient given has shape ", g.sizes(), " but the root has shape ", root.sizes());
+      MOKA_CHECK(g.sizes().size() == root.sizes().size() &&
+                     std::equal(g.sizes().begin(), g.sizes().end(), root.sizes().begin()),
+                 "backward: the gradient given has shape ", g.sizes(), " but the root has shape ",
+                 root.sizes());
       root_edges_.push_back(gradient_edge(root));
       root_grads_.push_back(g);
     }
@@ -114,7 +121,9 @@ class Task {
     for (size_t i = 0; i < root_edges_.size(); i++) deliver(root_edges_[i], root_grads_[i]);
     root_grads_.clear();
     for (const Edge& e : root_edges_)
-      if (e.node && e.node->visit.waiting == 0 && std::find(ready.begin(), ready.end(), e.node.get()) == ready.end()) ready.push_back(e.node.get());
+      if (e.node && e.node->visit.waiting == 0 &&
+          std::find(ready.begin(), ready.end(), e.node.get()) == ready.end())
+        ready.push_back(e.node.get());
     std::make_heap(ready.begin(), ready.end(), later);
     std::vector<Tensor> dxs;
     while (!ready.empty()) {
@@ -163,7 +172,8 @@ class Task {
   }
   // A node is needed when a wanted input lies upstream of it. Sequence numbers fall along edges.
   void mark_needed() {
-    std::sort(nodes_.begin(), nodes_.end(), [](GradNode* a, GradNode* b) { return a->sequence < b->sequence; });
+    std::sort(nodes_.begin(), nodes_.end(),
+              [](GradNode* a, GradNode* b) { return a->sequence < b->sequence; });
     for (GradNode* n : nodes_)
       for (const Edge& e : n->edges)
         if (e && (is_wanted(e) || (e.node && e.node->visit.needed))) n->visit.needed = true;
@@ -194,7 +204,8 @@ class Task {
     for (const Tensor& dy : dys) any |= dy.defined();
     if (!any) return;
     for (size_t i = 0; i < wanted_edges_.size(); i++)
-      if (wanted_edges_[i].node.get() == &n && dys[wanted_edges_[i].slot]) results_[i] = dys[wanted_edges_[i].slot];
+      if (wanted_edges_[i].node.get() == &n && dys[wanted_edges_[i].slot])
+        results_[i] = dys[wanted_edges_[i].slot];
     if (!n.visit.needed) return;
     for (auto& hook : n.pre_hooks) hook.second(dys);
     dxs.clear();
@@ -202,7 +213,8 @@ class Task {
     try {
       n.backward(dys, dxs, options_.create_graph);
     } catch (Error& error) {
-      if (!n.source.empty()) error.add_context(cat("in the backward of ", n.name(), ", whose forward ran at ", n.source));
+      if (!n.source.empty())
+        error.add_context(cat("in the backward of ", n.name(), ", whose forward ran at ", n.source));
       throw;
     }
     if (anomaly_enabled()) check_finite(n, dxs);
@@ -218,7 +230,8 @@ class Task {
       if (!g || !is_floating(g.dtype())) continue;
       for (int64_t i = 0; i < g.numel(); i++)
         if (double v = element_as_double(g, i); v != v)
-          fail("anomaly mode: the backward of ", n.name(), " returned NaN", n.source.empty() ? "" : "; its forward ran at ", n.source);
+          fail("anomaly mode: the backward of ", n.name(), " returned NaN",
+               n.source.empty() ? "" : "; its forward ran at ", n.source);
     }
   }
 
@@ -238,8 +251,8 @@ void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, Back
   task.run();
 }
 
-std::vector<Tensor> grad(std::span<const Tensor> roots, std::span<const Tensor> grads, std::span<const Tensor> inputs,
-                         BackwardOptions options, bool allow_unused) {
+std::vector<Tensor> grad(std::span<const Tensor> roots, std::span<const Tensor> grads,
+                         std::span<const Tensor> inputs, BackwardOptions options, bool allow_unused) {
   if (inputs.empty()) return {};
   Task task(roots, grads, options);
   task.want(inputs);

@@ -15,7 +15,8 @@ thread_local bool anomaly = false;
 constexpr size_t pooled_bytes = 640;
 struct NodePool {
   static constexpr int limit = 512;
-  void** items = static_cast<void**>(std::malloc(limit * sizeof(void*)));  // on the heap: thread-local room is small
+  void** items =
+      static_cast<void**>(std::malloc(limit * sizeof(void*)));  // on the heap: thread-local room is small
   int count = 0;
   bool gone = items == nullptr;
   ~NodePool() {
@@ -73,11 +74,12 @@ bool is_leaf(const Tensor& t) {
 }
 
 void set_requires_grad(const Tensor& t, bool on) {
-  MOKA_CHECK(is_leaf(t), "requires_grad: only leaf tensors can be changed; this one was computed by ", meta(t)->grad_fn->name(),
-             ": detach() it first");
-  MOKA_CHECK(!on || is_differentiable(t.dtype()), "requires_grad: only floating and complex tensors have gradients, this one is ",
-             t.dtype());
-  MOKA_CHECK(!on || !t.impl()->inference, "requires_grad: the tensor was made under inference_mode; clone() it outside");
+  MOKA_CHECK(is_leaf(t), "requires_grad: only leaf tensors can be changed; this one was computed by ",
+             meta(t)->grad_fn->name(), ": detach() it first");
+  MOKA_CHECK(!on || is_differentiable(t.dtype()),
+             "requires_grad: only floating and complex tensors have gradients, this one is ", t.dtype());
+  MOKA_CHECK(!on || !t.impl()->inference,
+             "requires_grad: the tensor was made under inference_mode; clone() it outside");
   if (on || meta(t)) make_meta(t).requires_grad = on;
   if (on) t.impl()->layers |= layer::autograd;
   else t.impl()->layers &= ~layer::autograd;
@@ -113,7 +115,8 @@ uint64_t next_hook_id() {
 
 GradMeta::~GradMeta() {
   // The node may outlive this tensor; its hook must not write here then.
-  if (retain_hook && grad_fn) std::erase_if(grad_fn->pre_hooks, [this](const auto& h) { return h.first == retain_hook; });
+  if (retain_hook && grad_fn)
+    std::erase_if(grad_fn->pre_hooks, [this](const auto& h) { return h.first == retain_hook; });
 }
 
 uint64_t add_hook(const Tensor& t, TensorHook hook) {
@@ -159,11 +162,15 @@ void set_anomaly_enabled(bool on) { anomaly = on; }
 void check_in_place(const Tensor& target, std::string_view op) {
   TensorImpl* t = target.impl();
   MOKA_CHECK(t->storage != nullptr, op, ": the target has no memory (a shape-only tensor)");
-  MOKA_CHECK(!t->storage->read_only, op, ": the target's memory is read-only (mapped from a file or borrowed); clone() it first");
+  MOKA_CHECK(!t->storage->read_only, op,
+             ": the target's memory is read-only (mapped from a file or borrowed); clone() it first");
   if (!(t->layers & layer::autograd) || !grad_enabled()) return;
-  MOKA_CHECK(!is_leaf(target), op, ": a leaf that requires grad cannot be changed in place; use no_grad() or work on a copy");
+  MOKA_CHECK(!is_leaf(target), op,
+             ": a leaf that requires grad cannot be changed in place; use no_grad() or work on a copy");
 }
 
-void bump_version(const Tensor& target) { target.impl()->storage->version.fetch_add(1, std::memory_order_relaxed); }
+void bump_version(const Tensor& target) {
+  target.impl()->storage->version.fetch_add(1, std::memory_order_relaxed);
+}
 
 }  // namespace moka::autograd

@@ -62,17 +62,17 @@ using TensorHook = std::function<Tensor(const Tensor&)>;
 // What the autograd layer keeps beside a tensor.
 struct GradMeta final : TensorExtra {
   ~GradMeta() override;
-  Ref<GradNode> grad_fn;   // null for leaves
+  Ref<GradNode> grad_fn;  // null for leaves
   uint32_t slot = 0;
   bool requires_grad = false;  // a leaf that collects .grad
-  uint64_t retain_hook = 0;    // id of the hook that keeps the gradient of a tensor that is no leaf
+  uint64_t retain_hook = 0;  // id of the hook that keeps the gradient of a tensor that is no leaf
   Tensor grad;
   std::vector<std::pair<uint64_t, TensorHook>> hooks;
 };
 
-GradMeta* meta(const Tensor& t);        // null when there is none
+GradMeta* meta(const Tensor& t);  // null when there is none
 GradMeta& make_meta(const Tensor& t);
-bool requires_grad(const Tensor& t);    // a leaf that collects, or computed from one
+bool requires_grad(const Tensor& t);  // a leaf that collects, or computed from one
 void set_requires_grad(const Tensor& t, bool on);
 bool is_leaf(const Tensor& t);
 // Where gradients of `t` go; an empty edge when nothing upstream wants them.
@@ -108,8 +108,8 @@ struct BackwardOptions {
 // Accumulates into the .grad of all leaves. grads: one for every root, undefined for a scalar root's 1.
 void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, BackwardOptions options);
 // Gradients of the roots with respect to `inputs`; undefined where none flows (an error unless allow_unused).
-std::vector<Tensor> grad(std::span<const Tensor> roots, std::span<const Tensor> grads, std::span<const Tensor> inputs,
-                         BackwardOptions options, bool allow_unused);
+std::vector<Tensor> grad(std::span<const Tensor> roots, std::span<const Tensor> grads,
+                         std::span<const Tensor> inputs, BackwardOptions options, bool allow_unused);
 
 // Sums a gradient down to the shape it was broadcast from.
 Tensor sum_to_shape(const Tensor& gradient, std::span<const int64_t> sizes);

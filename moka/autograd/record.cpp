@@ -43,7 +43,9 @@ const Rules& rules_of(const Op& op) {
       size_t space = rest.find(' ');
       std::string_view name = rest.substr(0, space);
       int at = info.schema.find_arg(name);
-      if (at < 0) fail_kind(ErrorKind::Internal, info.schema.name, ": the derivative names '", name, "', which is no argument");
+      if (at < 0)
+        fail_kind(ErrorKind::Internal, info.schema.name, ": the derivative names '", name,
+                  "', which is no argument");
       row.targets.push_back(at);
       rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
     }
@@ -87,7 +89,8 @@ class OpNode final : public GradNode {
     else in[0] = Any(dys[0] ? dys[0] : zeros_of(0));
     for (int i = 0; i < rules_->args; i++) in[1 + i] = unpack(i);
     size_t outs = rules_->list_output ? 0 : outputs;
-    for (size_t i = 0; i < outs && i < Outputs::inline_limit; i++) in[1 + rules_->args + i] = unpack_output(static_cast<int>(i), create_graph);
+    for (size_t i = 0; i < outs && i < Outputs::inline_limit; i++)
+      in[1 + rules_->args + i] = unpack_output(static_cast<int>(i), create_graph);
 
     size_t edge = 0;
     for (const Row& row : rules_->rows) {
@@ -126,15 +129,19 @@ class OpNode final : public GradNode {
       // One kernel over all parameters, in the type of the gradient.
       Arg operands[16];
       DType dtype = in[0].tensor().dtype();
-      for (int i = 0; i < d.parameters; i++) operands[i] = in[i].is_none() || !needs(row, i) ? Arg(int64_t(0)) : in[i].arg();
+      for (int i = 0; i < d.parameters; i++)
+        operands[i] = in[i].is_none() || !needs(row, i) ? Arg(int64_t(0)) : in[i].arg();
       if (dtype == DType::F32 || dtype == DType::F64 || dtype == DType::F16 || dtype == DType::BF16) {
-        out[0] = apply_formula(d.fused, {operands, static_cast<size_t>(d.parameters)}, dtype, info(*op_).schema.name);
+        out[0] = apply_formula(d.fused, {operands, static_cast<size_t>(d.parameters)}, dtype,
+                               info(*op_).schema.name);
         return;
       }
     }
     d.eager(in, out);
   }
-  static bool needs(const Row& row, int parameter) { return row.usage.values >> parameter & 1 || parameter == 0; }
+  static bool needs(const Row& row, int parameter) {
+    return row.usage.values >> parameter & 1 || parameter == 0;
+  }
 
   // A gradient in the shape and type of the argument it belongs to.
   Tensor fit(const Tensor& g, int target) const {
@@ -186,8 +193,9 @@ class OpNode final : public GradNode {
     if (t.version() == version) return;
     const Schema& s = info(*op_).schema;
     std::string which = what == "argument" ? s.args[static_cast<size_t>(i)].name : cat(i);
-    fail("backward: ", s.name, " saved its ", what, " '", which, "' (", t, ") for its gradient, but it was modified in place since: ",
-         "version ", t.version(), ", expected ", version, "; work on a clone()", source.empty() ? "" : "\n  forward call at ", source);
+    fail("backward: ", s.name, " saved its ", what, " '", which, "' (", t,
+         ") for its gradient, but it was modified in place since: ", "version ", t.version(), ", expected ",
+         version, "; work on a clone()", source.empty() ? "" : "\n  forward call at ", source);
   }
 
   const Op* op_;
@@ -220,7 +228,8 @@ void OpNode::record(Frame& f, const Rules& rules, const Arg* original, uint64_t 
       if (a.tag == Tag::Tensors) {
         node->list_arg_ = target;
         node->list_sizes_ = a.count;
-        for (const Tensor& t : a.as_tensors()) node->edges.push_back(t && is_differentiable(t.dtype()) ? gradient_edge(t) : Edge{});
+        for (const Tensor& t : a.as_tensors())
+          node->edges.push_back(t && is_differentiable(t.dtype()) ? gradient_edge(t) : Edge{});
       } else {
         node->edges.push_back(gradient_edge(a.as_tensor()));
       }
@@ -248,7 +257,8 @@ void OpNode::record(Frame& f, const Rules& rules, const Arg* original, uint64_t 
         }
         // An in-place write raises the version by one after this; what was saved is what came before it.
         node->versions_[i] = t.version();
-      } else if (used.shapes & bit || ((wanted >> i & 1) && (!same_sizes(t.sizes(), first.sizes()) || t.dtype() != first.dtype()))) {
+      } else if (used.shapes & bit || ((wanted >> i & 1) && (!same_sizes(t.sizes(), first.sizes()) ||
+                                                             t.dtype() != first.dtype()))) {
         node->values_[i] = shape_only(t.sizes(), t.dtype());
       }
     } else if (a.tag == Tag::Tensors) {
@@ -259,7 +269,8 @@ void OpNode::record(Frame& f, const Rules& rules, const Arg* original, uint64_t 
   }
   node->outputs = static_cast<uint32_t>(f.outs.size());
   if (rules.list_output) {
-    for (size_t i = 0; i < f.outs.size(); i++) node->list_likes_.push_back(shape_only(f.outs[i].sizes(), f.outs[i].dtype()));
+    for (size_t i = 0; i < f.outs.size(); i++)
+      node->list_likes_.push_back(shape_only(f.outs[i].sizes(), f.outs[i].dtype()));
   } else {
     node->output_values_.resize(f.outs.size());
     node->output_versions_.resize(f.outs.size());
@@ -288,7 +299,8 @@ void autograd_layer(Frame& f, uint32_t rest) {
     if (op.derivative.none.empty()) {
       for (int i = 0; i < f.count; i++)
         if (wants_gradient(f.args[i]))
-          fail_kind(ErrorKind::NotImplemented, f.name(), ": no derivative is defined; use no_grad() or detach() its inputs");
+          fail_kind(ErrorKind::NotImplemented, f.name(),
+                    ": no derivative is defined; use no_grad() or detach() its inputs");
     }
     return dispatch_layers(f, rest);
   }
@@ -305,7 +317,8 @@ void autograd_layer(Frame& f, uint32_t rest) {
                    ": out= does not support gradients; leave it away or use no_grad()");
         if ((wanted || requires_grad(f.outs[i])) && f.outs[i].impl()->view)
           fail_kind(ErrorKind::NotImplemented, f.name(),
-                    "_: an in-place change of a view cannot be recorded for gradients; build the result with cat, stack, where or scatter");
+                    "_: an in-place change of a view cannot be recorded for gradients; build the result with "
+                    "cat, stack, where or scatter");
       }
   {
     LayersOff off(layer::autograd);

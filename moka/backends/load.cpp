@@ -29,7 +29,8 @@ Loaded open_onednn() {
     return out;
   }
   // Loaded first, it is the one that libmoka_onednn.so finds by its name.
-  if (const char* other = std::getenv("MOKA_ONEDNN_LIBRARY"); other && *other && !dlopen(other, RTLD_NOW | RTLD_GLOBAL)) {
+  if (const char* other = std::getenv("MOKA_ONEDNN_LIBRARY");
+      other && *other && !dlopen(other, RTLD_NOW | RTLD_GLOBAL)) {
     const char* error = dlerror();
     out.why = cat("MOKA_ONEDNN_LIBRARY cannot be opened: ", error ? error : other);
     return out;
@@ -38,7 +39,8 @@ Loaded open_onednn() {
   std::string path = "libmoka_onednn.so";
   if (dladdr(reinterpret_cast<void*>(&load_onednn), &here) && here.dli_fname) {
     std::string_view file = here.dli_fname;
-    if (size_t slash = file.rfind('/'); slash != std::string_view::npos) path = std::string(file.substr(0, slash + 1)) + path;
+    if (size_t slash = file.rfind('/'); slash != std::string_view::npos)
+      path = std::string(file.substr(0, slash + 1)) + path;
   }
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
@@ -59,7 +61,8 @@ const Loaded& loaded() {
   // Never destroyed: kernels may run until the process ends.
   static const Loaded* result = [] {
     Loaded* l = new Loaded(open_onednn());
-    if (log_enabled(Log::Backends)) log_line(Log::Backends, l->table ? "onednn: opened" : cat("onednn: ", l->why));
+    if (log_enabled(Log::Backends))
+      log_line(Log::Backends, l->table ? "onednn: opened" : cat("onednn: ", l->why));
     return l;
   }();
   return *result;
@@ -87,7 +90,8 @@ template <int Which>
 std::string_view declines(const Frame& f) {
   if (forked.load(std::memory_order_relaxed)) return "is not used in a forked process";
   const onednn::Row* r = row<Which>();
-  if (!r) return loaded().table ? std::string_view("does not serve this operator") : std::string_view(loaded().why);
+  if (!r)
+    return loaded().table ? std::string_view("does not serve this operator") : std::string_view(loaded().why);
   return r->declines(f);
 }
 template <int Which>

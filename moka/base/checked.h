@@ -11,13 +11,15 @@ namespace moka {
 
 inline int64_t checked_mul(int64_t a, int64_t b, const char* what) {
   int64_t r;
-  if (__builtin_expect(__builtin_mul_overflow(a, b, &r), 0)) fail(what, ": ", a, " * ", b, " does not fit in 64 bits");
+  if (__builtin_expect(__builtin_mul_overflow(a, b, &r), 0))
+    fail(what, ": ", a, " * ", b, " does not fit in 64 bits");
   return r;
 }
 
 inline int64_t checked_add(int64_t a, int64_t b, const char* what) {
   int64_t r;
-  if (__builtin_expect(__builtin_add_overflow(a, b, &r), 0)) fail(what, ": ", a, " + ", b, " does not fit in 64 bits");
+  if (__builtin_expect(__builtin_add_overflow(a, b, &r), 0))
+    fail(what, ": ", a, " + ", b, " does not fit in 64 bits");
   return r;
 }
 
@@ -31,7 +33,8 @@ inline int64_t checked_numel(std::span<const int64_t> sizes, const char* what) {
   }
   if (empty) return 0;
   for (int64_t s : sizes)
-    if (__builtin_mul_overflow(n, s, &n)) fail(what, ": shape ", sizes, " has more elements than 64 bits can count");
+    if (__builtin_mul_overflow(n, s, &n))
+      fail(what, ": shape ", sizes, " has more elements than 64 bits can count");
   return n;
 }
 

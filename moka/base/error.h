@@ -53,18 +53,18 @@ template <class... Parts>
 }  // namespace moka
 
 // A condition that the user's input must meet; the parts say what was expected and what came.
-#define MOKA_CHECK(condition, ...)                                 \
-  do {                                                             \
+#define MOKA_CHECK(condition, ...)                                    \
+  do {                                                                \
     if (__builtin_expect(!(condition), 0)) ::moka::fail(__VA_ARGS__); \
   } while (0)
-#define MOKA_CHECK_KIND(kind, condition, ...)                                                     \
-  do {                                                                                            \
+#define MOKA_CHECK_KIND(kind, condition, ...)                                                       \
+  do {                                                                                              \
     if (__builtin_expect(!(condition), 0)) ::moka::fail_kind(::moka::ErrorKind::kind, __VA_ARGS__); \
   } while (0)
 // A condition that only a bug in Moka can break.
-#define MOKA_ASSERT(condition)                                                                       \
-  do {                                                                                               \
-    if (__builtin_expect(!(condition), 0))                                                           \
-      ::moka::fail_kind(::moka::ErrorKind::Internal, "internal error: ", #condition, " (", __FILE__, \
-                        ":", __LINE__, "); please report this");                                     \
+#define MOKA_ASSERT(condition)                                                                            \
+  do {                                                                                                    \
+    if (__builtin_expect(!(condition), 0))                                                                \
+      ::moka::fail_kind(::moka::ErrorKind::Internal, "internal error: ", #condition, " (", __FILE__, ":", \
+                        __LINE__, "); please report this");                                               \
   } while (0)

@@ -43,7 +43,8 @@ void watch_forks() {
   });
 }
 
-void run_region(int64_t begin, int64_t end, int64_t chunk, int threads, FunctionRef<void(int64_t, int64_t)> body) {
+void run_region(int64_t begin, int64_t end, int64_t chunk, int threads,
+                FunctionRef<void(int64_t, int64_t)> body) {
   std::exception_ptr error;
   std::atomic_flag has_error = ATOMIC_FLAG_INIT;
 #pragma omp parallel num_threads(threads)

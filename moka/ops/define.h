@@ -54,7 +54,13 @@ Usage read_usage(std::index_sequence<I...>) {
   // A parameter returned as it is (dy, say) is read whole too.
   if constexpr (std::is_same_v<decltype(result), Uses>) usage.values |= result.bit;
   else if constexpr (result_count<decltype(result)> > 1)
-    std::apply([&](auto&... r) { ((std::is_same_v<std::remove_cvref_t<decltype(r)>, Uses> ? void(usage.values |= Uses(r).bit) : void()), ...); }, result);
+    std::apply(
+        [&](auto&... r) {
+          ((std::is_same_v<std::remove_cvref_t<decltype(r)>, Uses> ? void(usage.values |= Uses(r).bit)
+                                                                   : void()),
+           ...);
+        },
+        result);
   return usage;
 }
 template <class F, int N>
@@ -121,10 +127,10 @@ constexpr Body body(F) {
 // In one page of the family:
 //   MOKA_OP_TABLE(pointwise, MOKA_POINTWISE_OPS)
 #define MOKA_TABLE_ENTRY(name) &name##_op,
-#define MOKA_OP_TABLE(family, LIST)                                         \
-  namespace moka::ops {                                                     \
-  void register_##family() {                                                \
-    static constexpr const Op* table[] = {LIST(MOKA_TABLE_ENTRY)};          \
-    register_ops(table, std::size(table));                                  \
-  }                                                                         \
+#define MOKA_OP_TABLE(family, LIST)                                \
+  namespace moka::ops {                                            \
+  void register_##family() {                                       \
+    static constexpr const Op* table[] = {LIST(MOKA_TABLE_ENTRY)}; \
+    register_ops(table, std::size(table));                         \
+  }                                                                \
   }

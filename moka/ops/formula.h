@@ -11,7 +11,8 @@
 
 #if defined(__x86_64__)
 #define MOKA_TARGET_AVX2 __attribute__((target("avx2,fma")))
-#define MOKA_TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")))
+#define MOKA_TARGET_AVX512 \
+  __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")))
 #endif
 
 namespace moka {
@@ -78,16 +79,19 @@ MOKA_INLINE void formula_loop(void* out, const void* const* in, int64_t n, const
 }
 
 template <class F, class T, int S, int U>
-__attribute__((flatten, noinline)) void formula_baseline(void* out, const void* const* in, int64_t n, const Uniform* u) {
+__attribute__((flatten, noinline)) void formula_baseline(void* out, const void* const* in, int64_t n,
+                                                         const Uniform* u) {
   formula_loop<16, F, T>(out, in, n, u, std::make_index_sequence<S>{}, std::make_index_sequence<U>{});
 }
 #if defined(__x86_64__)
 template <class F, class T, int S, int U>
-MOKA_TARGET_AVX2 __attribute__((flatten, noinline)) void formula_avx2(void* out, const void* const* in, int64_t n, const Uniform* u) {
+MOKA_TARGET_AVX2 __attribute__((flatten, noinline)) void formula_avx2(void* out, const void* const* in,
+                                                                      int64_t n, const Uniform* u) {
   formula_loop<32, F, T>(out, in, n, u, std::make_index_sequence<S>{}, std::make_index_sequence<U>{});
 }
 template <class F, class T, int S, int U>
-MOKA_TARGET_AVX512 __attribute__((flatten, noinline)) void formula_avx512(void* out, const void* const* in, int64_t n, const Uniform* u) {
+MOKA_TARGET_AVX512 __attribute__((flatten, noinline)) void formula_avx512(void* out, const void* const* in,
+                                                                          int64_t n, const Uniform* u) {
   formula_loop<64, F, T>(out, in, n, u, std::make_index_sequence<S>{}, std::make_index_sequence<U>{});
 }
 #endif
@@ -106,7 +110,8 @@ constexpr void add_kernels(Formula& f, int column) {
 template <class F, size_t... I>
 std::string read_text(std::index_sequence<I...>, int streams) {
   TextPage page;
-  Text names[] = {Text(cat(static_cast<int>(I) < streams ? "x" : "u", static_cast<int>(I) < streams ? int(I) : int(I) - streams))...};
+  Text names[] = {Text(cat(static_cast<int>(I) < streams ? "x" : "u",
+                           static_cast<int>(I) < streams ? int(I) : int(I) - streams))...};
   return page.finish(F{}(names[I]...));
 }
 template <class F, int S>

@@ -40,29 +40,29 @@ struct Num {
   static MOKA_INLINE Num of(T x) { return {V{} + x}; }
   // Adding 0.0 would turn -0.0 into 0.0: constants of formulas are never -0.0, lanes are copied as they are.
 
-#define MOKA_NUM_BINARY(op)                                                                                 \
-  friend MOKA_INLINE Num operator op(Num a, Num b) { return {a.v op b.v}; }                                 \
-  template <class C>                                                                                        \
-    requires std::is_arithmetic_v<C>                                                                        \
-  friend MOKA_INLINE Num operator op(Num a, C b) {                                                          \
-    return {a.v op of(static_cast<T>(b)).v};                                                                \
-  }                                                                                                         \
-  template <class C>                                                                                        \
-    requires std::is_arithmetic_v<C>                                                                        \
-  friend MOKA_INLINE Num operator op(C a, Num b) {                                                          \
-    return {of(static_cast<T>(a)).v op b.v};                                                                \
+#define MOKA_NUM_BINARY(op)                                                 \
+  friend MOKA_INLINE Num operator op(Num a, Num b) { return {a.v op b.v}; } \
+  template <class C>                                                        \
+    requires std::is_arithmetic_v<C>                                        \
+  friend MOKA_INLINE Num operator op(Num a, C b) {                          \
+    return {a.v op of(static_cast<T>(b)).v};                                \
+  }                                                                         \
+  template <class C>                                                        \
+    requires std::is_arithmetic_v<C>                                        \
+  friend MOKA_INLINE Num operator op(C a, Num b) {                          \
+    return {of(static_cast<T>(a)).v op b.v};                                \
   }
   MOKA_NUM_BINARY(+)
   MOKA_NUM_BINARY(-)
   MOKA_NUM_BINARY(*)
   MOKA_NUM_BINARY(/)
 #undef MOKA_NUM_BINARY
-#define MOKA_NUM_COMPARE(op)                                                                                \
-  friend MOKA_INLINE M operator op(Num a, Num b) { return {a.v op b.v}; }                                   \
-  template <class C>                                                                                        \
-    requires std::is_arithmetic_v<C>                                                                        \
-  friend MOKA_INLINE M operator op(Num a, C b) {                                                            \
-    return {a.v op of(static_cast<T>(b)).v};                                                                \
+#define MOKA_NUM_COMPARE(op)                                              \
+  friend MOKA_INLINE M operator op(Num a, Num b) { return {a.v op b.v}; } \
+  template <class C>                                                      \
+    requires std::is_arithmetic_v<C>                                      \
+  friend MOKA_INLINE M operator op(Num a, C b) {                          \
+    return {a.v op of(static_cast<T>(b)).v};                              \
   }
   MOKA_NUM_COMPARE(<)
   MOKA_NUM_COMPARE(<=)
@@ -82,11 +82,11 @@ inline constexpr bool is_formula_number<Mask<T, N>> = true;
 // ---- signs by name, so that a lambda may say add(a, b) or a + b in every reading
 template <class A, class B>
 concept FormulaPair = is_formula_number<A> || is_formula_number<B>;
-#define MOKA_NUMBER_NAME(name, sign)      \
-  template <class A, class B>             \
-    requires FormulaPair<A, B>            \
-  MOKA_INLINE auto name(A a, B b) {       \
-    return a sign b;                      \
+#define MOKA_NUMBER_NAME(name, sign) \
+  template <class A, class B>        \
+    requires FormulaPair<A, B>       \
+  MOKA_INLINE auto name(A a, B b) {  \
+    return a sign b;                 \
   }
 MOKA_NUMBER_NAME(number_add, +)
 MOKA_NUMBER_NAME(number_sub, -)
@@ -140,7 +140,7 @@ template <>
 struct FloatParts<float> {
   static constexpr int mantissa = 23, bias = 127;
   static constexpr float round_magic = 12582912.f;  // 1.5 * 2^23
-  static constexpr float exact = 4194304.f;         // 2^22: above, every float is an integer or the magic fails
+  static constexpr float exact = 4194304.f;  // 2^22: above, every float is an integer or the magic fails
   static constexpr float exp_low = -104.f, exp_high = 89.f, expm1_low = -18.f, log_scale = 0x1p25f;
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440054690583e-4f;
   static constexpr int exp_terms = 7, log_terms = 5, log_scale_bits = 25;
@@ -203,16 +203,16 @@ MOKA_INLINE Num<T, N> number_minimum(Num<T, N> a, Num<T, N> b) {
   if constexpr (std::is_floating_point_v<T>) return number_where((a < b) | is_nan(a), a, b);
   else return number_where(a < b, a, b);
 }
-#define MOKA_NUM_MIXED(name)                                    \
-  template <class T, int N, class C>                            \
-    requires std::is_arithmetic_v<C>                            \
-  MOKA_INLINE auto name(Num<T, N> a, C b) {                     \
-    return name(a, Num<T, N>::of(static_cast<T>(b)));           \
-  }                                                             \
-  template <class T, int N, class C>                            \
-    requires std::is_arithmetic_v<C>                            \
-  MOKA_INLINE auto name(C a, Num<T, N> b) {                     \
-    return name(Num<T, N>::of(static_cast<T>(a)), b);           \
+#define MOKA_NUM_MIXED(name)                          \
+  template <class T, int N, class C>                  \
+    requires std::is_arithmetic_v<C>                  \
+  MOKA_INLINE auto name(Num<T, N> a, C b) {           \
+    return name(a, Num<T, N>::of(static_cast<T>(b))); \
+  }                                                   \
+  template <class T, int N, class C>                  \
+    requires std::is_arithmetic_v<C>                  \
+  MOKA_INLINE auto name(C a, Num<T, N> b) {           \
+    return name(Num<T, N>::of(static_cast<T>(a)), b); \
   }
 MOKA_NUM_MIXED(number_maximum)
 MOKA_NUM_MIXED(number_minimum)
@@ -305,7 +305,9 @@ MOKA_INLINE ExpParts<T, N> exp_parts(Num<T, N> x) {
   using P = FloatParts<T>;
   Num<T, N> n = (x * T(1.4426950408889634) + P::round_magic) - P::round_magic;
   Num<T, N> f = (x - n * P::ln2_high) - n * P::ln2_low;
-  constexpr double inverse[] = {1.0, 1.0, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
+  constexpr double inverse[] = {1.0,          1.0,           1. / 2,         1. / 6,         1. / 24,
+                                1. / 120,     1. / 720,      1. / 5040,      1. / 40320,     1. / 362880,
+                                1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
   Num<T, N> p = Num<T, N>::of(T(inverse[P::exp_terms]));
   for (int k = P::exp_terms - 1; k >= 2; k--) p = p * f + T(inverse[k]);
   return {n, p * f * f + f};
@@ -386,10 +388,23 @@ MOKA_INLINE Num<T, N> horner(const double (&c)[Terms], Num<T, N> x) {
 // interpolants computed at 40 digits; relative errors 1.3e-9 (float) and 3e-19 (double) before rounding.
 template <class T, int N>
 MOKA_INLINE Num<T, N> number_erf(Num<T, N> a) {
-  constexpr double small_f[] = {1.128379166, -0.3761262667, 0.1128359472, -0.02685421201, 0.005189087423, -0.0008016864287, 7.875875063e-5};
-  constexpr double small_d[] = {1.1283791670955126, -0.37612638903183752, 0.1128379167095512, -0.026866170645129841, 0.0052239776254232983, -0.00085483270219348296, 0.00012055332902888735, -1.4925647567519332e-5, 1.6462045441468419e-6, -1.6364642158167615e-7, 1.4792401209404813e-8, -1.216456005728345e-9, 8.7090451290531067e-11, -4.2309458242953378e-12};
-  constexpr double large_f[] = {0.5107913526, 0.1672110108, -0.2038442975, 0.1215148827, -0.02897635313, -0.007514229933, 0.004782676317, 0.001108384326, -0.0007267159445, -0.0002302008608};
-  constexpr double large_d[] = {0.51079135262101149, 0.16721101041410619, -0.20384429592887786, 0.12151493052458836, -0.028976446698191566, -0.0075157384108799979, 0.0047848985638300701, 0.0011266579974858846, -0.0007501847881432632, -0.0003143509972184184, 8.9421021923935693e-5, 8.9309268572284353e-5, 6.2288931508838198e-6, -1.8906644895327865e-5, -8.6512036419828655e-6, 1.2905387101652069e-6, 2.934587118890024e-6, 6.8437035845256816e-7, -1.790946242596781e-7, 2.4915311595284539e-7, -1.4771453675551798e-6, 1.0832288848632361e-6, -2.3672358632078533e-7};
+  constexpr double small_f[] = {1.128379166,    -0.3761262667,    0.1128359472,  -0.02685421201,
+                                0.005189087423, -0.0008016864287, 7.875875063e-5};
+  constexpr double small_d[] = {1.1283791670955126,     -0.37612638903183752,   0.1128379167095512,
+                                -0.026866170645129841,  0.0052239776254232983,  -0.00085483270219348296,
+                                0.00012055332902888735, -1.4925647567519332e-5, 1.6462045441468419e-6,
+                                -1.6364642158167615e-7, 1.4792401209404813e-8,  -1.216456005728345e-9,
+                                8.7090451290531067e-11, -4.2309458242953378e-12};
+  constexpr double large_f[] = {0.5107913526,     0.1672110108,    -0.2038442975,  0.1215148827,
+                                -0.02897635313,   -0.007514229933, 0.004782676317, 0.001108384326,
+                                -0.0007267159445, -0.0002302008608};
+  constexpr double large_d[] = {
+      0.51079135262101149,    0.16721101041410619,    -0.20384429592887786,   0.12151493052458836,
+      -0.028976446698191566,  -0.0075157384108799979, 0.0047848985638300701,  0.0011266579974858846,
+      -0.0007501847881432632, -0.0003143509972184184, 8.9421021923935693e-5,  8.9309268572284353e-5,
+      6.2288931508838198e-6,  -1.8906644895327865e-5, -8.6512036419828655e-6, 1.2905387101652069e-6,
+      2.934587118890024e-6,   6.8437035845256816e-7,  -1.790946242596781e-7,  2.4915311595284539e-7,
+      -1.4771453675551798e-6, 1.0832288848632361e-6,  -2.3672358632078533e-7};
   constexpr bool single = sizeof(T) == 4;
   Num<T, N> x = number_abs(a);
   Num<T, N> z = a * a;

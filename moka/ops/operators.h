@@ -7,15 +7,16 @@
 namespace moka {
 
 template <class T>
-concept Reading = std::is_same_v<T, Tensor> || std::is_same_v<T, Any> || !std::is_void_v<typename ReadingOf<T>::type>;
+concept Reading =
+    std::is_same_v<T, Tensor> || std::is_same_v<T, Any> || !std::is_void_v<typename ReadingOf<T>::type>;
 template <class A, class B>
 concept ReadingPair = (Reading<A> || Reading<B>) && !is_formula_number<A> && !is_formula_number<B>;
 
-#define MOKA_READING_OPERATOR(sign, name)  \
-  template <class A, class B>              \
-    requires ReadingPair<A, B>             \
+#define MOKA_READING_OPERATOR(sign, name)      \
+  template <class A, class B>                  \
+    requires ReadingPair<A, B>                 \
   auto operator sign(const A& a, const B& b) { \
-    return name(a, b);                     \
+    return name(a, b);                         \
   }
 MOKA_READING_OPERATOR(+, add)
 MOKA_READING_OPERATOR(-, sub)

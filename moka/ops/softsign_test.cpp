@@ -35,13 +35,18 @@ TEST(AddingAnOperator, ComputesForEveryType) {
     Tensor x = new_tensor(sizes, dtype);
     for (int64_t i = 0; i < 37; i++) {
       double v = static_cast<double>(i - 18) / 4;
-      convert_elements(&v, DType::F64, static_cast<char*>(x.raw_data()) + i * static_cast<int64_t>(item_size(dtype)), dtype, 1);
+      convert_elements(&v, DType::F64,
+                       static_cast<char*>(x.raw_data()) + i * static_cast<int64_t>(item_size(dtype)), dtype,
+                       1);
     }
     Tensor y = softsign(x);
     EXPECT_EQ(y.dtype(), dtype);
     for (int64_t i = 0; i < 37; i++) {
       double v = static_cast<double>(i - 18) / 4;
-      EXPECT_NEAR(element_as_double(y, i), v / (1 + std::abs(v)), dtype == DType::BF16 ? 4e-3 : dtype == DType::F16 ? 1e-3 : 1e-6);
+      EXPECT_NEAR(element_as_double(y, i), v / (1 + std::abs(v)),
+                  dtype == DType::BF16  ? 4e-3
+                  : dtype == DType::F16 ? 1e-3
+                                        : 1e-6);
     }
   }
 }

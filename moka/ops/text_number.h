@@ -32,11 +32,11 @@ Text text_operation(const char* operation, const A&... a) {
 template <class T>
 concept TextOrNumber = std::is_same_v<T, Text> || std::is_arithmetic_v<T>;
 
-#define MOKA_TEXT_OPERATOR(symbol, operation)                                   \
-  template <TextOrNumber A, TextOrNumber B>                                     \
-    requires(std::is_same_v<A, Text> || std::is_same_v<B, Text>)                \
-  Text operator symbol(const A& a, const B& b) {                                \
-    return text_operation(operation, a, b);                                     \
+#define MOKA_TEXT_OPERATOR(symbol, operation)                    \
+  template <TextOrNumber A, TextOrNumber B>                      \
+    requires(std::is_same_v<A, Text> || std::is_same_v<B, Text>) \
+  Text operator symbol(const A& a, const B& b) {                 \
+    return text_operation(operation, a, b);                      \
   }
 MOKA_TEXT_OPERATOR(+, "add")
 MOKA_TEXT_OPERATOR(-, "sub")
@@ -55,10 +55,10 @@ MOKA_TEXT_OPERATOR(^, "xor")
 inline Text operator-(const Text& a) { return text_operation("neg", a); }
 inline Text operator~(const Text& a) { return text_operation("not", a); }
 
-#define MOKA_TEXT_FUNCTION(operation)           \
-  template <TextOrNumber... A>                  \
-  Text number_##operation(const A&... a) {      \
-    return text_operation(#operation, a...);    \
+#define MOKA_TEXT_FUNCTION(operation)        \
+  template <TextOrNumber... A>               \
+  Text number_##operation(const A&... a) {   \
+    return text_operation(#operation, a...); \
   }
 MOKA_TEXT_FUNCTION(where)
 MOKA_TEXT_FUNCTION(abs)

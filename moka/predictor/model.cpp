@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/predictor/model.h"
 
+#include "moka/backends/load.h"
 #include "moka/base/error.h"
 #if MOKA_READ_NETDEF
 #include "moka/formats/netdef/netdef.h"
@@ -15,6 +16,11 @@
 namespace moka {
 
 namespace {
+
+void prepare_operators() {
+  register_all_ops();
+  register_backends();
+}
 
 [[maybe_unused]] Model of_graph(std::unique_ptr<graph::Graph> graph, ModelFormat format) {
   Model out;
@@ -81,7 +87,7 @@ ModelFormat model_format(std::string_view bytes, std::string_view what) {
 }
 
 Model load_model(const std::string& path, const Limits& limits) {
-  register_all_ops();
+  prepare_operators();
   const Bytes bytes = Bytes::of_file(path, limits);
   switch (model_format(bytes.text(), path)) {
     case ModelFormat::Package: return of_package(package::read(bytes, path, limits));
@@ -92,7 +98,7 @@ Model load_model(const std::string& path, const Limits& limits) {
 }
 
 Model load_model(const Bytes& bytes, std::string_view what, const Limits& limits) {
-  register_all_ops();
+  prepare_operators();
   switch (model_format(bytes.text(), what)) {
     case ModelFormat::Package: return of_package(package::read(bytes, what, limits));
     case ModelFormat::Onnx: return load_onnx(&bytes, what, limits);
@@ -104,7 +110,7 @@ Model load_model(const Bytes& bytes, std::string_view what, const Limits& limits
 Model load_netdef([[maybe_unused]] const std::string& init_path, const std::string& predict_path,
                   [[maybe_unused]] const Limits& limits) {
 #if MOKA_READ_NETDEF
-  register_all_ops();
+  prepare_operators();
   return of_graph(netdef::load(init_path, predict_path, netdef::LoadOptions{limits, {}}),
                   ModelFormat::NetDef);
 #else

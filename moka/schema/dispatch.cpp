@@ -138,7 +138,8 @@ void Frame::output(int i, std::span<const int64_t> sizes, DType dtype, Device de
     MOKA_CHECK(std::equal(sizes.begin(), sizes.end(), target.sizes().begin(), target.sizes().end()), name(),
                ": the output given has shape ", target.sizes(), " but the result has shape ", sizes);
     check_result_fits(name(), dtype, target.dtype());
-    if (target.dtype() == dtype && target.is_contiguous() && !shares_storage_with_inputs(*this, target)) return;
+    if (target.dtype() == dtype && target.is_contiguous() && !shares_storage_with_inputs(*this, target))
+      return;
   }
   outs[i] = new_tensor(sizes, dtype, device);
 }
@@ -148,8 +149,8 @@ void check_result_fits(std::string_view op, DType result, DType target) {
     if (d == DType::Bool) return 0;
     return is_integral(d) ? 1 : is_floating(d) ? 2 : 3;
   };
-  MOKA_CHECK(rank(result) <= rank(target), op, ": the result has type ", result, ", which cannot be stored in a tensor of type ",
-             target, "; convert one of them");
+  MOKA_CHECK(rank(result) <= rank(target), op, ": the result has type ", result,
+             ", which cannot be stored in a tensor of type ", target, "; convert one of them");
 }
 
 void set_layer_handler(uint32_t layer, LayerHandler handler) { handlers[std::countr_zero(layer)] = handler; }
@@ -169,7 +170,8 @@ void run_op(Frame& f) {
     f.op.view(f);
     if (f.count && f.args[0].tag == Tag::Tensor)
       for (size_t i = 0; i < f.outs.size(); i++)
-        if (f.outs[i].impl() != f.args[0].tensor && f.outs[i].impl()->storage == f.args[0].tensor->storage) f.outs[i].impl()->view = true;
+        if (f.outs[i].impl() != f.args[0].tensor && f.outs[i].impl()->storage == f.args[0].tensor->storage)
+          f.outs[i].impl()->view = true;
     return;
   }
   if (f.op.body) return run_body(f);
@@ -204,7 +206,8 @@ void EagerReading::dispatch(const Op& op, Arg* args, int given, Outputs& outs) {
   MOKA_CHECK_KIND(Type, given <= count, schema.name, ": takes ", count, " arguments, got ", given);
   for (int i = given; i < count; i++) {
     const ArgDef& def = schema.args[i];
-    MOKA_CHECK_KIND(Type, def.has_default || def.type.optional, schema.name, ": missing argument '", def.name, "'");
+    MOKA_CHECK_KIND(Type, def.has_default || def.type.optional, schema.name, ": missing argument '", def.name,
+                    "'");
     args[i] = def.default_value.arg();
   }
   Frame frame(op, args, count);
@@ -239,7 +242,9 @@ std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
   if (op.formula) formula_runner(frame);
   else if (op.view) op.view(frame);
   else if (op.shape) op.shape(frame);
-  else fail_kind(ErrorKind::NotImplemented, schema.name, ": the shape of a composite is that of its parts; inline it first");
+  else
+    fail_kind(ErrorKind::NotImplemented, schema.name,
+              ": the shape of a composite is that of its parts; inline it first");
   std::vector<Tensor> out(frame.outs.size());
   for (size_t i = 0; i < out.size(); i++) out[i] = frame.outs[i];
   return out;
@@ -247,8 +252,8 @@ std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
 
 void check_args(const Op& op, Arg* args, int count) {
   const Schema& schema = info(op).schema;
-  MOKA_CHECK_KIND(Type, count == static_cast<int>(schema.args.size()), schema.name, ": takes ", schema.args.size(),
-                  " arguments, got ", count);
+  MOKA_CHECK_KIND(Type, count == static_cast<int>(schema.args.size()), schema.name, ": takes ",
+                  schema.args.size(), " arguments, got ", count);
   for (int i = 0; i < count; i++) {
     const ArgDef& def = schema.args[i];
     Arg& a = args[i];
@@ -258,7 +263,8 @@ void check_args(const Op& op, Arg* args, int count) {
         a = def.default_value.arg();
         continue;
       }
-      fail_kind(ErrorKind::Type, schema.name, ": argument '", def.name, "' is missing (", def.type, " expected)");
+      fail_kind(ErrorKind::Type, schema.name, ": argument '", def.name, "' is missing (", def.type,
+                " expected)");
     }
     bool good = false;
     bool number = a.is_number();
@@ -267,11 +273,10 @@ void check_args(const Op& op, Arg* args, int count) {
       case Kind::Operand: good = a.tag == Tag::Tensor || number; break;
       case Kind::Number: good = number; break;
       case Kind::Int:
-        good = def.type.list ? a.tag == Tag::Ints || (a.tag == Tag::List && a.count == 0) : a.tag == Tag::Int || a.tag == Tag::Bool;
+        good = def.type.list ? a.tag == Tag::Ints || (a.tag == Tag::List && a.count == 0)
+                             : a.tag == Tag::Int || a.tag == Tag::Bool;
         break;
-      case Kind::Float:
-        good = def.type.list ? a.tag == Tag::Floats : number;
-        break;
+      case Kind::Float: good = def.type.list ? a.tag == Tag::Floats : number; break;
       case Kind::Bool: good = a.tag == Tag::Bool || a.tag == Tag::Int; break;
       case Kind::String: good = a.tag == Tag::String; break;
       case Kind::DType: good = a.tag == Tag::DType; break;
@@ -280,10 +285,11 @@ void check_args(const Op& op, Arg* args, int count) {
       case Kind::Any: good = true; break;
     }
     if (!good)
-      fail_kind(ErrorKind::Type, schema.name, ": argument '", def.name, "' must be ", def.type, ", got ", tag_name(a.tag), " ", a);
+      fail_kind(ErrorKind::Type, schema.name, ": argument '", def.name, "' must be ", def.type, ", got ",
+                tag_name(a.tag), " ", a);
     if (def.type.kind == Kind::Int && def.type.list && def.type.list_size)
-      MOKA_CHECK(a.count == static_cast<uint32_t>(def.type.list_size), schema.name, ": argument '", def.name, "' must have ",
-                 def.type.list_size, " elements, got ", a);
+      MOKA_CHECK(a.count == static_cast<uint32_t>(def.type.list_size), schema.name, ": argument '", def.name,
+                 "' must have ", def.type.list_size, " elements, got ", a);
   }
 }
 
@@ -313,9 +319,11 @@ const Op& get_op(std::string_view name) {
   std::string near;
   for (const Op* op : all_ops()) {
     std::string_view other = schema_name(*op);
-    if (other.substr(0, 3) == name.substr(0, 3) && near.size() < 200) near += (near.empty() ? "" : ", ") + std::string(other);
+    if (other.substr(0, 3) == name.substr(0, 3) && near.size() < 200)
+      near += (near.empty() ? "" : ", ") + std::string(other);
   }
-  fail_kind(ErrorKind::NotImplemented, "there is no operator '", name, "'", near.empty() ? "" : "; similar: ", near);
+  fail_kind(ErrorKind::NotImplemented, "there is no operator '", name, "'",
+            near.empty() ? "" : "; similar: ", near);
 }
 
 void add_kernel(std::string_view name, const KernelRow& row) {

@@ -15,8 +15,8 @@ struct OpInfo {
   Schema schema;
   std::vector<KernelRow> rows;  // rows added at run time (plug-ins, back ends) before those of the Op
   int id = 0;
-  void* python = nullptr;       // interned names, kept by the bindings
-  void* autograd = nullptr;     // resolved derivative rows, kept by the autograd layer
+  void* python = nullptr;  // interned names, kept by the bindings
+  void* autograd = nullptr;  // resolved derivative rows, kept by the autograd layer
 };
 OpInfo& make_info(const Op& op);
 inline OpInfo& info(const Op& op) {
@@ -47,9 +47,9 @@ class Outputs {
 struct Frame {
   const Op& op;
   const Arg* args;
-  int count;           // all arguments of the schema, defaults filled in
+  int count;  // all arguments of the schema, defaults filled in
   Outputs outs;
-  uint8_t given = 0;   // bit i: outs[i] came with the call (out=, in-place); the result goes there
+  uint8_t given = 0;  // bit i: outs[i] came with the call (out=, in-place); the result goes there
   bool infer = false;  // shape functions make shape-only outputs
 
   Frame(const Op& op, const Arg* args, int count) : op(op), args(args), count(count) {}
@@ -127,8 +127,8 @@ class LayersOff {
 // Makes a table of operators findable by name; a table may be given twice.
 void register_ops(const Op* const* table, size_t count);
 const Op* find_op(std::string_view schema_name);  // "max.dim"; null when there is none
-const Op& get_op(std::string_view schema_name);   // an error names near misses
-std::vector<const Op*> all_ops();                 // in registration order
+const Op& get_op(std::string_view schema_name);  // an error names near misses
+std::vector<const Op*> all_ops();  // in registration order
 // Adds a row before the Op's own ones (later additions first).
 void add_kernel(std::string_view schema_name, const KernelRow& row);
 // Fills defaults for arguments not given and checks types; errors name op, argument, wanted, got.

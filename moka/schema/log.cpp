@@ -28,7 +28,8 @@ unsigned enabled_topics() {
         known = true;
       }
     if (!known)
-      std::fprintf(stderr, "moka: MOKA_LOG: unknown topic '%.*s'; known: kernels, passes, backends, plan, all\n",
+      std::fprintf(stderr,
+                   "moka: MOKA_LOG: unknown topic '%.*s'; known: kernels, passes, backends, plan, all\n",
                    static_cast<int>(word.size()), word.data());
     rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
   }
@@ -43,8 +44,8 @@ bool log_enabled(Log topic) {
 
 void log_line(Log topic, std::string_view text) {
   std::string_view name = topics[static_cast<int>(topic)];
-  std::fprintf(stderr, "moka: %.*s: %.*s\n", static_cast<int>(name.size()), name.data(), static_cast<int>(text.size()),
-               text.data());
+  std::fprintf(stderr, "moka: %.*s: %.*s\n", static_cast<int>(name.size()), name.data(),
+               static_cast<int>(text.size()), text.data());
 }
 
 void log_kernel(const Frame& frame, const KernelRow* chosen) {

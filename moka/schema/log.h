@@ -12,6 +12,7 @@ enum class Log { Kernels, Passes, Backends, Plan };
 
 bool log_enabled(Log topic);
 void log_line(Log topic, std::string_view text);
-void log_kernel(const Frame& frame, const KernelRow* chosen);  // op, shapes, chosen row, why the others declined
+void log_kernel(const Frame& frame,
+                const KernelRow* chosen);  // op, shapes, chosen row, why the others declined
 
 }  // namespace moka

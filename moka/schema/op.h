@@ -43,10 +43,10 @@ using FormulaKernel = void (*)(void* out, const void* const* in, int64_t n, cons
 
 // Which dtypes a formula takes and what it returns.
 enum class DTypeRule : uint8_t {
-  Same,       // any numeric type, result of the promoted type
-  Floating,   // integers become the default float
+  Same,  // any numeric type, result of the promoted type
+  Floating,  // integers become the default float
   Comparing,  // promoted inside, result bool
-  Integral,   // bool and integers only
+  Integral,  // bool and integers only
   Condition,  // first stream is a bool condition, the others promote (where)
 };
 
@@ -55,19 +55,19 @@ struct Formula {
   FormulaKernel kernels[isa_count][4] = {};
   std::string_view (*text)() = nullptr;  // the formula as source text over names x0, x1, ... and u0, u1, ...
   DTypeRule rule = DTypeRule::Same;
-  uint8_t streams = 0;   // tensor operands
+  uint8_t streams = 0;  // tensor operands
   uint8_t uniforms = 0;  // numbers that follow them in the schema
-  uint8_t cost = 1;      // rough instructions an element; steers the parallel grain
+  uint8_t cost = 1;  // rough instructions an element; steers the parallel grain
   bool mask_result = false;  // kernels write bool bytes
   constexpr explicit operator bool() const { return streams != 0; }
 };
 
 // One implementation of an operator. Rows are tried in order; the first that does not decline runs.
 struct KernelRow {
-  std::string_view name;                            // "onednn", "im2col", ... as the verbose log shows it
-  void (*run)(Frame&) = nullptr;                    // outputs are allocated by the shape function before
+  std::string_view name;  // "onednn", "im2col", ... as the verbose log shows it
+  void (*run)(Frame&) = nullptr;  // outputs are allocated by the shape function before
   std::string_view (*declines)(const Frame&) = nullptr;  // why not, or empty: it serves; null serves always
-  uint8_t device = 0;                               // device type
+  uint8_t device = 0;  // device type
 };
 
 // Which inputs and outputs a derivative reads: bit k is its k-th parameter.
@@ -101,14 +101,14 @@ struct Body {
 // fixed value (checked when reading, written when writing); `attr=conversion(arg)` goes through a named conversion.
 struct Spelling {
   std::string_view map;
-  int since = 1;   // first version (opset) with this form
-  int until = 0;   // first version without it; 0: still valid
+  int since = 1;  // first version (opset) with this form
+  int until = 0;  // first version without it; 0: still valid
   std::string_view domain;
 };
 struct Format {
   Few<Spelling, 6> rows;
   std::string_view gradient;  // NetDef: the gradient operator's mapping
-  std::string_view none;      // why there is none
+  std::string_view none;  // why there is none
   constexpr Format() = default;
   constexpr Format(std::initializer_list<Spelling> list) {
     for (const Spelling& s : list) rows.add(s);
@@ -123,7 +123,16 @@ constexpr Format none(std::string_view why) {
 }
 
 // What values a sample's tensors take.
-enum class Domain : uint8_t { Real, Positive, Unit /* (-1, 1) */, Probability, Integer, Boolean, Distinct, Index };
+enum class Domain : uint8_t {
+  Real,
+  Positive,
+  Unit /* (-1, 1) */,
+  Probability,
+  Integer,
+  Boolean,
+  Distinct,
+  Index
+};
 
 struct SampleTensor {
   int8_t ndim = -1;  // -1: None
@@ -143,12 +152,20 @@ struct SampleSetting {
 struct Sample {
   Few<SampleTensor, 6> tensors;
   Few<SampleSetting, 8> settings;
-  bool differentiable = true;   // false at kinks, or where only integers go in
-  bool list = false;            // all tensors form the first argument, a Tensor[]
-  constexpr Sample with(std::string_view name, int v) const { return set({.name = name, .type = SampleSetting::Int, .number = double(v)}); }
-  constexpr Sample with(std::string_view name, double v) const { return set({.name = name, .type = SampleSetting::Float, .number = v}); }
-  constexpr Sample with(std::string_view name, bool v) const { return set({.name = name, .type = SampleSetting::Bool, .number = double(v)}); }
-  constexpr Sample with(std::string_view name, const char* v) const { return set({.name = name, .type = SampleSetting::String, .text = v}); }
+  bool differentiable = true;  // false at kinks, or where only integers go in
+  bool list = false;  // all tensors form the first argument, a Tensor[]
+  constexpr Sample with(std::string_view name, int v) const {
+    return set({.name = name, .type = SampleSetting::Int, .number = double(v)});
+  }
+  constexpr Sample with(std::string_view name, double v) const {
+    return set({.name = name, .type = SampleSetting::Float, .number = v});
+  }
+  constexpr Sample with(std::string_view name, bool v) const {
+    return set({.name = name, .type = SampleSetting::Bool, .number = double(v)});
+  }
+  constexpr Sample with(std::string_view name, const char* v) const {
+    return set({.name = name, .type = SampleSetting::String, .text = v});
+  }
   constexpr Sample with(std::string_view name, std::initializer_list<int> v) const {
     SampleSetting s{.name = name, .type = SampleSetting::Ints};
     for (int i : v) s.ints[s.count++] = static_cast<int16_t>(i);
@@ -250,11 +267,12 @@ enum class Effect : uint8_t { Pure, Random, Io };
 struct Op {
   std::string_view schema;
   DocField doc{};
-  std::string_view method{};  // "method" unless set: "function" (no Tensor method), "method", "both" (default, empty)
+  std::string_view
+      method{};  // "method" unless set: "function" (no Tensor method), "method", "both" (default, empty)
   Formula formula{};
   void (*shape)(Frame&) = nullptr;  // declares the outputs; runs before any kernel
   Few<KernelRow, 3> kernels{};
-  void (*view)(Frame&) = nullptr;   // sets the outputs to views of the inputs
+  void (*view)(Frame&) = nullptr;  // sets the outputs to views of the inputs
   Body body{};
   DerivativeField derivative{};
   Format onnx{};

@@ -99,7 +99,8 @@ struct FirstReading {
 template <class A, class... Rest>
 struct FirstReading<A, Rest...> {
   using own = typename ReadingOf<A>::type;
-  using type = typename std::conditional_t<std::is_void_v<own>, FirstReading<Rest...>, std::type_identity<own>>::type;
+  using type =
+      typename std::conditional_t<std::is_void_v<own>, FirstReading<Rest...>, std::type_identity<own>>::type;
 };
 }  // namespace detail
 template <class... A>
@@ -142,23 +143,23 @@ inline constexpr ShapeOf shape_of;
 }  // namespace moka
 
 // Declares `name_op` (the value, defined in an operator page) and `name` (the callable).
-#define MOKA_DECLARE_OP(name)                                              \
-  namespace moka {                                                         \
-  namespace ops {                                                          \
-  extern const Op name##_op;                                               \
-  }                                                                        \
-  struct name##_call {                                                     \
-    static const Op& op() { return ops::name##_op; }                       \
-    template <class... A>                                                  \
-      requires(!(is_formula_number<A> || ...))                             \
-    auto operator()(const A&... a) const {                                 \
-      return reading_of<A...>::call(ops::name##_op, a...);                 \
-    }                                                                      \
-    template <class... A>                                                  \
-      requires(is_formula_number<A> || ...)                                \
+#define MOKA_DECLARE_OP(name)                                                       \
+  namespace moka {                                                                  \
+  namespace ops {                                                                   \
+  extern const Op name##_op;                                                        \
+  }                                                                                 \
+  struct name##_call {                                                              \
+    static const Op& op() { return ops::name##_op; }                                \
+    template <class... A>                                                           \
+      requires(!(is_formula_number<A> || ...))                                      \
+    auto operator()(const A&... a) const {                                          \
+      return reading_of<A...>::call(ops::name##_op, a...);                          \
+    }                                                                               \
+    template <class... A>                                                           \
+      requires(is_formula_number<A> || ...)                                         \
     __attribute__((always_inline)) constexpr auto operator()(const A&... a) const { \
-      return number_##name(a...);                                          \
-    }                                                                      \
-  };                                                                       \
-  inline constexpr name##_call name{};                                     \
+      return number_##name(a...);                                                   \
+    }                                                                               \
+  };                                                                                \
+  inline constexpr name##_call name{};                                              \
   }

@@ -11,10 +11,12 @@ struct KindName {
   std::string_view name;
   Kind kind;
 };
-constexpr KindName kinds[] = {{"Tensor", Kind::Tensor}, {"Operand", Kind::Operand}, {"Number", Kind::Number},
-                              {"int", Kind::Int},       {"float", Kind::Float},     {"bool", Kind::Bool},
-                              {"str", Kind::String},    {"DType", Kind::DType},     {"Device", Kind::Device},
-                              {"Generator", Kind::Generator}, {"Any", Kind::Any}};
+constexpr KindName kinds[] = {{"Tensor", Kind::Tensor}, {"Operand", Kind::Operand},
+                              {"Number", Kind::Number}, {"int", Kind::Int},
+                              {"float", Kind::Float},   {"bool", Kind::Bool},
+                              {"str", Kind::String},    {"DType", Kind::DType},
+                              {"Device", Kind::Device}, {"Generator", Kind::Generator},
+                              {"Any", Kind::Any}};
 
 class Parser {
  public:
@@ -121,7 +123,9 @@ class Parser {
   Any number() {
     skip();
     size_t start = at_;
-    while (at_ < text_.size() && (is_word(text_[at_]) || text_[at_] == '.' || text_[at_] == '-' || text_[at_] == '+')) at_++;
+    while (at_ < text_.size() &&
+           (is_word(text_[at_]) || text_[at_] == '.' || text_[at_] == '-' || text_[at_] == '+'))
+      at_++;
     std::string_view token = text_.substr(start, at_ - start);
     if (token == "inf") return Any(__builtin_inf());
     if (token == "-inf") return Any(-__builtin_inf());

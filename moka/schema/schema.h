@@ -11,7 +11,19 @@
 namespace moka {
 
 // What an argument accepts. Operand is a Tensor or a number (numbers are weak in promotion, as in PyTorch).
-enum class Kind : uint8_t { Tensor, Operand, Number, Int, Float, Bool, String, DType, Device, Generator, Any };
+enum class Kind : uint8_t {
+  Tensor,
+  Operand,
+  Number,
+  Int,
+  Float,
+  Bool,
+  String,
+  DType,
+  Device,
+  Generator,
+  Any
+};
 
 struct ArgType {
   Kind kind = Kind::Tensor;

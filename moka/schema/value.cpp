@@ -36,8 +36,9 @@ T* copy_box(const T* from, size_t n) {
 }  // namespace
 
 const char* tag_name(Tag tag) {
-  static const char* const names[] = {"None",   "Tensor", "int",         "float",         "bool",           "dtype", "device",
-                                      "str",    "list of int", "list of float", "list of Tensor", "list",  "object"};
+  static const char* const names[] = {"None",           "Tensor", "int",   "float",       "bool",
+                                      "dtype",          "device", "str",   "list of int", "list of float",
+                                      "list of Tensor", "list",   "object"};
   return names[static_cast<int>(tag)];
 }
 
@@ -53,8 +54,12 @@ Any::Any(std::string_view v) {
   const char* p = copy_box(v.data(), v.size());
   arg_ = Arg(std::string_view(p, v.size()));
 }
-Any::Any(std::span<const int64_t> v) { arg_ = Arg(std::span<const int64_t>(copy_box(v.data(), v.size()), v.size())); }
-Any::Any(std::span<const double> v) { arg_ = Arg(std::span<const double>(copy_box(v.data(), v.size()), v.size())); }
+Any::Any(std::span<const int64_t> v) {
+  arg_ = Arg(std::span<const int64_t>(copy_box(v.data(), v.size()), v.size()));
+}
+Any::Any(std::span<const double> v) {
+  arg_ = Arg(std::span<const double>(copy_box(v.data(), v.size()), v.size()));
+}
 Any::Any(std::span<const Tensor> v) {
   TensorImpl** p = copy_box(reinterpret_cast<TensorImpl* const*>(v.data()), v.size());
   for (size_t i = 0; i < v.size(); i++)

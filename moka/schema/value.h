@@ -21,12 +21,12 @@ enum class Tag : uint8_t {
   Bool,
   DType,
   Device,
-  String,   // count characters
-  Ints,     // count int64
-  Floats,   // count double
+  String,  // count characters
+  Ints,  // count int64
+  Floats,  // count double
   Tensors,  // count TensorImpl*, null where an optional element is missing
-  List,     // count Any: lists of anything else, tuples
-  Object,   // a counted Object: generators, dictionaries, module instances
+  List,  // count Any: lists of anything else, tuples
+  Object,  // a counted Object: generators, dictionaries, module instances
 };
 const char* tag_name(Tag tag);
 
@@ -77,9 +77,13 @@ struct Arg {
   Arg(Device v) : tag(Tag::Device) { device = v; }
   Arg(std::string_view v) : tag(Tag::String), count(static_cast<uint32_t>(v.size())) { text = v.data(); }
   Arg(const char* v) : Arg(std::string_view(v)) {}
-  Arg(std::span<const int64_t> v) : tag(Tag::Ints), count(static_cast<uint32_t>(v.size())) { ints = v.data(); }
+  Arg(std::span<const int64_t> v) : tag(Tag::Ints), count(static_cast<uint32_t>(v.size())) {
+    ints = v.data();
+  }
   Arg(const Dims& v) : Arg(std::span<const int64_t>(v)) {}
-  Arg(std::span<const double> v) : tag(Tag::Floats), count(static_cast<uint32_t>(v.size())) { floats = v.data(); }
+  Arg(std::span<const double> v) : tag(Tag::Floats), count(static_cast<uint32_t>(v.size())) {
+    floats = v.data();
+  }
   // A Tensor is one pointer: a span of them is a span of TensorImpl*.
   Arg(std::span<const Tensor> v) : tag(Tag::Tensors), count(static_cast<uint32_t>(v.size())) {
     tensors = reinterpret_cast<TensorImpl* const*>(v.data());
@@ -159,7 +163,8 @@ class Any {
 };
 
 inline Arg::Arg(const Any& v) : Arg(v.arg()) {}
-void append_text(std::string& out, const Arg& a);  // short text: numbers as they are, tensors as float32[2, 3]
+void append_text(std::string& out,
+                 const Arg& a);  // short text: numbers as they are, tensors as float32[2, 3]
 void append_text(std::string& out, const Any& a);
 void append_text(std::string& out, const Tensor& t);
 

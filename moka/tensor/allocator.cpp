@@ -36,7 +36,8 @@ class CpuAllocator final : public Allocator {
  public:
   void* allocate(size_t bytes) override {
     if (bytes > (size_t(1) << 47))
-      fail_kind(ErrorKind::OutOfMemory, "out of memory: ", bytes, " bytes asked for, more than an address space holds");
+      fail_kind(ErrorKind::OutOfMemory, "out of memory: ", bytes,
+                " bytes asked for, more than an address space holds");
     if (fail_countdown.load(std::memory_order_relaxed) > 0) count_down(bytes);
     SizeClass c = size_class(bytes);
     void* p = nullptr;
@@ -100,7 +101,8 @@ class CpuAllocator final : public Allocator {
   void count_down(size_t bytes) {
     if (fail_countdown.fetch_sub(1) == 1) {
       if (fail_forever.load()) fail_countdown.store(1);
-      fail_kind(ErrorKind::OutOfMemory, "out of memory: cannot allocate ", bytes, " bytes (failure injected by a test)");
+      fail_kind(ErrorKind::OutOfMemory, "out of memory: cannot allocate ", bytes,
+                " bytes (failure injected by a test)");
     }
   }
 
@@ -117,8 +119,8 @@ class CpuAllocator final : public Allocator {
         stats_.bytes_in_use -= rounded;
         now = stats_;
       }
-      fail_kind(ErrorKind::OutOfMemory, "out of memory: cannot allocate ", asked, " bytes on cpu (", now.bytes_in_use,
-                " bytes in use)");
+      fail_kind(ErrorKind::OutOfMemory, "out of memory: cannot allocate ", asked, " bytes on cpu (",
+                now.bytes_in_use, " bytes in use)");
     }
     return p;
   }

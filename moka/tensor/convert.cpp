@@ -18,7 +18,8 @@ using ConvertFn = void (*)(const void*, void*, int64_t);
 template <class T>
 constexpr bool is_half = std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>;
 template <class T>
-constexpr bool is_complex_type = std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
+constexpr bool is_complex_type =
+    std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
 // Conversions that lose nothing go through these: double for floats, int64 for integers.
 struct BoolByte {
   uint8_t value;
@@ -36,7 +37,8 @@ inline To convert_one(From v) {
     return BoolByte{static_cast<uint8_t>(v != From{})};
   } else if constexpr (is_complex_type<To>) {
     if constexpr (is_complex_type<From>) {
-      return To(static_cast<typename To::value_type>(v.real()), static_cast<typename To::value_type>(v.imag()));
+      return To(static_cast<typename To::value_type>(v.real()),
+                static_cast<typename To::value_type>(v.imag()));
     } else {
       return To(static_cast<typename To::value_type>(v), 0);
     }
@@ -46,10 +48,11 @@ inline To convert_one(From v) {
     return To(static_cast<float>(v));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     if constexpr (std::is_same_v<To, uint64_t>) {
-      if (v >= static_cast<From>(9223372036854775808.0)) return v >= static_cast<From>(18446744073709551616.0) ? UINT64_MAX : static_cast<uint64_t>(v);
+      if (v >= static_cast<From>(9223372036854775808.0))
+        return v >= static_cast<From>(18446744073709551616.0) ? UINT64_MAX : static_cast<uint64_t>(v);
     }
     if (!(v == v)) return 0;
-    int64_t wide = v >= static_cast<From>(9223372036854775808.0)    ? INT64_MAX
+    int64_t wide = v >= static_cast<From>(9223372036854775808.0)   ? INT64_MAX
                    : v < static_cast<From>(-9223372036854775808.0) ? INT64_MIN
                                                                    : static_cast<int64_t>(v);
     return static_cast<To>(wide);
@@ -115,8 +118,8 @@ ConvertFn check_convert(DType from, DType to) {
 }
 
 // Copies `n` elements between runs with steps, through a tile when both conversion and a step are asked for.
-void copy_run(const char* from, int64_t from_step, DType from_type, char* to, int64_t to_step, DType to_type, int64_t n,
-              ConvertFn fn) {
+void copy_run(const char* from, int64_t from_step, DType from_type, char* to, int64_t to_step, DType to_type,
+              int64_t n, ConvertFn fn) {
   size_t a = item_size(from_type), b = item_size(to_type);
   if (from_step == 1 && to_step == 1) {
     if (fn) return fn(from, to, n);
@@ -128,10 +131,18 @@ void copy_run(const char* from, int64_t from_step, DType from_type, char* to, in
   };
   if (!fn) {
     switch (a) {
-      case 1: return strided(reinterpret_cast<uint8_t*>(to), to_step, reinterpret_cast<const uint8_t*>(from), from_step);
-      case 2: return strided(reinterpret_cast<uint16_t*>(to), to_step, reinterpret_cast<const uint16_t*>(from), from_step);
-      case 4: return strided(reinterpret_cast<uint32_t*>(to), to_step, reinterpret_cast<const uint32_t*>(from), from_step);
-      case 8: return strided(reinterpret_cast<uint64_t*>(to), to_step, reinterpret_cast<const uint64_t*>(from), from_step);
+      case 1:
+        return strided(reinterpret_cast<uint8_t*>(to), to_step, reinterpret_cast<const uint8_t*>(from),
+                       from_step);
+      case 2:
+        return strided(reinterpret_cast<uint16_t*>(to), to_step, reinterpret_cast<const uint16_t*>(from),
+                       from_step);
+      case 4:
+        return strided(reinterpret_cast<uint32_t*>(to), to_step, reinterpret_cast<const uint32_t*>(from),
+                       from_step);
+      case 8:
+        return strided(reinterpret_cast<uint64_t*>(to), to_step, reinterpret_cast<const uint64_t*>(from),
+                       from_step);
     }
   }
   for (int64_t i = 0; i < n; i++) {
@@ -193,11 +204,12 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   for (size_t i = 0; i < last; i++) outer *= sizes[i];
   const char* a = static_cast<const char*>(from.raw_data());
   char* b = static_cast<char*>(to.raw_data());
-  int64_t asize = static_cast<int64_t>(item_size(from.dtype())), bsize = static_cast<int64_t>(item_size(to.dtype()));
+  int64_t asize = static_cast<int64_t>(item_size(from.dtype())),
+          bsize = static_cast<int64_t>(item_size(to.dtype()));
   if (outer == 1) {
     parallel_for(0, inner, 65536, [&](int64_t first, int64_t end) {
-      copy_run(a + first * fs[last] * asize, fs[last], from.dtype(), b + first * ts[last] * bsize, ts[last], to.dtype(),
-               end - first, fn);
+      copy_run(a + first * fs[last] * asize, fs[last], from.dtype(), b + first * ts[last] * bsize, ts[last],
+               to.dtype(), end - first, fn);
     });
     return;
   }

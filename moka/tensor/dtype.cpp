@@ -58,7 +58,8 @@ DType promote_integers(DType a, DType b) {
   if (unsigned_size == 1) return DType::I16;
   if (unsigned_size == 2) return DType::I32;
   if (unsigned_size == 4) return DType::I64;
-  fail_kind(ErrorKind::Type, "promotion: no integer type holds both ", a, " and ", b, "; convert one of them");
+  fail_kind(ErrorKind::Type, "promotion: no integer type holds both ", a, " and ", b,
+            "; convert one of them");
 }
 
 // float16 with bfloat16 meets at float32; else the wider wins.
@@ -87,7 +88,8 @@ DType register_dtype(const DTypeInfo& entry) {
   static std::mutex mutex;
   std::lock_guard lock(mutex);
   DType existing;
-  MOKA_CHECK_KIND(Value, !find_dtype(entry.name, existing), "register_dtype: the name '", entry.name, "' is taken");
+  MOKA_CHECK_KIND(Value, !find_dtype(entry.name, existing), "register_dtype: the name '", entry.name,
+                  "' is taken");
   int n = count.load();
   MOKA_CHECK(n < 255, "register_dtype: all 255 types are taken");
   detail::dtype_table[n] = entry;

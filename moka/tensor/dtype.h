@@ -11,9 +11,34 @@ namespace moka {
 
 // The built-in types; register_dtype hands out further values. Order within a family is by width.
 enum class DType : uint8_t {
-  Bool, U8, I8, U16, I16, U32, I32, U64, I64,
-  F16, BF16, F32, F64, C64, C128, String,
-  F8E4M3FN, F8E4M3FNUZ, F8E5M2, F8E5M2FNUZ, F8E8M0, F6E2M3, F6E3M2, F4E2M1, U4, I4, U2, I2,
+  Bool,
+  U8,
+  I8,
+  U16,
+  I16,
+  U32,
+  I32,
+  U64,
+  I64,
+  F16,
+  BF16,
+  F32,
+  F64,
+  C64,
+  C128,
+  String,
+  F8E4M3FN,
+  F8E4M3FNUZ,
+  F8E5M2,
+  F8E5M2FNUZ,
+  F8E8M0,
+  F6E2M3,
+  F6E3M2,
+  F4E2M1,
+  U4,
+  I4,
+  U2,
+  I2,
   BuiltinCount,
 };
 
@@ -41,7 +66,9 @@ inline size_t item_size(DType d) { return detail::dtype_table[static_cast<int>(d
 inline DTypeClass family(DType d) { return detail::dtype_table[static_cast<int>(d)].family; }
 inline bool is_floating(DType d) { return family(d) == DTypeClass::Float; }
 inline bool is_complex(DType d) { return family(d) == DTypeClass::Complex; }
-inline bool is_integral(DType d) { return family(d) == DTypeClass::Unsigned || family(d) == DTypeClass::Signed; }
+inline bool is_integral(DType d) {
+  return family(d) == DTypeClass::Unsigned || family(d) == DTypeClass::Signed;
+}
 inline bool is_differentiable(DType d) { return is_floating(d) || is_complex(d); }
 inline DType compute_dtype(DType d) { return detail::dtype_table[static_cast<int>(d)].compute; }
 
@@ -50,7 +77,6 @@ DType promote(DType a, DType b);
 // The type that floating results take when every operand is integral. Starts as F32.
 DType default_float();
 void set_default_float(DType dtype);
-
 
 inline void append_text(std::string& out, DType dtype) { out.append(info(dtype).name); }
 

@@ -137,12 +137,15 @@ Tensor new_tensor(std::span<const int64_t> sizes, DType dtype, Device device) {
     if (__builtin_mul_overflow(step, std::max<int64_t>(sizes[i], 1), &step)) step = 1;
   }
   t->storage = make_storage(bytes, device);
-  if (dtype == DType::String) fail_kind(ErrorKind::NotImplemented, "tensor: string tensors are not supported yet");
+  if (dtype == DType::String)
+    fail_kind(ErrorKind::NotImplemented, "tensor: string tensors are not supported yet");
   return out;
 }
 
-Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype, Device device) {
-  MOKA_CHECK(sizes.size() == strides.size(), "new_strided_tensor: ", sizes.size(), " sizes but ", strides.size(), " strides");
+Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype,
+                          Device device) {
+  MOKA_CHECK(sizes.size() == strides.size(), "new_strided_tensor: ", sizes.size(), " sizes but ",
+             strides.size(), " strides");
   int64_t n = checked_numel(sizes, "new_strided_tensor");
   size_t bytes = checked_bytes(reach(sizes, strides, "new_strided_tensor"), dtype, "new_strided_tensor");
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
@@ -156,15 +159,17 @@ Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_
 }
 
 Tensor strided_view(const Tensor& base, std::span<const int64_t> sizes, std::span<const int64_t> strides,
-                  int64_t offset) {
-  MOKA_CHECK(sizes.size() == strides.size(), "strided_view: ", sizes.size(), " sizes but ", strides.size(), " strides");
+                    int64_t offset) {
+  MOKA_CHECK(sizes.size() == strides.size(), "strided_view: ", sizes.size(), " sizes but ", strides.size(),
+             " strides");
   MOKA_CHECK(offset >= 0, "strided_view: negative offset ", offset);
   int64_t n = checked_numel(sizes, "strided_view");
   Storage* storage = base.impl()->storage;
   if (storage && n > 0) {
     int64_t end = checked_add(offset, reach(sizes, strides, "strided_view"), "strided_view");
-    MOKA_CHECK(checked_bytes(end, base.dtype(), "strided_view") <= storage->bytes, "strided_view: sizes ", sizes,
-               ", strides ", strides, " and offset ", offset, " reach past the ", storage->bytes, " bytes of the storage");
+    MOKA_CHECK(checked_bytes(end, base.dtype(), "strided_view") <= storage->bytes, "strided_view: sizes ",
+               sizes, ", strides ", strides, " and offset ", offset, " reach past the ", storage->bytes,
+               " bytes of the storage");
   }
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
   TensorImpl* t = out.impl();
@@ -194,10 +199,12 @@ Tensor shape_only(std::span<const int64_t> sizes, DType dtype) {
 
 Tensor from_memory(void* data, size_t bytes, std::span<const int64_t> sizes, std::span<const int64_t> strides,
                    DType dtype, Device device, void (*free_data)(Storage*), void* context, bool read_only) {
-  MOKA_CHECK(sizes.size() == strides.size(), "from_memory: ", sizes.size(), " sizes but ", strides.size(), " strides");
+  MOKA_CHECK(sizes.size() == strides.size(), "from_memory: ", sizes.size(), " sizes but ", strides.size(),
+             " strides");
   int64_t n = checked_numel(sizes, "from_memory");
-  MOKA_CHECK(checked_bytes(reach(sizes, strides, "from_memory"), dtype, "from_memory") <= bytes, "from_memory: sizes ",
-             sizes, " and strides ", strides, " of ", dtype, " reach past the ", bytes, " bytes given");
+  MOKA_CHECK(checked_bytes(reach(sizes, strides, "from_memory"), dtype, "from_memory") <= bytes,
+             "from_memory: sizes ", sizes, " and strides ", strides, " of ", dtype, " reach past the ", bytes,
+             " bytes given");
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
   TensorImpl* t = out.impl();
   t->dtype = dtype;
@@ -246,8 +253,8 @@ Dims broadcast_shape(std::span<const int64_t> a, std::span<const int64_t> b, std
 
 int wrap_dim(int64_t dim, int ndim, std::string_view op) {
   int limit = std::max(ndim, 1);  // a 0-d tensor takes dimensions -1 and 0
-  MOKA_CHECK_KIND(Index, dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range for a ", ndim,
-                  "-d tensor (expected ", -limit, " to ", limit - 1, ")");
+  MOKA_CHECK_KIND(Index, dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range for a ",
+                  ndim, "-d tensor (expected ", -limit, " to ", limit - 1, ")");
   return static_cast<int>(dim < 0 ? dim + limit : dim);
 }
 

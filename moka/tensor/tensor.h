@@ -58,7 +58,7 @@ struct TensorImpl {
   int64_t offset = 0;          // in elements
   int64_t numel = 0;
   TensorExtra* extra = nullptr;  // owned
-  void* python = nullptr;        // the Python object that wraps this tensor, borrowed; the bindings keep it true
+  void* python = nullptr;  // the Python object that wraps this tensor, borrowed; the bindings keep it true
   int64_t* sizes = inline_dims;  // sizes and strides lie here or, above 6 dimensions, in one heap block
   int64_t* strides = inline_dims + inline_limit;
 
@@ -95,10 +95,13 @@ class Tensor {
   int64_t stride(int d) const { return impl_->strides[d < 0 ? d + impl_->ndim : d]; }
   size_t bytes() const { return static_cast<size_t>(numel()) * item_size(dtype()); }
   bool has_storage() const { return impl_->storage != nullptr; }
-  uint32_t version() const { return impl_->storage ? impl_->storage->version.load(std::memory_order_relaxed) : 0; }
+  uint32_t version() const {
+    return impl_->storage ? impl_->storage->version.load(std::memory_order_relaxed) : 0;
+  }
 
   void* raw_data() const {
-    return static_cast<char*>(impl_->storage->data) + impl_->offset * static_cast<int64_t>(item_size(impl_->dtype));
+    return static_cast<char*>(impl_->storage->data) +
+           impl_->offset * static_cast<int64_t>(item_size(impl_->dtype));
   }
   template <class T>
   T* data() const {
@@ -116,9 +119,11 @@ class Tensor {
 
 // Uninitialised, contiguous.
 Tensor new_tensor(std::span<const int64_t> sizes, DType dtype, Device device = {});
-Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype, Device device = {});
+Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype,
+                          Device device = {});
 // Same memory, other geometry; bounds are checked against the storage.
-Tensor strided_view(const Tensor& base, std::span<const int64_t> sizes, std::span<const int64_t> strides, int64_t offset);
+Tensor strided_view(const Tensor& base, std::span<const int64_t> sizes, std::span<const int64_t> strides,
+                    int64_t offset);
 // Shape and dtype without memory: for shape inference and for saving only what a derivative needs.
 Tensor shape_only(std::span<const int64_t> sizes, DType dtype);
 // Borrows memory that `free_data(storage)` gives back; context is handed to it.

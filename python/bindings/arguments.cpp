@@ -104,7 +104,8 @@ bool to_number(PyObject* v, Arg& out) {
     out = Arg(i);
     return true;
   }
-  if (Py_TYPE(v)->tp_as_number && Py_TYPE(v)->tp_as_number->nb_float && !PyUnicode_Check(v) && !PySequence_Check(v)) {
+  if (Py_TYPE(v)->tp_as_number && Py_TYPE(v)->tp_as_number->nb_float && !PyUnicode_Check(v) &&
+      !PySequence_Check(v)) {
     double d = PyFloat_AsDouble(v);  // NumPy's floats
     if (PyErr_Occurred()) {
       PyErr_Clear();
@@ -263,7 +264,8 @@ bool is_creation(const Schema& s) {
   return dtype >= 0 && device >= 0;
 }
 
-bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b, Scratch& scratch, bool explain) {
+bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b,
+          Scratch& scratch, bool explain) {
   OpInfo& oi = info(op);
   const Schema& s = oi.schema;
   int n = static_cast<int>(s.args.size());
@@ -273,8 +275,10 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
   if (count > 0 && s.positional > 0) {
     int last = s.positional - 1;
     for (int i = 0; i <= last; i++)
-      if (s.args[i].type.list && s.args[i].type.kind == Kind::Int && (i == last || s.args[i + 1].has_default) && i < count &&
-          !s.args[i].type.list_size && PyLong_Check(args[i]) && (count > i + 1 || !s.args[i].has_default) && (i == last || count > s.positional || s.args[0].type.list)) {
+      if (s.args[i].type.list && s.args[i].type.kind == Kind::Int &&
+          (i == last || s.args[i + 1].has_default) && i < count && !s.args[i].type.list_size &&
+          PyLong_Check(args[i]) && (count > i + 1 || !s.args[i].has_default) &&
+          (i == last || count > s.positional || s.args[0].type.list)) {
         spread = i;
         break;
       }
@@ -291,7 +295,8 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     for (int i = 0; i < spread; i++) slots[i] = args[i];
   } else {
     if (count > s.positional) {
-      if (explain) b.error = cat("takes ", s.positional, " positional arguments, got ", static_cast<int64_t>(count));
+      if (explain)
+        b.error = cat("takes ", s.positional, " positional arguments, got ", static_cast<int64_t>(count));
       return false;
     }
     for (Py_ssize_t i = 0; i < count; i++) slots[i] = args[i];
@@ -321,7 +326,9 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
           b.requires_grad = PyObject_IsTrue(value);
           continue;
         }
-        if (!std::strcmp(text, "pin_memory") || !std::strcmp(text, "layout") || !std::strcmp(text, "memory_format")) continue;
+        if (!std::strcmp(text, "pin_memory") || !std::strcmp(text, "layout") ||
+            !std::strcmp(text, "memory_format"))
+          continue;
       }
       if (at < 0) {
         if (explain) b.error = cat("has no argument '", text, "'");
@@ -362,14 +369,17 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     }
     if (def.type.kind == Kind::Int && def.type.list_size > 1 && b.args[i].tag == Tag::Ints &&
         b.args[i].count != static_cast<uint32_t>(def.type.list_size)) {
-      if (explain) b.error = cat("argument '", def.name, "' must have ", def.type.list_size, " elements, got ", b.args[i]);
+      if (explain)
+        b.error =
+            cat("argument '", def.name, "' must have ", def.type.list_size, " elements, got ", b.args[i]);
       return false;
     }
   }
   return true;
 }
 
-[[noreturn]] void report_mismatch(const OpGroup& group, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+[[noreturn]] void report_mismatch(const OpGroup& group, PyObject* const* args, Py_ssize_t count,
+                                  PyObject* keywords) {
   std::string text = cat(group.name, "(): ");
   for (size_t i = 0; i < group.ops.size(); i++) {
     Bound b;
@@ -397,14 +407,17 @@ bool is_large(const Frame& f) {
 }
 
 void set_given(Frame& f, size_t i, PyObject* o) {
-  if (!is_tensor(o)) throw Error(ErrorKind::Type, cat(f.name(), "(): out must be a Tensor, got ", Py_TYPE(o)->tp_name));
+  if (!is_tensor(o))
+    throw Error(ErrorKind::Type, cat(f.name(), "(): out must be a Tensor, got ", Py_TYPE(o)->tp_name));
   if (f.outs.size() <= i) f.outs.resize(i + 1);
   f.outs[i] = unwrap(o);
   autograd::check_in_place(f.outs[i], f.name());
   f.given |= static_cast<uint8_t>(1 << i);
 }
 
-bool ends_with_underscore(const Schema& s) { return s.base.size() > 1 && s.base.back() == '_' && s.base[s.base.size() - 2] != '_'; }
+bool ends_with_underscore(const Schema& s) {
+  return s.base.size() > 1 && s.base.back() == '_' && s.base[s.base.size() - 2] != '_';
+}
 
 // Operators such as copy_ whose Op itself writes into its first argument.
 bool writes_first(const Op& op) { return ends_with_underscore(info(op).schema); }
@@ -420,8 +433,8 @@ PyObject* return_tuple(const Op& op, PyObject* const* items, size_t n) {
       auto* fields = new std::vector<PyStructSequence_Field>;
       for (const ArgDef& o : s.outs) fields->push_back({o.name.c_str(), nullptr});
       fields->push_back({nullptr, nullptr});
-      auto* desc = new PyStructSequence_Desc{(new std::string("moka.return_types." + s.base))->c_str(), nullptr, fields->data(),
-                                             static_cast<int>(s.outs.size())};
+      auto* desc = new PyStructSequence_Desc{(new std::string("moka.return_types." + s.base))->c_str(),
+                                             nullptr, fields->data(), static_cast<int>(s.outs.size())};
       type = PyStructSequence_NewType(desc);
     }
     it = types.emplace(&op, type).first;
@@ -445,7 +458,8 @@ PyObject* wrap_outputs(const Op& op, Frame& f) {
   return return_tuple(op, items.data(), items.size());
 }
 
-PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
+                     PyObject* keywords) {
   try {
     for (const Op* op : group.ops) {
       Bound b;
@@ -460,7 +474,8 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
         set_given(frame, 0, args[0]);
       } else if (b.out) {
         if (PyTuple_Check(b.out)) {
-          for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(b.out); i++) set_given(frame, static_cast<size_t>(i), PyTuple_GET_ITEM(b.out, i));
+          for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(b.out); i++)
+            set_given(frame, static_cast<size_t>(i), PyTuple_GET_ITEM(b.out, i));
         } else {
           set_given(frame, 0, b.out);
         }
@@ -489,8 +504,7 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
 // ---- function and method objects
 namespace {
 struct OpFunction {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   OpGroup* group;
   bool in_place;
 };
@@ -510,7 +524,9 @@ std::string python_name(const OpFunction* f) { return f->group->name + (f->in_pl
 PyObject* op_repr(PyObject* self) {
   return PyUnicode_FromFormat("<operator moka.%s>", python_name(reinterpret_cast<OpFunction*>(self)).c_str());
 }
-PyObject* op_name(PyObject* self, void*) { return PyUnicode_FromString(python_name(reinterpret_cast<OpFunction*>(self)).c_str()); }
+PyObject* op_name(PyObject* self, void*) {
+  return PyUnicode_FromString(python_name(reinterpret_cast<OpFunction*>(self)).c_str());
+}
 PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("moka"); }
 PyObject* op_doc(PyObject* self, void*) {
   OpFunction* f = reinterpret_cast<OpFunction*>(self);
@@ -536,8 +552,10 @@ OpFunction* make_function(OpGroup* group, bool in_place) {
 
 bool may_be_in_place(const OpGroup& g) {
   const Schema& s = info(*g.ops[0]).schema;
-  if (ends_with_underscore(s) || s.args.empty() || !s.args[0].type.is_tensor_like() || s.args[0].type.list) return false;
-  return static_cast<bool>(g.ops[0]->formula) || (g.ops[0]->body && s.outs.size() == 1 && !s.outs[0].type.list) ||
+  if (ends_with_underscore(s) || s.args.empty() || !s.args[0].type.is_tensor_like() || s.args[0].type.list)
+    return false;
+  return static_cast<bool>(g.ops[0]->formula) ||
+         (g.ops[0]->body && s.outs.size() == 1 && !s.outs[0].type.list) ||
          (g.ops[0]->kernels.count && s.outs.size() == 1 && !s.outs[0].type.list);
 }
 }  // namespace
@@ -575,8 +593,10 @@ int init_operators(PyObject* module) {
     if (!f || PyDict_SetItemString(operators, name.c_str(), f) < 0) return -1;
     const Schema& s = info(*g.ops[0]).schema;
     bool tensor_first = !s.args.empty() && s.args[0].type.is_tensor_like() && !s.args[0].type.list;
-    if (where != "none" && where != "method" && PyObject_SetAttrString(module, name.c_str(), f) < 0) return -1;
-    if (where != "none" && where != "function" && tensor_first && !PyDict_GetItemString(methods, name.c_str()))
+    if (where != "none" && where != "method" && PyObject_SetAttrString(module, name.c_str(), f) < 0)
+      return -1;
+    if (where != "none" && where != "function" && tensor_first &&
+        !PyDict_GetItemString(methods, name.c_str()))
       if (PyDict_SetItemString(methods, name.c_str(), f) < 0) return -1;
     Py_DECREF(f);
     if (where == "none" || !may_be_in_place(g)) continue;
@@ -584,7 +604,9 @@ int init_operators(PyObject* module) {
     if (groups.count(with_underscore)) continue;
     PyObject* in_place = reinterpret_cast<PyObject*>(make_function(&g, true));
     if (!in_place) return -1;
-    if (where != "function" && tensor_first && PyDict_SetItemString(methods, with_underscore.c_str(), in_place) < 0) return -1;
+    if (where != "function" && tensor_first &&
+        PyDict_SetItemString(methods, with_underscore.c_str(), in_place) < 0)
+      return -1;
     if (where != "method" && PyObject_SetAttrString(module, with_underscore.c_str(), in_place) < 0) return -1;
     Py_DECREF(in_place);
   }

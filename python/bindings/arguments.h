@@ -42,7 +42,8 @@ struct OpGroup {
 };
 
 // Calls by positional and keyword arguments; `in_place` writes the result into the first argument.
-PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
+PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
+                     PyObject* keywords);
 PyObject* wrap_outputs(const Op& op, Frame& frame);
 
 // Adds functions to the module and methods to the Tensor type for every operator of the registry.

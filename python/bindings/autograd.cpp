@@ -13,8 +13,7 @@ using autograd::GradNode;
 
 // ---- grad_fn
 struct NodeObject {
-  PyObject_HEAD
-  GradNode* node;
+  PyObject_HEAD GradNode* node;
 };
 PyTypeObject* node_type;
 
@@ -44,10 +43,11 @@ PyObject* node_next(PyObject* o, void*) {
   }
   return tuple;
 }
-PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "The operator's name."}, {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef node_getset[] = {
-    {"next_functions", node_next, nullptr, "Where gradients go: (node or leaf, slot) for each input.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "The operator's name."},
+                              {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef node_getset[] = {{"next_functions", node_next, nullptr,
+                              "Where gradients go: (node or leaf, slot) for each input.", nullptr},
+                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 // ---- hooks
 Tensor call_hook(PyObject* hook, const Tensor& g) {
@@ -56,7 +56,9 @@ Tensor call_hook(PyObject* hook, const Tensor& g) {
   PyRef result = PyRef::steal(PyObject_CallOneArg(hook, wrapped.get()));
   if (!result) throw PythonErrorSet{};
   if (result.get() == Py_None) return {};
-  if (!is_tensor(result.get())) throw Error(ErrorKind::Type, cat("hook: expected a Tensor or None, got ", Py_TYPE(result.get())->tp_name));
+  if (!is_tensor(result.get()))
+    throw Error(ErrorKind::Type,
+                cat("hook: expected a Tensor or None, got ", Py_TYPE(result.get())->tp_name));
   return unwrap(result.get());
 }
 
@@ -73,13 +75,15 @@ std::vector<Tensor> tensor_list(PyObject* o, const char* what, bool may_be_none)
   }
   PyRef list = PyRef::steal(PySequence_Fast(o, "expected a Tensor or a sequence of them"));
   if (!list) throw PythonErrorSet{};
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); i++) take(PySequence_Fast_GET_ITEM(list.get(), i));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); i++)
+    take(PySequence_Fast_GET_ITEM(list.get(), i));
   return out;
 }
 
 bool flag(PyObject* o, bool otherwise) { return o == Py_None ? otherwise : PyObject_IsTrue(o); }
 
-PyObject* run_backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain, bool create) {
+PyObject* run_backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain,
+                       bool create) {
   {
     GilReleased unlocked(true);
     autograd::backward(roots, grads, {retain, create});
@@ -103,7 +107,8 @@ PyObject* py_grad(PyObject*, PyObject* args) {
   PyObject *roots, *inputs, *grads, *retain, *create, *unused;
   if (!PyArg_ParseTuple(args, "OOOOOO", &roots, &inputs, &grads, &retain, &create, &unused)) return nullptr;
   try {
-    std::vector<Tensor> r = tensor_list(roots, "grad", false), x = tensor_list(inputs, "grad", false), g = tensor_list(grads, "grad", true);
+    std::vector<Tensor> r = tensor_list(roots, "grad", false), x = tensor_list(inputs, "grad", false),
+                        g = tensor_list(grads, "grad", true);
     bool create_graph = flag(create, false);
     std::vector<Tensor> out;
     {
@@ -141,14 +146,16 @@ PyObject* py_set_anomaly(PyObject*, PyObject* on) {
 // ---- custom functions: a node whose backward is a Python callable taking and returning tuples
 class PythonNode final : public GradNode {
  public:
-  PythonNode(PyObject* backward, std::string name) : backward_(PyRef::share(backward)), name_(std::move(name)) {}
+  PythonNode(PyObject* backward, std::string name)
+      : backward_(PyRef::share(backward)), name_(std::move(name)) {}
   std::string name() const override { return name_; }
   void backward(std::vector<Tensor>& dys, std::vector<Tensor>& dxs, bool create_graph) override {
     GilHeld gil;
     bool before = autograd::grad_enabled();
     autograd::set_grad_enabled(create_graph);
     PyRef args = PyRef::steal(PyTuple_New(static_cast<Py_ssize_t>(dys.size())));
-    for (size_t i = 0; i < dys.size(); i++) PyTuple_SET_ITEM(args.get(), static_cast<Py_ssize_t>(i), wrap(dys[i]));
+    for (size_t i = 0; i < dys.size(); i++)
+      PyTuple_SET_ITEM(args.get(), static_cast<Py_ssize_t>(i), wrap(dys[i]));
     PyRef result = PyRef::steal(PyObject_Call(backward_.get(), args.get(), nullptr));
     autograd::set_grad_enabled(before);
     if (!result) throw PythonErrorSet{};
@@ -157,12 +164,14 @@ class PythonNode final : public GradNode {
       result = PyRef::steal(one);
     }
     Py_ssize_t n = PyTuple_GET_SIZE(result.get());
-    MOKA_CHECK(n >= static_cast<Py_ssize_t>(slots.size()) || n == static_cast<Py_ssize_t>(dxs.size()), name_, ": backward returned ",
-               static_cast<int64_t>(n), " gradients, expected ", slots.size());
+    MOKA_CHECK(n >= static_cast<Py_ssize_t>(slots.size()) || n == static_cast<Py_ssize_t>(dxs.size()), name_,
+               ": backward returned ", static_cast<int64_t>(n), " gradients, expected ", slots.size());
     for (size_t i = 0; i < dxs.size(); i++) {
       PyObject* g = PyTuple_GET_ITEM(result.get(), positions[i]);
       if (g == Py_None) continue;
-      if (!is_tensor(g)) throw Error(ErrorKind::Type, cat(name_, ": backward must return Tensors or None, got ", Py_TYPE(g)->tp_name));
+      if (!is_tensor(g))
+        throw Error(ErrorKind::Type,
+                    cat(name_, ": backward must return Tensors or None, got ", Py_TYPE(g)->tp_name));
       dxs[i] = unwrap(g);
     }
   }
@@ -178,7 +187,8 @@ class PythonNode final : public GradNode {
 PyObject* py_record_function(PyObject*, PyObject* args) {
   const char* name;
   PyObject *inputs, *outputs, *backward;
-  if (!PyArg_ParseTuple(args, "sO!O!O", &name, &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &backward)) return nullptr;
+  if (!PyArg_ParseTuple(args, "sO!O!O", &name, &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &backward))
+    return nullptr;
   try {
     PythonNode* node = new PythonNode(backward, name);
     Ref<GradNode> keep = Ref<GradNode>::share(node);
@@ -227,14 +237,17 @@ PyObject* get_grad_fn(PyObject* self, void*) {
 PyObject* tensor_backward(PyObject* self, PyObject* args, PyObject* keywords) {
   PyObject *gradient = Py_None, *retain = Py_None, *create = Py_False, *inputs = Py_None;
   static const char* const names[] = {"gradient", "retain_graph", "create_graph", "inputs", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OOOO:backward", const_cast<char**>(names), &gradient, &retain, &create, &inputs)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OOOO:backward", const_cast<char**>(names), &gradient,
+                                   &retain, &create, &inputs))
+    return nullptr;
   try {
     bool create_graph = PyObject_IsTrue(create);
     const Tensor& root = unwrap(self);
     std::vector<Tensor> grads = tensor_list(gradient, "backward", false);
     if (inputs != Py_None) {
       std::vector<Tensor> x = tensor_list(inputs, "backward", false);
-      std::vector<Tensor> g = autograd::grad({&root, 1}, grads, x, {flag(retain, create_graph), create_graph}, true);
+      std::vector<Tensor> g =
+          autograd::grad({&root, 1}, grads, x, {flag(retain, create_graph), create_graph}, true);
       for (size_t i = 0; i < x.size(); i++) {
         if (!g[i]) continue;
         Tensor& grad = autograd::make_meta(x[i]).grad;
@@ -251,7 +264,8 @@ PyObject* tensor_backward(PyObject* self, PyObject* args, PyObject* keywords) {
 PyObject* tensor_requires_grad_(PyObject* self, PyObject* args, PyObject* keywords) {
   int on = 1;
   static const char* const names[] = {"requires_grad", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:requires_grad_", const_cast<char**>(names), &on)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:requires_grad_", const_cast<char**>(names), &on))
+    return nullptr;
   try {
     autograd::set_requires_grad(unwrap(self), on);
     return Py_NewRef(self);
@@ -272,7 +286,8 @@ PyObject* tensor_retain_grad(PyObject* self, PyObject*) {
 PyObject* tensor_register_hook(PyObject* self, PyObject* hook) {
   try {
     PyRef keep = PyRef::share(hook);
-    uint64_t id = autograd::add_hook(unwrap(self), [keep](const Tensor& g) { return call_hook(keep.get(), g); });
+    uint64_t id =
+        autograd::add_hook(unwrap(self), [keep](const Tensor& g) { return call_hook(keep.get(), g); });
     PyRef module = PyRef::steal(PyImport_ImportModule("moka.autograd"));
     if (!module) throw PythonErrorSet{};
     return PyObject_CallMethod(module.get(), "_HookHandle", "OK", self, static_cast<unsigned long long>(id));
@@ -286,7 +301,8 @@ PyMethodDef autograd_functions[] = {
     {"is_grad_enabled", py_is_grad_enabled, METH_NOARGS, "Whether operations are recorded in this thread."},
     {"_set_grad_enabled", py_set_grad_enabled, METH_O, "Switches recording; returns what it was."},
     {"_set_inference_mode", py_set_inference, METH_O, "Switches inference mode; returns what it was."},
-    {"is_inference_mode_enabled", py_is_inference, METH_NOARGS, "Whether inference mode is on in this thread."},
+    {"is_inference_mode_enabled", py_is_inference, METH_NOARGS,
+     "Whether inference mode is on in this thread."},
     {"_set_anomaly", py_set_anomaly, METH_O, "Switches anomaly detection; returns what it was."},
     {"_backward", py_backward, METH_VARARGS, nullptr},
     {"_grad", py_grad, METH_VARARGS, nullptr},
@@ -295,9 +311,13 @@ PyMethodDef autograd_functions[] = {
     {nullptr, nullptr, 0, nullptr}};
 
 int init_autograd(PyObject* module) {
-  static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)}, {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
-                                {Py_tp_methods, node_methods}, {Py_tp_getset, node_getset}, {0, nullptr}};
-  static PyType_Spec spec{"moka.Node", sizeof(NodeObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                                {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
+                                {Py_tp_methods, node_methods},
+                                {Py_tp_getset, node_getset},
+                                {0, nullptr}};
+  static PyType_Spec spec{"moka.Node", sizeof(NodeObject), 0,
+                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   node_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   return node_type ? PyModule_AddObjectRef(module, "Node", reinterpret_cast<PyObject*>(node_type)) : -1;
 }

@@ -11,21 +11,20 @@ namespace moka::python {
 
 namespace {
 struct DTypeObject {
-  PyObject_HEAD
-  DType dtype;
+  PyObject_HEAD DType dtype;
 };
 struct DeviceObject {
-  PyObject_HEAD
-  Device device;
+  PyObject_HEAD Device device;
 };
 struct GeneratorObject {
-  PyObject_HEAD
-  Generator* generator;
+  PyObject_HEAD Generator* generator;
 };
 PyTypeObject *dtype_type, *device_type, *generator_type;
 PyObject* dtype_objects[256];
 
-PyObject* text_object(const std::string& s) { return PyUnicode_FromStringAndSize(s.data(), static_cast<Py_ssize_t>(s.size())); }
+PyObject* text_object(const std::string& s) {
+  return PyUnicode_FromStringAndSize(s.data(), static_cast<Py_ssize_t>(s.size()));
+}
 DType dtype_of(PyObject* o) { return reinterpret_cast<DTypeObject*>(o)->dtype; }
 
 PyObject* dtype_repr(PyObject* o) { return text_object(cat("moka.", info(dtype_of(o)).name)); }
@@ -34,17 +33,29 @@ PyObject* dtype_reduce(PyObject* o, PyObject*) {
   return text_object(std::string(info(dtype_of(o)).name));
 }
 PyGetSetDef dtype_getset[] = {
-    {"itemsize", [](PyObject* o, void*) { return PyLong_FromSize_t(item_size(dtype_of(o))); }, nullptr, "Bytes of one element.", nullptr},
-    {"is_floating_point", [](PyObject* o, void*) { return PyBool_FromLong(is_floating(dtype_of(o))); }, nullptr, "Whether it is a real floating type.", nullptr},
-    {"is_complex", [](PyObject* o, void*) { return PyBool_FromLong(is_complex(dtype_of(o))); }, nullptr, "Whether it is a complex type.", nullptr},
-    {"is_signed", [](PyObject* o, void*) { return PyBool_FromLong(is_differentiable(dtype_of(o)) || family(dtype_of(o)) == DTypeClass::Signed); }, nullptr, "Whether it has negative values.", nullptr},
-    {"name", [](PyObject* o, void*) { return text_object(std::string(info(dtype_of(o)).name)); }, nullptr, "The name, such as 'float32'.", nullptr},
+    {"itemsize", [](PyObject* o, void*) { return PyLong_FromSize_t(item_size(dtype_of(o))); }, nullptr,
+     "Bytes of one element.", nullptr},
+    {"is_floating_point", [](PyObject* o, void*) { return PyBool_FromLong(is_floating(dtype_of(o))); },
+     nullptr, "Whether it is a real floating type.", nullptr},
+    {"is_complex", [](PyObject* o, void*) { return PyBool_FromLong(is_complex(dtype_of(o))); }, nullptr,
+     "Whether it is a complex type.", nullptr},
+    {"is_signed",
+     [](PyObject* o, void*) {
+       return PyBool_FromLong(is_differentiable(dtype_of(o)) || family(dtype_of(o)) == DTypeClass::Signed);
+     },
+     nullptr, "Whether it has negative values.", nullptr},
+    {"name", [](PyObject* o, void*) { return text_object(std::string(info(dtype_of(o)).name)); }, nullptr,
+     "The name, such as 'float32'.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
-PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr},
+                               {nullptr, nullptr, 0, nullptr}};
 
 Device device_of(PyObject* o) { return reinterpret_cast<DeviceObject*>(o)->device; }
 PyObject* device_str(PyObject* o) { return text_object(cat(device_of(o))); }
-PyObject* device_repr(PyObject* o) { return text_object(cat("device(type='", device_type_name(device_of(o).type), "', index=", int(device_of(o).index), ")")); }
+PyObject* device_repr(PyObject* o) {
+  return text_object(
+      cat("device(type='", device_type_name(device_of(o).type), "', index=", int(device_of(o).index), ")"));
+}
 PyObject* device_new(PyTypeObject*, PyObject* args, PyObject*) {
   PyObject* what;
   int index = 0;
@@ -71,11 +82,14 @@ PyObject* device_compare(PyObject* a, PyObject* b, int op) {
 }
 Py_hash_t device_hash(PyObject* o) { return device_of(o).type * 256 + device_of(o).index; }
 PyGetSetDef device_getset[] = {
-    {"type", [](PyObject* o, void*) { return text_object(std::string(device_type_name(device_of(o).type))); }, nullptr, "The device type, such as 'cpu'.", nullptr},
-    {"index", [](PyObject* o, void*) -> PyObject* {
+    {"type", [](PyObject* o, void*) { return text_object(std::string(device_type_name(device_of(o).type))); },
+     nullptr, "The device type, such as 'cpu'.", nullptr},
+    {"index",
+     [](PyObject* o, void*) -> PyObject* {
        if (device_of(o).type == 0) Py_RETURN_NONE;
        return PyLong_FromLong(device_of(o).index);
-     }, nullptr, "Which device of its type; None for the CPU.", nullptr},
+     },
+     nullptr, "Which device of its type; None for the CPU.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 Generator& generator_of(PyObject* o) { return *reinterpret_cast<GeneratorObject*>(o)->generator; }
@@ -102,7 +116,8 @@ PyObject* generator_seed(PyObject* o, PyObject* seed) {
 }
 PyObject* generator_get(PyObject* o, PyObject*) {
   Generator::Draw d = generator_of(o).state();
-  return Py_BuildValue("(KK)", static_cast<unsigned long long>(d.seed), static_cast<unsigned long long>(d.offset));
+  return Py_BuildValue("(KK)", static_cast<unsigned long long>(d.seed),
+                       static_cast<unsigned long long>(d.offset));
 }
 PyObject* generator_set(PyObject* o, PyObject* state) {
   unsigned long long seed, offset;
@@ -111,7 +126,9 @@ PyObject* generator_set(PyObject* o, PyObject* state) {
   Py_INCREF(o);
   return o;
 }
-PyObject* generator_initial(PyObject* o, PyObject*) { return PyLong_FromUnsignedLongLong(generator_of(o).state().seed); }
+PyObject* generator_initial(PyObject* o, PyObject*) {
+  return PyLong_FromUnsignedLongLong(generator_of(o).state().seed);
+}
 PyMethodDef generator_methods[] = {
     {"manual_seed", generator_seed, METH_O, "Starts the stream again from a seed; returns the generator."},
     {"get_state", generator_get, METH_NOARGS, "(seed, offset): all of the state."},
@@ -167,11 +184,25 @@ bool to_device_value(PyObject* v, Device& out) {
 Generator* generator_value(PyObject* o) { return Py_TYPE(o) == generator_type ? &generator_of(o) : nullptr; }
 
 int init_classes(PyObject* module) {
-  dtype_type = make_type("moka.dtype", sizeof(DTypeObject), {{Py_tp_repr, slot(dtype_repr)}, {Py_tp_getset, dtype_getset}, {Py_tp_methods, dtype_methods}, {Py_tp_doc, slot("The type of a tensor's elements.")}});
+  dtype_type = make_type("moka.dtype", sizeof(DTypeObject),
+                         {{Py_tp_repr, slot(dtype_repr)},
+                          {Py_tp_getset, dtype_getset},
+                          {Py_tp_methods, dtype_methods},
+                          {Py_tp_doc, slot("The type of a tensor's elements.")}});
   device_type = make_type("moka.device", sizeof(DeviceObject),
-                          {{Py_tp_new, slot(device_new)}, {Py_tp_repr, slot(device_repr)}, {Py_tp_str, slot(device_str)}, {Py_tp_richcompare, slot(device_compare)}, {Py_tp_hash, slot(device_hash)}, {Py_tp_getset, device_getset}, {Py_tp_doc, slot("Where a tensor lives.")}});
-  generator_type = make_type("moka.Generator", sizeof(GeneratorObject),
-                             {{Py_tp_new, slot(generator_new)}, {Py_tp_dealloc, slot(generator_dealloc)}, {Py_tp_methods, generator_methods}, {Py_tp_doc, slot("A stream of random numbers: the same for any number of threads.")}});
+                          {{Py_tp_new, slot(device_new)},
+                           {Py_tp_repr, slot(device_repr)},
+                           {Py_tp_str, slot(device_str)},
+                           {Py_tp_richcompare, slot(device_compare)},
+                           {Py_tp_hash, slot(device_hash)},
+                           {Py_tp_getset, device_getset},
+                           {Py_tp_doc, slot("Where a tensor lives.")}});
+  generator_type =
+      make_type("moka.Generator", sizeof(GeneratorObject),
+                {{Py_tp_new, slot(generator_new)},
+                 {Py_tp_dealloc, slot(generator_dealloc)},
+                 {Py_tp_methods, generator_methods},
+                 {Py_tp_doc, slot("A stream of random numbers: the same for any number of threads.")}});
   if (!dtype_type || !device_type || !generator_type) return -1;
   if (PyModule_AddObjectRef(module, "dtype", reinterpret_cast<PyObject*>(dtype_type)) < 0) return -1;
   if (PyModule_AddObjectRef(module, "device", reinterpret_cast<PyObject*>(device_type)) < 0) return -1;
@@ -182,7 +213,8 @@ int init_classes(PyObject* module) {
     if (entry.family == DTypeClass::String) continue;
     PyObject* o = dtype_object(d);
     if (!o || PyModule_AddObjectRef(module, std::string(entry.name).c_str(), o) < 0) return -1;
-    if (!entry.alias.empty() && PyModule_AddObjectRef(module, std::string(entry.alias).c_str(), o) < 0) return -1;
+    if (!entry.alias.empty() && PyModule_AddObjectRef(module, std::string(entry.alias).c_str(), o) < 0)
+      return -1;
     Py_DECREF(o);
   }
   GeneratorObject* standard = reinterpret_cast<GeneratorObject*>(generator_type->tp_alloc(generator_type, 0));

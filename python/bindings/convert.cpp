@@ -46,10 +46,18 @@ bool dtype_of_format(const char* format, Py_ssize_t item, DType& out) {
     case 'e': out = DType::F16; return true;
     case 'f': out = DType::F32; return true;
     case 'd': out = DType::F64; return true;
-    case 'b': case 'h': case 'i': case 'l': case 'q':
+    case 'b':
+    case 'h':
+    case 'i':
+    case 'l':
+    case 'q':
       out = item == 1 ? DType::I8 : item == 2 ? DType::I16 : item == 4 ? DType::I32 : DType::I64;
       return true;
-    case 'B': case 'H': case 'I': case 'L': case 'Q':
+    case 'B':
+    case 'H':
+    case 'I':
+    case 'L':
+    case 'Q':
       out = item == 1 ? DType::U8 : item == 2 ? DType::U16 : item == 4 ? DType::U32 : DType::U64;
       return true;
     default: return false;
@@ -72,7 +80,8 @@ Tensor from_buffer(PyObject* o, bool may_be_read_only) {
   if (!dtype_of_format(view->format, view->itemsize, dtype)) {
     std::string format = view->format ? view->format : "";
     drop(view);
-    throw Error(ErrorKind::Type, cat("from_numpy: elements of format '", format, "' have no tensor type (byte order must be native)"));
+    throw Error(ErrorKind::Type, cat("from_numpy: elements of format '", format,
+                                     "' have no tensor type (byte order must be native)"));
   }
   if (view->readonly && !may_be_read_only) {
     drop(view);
@@ -84,7 +93,8 @@ Tensor from_buffer(PyObject* o, bool may_be_read_only) {
     Py_ssize_t step = view->strides ? view->strides[d] : view->itemsize;
     if (step < 0 || step % view->itemsize) {
       drop(view);
-      throw Error(ErrorKind::Value, "from_numpy: negative or unaligned strides are not supported; copy the array first");
+      throw Error(ErrorKind::Value,
+                  "from_numpy: negative or unaligned strides are not supported; copy the array first");
     }
     strides.push_back(step / view->itemsize);
   }
@@ -93,22 +103,25 @@ Tensor from_buffer(PyObject* o, bool may_be_read_only) {
     if (sizes[d] == 0) reach = 0;
     if (reach) reach += (sizes[d] - 1) * strides[d];
   }
-  return from_memory(view->buf, static_cast<size_t>(reach) * static_cast<size_t>(view->itemsize), sizes, strides, dtype, Device{},
-                     [](Storage* s) {
-                       if (!Py_IsInitialized()) return;
-                       GilHeld gil;
-                       Py_buffer* v = static_cast<Py_buffer*>(s->context);
-                       PyBuffer_Release(v);
-                       delete v;
-                     },
-                     view, view->readonly);
+  return from_memory(
+      view->buf, static_cast<size_t>(reach) * static_cast<size_t>(view->itemsize), sizes, strides, dtype,
+      Device{},
+      [](Storage* s) {
+        if (!Py_IsInitialized()) return;
+        GilHeld gil;
+        Py_buffer* v = static_cast<Py_buffer*>(s->context);
+        PyBuffer_Release(v);
+        delete v;
+      },
+      view, view->readonly);
 }
 
 // ---- nested lists
 bool is_list(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o); }
 
 void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
-  if (depth > static_cast<size_t>(max_dims)) throw Error(ErrorKind::Value, "tensor: the list is nested too deeply");
+  if (depth > static_cast<size_t>(max_dims))
+    throw Error(ErrorKind::Value, "tensor: the list is nested too deeply");
   if (!is_list(o)) {
     if (is_tensor(o)) {  // lists of tensors stack
       const Tensor& t = unwrap(o);
@@ -138,13 +151,15 @@ struct Writer {
       const Tensor& t = unwrap(o);
       std::span<const int64_t> rest(sizes.data() + depth, sizes.size() - depth);
       if (!std::equal(t.sizes().begin(), t.sizes().end(), rest.begin(), rest.end()))
-        throw Error(ErrorKind::Value, cat("tensor: nested tensors differ in shape: ", t.sizes(), " and ", rest));
+        throw Error(ErrorKind::Value,
+                    cat("tensor: nested tensors differ in shape: ", t.sizes(), " and ", rest));
       copy_elements(t, strided_view(out, rest, contiguous_strides(rest), at));
       at += t.numel();
       return;
     }
     if (depth == sizes.size()) {
-      if (is_list(o)) throw Error(ErrorKind::Value, cat("tensor: lists are nested unevenly at depth ", depth));
+      if (is_list(o))
+        throw Error(ErrorKind::Value, cat("tensor: lists are nested unevenly at depth ", depth));
       char* target = static_cast<char*>(out.raw_data()) + at * static_cast<int64_t>(item_size(out.dtype()));
       if (PyLong_Check(o) || PyIndex_Check(o)) {
         PyObject* index = PyNumber_Index(o);
@@ -164,8 +179,10 @@ struct Writer {
       return;
     }
     if (!is_list(o) || PySequence_Fast_GET_SIZE(o) != sizes[depth])
-      throw Error(ErrorKind::Value, cat("tensor: expected a list of length ", sizes[depth], " at depth ", depth, ", got ",
-                                        is_list(o) ? cat("length ", static_cast<int64_t>(PySequence_Fast_GET_SIZE(o))) : std::string(Py_TYPE(o)->tp_name)));
+      throw Error(ErrorKind::Value,
+                  cat("tensor: expected a list of length ", sizes[depth], " at depth ", depth, ", got ",
+                      is_list(o) ? cat("length ", static_cast<int64_t>(PySequence_Fast_GET_SIZE(o)))
+                                 : std::string(Py_TYPE(o)->tp_name)));
     for (Py_ssize_t i = 0; i < sizes[depth]; i++) write(PySequence_Fast_GET_ITEM(o, i), depth + 1);
   }
 };
@@ -190,7 +207,8 @@ Tensor from_data(PyObject* data, const DType* wanted) {
              !is_tensor(PySequence_Fast_GET_ITEM(data, 0))) {
     // A list of arrays: each becomes a tensor, then they stack.
     std::vector<Tensor> parts;
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); i++) parts.push_back(from_data(PySequence_Fast_GET_ITEM(data, i), wanted));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); i++)
+      parts.push_back(from_data(PySequence_Fast_GET_ITEM(data, i), wanted));
     return stack(std::span<const Tensor>(parts), 0);
   }
   Dims sizes;
@@ -215,15 +233,18 @@ CreationArgs parse_creation(const char* name, PyObject* args, PyObject* keywords
   int requires_grad = 0;
   static const char* const names[] = {"data", "dtype", "device", "requires_grad", nullptr};
   std::string format = cat("O|OOp:", name);
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, format.c_str(), const_cast<char**>(names), &a.data, &dtype, &device, &requires_grad))
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, format.c_str(), const_cast<char**>(names), &a.data, &dtype,
+                                   &device, &requires_grad))
     throw PythonErrorSet{};
   a.requires_grad = requires_grad;
   if (dtype != Py_None) {
-    if (!to_dtype_value(dtype, a.dtype)) throw Error(ErrorKind::Type, cat(name, ": dtype must be a dtype, got ", Py_TYPE(dtype)->tp_name));
+    if (!to_dtype_value(dtype, a.dtype))
+      throw Error(ErrorKind::Type, cat(name, ": dtype must be a dtype, got ", Py_TYPE(dtype)->tp_name));
     a.has_dtype = true;
   }
   Device d{};
-  if (device != Py_None && !to_device_value(device, d)) throw Error(ErrorKind::Type, cat(name, ": device must be a device or its name"));
+  if (device != Py_None && !to_device_value(device, d))
+    throw Error(ErrorKind::Type, cat(name, ": device must be a device or its name"));
   return a;
 }
 
@@ -276,8 +297,10 @@ PyObject* list_of(const Tensor& t, int d, int64_t& at) {
       std::memcpy(pair, one.data<double>() + 2 * i, sizeof pair);
       return PyComplex_FromDoubles(pair[0], pair[1]);
     }
-    if (is_floating(t.dtype()) || family(t.dtype()) == DTypeClass::StorageOnly) return PyFloat_FromDouble(element_as_double(t, i));
-    if (t.dtype() == DType::U64) return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(element_as_int(t, i)));
+    if (is_floating(t.dtype()) || family(t.dtype()) == DTypeClass::StorageOnly)
+      return PyFloat_FromDouble(element_as_double(t, i));
+    if (t.dtype() == DType::U64)
+      return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(element_as_int(t, i)));
     return PyLong_FromLongLong(element_as_int(t, i));
   }
   PyObject* list = PyList_New(t.size(d));
@@ -298,7 +321,9 @@ PyObject* m_tolist(PyObject* self, PyObject*) {
 PyObject* m_item(PyObject* self, PyObject*) {
   try {
     const Tensor& t = unwrap(self);
-    MOKA_CHECK(t.numel() == 1, "item: only a tensor of one element can become a Python number, this one has shape ", t.sizes());
+    MOKA_CHECK(t.numel() == 1,
+               "item: only a tensor of one element can become a Python number, this one has shape ",
+               t.sizes());
     check_not_capturing(t, "item");
     int64_t at = 0;
     return list_of(strided_view(t, {}, {}, t.impl()->offset), 0, at);
@@ -319,7 +344,8 @@ PyObject* as_array(PyObject* self) {
 PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
   int force = 0;
   static const char* const names[] = {"force", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:numpy", const_cast<char**>(names), &force)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:numpy", const_cast<char**>(names), &force))
+    return nullptr;
   try {
     const Tensor& t = unwrap(self);
     check_not_capturing(t, "numpy");
@@ -333,7 +359,8 @@ PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
 PyObject* m_array(PyObject* self, PyObject* args, PyObject* keywords) {
   PyObject *dtype = Py_None, *copy = Py_None;
   static const char* const names[] = {"dtype", "copy", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO:__array__", const_cast<char**>(names), &dtype, &copy)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OO:__array__", const_cast<char**>(names), &dtype, &copy))
+    return nullptr;
   PyObject* none = PyTuple_New(0);
   PyObject* array = m_numpy(self, none, nullptr);
   Py_DECREF(none);
@@ -351,12 +378,14 @@ PyObject* m_array(PyObject* self, PyObject* args, PyObject* keywords) {
 PyObject* m_size(PyObject* self, PyObject* args, PyObject* keywords) {
   PyObject* dim = Py_None;
   static const char* const names[] = {"dim", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:size", const_cast<char**>(names), &dim)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:size", const_cast<char**>(names), &dim))
+    return nullptr;
   if (dim == Py_None) return make_size(unwrap(self).sizes());
   long long d = PyLong_AsLongLong(dim);
   if (PyErr_Occurred()) return nullptr;
   try {
-    MOKA_CHECK_KIND(Index, unwrap(self).dim() > 0, "size: a 0-d tensor has no dimension ", static_cast<int64_t>(d));
+    MOKA_CHECK_KIND(Index, unwrap(self).dim() > 0, "size: a 0-d tensor has no dimension ",
+                    static_cast<int64_t>(d));
     return PyLong_FromLongLong(unwrap(self).size(wrap_dim(d, unwrap(self).dim(), "size")));
   } catch (...) {
     set_python_error();
@@ -368,7 +397,8 @@ PyObject* m_stride(PyObject* self, PyObject* args) {
   if (!PyArg_ParseTuple(args, "|O:stride", &dim)) return nullptr;
   const Tensor& t = unwrap(self);
   try {
-    if (dim != Py_None) return PyLong_FromLongLong(t.stride(wrap_dim(PyLong_AsLongLong(dim), t.dim(), "stride")));
+    if (dim != Py_None)
+      return PyLong_FromLongLong(t.stride(wrap_dim(PyLong_AsLongLong(dim), t.dim(), "stride")));
   } catch (...) {
     set_python_error();
     return nullptr;
@@ -379,14 +409,26 @@ PyObject* m_stride(PyObject* self, PyObject* args) {
 }
 PyObject* m_dim(PyObject* self, PyObject*) { return PyLong_FromLong(unwrap(self).dim()); }
 PyObject* m_numel(PyObject* self, PyObject*) { return PyLong_FromLongLong(unwrap(self).numel()); }
-PyObject* m_data_ptr(PyObject* self, PyObject*) { return PyLong_FromVoidPtr(unwrap(self).has_storage() ? unwrap(self).raw_data() : nullptr); }
-PyObject* m_storage_offset(PyObject* self, PyObject*) { return PyLong_FromLongLong(unwrap(self).impl()->offset); }
+PyObject* m_data_ptr(PyObject* self, PyObject*) {
+  return PyLong_FromVoidPtr(unwrap(self).has_storage() ? unwrap(self).raw_data() : nullptr);
+}
+PyObject* m_storage_offset(PyObject* self, PyObject*) {
+  return PyLong_FromLongLong(unwrap(self).impl()->offset);
+}
 PyObject* m_storage_id(PyObject* self, PyObject*) { return PyLong_FromVoidPtr(unwrap(self).impl()->storage); }
 PyObject* m_is_contiguous(PyObject* self, PyObject*) { return PyBool_FromLong(unwrap(self).is_contiguous()); }
-PyObject* m_is_floating(PyObject* self, PyObject*) { return PyBool_FromLong(is_floating(unwrap(self).dtype())); }
-PyObject* m_is_complex(PyObject* self, PyObject*) { return PyBool_FromLong(is_complex(unwrap(self).dtype())); }
-PyObject* m_element_size(PyObject* self, PyObject*) { return PyLong_FromSize_t(item_size(unwrap(self).dtype())); }
-PyObject* m_length_hint(PyObject* self, PyObject*) { return PyLong_FromLongLong(unwrap(self).dim() ? unwrap(self).size(0) : 0); }
+PyObject* m_is_floating(PyObject* self, PyObject*) {
+  return PyBool_FromLong(is_floating(unwrap(self).dtype()));
+}
+PyObject* m_is_complex(PyObject* self, PyObject*) {
+  return PyBool_FromLong(is_complex(unwrap(self).dtype()));
+}
+PyObject* m_element_size(PyObject* self, PyObject*) {
+  return PyLong_FromSize_t(item_size(unwrap(self).dtype()));
+}
+PyObject* m_length_hint(PyObject* self, PyObject*) {
+  return PyLong_FromLongLong(unwrap(self).dim() ? unwrap(self).size(0) : 0);
+}
 
 PyObject* converted(PyObject* self, const DType* dtype, const Device* device, bool copy) {
   try {
@@ -421,7 +463,9 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
       } else if (to_dtype_value(v, dtype)) has_dtype = true;
       else if (to_device_value(v, device)) has_device = true;
       else if (PyBool_Check(v)) return;  // non_blocking
-      else throw Error(ErrorKind::Type, cat("to: expected a dtype, a device or a Tensor, got ", Py_TYPE(v)->tp_name));
+      else
+        throw Error(ErrorKind::Type,
+                    cat("to: expected a dtype, a device or a Tensor, got ", Py_TYPE(v)->tp_name));
     };
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) take(PyTuple_GET_ITEM(args, i));
     if (keywords) {
@@ -431,7 +475,8 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
         std::string_view name = PyUnicode_AsUTF8(key);
         if (name == "copy") copy = PyObject_IsTrue(value);
         else if (name == "dtype" || name == "device" || name == "other") take(value);
-        else if (name != "non_blocking" && name != "memory_format") throw Error(ErrorKind::Type, cat("to: no argument '", name, "'"));
+        else if (name != "non_blocking" && name != "memory_format")
+          throw Error(ErrorKind::Type, cat("to: no argument '", name, "'"));
       }
     }
   } catch (...) {
@@ -446,7 +491,8 @@ PyObject* m_convert(PyObject* self, PyObject*) {
   return converted(self, &d, nullptr, false);
 }
 PyObject* m_type_as(PyObject* self, PyObject* other) {
-  if (!is_tensor(other)) return PyErr_Format(PyExc_TypeError, "type_as: expected a Tensor, got %s", Py_TYPE(other)->tp_name);
+  if (!is_tensor(other))
+    return PyErr_Format(PyExc_TypeError, "type_as: expected a Tensor, got %s", Py_TYPE(other)->tp_name);
   DType d = unwrap(other).dtype();
   return converted(self, &d, nullptr, false);
 }
@@ -459,7 +505,8 @@ PyObject* m_make_subclass(PyObject* type, PyObject* args) {
   int requires_grad = 0;
   if (!PyArg_ParseTuple(args, "OO|p:_make_subclass", &cls, &data, &requires_grad)) return nullptr;
   (void)type;
-  if (!PyType_Check(cls) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), tensor_type) || !is_tensor(data))
+  if (!PyType_Check(cls) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(cls), tensor_type) ||
+      !is_tensor(data))
     return PyErr_Format(PyExc_TypeError, "_make_subclass: expected a subclass of Tensor and a Tensor");
   try {
     Tensor t = autograd::detach(unwrap(data));
@@ -470,7 +517,9 @@ PyObject* m_make_subclass(PyObject* type, PyObject* args) {
     return nullptr;
   }
 }
-PyCFunction with_keywords(PyCFunctionWithKeywords f) { return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f)); }
+PyCFunction with_keywords(PyCFunctionWithKeywords f) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
 }  // namespace
 
 Tensor tensor_from_data(PyObject* data, DType dtype) { return from_data(data, &dtype); }
@@ -479,14 +528,18 @@ Tensor tensor_from_data(PyObject* data) { return from_data(data, nullptr); }
 void check_not_capturing(const Tensor& t, const char* what) {
   if (!(thread_layers.forced & layer::capture)) return;
   fail(what, ": the value of ", t,
-       " is asked for while a trace records: the graph would keep it as a constant. Compute with tensors (where, masked operators) "
+       " is asked for while a trace records: the graph would keep it as a constant. Compute with tensors "
+       "(where, masked operators) "
        "instead of Python branches, or take the branch outside the traced function");
 }
 
 PyMethodDef creation_functions[] = {
-    {"tensor", with_keywords(py_tensor), METH_VARARGS | METH_KEYWORDS, "tensor(data, dtype=None, device=None, requires_grad=False): a new tensor with a copy of the data."},
-    {"as_tensor", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS, "as_tensor(data, dtype=None, device=None): a tensor that shares the data's memory where it can."},
-    {"asarray", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS, "The array-API name of as_tensor."},
+    {"tensor", with_keywords(py_tensor), METH_VARARGS | METH_KEYWORDS,
+     "tensor(data, dtype=None, device=None, requires_grad=False): a new tensor with a copy of the data."},
+    {"as_tensor", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS,
+     "as_tensor(data, dtype=None, device=None): a tensor that shares the data's memory where it can."},
+    {"asarray", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS,
+     "The array-API name of as_tensor."},
     {"from_numpy", py_from_numpy, METH_O, "from_numpy(array): a tensor on the array's memory."},
     {nullptr, nullptr, 0, nullptr}};
 
@@ -504,12 +557,14 @@ PyMethodDef tensor_methods[] = {
     {"data_ptr", m_data_ptr, METH_NOARGS, "The address of the first element."},
     {"storage_offset", m_storage_offset, METH_NOARGS, "Elements before the first one in the storage."},
     {"_storage_id", m_storage_id, METH_NOARGS, "Equal for tensors that share memory."},
-    {"is_contiguous", reinterpret_cast<PyCFunction>(m_is_contiguous), METH_NOARGS, "Whether the elements lie in order."},
+    {"is_contiguous", reinterpret_cast<PyCFunction>(m_is_contiguous), METH_NOARGS,
+     "Whether the elements lie in order."},
     {"is_floating_point", m_is_floating, METH_NOARGS, "Whether the type is floating."},
     {"is_complex", m_is_complex, METH_NOARGS, "Whether the type is complex."},
     {"element_size", m_element_size, METH_NOARGS, "Bytes of one element."},
     {"__length_hint__", m_length_hint, METH_NOARGS, nullptr},
-    {"to", with_keywords(m_to), METH_VARARGS | METH_KEYWORDS, "In another element type or on another device."},
+    {"to", with_keywords(m_to), METH_VARARGS | METH_KEYWORDS,
+     "In another element type or on another device."},
     {"type_as", m_type_as, METH_O, "In the element type of another tensor."},
     {"float", m_convert<DType::F32>, METH_NOARGS, "to(moka.float32)"},
     {"double", m_convert<DType::F64>, METH_NOARGS, "to(moka.float64)"},
@@ -523,10 +578,13 @@ PyMethodDef tensor_methods[] = {
     {"bool", m_convert<DType::Bool>, METH_NOARGS, "to(moka.bool)"},
     {"cpu", m_cpu, METH_NOARGS, "On the CPU."},
     {"backward", with_keywords(tensor_backward), METH_VARARGS | METH_KEYWORDS,
-     "backward(gradient=None, retain_graph=None, create_graph=False): accumulates gradients into the leaves."},
-    {"requires_grad_", with_keywords(tensor_requires_grad_), METH_VARARGS | METH_KEYWORDS, "Sets requires_grad; returns the tensor."},
+     "backward(gradient=None, retain_graph=None, create_graph=False): accumulates gradients into the "
+     "leaves."},
+    {"requires_grad_", with_keywords(tensor_requires_grad_), METH_VARARGS | METH_KEYWORDS,
+     "Sets requires_grad; returns the tensor."},
     {"retain_grad", tensor_retain_grad, METH_NOARGS, "Keeps .grad although this is no leaf."},
-    {"register_hook", tensor_register_hook, METH_O, "Calls a function with each gradient; it may return another. Returns a handle with remove()."},
+    {"register_hook", tensor_register_hook, METH_O,
+     "Calls a function with each gradient; it may return another. Returns a handle with remove()."},
     {"_make_subclass", m_make_subclass, METH_VARARGS | METH_STATIC, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 

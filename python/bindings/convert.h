@@ -11,7 +11,7 @@ extern PyMethodDef creation_functions[];      // tensor, as_tensor, from_numpy, 
 const char* buffer_format(DType dtype);       // struct-module code, null where there is none
 // Nested lists and numbers, anything with a buffer, or another Tensor (copied).
 Tensor tensor_from_data(PyObject* data, DType dtype);
-Tensor tensor_from_data(PyObject* data);      // type of the data: float -> default, int -> int64, bool -> bool
+Tensor tensor_from_data(PyObject* data);  // type of the data: float -> default, int -> int64, bool -> bool
 // A capture cannot see what Python does with a number it reads out of a tensor.
 void check_not_capturing(const Tensor& t, const char* what);
 

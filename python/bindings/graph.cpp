@@ -5,7 +5,6 @@
 
 #include <map>
 
-
 #include "moka/capture/trace/trace.h"
 #include "moka/graph/graph.h"
 #include "moka/passes/passes.h"
@@ -79,14 +78,16 @@ nb::list describe_nodes(const graph::Graph& g) {
 }
 
 void name_outputs(graph::Graph& g, const std::vector<std::string>& names) {
-  MOKA_CHECK(names.size() == g.outputs().size(), "output names: expected ", g.outputs().size(), ", got ", names.size());
+  MOKA_CHECK(names.size() == g.outputs().size(), "output names: expected ", g.outputs().size(), ", got ",
+             names.size());
   g.output_names = names;
 }
 
 void set_dynamic(graph::Graph& g, int input, int dim, const std::string& symbol) {
   MOKA_CHECK(input >= 0 && input < static_cast<int>(g.inputs().size()), "dynamic: there is no input ", input);
   graph::Type& t = g.inputs()[static_cast<size_t>(input)]->type;
-  MOKA_CHECK(dim >= 0 && dim < static_cast<int>(t.dims.size()), "dynamic: input ", input, " has no dimension ", dim);
+  MOKA_CHECK(dim >= 0 && dim < static_cast<int>(t.dims.size()), "dynamic: input ", input,
+             " has no dimension ", dim);
   t.dims[static_cast<size_t>(dim)] = graph::Dim{-1, symbol};
 }
 }  // namespace
@@ -120,7 +121,8 @@ Any any_from_python(nb::handle o) {
     }
     return Any(std::span<const Any>(items));
   }
-  fail_kind(ErrorKind::Type, "a graph takes tensors, numbers, strings and lists of them, got ", Py_TYPE(o.ptr())->tp_name);
+  fail_kind(ErrorKind::Type, "a graph takes tensors, numbers, strings and lists of them, got ",
+            Py_TYPE(o.ptr())->tp_name);
 }
 
 nb::object any_to_python(const Any& a) {
@@ -145,7 +147,8 @@ nb::object any_to_python(const Any& a) {
   else if (a.tag() == Tag::List)
     for (const Any& item : a.list()) out.append(any_to_python(item));
   else
-    fail_kind(ErrorKind::NotImplemented, "a graph's result of type ", a.arg().object->type_name(), " has no Python form");
+    fail_kind(ErrorKind::NotImplemented, "a graph's result of type ", a.arg().object->type_name(),
+              " has no Python form");
   return std::move(out);
 }
 
@@ -154,47 +157,55 @@ void bind_graph(nb::module_& m) {
   capture::set_source_provider(python_source);
   m.def("_set_package_folder", [](std::string folder) { package_folder = std::move(folder); });
 
-  nb::class_<graph::Graph>(m, "Graph", "A program in single assignment form; str() gives its text, docs/ir.md the grammar.")
+  nb::class_<graph::Graph>(
+      m, "Graph", "A program in single assignment form; str() gives its text, docs/ir.md the grammar.")
       .def("__str__", [](const graph::Graph& g) { return graph::print(g); })
       .def("__repr__", [](const graph::Graph& g) { return graph::print(g); })
       .def_prop_ro("name", [](const graph::Graph& g) { return g.name; })
       .def_prop_ro("inputs", [](const graph::Graph& g) { return value_names(g.inputs()); })
       .def_prop_ro("outputs", [](const graph::Graph& g) { return g.output_names; })
-      .def_prop_ro("input_types", [](const graph::Graph& g) {
-        nb::list out;
-        for (graph::Value* v : g.inputs()) out.append(v->type.text());
-        return out;
-      })
-      .def_prop_ro("states", [](const graph::Graph& g) {
-        nb::dict d;
-        for (const auto& [name, s] : g.states) d[name.c_str()] = any_to_python(s.value);
-        return d;
-      })
-      .def_prop_ro("parameters", [](const graph::Graph& g) {
-        nb::list out;
-        for (const auto& [name, s] : g.states)
-          if (s.parameter) out.append(name);
-        return out;
-      })
-      .def_prop_ro("metadata", [](const graph::Graph& g) {
-        nb::dict d;
-        for (const auto& [k, v] : g.metadata) d[k.c_str()] = v;
-        return d;
-      })
+      .def_prop_ro("input_types",
+                   [](const graph::Graph& g) {
+                     nb::list out;
+                     for (graph::Value* v : g.inputs()) out.append(v->type.text());
+                     return out;
+                   })
+      .def_prop_ro("states",
+                   [](const graph::Graph& g) {
+                     nb::dict d;
+                     for (const auto& [name, s] : g.states) d[name.c_str()] = any_to_python(s.value);
+                     return d;
+                   })
+      .def_prop_ro("parameters",
+                   [](const graph::Graph& g) {
+                     nb::list out;
+                     for (const auto& [name, s] : g.states)
+                       if (s.parameter) out.append(name);
+                     return out;
+                   })
+      .def_prop_ro("metadata",
+                   [](const graph::Graph& g) {
+                     nb::dict d;
+                     for (const auto& [k, v] : g.metadata) d[k.c_str()] = v;
+                     return d;
+                   })
       .def("nodes", describe_nodes, "Every node of the main block as a dictionary.")
-      .def("clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
+      .def(
+          "clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
       .def("verify", [](const graph::Graph& g) { graph::verify(g); })
       .def("set_dynamic", set_dynamic)
       .def("name_outputs", name_outputs)
-      .def("freeze", passes::freeze_states, "Reads of states that nothing writes become constants; returns how many.")
+      .def("freeze", passes::freeze_states,
+           "Reads of states that nothing writes become constants; returns how many.")
       .def("fold_constants", [](graph::Graph& g) { return passes::fold_constants(g); })
       .def("share_common", passes::share_common)
       .def("remove_dead", passes::remove_dead)
       .def("decompose", passes::decompose)
       .def("fold_batch_norm", passes::fold_batch_norm)
       .def("fuse_activation", passes::fuse_activation);
-  m.def("parse_graph", [](const std::string& text) { return graph::parse(text).release(); }, nb::rv_policy::take_ownership,
-        nb::arg("text"), "Reads the text form.");
+  m.def(
+      "parse_graph", [](const std::string& text) { return graph::parse(text).release(); },
+      nb::rv_policy::take_ownership, nb::arg("text"), "Reads the text form.");
 
   nb::class_<capture::Tracer>(m, "_Tracer")
       .def(nb::init<std::string>())
@@ -203,35 +214,49 @@ void bind_graph(nb::module_& m) {
       .def("begin", &capture::Tracer::begin)
       .def("push_scope", &capture::Tracer::push_scope)
       .def("pop_scope", &capture::Tracer::pop_scope)
-      .def("finish", [](capture::Tracer& t, std::vector<Tensor> outputs, std::vector<std::string> names) {
-        return t.finish(outputs, names).release();
-      }, nb::rv_policy::take_ownership);
+      .def(
+          "finish",
+          [](capture::Tracer& t, std::vector<Tensor> outputs, std::vector<std::string> names) {
+            return t.finish(outputs, names).release();
+          },
+          nb::rv_policy::take_ownership);
   m.def("_is_tracing", [] { return capture::Tracer::current() != nullptr; });
   m.def("_generalize", capture::generalize);
 
-  nb::class_<runtime::Executable>(m, "Executable", "A graph that runs; any number of threads may run it at the same time.")
-      .def("__init__", [](runtime::Executable* self, const graph::Graph& g) { new (self) runtime::Executable(g); }, nb::arg("graph"))
-      .def("run", [](const runtime::Executable& e, nb::args inputs) {
-        std::vector<Any> in;
-        for (nb::handle h : inputs) in.push_back(any_from_python(h));
-        std::vector<Any> out;
-        {
-          nb::gil_scoped_release unlocked;
-          out = e.run(in);
-        }
-        nb::list list;
-        for (const Any& a : out) list.append(any_to_python(a));
-        return list;
-      })
-      .def("profile", [](const runtime::Executable& e, nb::args inputs) {
-        std::vector<Any> in;
-        for (nb::handle h : inputs) in.push_back(any_from_python(h));
-        runtime::Trace trace;
-        e.run(in, {.trace = &trace});
-        return trace.chrome_json();
-      }, "Runs once and returns the time of every step as Chrome trace JSON.")
-      .def("state", [](const runtime::Executable& e, const std::string& name) { return any_to_python(e.state(name)); })
-      .def_prop_ro("graph", [](const runtime::Executable& e) { return e.graph().clone().release(); }, nb::rv_policy::take_ownership)
+  nb::class_<runtime::Executable>(m, "Executable",
+                                  "A graph that runs; any number of threads may run it at the same time.")
+      .def(
+          "__init__",
+          [](runtime::Executable* self, const graph::Graph& g) { new (self) runtime::Executable(g); },
+          nb::arg("graph"))
+      .def("run",
+           [](const runtime::Executable& e, nb::args inputs) {
+             std::vector<Any> in;
+             for (nb::handle h : inputs) in.push_back(any_from_python(h));
+             std::vector<Any> out;
+             {
+               nb::gil_scoped_release unlocked;
+               out = e.run(in);
+             }
+             nb::list list;
+             for (const Any& a : out) list.append(any_to_python(a));
+             return list;
+           })
+      .def(
+          "profile",
+          [](const runtime::Executable& e, nb::args inputs) {
+            std::vector<Any> in;
+            for (nb::handle h : inputs) in.push_back(any_from_python(h));
+            runtime::Trace trace;
+            e.run(in, {.trace = &trace});
+            return trace.chrome_json();
+          },
+          "Runs once and returns the time of every step as Chrome trace JSON.")
+      .def("state",
+           [](const runtime::Executable& e, const std::string& name) { return any_to_python(e.state(name)); })
+      .def_prop_ro(
+          "graph", [](const runtime::Executable& e) { return e.graph().clone().release(); },
+          nb::rv_policy::take_ownership)
       .def_prop_ro("plan_count", [](const runtime::Executable& e) { return e.plan_count(); });
 }
 

@@ -39,7 +39,8 @@ int consumed_dims(PyObject* o) {
 Tensor take_slice(const Tensor& x, int d, PyObject* s) {
   Py_ssize_t start, stop, step;
   if (PySlice_Unpack(s, &start, &stop, &step) < 0) throw PythonErrorSet{};
-  MOKA_CHECK_KIND(Value, step > 0, "slice: the step must be positive, got ", static_cast<int64_t>(step), "; use flip for reversed order");
+  MOKA_CHECK_KIND(Value, step > 0, "slice: the step must be positive, got ", static_cast<int64_t>(step),
+                  "; use flip for reversed order");
   PySliceObject* slice = reinterpret_cast<PySliceObject*>(s);
   if (slice->start == Py_None && slice->stop == Py_None && step == 1) return moka::slice(x, d);
   PySlice_AdjustIndices(x.size(d), &start, &stop, step);
@@ -62,7 +63,8 @@ Indexed split_key(const Tensor& x, PyObject* key) {
       ellipsis = true;
     }
   }
-  MOKA_CHECK_KIND(Index, consumed <= x.dim(), "index: ", consumed, " indices for a ", x.dim(), "-d tensor of shape ", x.sizes());
+  MOKA_CHECK_KIND(Index, consumed <= x.dim(), "index: ", consumed, " indices for a ", x.dim(),
+                  "-d tensor of shape ", x.sizes());
   Indexed out{x, {}, false};
   int d = 0;
   for (Py_ssize_t i = 0; i < n; i++) {
@@ -83,10 +85,12 @@ Indexed split_key(const Tensor& x, PyObject* key) {
       if (v == -1 && PyErr_Occurred()) throw PythonErrorSet{};
       out.base = select(out.base, d, v);
     } else if (PyBool_Check(o)) {
-      fail_kind(ErrorKind::NotImplemented, "index: a Python bool is not supported as an index; use a bool tensor");
+      fail_kind(ErrorKind::NotImplemented,
+                "index: a Python bool is not supported as an index; use a bool tensor");
     } else {
       if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyObject_CheckBuffer(o))
-        fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ", Py_TYPE(o)->tp_name);
+        fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
+                  Py_TYPE(o)->tp_name);
       Tensor t = index_tensor(o);
       out.indices.resize(static_cast<size_t>(d));
       out.indices.push_back(t);
@@ -152,7 +156,8 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
     autograd::check_in_place(x, "index assignment");
     Tensor v = value_tensor(value, x);
     MOKA_CHECK(!(autograd::grad_enabled() && (autograd::requires_grad(x) || autograd::requires_grad(v))),
-               "index assignment: it cannot be recorded for gradients; build the result with cat, stack, where or scatter");
+               "index assignment: it cannot be recorded for gradients; build the result with cat, stack, "
+               "where or scatter");
     check_not_capturing(x, "index assignment");
     LayersOff off(layer::autograd);
     Indexed at = split_key(x, key);

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 
 #include "moka/autograd/node.h"
+#include "moka/backends/load.h"
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/all.h"
@@ -22,11 +23,14 @@ using namespace moka::python;
 
 NB_MODULE(_C, m) {
   register_all_ops();
+  register_backends();
   autograd::install();
   PyObject* module = m.ptr();
-  if (init_classes(module) < 0 || init_tensor_type(module) < 0 || init_autograd(module) < 0 || init_operators(module) < 0)
+  if (init_classes(module) < 0 || init_tensor_type(module) < 0 || init_autograd(module) < 0 ||
+      init_operators(module) < 0)
     throw nb::python_error();
-  if (PyModule_AddFunctions(module, creation_functions) < 0 || PyModule_AddFunctions(module, autograd_functions) < 0)
+  if (PyModule_AddFunctions(module, creation_functions) < 0 ||
+      PyModule_AddFunctions(module, autograd_functions) < 0)
     throw nb::python_error();
 
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
@@ -39,17 +43,25 @@ NB_MODULE(_C, m) {
 
   m.def("set_num_threads", set_num_threads, nb::arg("n"), "Threads that large operations use.");
   m.def("get_num_threads", num_threads, "Threads that large operations use.");
-  m.def("get_default_dtype", [] { return nb::steal(dtype_object(default_float())); }, "The type of floating results of integers.");
+  m.def(
+      "get_default_dtype", [] { return nb::steal(dtype_object(default_float())); },
+      "The type of floating results of integers.");
   m.def("set_default_dtype", [](nb::handle d) {
     DType dtype;
     if (!to_dtype_value(d.ptr(), dtype)) throw nb::type_error("set_default_dtype: expected a dtype");
     set_default_float(dtype);
   });
-  m.def("manual_seed", [m](uint64_t seed) {
-    default_generator().set_seed(seed);
-    return nb::object(m.attr("default_generator"));
-  }, nb::arg("seed"), "Starts the default random stream again; returns its Generator.");
-  m.def("seed_state", [] { auto s = default_generator().state(); return std::make_pair(s.seed, s.offset); });
+  m.def(
+      "manual_seed",
+      [m](uint64_t seed) {
+        default_generator().set_seed(seed);
+        return nb::object(m.attr("default_generator"));
+      },
+      nb::arg("seed"), "Starts the default random stream again; returns its Generator.");
+  m.def("seed_state", [] {
+    auto s = default_generator().state();
+    return std::make_pair(s.seed, s.offset);
+  });
   m.def("_cpu_isa", [] { return isa_name(isa()); }, "The instruction set that kernels use.");
   m.def("_memory_stats", [] {
     AllocatorStats s = cpu_allocator().stats();
@@ -64,11 +76,14 @@ NB_MODULE(_C, m) {
   m.def("_release_cache", [] { cpu_allocator().release_cache(); });
   m.def("_fail_allocation_after", fail_allocation_after, nb::arg("n"), nb::arg("forever") = false);
   m.def("_fill_allocations", fill_allocations, nb::arg("byte"));
-  m.def("_op_table", [] {
-    nb::list out;
-    for (const Op* op : all_ops()) out.append(describe_op(*op));
-    return out;
-  }, "Every operator as a dictionary: schema, doc, derivative, formats, samples.");
+  m.def(
+      "_op_table",
+      [] {
+        nb::list out;
+        for (const Op* op : all_ops()) out.append(describe_op(*op));
+        return out;
+      },
+      "Every operator as a dictionary: schema, doc, derivative, formats, samples.");
   m.attr("__version__") = MOKA_VERSION;
   bind_all(m);
 }

@@ -13,19 +13,25 @@ namespace nb = nanobind;
 namespace moka::python {
 
 void bind_package(nb::module_& m) {
-  m.def("_package_save", [](const graph::Graph& g, const std::string& path, std::map<std::string, std::string> metadata,
-                            const std::map<std::string, nb::bytes>& files) {
-    package::Extras extras;
-    extras.metadata = std::move(metadata);
-    for (const auto& [name, data] : files) extras.files[name] = std::string(data.c_str(), data.size());
-    package::write(path, g, extras);
-  }, nb::arg("graph"), nb::arg("path"), nb::arg("metadata"), nb::arg("files"),
-        "Writes a package; the old file stays until the new one is whole.");
-  m.def("_package_load", [](const std::string& path) {
-    package::Package p = package::read(path);
-    std::unique_ptr<graph::Graph> g = std::move(p.program.graphs.at(p.main));
-    return nb::make_tuple(nb::cast(g.release(), nb::rv_policy::take_ownership), p.metadata);
-  }, nb::arg("path"), "(graph, metadata) of a package's main method.");
+  m.def(
+      "_package_save",
+      [](const graph::Graph& g, const std::string& path, std::map<std::string, std::string> metadata,
+         const std::map<std::string, nb::bytes>& files) {
+        package::Extras extras;
+        extras.metadata = std::move(metadata);
+        for (const auto& [name, data] : files) extras.files[name] = std::string(data.c_str(), data.size());
+        package::write(path, g, extras);
+      },
+      nb::arg("graph"), nb::arg("path"), nb::arg("metadata"), nb::arg("files"),
+      "Writes a package; the old file stays until the new one is whole.");
+  m.def(
+      "_package_load",
+      [](const std::string& path) {
+        package::Package p = package::read(path);
+        std::unique_ptr<graph::Graph> g = std::move(p.program.graphs.at(p.main));
+        return nb::make_tuple(nb::cast(g.release(), nb::rv_policy::take_ownership), p.metadata);
+      },
+      nb::arg("path"), "(graph, metadata) of a package's main method.");
 }
 
 }  // namespace moka::python

@@ -30,7 +30,8 @@ nb::dict format(const Format& f) {
 }
 
 const char* domain_name(Domain d) {
-  static const char* const names[] = {"real", "positive", "unit", "probability", "integer", "boolean", "distinct", "index"};
+  static const char* const names[] = {"real",    "positive", "unit",     "probability",
+                                      "integer", "boolean",  "distinct", "index"};
   return names[static_cast<int>(d)];
 }
 

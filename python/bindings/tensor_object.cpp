@@ -126,7 +126,9 @@ PyObject* get_shape(PyObject* o, void*) { return make_size(unwrap(o).sizes()); }
 PyObject* get_dtype(PyObject* o, void*) { return dtype_object(impl_of(o)->dtype); }
 PyObject* get_device(PyObject* o, void*) { return device_object(unwrap(o).device()); }
 PyObject* get_ndim(PyObject* o, void*) { return PyLong_FromLong(impl_of(o)->ndim); }
-PyObject* get_requires_grad(PyObject* o, void*) { return PyBool_FromLong(autograd::requires_grad(unwrap(o))); }
+PyObject* get_requires_grad(PyObject* o, void*) {
+  return PyBool_FromLong(autograd::requires_grad(unwrap(o)));
+}
 int set_requires_grad(PyObject* o, PyObject* value, void*) {
   try {
     int on = value ? PyObject_IsTrue(value) : 0;
@@ -151,10 +153,11 @@ int set_grad(PyObject* o, PyObject* value, void*) {
       if (autograd::GradMeta* m = autograd::meta(t)) m->grad = Tensor();
       return 0;
     }
-    if (!is_tensor(value)) throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", Py_TYPE(value)->tp_name));
+    if (!is_tensor(value))
+      throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", Py_TYPE(value)->tp_name));
     const Tensor& g = unwrap(value);
-    MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()), "grad: shape ", g.sizes(),
-               " does not fit the tensor's shape ", t.sizes());
+    MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
+               "grad: shape ", g.sizes(), " does not fit the tensor's shape ", t.sizes());
     autograd::make_meta(t).grad = g;
     return 0;
   } catch (...) {
@@ -172,7 +175,8 @@ int set_data(PyObject* o, PyObject* value, void*) {
     TensorImpl* t = impl_of(o);
     Tensor keep = unwrap(value);
     TensorImpl* from = keep.impl();
-    MOKA_CHECK(t->ndim <= TensorImpl::inline_limit && from->ndim <= TensorImpl::inline_limit, "data: at most 6 dimensions");
+    MOKA_CHECK(t->ndim <= TensorImpl::inline_limit && from->ndim <= TensorImpl::inline_limit,
+               "data: at most 6 dimensions");
     if (from->storage) add_ref(from->storage);
     if (t->storage) release(t->storage);
     t->storage = from->storage;
@@ -211,7 +215,8 @@ PyGetSetDef tensor_getset[] = {
     {"dtype", get_dtype, nullptr, "The element type.", nullptr},
     {"device", get_device, nullptr, "Where the memory is.", nullptr},
     {"ndim", get_ndim, nullptr, "The number of dimensions.", nullptr},
-    {"requires_grad", get_requires_grad, set_requires_grad, "Whether gradients are computed for it.", nullptr},
+    {"requires_grad", get_requires_grad, set_requires_grad, "Whether gradients are computed for it.",
+     nullptr},
     {"is_leaf", get_is_leaf, nullptr, "Whether no recorded operation made it.", nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node that computes its gradient, or None.", nullptr},
@@ -240,7 +245,8 @@ PyObject* binary(PyObject* a, PyObject* b) {
     static const ArgType operand{Kind::Operand};
     Arg args[max_args];
     Scratch scratch;
-    if (!convert(a, operand, args[0], scratch) || !convert(b, operand, args[1], scratch)) Py_RETURN_NOTIMPLEMENTED;
+    if (!convert(a, operand, args[0], scratch) || !convert(b, operand, args[1], scratch))
+      Py_RETURN_NOTIMPLEMENTED;
     const Schema& s = info(op).schema;
     int n = static_cast<int>(s.args.size());
     for (int i = 2; i < n; i++) args[i] = s.args[i].default_value.arg();
@@ -293,9 +299,11 @@ PyObject* named_binary(const char* name, PyObject* a, PyObject* b) {
     static const ArgType operand{Kind::Operand};
     Arg ignored;
     Scratch scratch;
-    if (!convert(a, operand, ignored, scratch) || !convert(b, operand, ignored, scratch)) Py_RETURN_NOTIMPLEMENTED;
+    if (!convert(a, operand, ignored, scratch) || !convert(b, operand, ignored, scratch))
+      Py_RETURN_NOTIMPLEMENTED;
     const Op* op = find_op(name);
-    if (!op) throw Error(ErrorKind::NotImplemented, cat("operator ", name, " is not available in this build"));
+    if (!op)
+      throw Error(ErrorKind::NotImplemented, cat("operator ", name, " is not available in this build"));
     OpGroup group{name, {op}};
     return call_group(group, false, args, 2, nullptr);
   } catch (...) {
@@ -328,7 +336,8 @@ PyObject* same(PyObject* a) {
 
 const Tensor& only_element(PyObject* o, const char* what) {
   const Tensor& t = unwrap(o);
-  MOKA_CHECK(t.numel() == 1, what, ": only a tensor of one element can become a Python number, this one has shape ", t.sizes());
+  MOKA_CHECK(t.numel() == 1, what,
+             ": only a tensor of one element can become a Python number, this one has shape ", t.sizes());
   check_not_capturing(t, what);
   return t;
 }
@@ -350,7 +359,8 @@ PyObject* as_long(PyObject* o) {
 PyObject* as_index(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor& t = only_element(o, "index");
-    MOKA_CHECK_KIND(Type, !is_floating(t.dtype()), "index: only integer tensors can be used as an index, got ", t.dtype());
+    MOKA_CHECK_KIND(Type, !is_floating(t.dtype()),
+                    "index: only integer tensors can be used as an index, got ", t.dtype());
     return PyLong_FromLongLong(element_as_int(t, 0));
   });
 }
@@ -389,7 +399,8 @@ int get_buffer(PyObject* o, Py_buffer* view, int flags) {
   const Tensor& t = unwrap(o);
   const char* format = buffer_format(t.dtype());
   if (!format) {
-    PyErr_Format(PyExc_BufferError, "buffer: %s has no buffer format; convert with .float() first", std::string(info(t.dtype()).name).c_str());
+    PyErr_Format(PyExc_BufferError, "buffer: %s has no buffer format; convert with .float() first",
+                 std::string(info(t.dtype()).name).c_str());
     return -1;
   }
   if (!t.has_storage() || (!(flags & PyBUF_STRIDES) && !t.is_contiguous())) {
@@ -440,7 +451,8 @@ PyObject* xor_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_xor_o
 // ---- Size: a tuple of ints with numel()
 PyObject* size_repr(PyObject* o) {
   std::string text = "moka.Size([";
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++) text += cat(i ? ", " : "", static_cast<int64_t>(PyLong_AsLongLong(PyTuple_GET_ITEM(o, i))));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
+    text += cat(i ? ", " : "", static_cast<int64_t>(PyLong_AsLongLong(PyTuple_GET_ITEM(o, i))));
   return PyUnicode_FromString((text + "])").c_str());
 }
 PyObject* size_numel(PyObject* o, PyObject*) {
@@ -448,7 +460,8 @@ PyObject* size_numel(PyObject* o, PyObject*) {
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++) n *= PyLong_AsLongLong(PyTuple_GET_ITEM(o, i));
   return PyLong_FromLongLong(n);
 }
-PyMethodDef size_methods[] = {{"numel", size_numel, METH_NOARGS, "The number of elements."}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef size_methods[] = {{"numel", size_numel, METH_NOARGS, "The number of elements."},
+                              {nullptr, nullptr, 0, nullptr}};
 
 void* slot(auto* p) { return reinterpret_cast<void*>(p); }
 void* slot(const char* text) { return const_cast<char*>(text); }
@@ -491,32 +504,61 @@ PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
 PyObject* make_size(std::span<const int64_t> sizes) {
   PyObject* t = size_type->tp_alloc(size_type, static_cast<Py_ssize_t>(sizes.size()));
   if (!t) return nullptr;
-  for (size_t i = 0; i < sizes.size(); i++) PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(sizes[i]));
+  for (size_t i = 0; i < sizes.size(); i++)
+    PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(sizes[i]));
   return t;
 }
 
 int init_tensor_type(PyObject* module) {
-  static PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type}, {Py_tp_repr, slot(size_repr)}, {Py_tp_methods, size_methods},
-                                     {Py_tp_doc, slot("The sizes of a tensor: a tuple of ints.")}, {0, nullptr}};
+  static PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
+                                     {Py_tp_repr, slot(size_repr)},
+                                     {Py_tp_methods, size_methods},
+                                     {Py_tp_doc, slot("The sizes of a tensor: a tuple of ints.")},
+                                     {0, nullptr}};
   static PyType_Spec size_spec{"moka.Size", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, size_slots};
   size_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&size_spec));
-  if (!size_type || PyModule_AddObjectRef(module, "Size", reinterpret_cast<PyObject*>(size_type)) < 0) return -1;
+  if (!size_type || PyModule_AddObjectRef(module, "Size", reinterpret_cast<PyObject*>(size_type)) < 0)
+    return -1;
 
-  static PyType_Slot slots[] = {
-      {Py_tp_new, slot(tensor_new)}, {Py_tp_dealloc, slot(tensor_dealloc)}, {Py_tp_traverse, slot(tensor_traverse)},
-      {Py_tp_clear, slot(tensor_clear)}, {Py_tp_getset, tensor_getset}, {Py_tp_members, tensor_members},
-      {Py_tp_methods, tensor_methods}, {Py_tp_richcompare, slot(compare)}, {Py_tp_hash, slot(identity_hash)},
-      {Py_tp_doc, slot("An array with automatic differentiation.")},
-      {Py_nb_add, slot(binary<ops::add_op>)}, {Py_nb_subtract, slot(binary<ops::sub_op>)},
-      {Py_nb_multiply, slot(binary<ops::mul_op>)}, {Py_nb_true_divide, slot(binary<ops::div_op>)}, {Py_nb_power, slot(power)},
-      {Py_nb_inplace_add, slot(binary_in_place<ops::add_op>)}, {Py_nb_inplace_subtract, slot(binary_in_place<ops::sub_op>)},
-      {Py_nb_inplace_multiply, slot(binary_in_place<ops::mul_op>)}, {Py_nb_inplace_true_divide, slot(binary_in_place<ops::div_op>)},
-      {Py_nb_matrix_multiply, slot(matmul_slot)}, {Py_nb_floor_divide, slot(floor_div_slot)}, {Py_nb_remainder, slot(remainder_slot)},
-      {Py_nb_and, slot(and_slot)}, {Py_nb_or, slot(or_slot)}, {Py_nb_xor, slot(xor_slot)},
-      {Py_nb_negative, slot(unary_neg)}, {Py_nb_positive, slot(same)}, {Py_nb_absolute, slot(unary_abs)}, {Py_nb_invert, slot(unary_not)},
-      {Py_nb_bool, slot(truth)}, {Py_nb_int, slot(as_long)}, {Py_nb_index, slot(as_index)}, {Py_nb_float, slot(as_float)},
-      {Py_mp_length, slot(length)}, {Py_mp_subscript, slot(get_item)}, {Py_mp_ass_subscript, slot(set_item)},
-      {Py_bf_getbuffer, slot(get_buffer)}, {Py_bf_releasebuffer, slot(release_buffer)}, {0, nullptr}};
+  static PyType_Slot slots[] = {{Py_tp_new, slot(tensor_new)},
+                                {Py_tp_dealloc, slot(tensor_dealloc)},
+                                {Py_tp_traverse, slot(tensor_traverse)},
+                                {Py_tp_clear, slot(tensor_clear)},
+                                {Py_tp_getset, tensor_getset},
+                                {Py_tp_members, tensor_members},
+                                {Py_tp_methods, tensor_methods},
+                                {Py_tp_richcompare, slot(compare)},
+                                {Py_tp_hash, slot(identity_hash)},
+                                {Py_tp_doc, slot("An array with automatic differentiation.")},
+                                {Py_nb_add, slot(binary<ops::add_op>)},
+                                {Py_nb_subtract, slot(binary<ops::sub_op>)},
+                                {Py_nb_multiply, slot(binary<ops::mul_op>)},
+                                {Py_nb_true_divide, slot(binary<ops::div_op>)},
+                                {Py_nb_power, slot(power)},
+                                {Py_nb_inplace_add, slot(binary_in_place<ops::add_op>)},
+                                {Py_nb_inplace_subtract, slot(binary_in_place<ops::sub_op>)},
+                                {Py_nb_inplace_multiply, slot(binary_in_place<ops::mul_op>)},
+                                {Py_nb_inplace_true_divide, slot(binary_in_place<ops::div_op>)},
+                                {Py_nb_matrix_multiply, slot(matmul_slot)},
+                                {Py_nb_floor_divide, slot(floor_div_slot)},
+                                {Py_nb_remainder, slot(remainder_slot)},
+                                {Py_nb_and, slot(and_slot)},
+                                {Py_nb_or, slot(or_slot)},
+                                {Py_nb_xor, slot(xor_slot)},
+                                {Py_nb_negative, slot(unary_neg)},
+                                {Py_nb_positive, slot(same)},
+                                {Py_nb_absolute, slot(unary_abs)},
+                                {Py_nb_invert, slot(unary_not)},
+                                {Py_nb_bool, slot(truth)},
+                                {Py_nb_int, slot(as_long)},
+                                {Py_nb_index, slot(as_index)},
+                                {Py_nb_float, slot(as_float)},
+                                {Py_mp_length, slot(length)},
+                                {Py_mp_subscript, slot(get_item)},
+                                {Py_mp_ass_subscript, slot(set_item)},
+                                {Py_bf_getbuffer, slot(get_buffer)},
+                                {Py_bf_releasebuffer, slot(release_buffer)},
+                                {0, nullptr}};
   static PyType_Spec spec{"moka.Tensor", sizeof(TensorObject), 0,
                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));

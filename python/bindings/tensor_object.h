@@ -10,8 +10,7 @@
 namespace moka::python {
 
 struct TensorObject {
-  PyObject_HEAD
-  TensorImpl* impl;  // one count; null while under construction
+  PyObject_HEAD TensorImpl* impl;  // one count; null while under construction
   PyObject* dict;
   PyObject* weak;
 };
@@ -19,8 +18,12 @@ struct TensorObject {
 extern PyTypeObject* tensor_type;  // moka.Tensor
 extern PyTypeObject* size_type;    // moka.Size
 
-inline bool is_tensor(PyObject* o) { return Py_TYPE(o) == tensor_type || PyType_IsSubtype(Py_TYPE(o), tensor_type); }
-inline const Tensor& unwrap(PyObject* o) { return *reinterpret_cast<const Tensor*>(&reinterpret_cast<TensorObject*>(o)->impl); }
+inline bool is_tensor(PyObject* o) {
+  return Py_TYPE(o) == tensor_type || PyType_IsSubtype(Py_TYPE(o), tensor_type);
+}
+inline const Tensor& unwrap(PyObject* o) {
+  return *reinterpret_cast<const Tensor*>(&reinterpret_cast<TensorObject*>(o)->impl);
+}
 // A new reference; the same object for the same tensor as long as Python holds it.
 PyObject* wrap(const Tensor& t);
 // Wraps as an instance of `type`, a subclass of Tensor (Parameter).

@@ -1,4 +1,4 @@
-"""What the operator table covers: derivatives, formats, samples, and which core functions of torch are still missing."""
+"""What the operator table covers: derivatives, formats, samples, and which functions of torch are missing."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["main", "summary", "table"]
 
 
 def table() -> list[dict[str, Any]]:
-    """Every operator as a dictionary: name, kind, and whether it has a derivative, ONNX and NetDef spellings."""
+    """Every operator as a dictionary: name, kind, derivative or not, ONNX and NetDef spellings."""
     rows = []
     for op in _C._op_table():
         rows.append(
@@ -89,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'operator':{width}}  kind     gradient  samples  ONNX / NetDef")
     for row in rows:
         gradient = "yes" if row["derivative"] else "none" if row["no_derivative"] else "missing"
-        spelled = f"{', '.join(dict.fromkeys(row['onnx'])) or '-'} / {', '.join(dict.fromkeys(row['netdef'])) or '-'}"
+        onnx, netdef = (", ".join(dict.fromkeys(row[key])) or "-" for key in ("onnx", "netdef"))
+        spelled = f"{onnx} / {netdef}"
         print(f"{row['name']:{width}}  {row['kind']:7}  {gradient:8}  {row['samples']:7}  {spelled}")
     print()
     for name, count in summary(rows).items():

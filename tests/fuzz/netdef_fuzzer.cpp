@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.limits.max_tensor_bytes = 1 << 24;
   options.limits.max_nodes = 20'000;
   try {
-    const auto graph = netdef::load(Bytes::copy(all.substr(0, split)), Bytes::copy(all.substr(split)), options);
+    const auto graph =
+        netdef::load(Bytes::copy(all.substr(0, split)), Bytes::copy(all.substr(split)), options);
     graph::verify(*graph);
     netdef::Pair pair;
     try {

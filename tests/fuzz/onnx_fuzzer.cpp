@@ -27,7 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       return 0;  // not every graph can be written
     }
     const auto again = onnx::load(Bytes::copy(bytes), "written");
-    if (again->inputs().size() != graph->inputs().size() || again->outputs().size() != graph->outputs().size()) std::abort();
+    if (again->inputs().size() != graph->inputs().size() ||
+        again->outputs().size() != graph->outputs().size())
+      std::abort();
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::Internal) std::abort();
   }

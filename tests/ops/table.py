@@ -16,7 +16,7 @@ TABLE = {op["name"]: op for op in _C._op_table()}
 
 @dataclass
 class Case:
-    """One call of one operator: positional arguments in schema order, keywords, and what tests may do with it."""
+    """One call of one operator: positional arguments in schema order, keywords, what tests may do."""
 
     op: dict
     index: int
@@ -58,7 +58,8 @@ def make_case(op: dict, index: int, dtype: str = "float64", seed: int = 0) -> Ca
     sample = op["samples"][index]
     rng = np.random.default_rng([seed, index, len(op["name"])])
     tensors = [
-        None if t is None else moka.tensor(numbers(rng, tuple(t[0]), t[1], t[2], dtype)) for t in sample["tensors"]
+        None if t is None else moka.tensor(numbers(rng, tuple(t[0]), t[1], t[2], dtype))
+        for t in sample["tensors"]
     ]
     case = Case(op, index, differentiable=sample["differentiable"])
     if sample["list"]:

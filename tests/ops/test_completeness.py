@@ -1,4 +1,4 @@
-"""Every operator value is whole: doc, samples, and each of derivative, onnx and netdef either there or refused with a reason."""
+"""Every operator value is whole: doc, samples; derivative, onnx and netdef there or refused with a reason."""
 # SPDX-License-Identifier: Apache-2.0
 
 import pytest
@@ -17,7 +17,7 @@ def test_has_documentation(op):
 def test_has_two_samples(op):
     lists = [a["type"] for a in op["args"] if a["type"] in ("Tensor[]", "Tensor?[]")]
     if op["name"] == "nonzero" or "Tensor?[]" in lists or len(lists) > 1:
-        # Lists of indices, and several lists, are more than a sample can say: test_indexing.py and the optimizers' tests.
+        # Lists of indices, and several lists, are more than a sample can say; see test_indexing.py.
         assert op["samples"] == []
     else:
         assert len(op["samples"]) >= 2
@@ -34,6 +34,8 @@ def test_has_a_spelling_or_says_why_not(op, format):
     assert op[format]["rows"] or op[format]["none"]
 
 
-@pytest.mark.parametrize("op", [op for op in TABLE.values() if op["kind"] == "formula"], ids=lambda op: op["name"])
+@pytest.mark.parametrize(
+    "op", [op for op in TABLE.values() if op["kind"] == "formula"], ids=lambda op: op["name"]
+)
 def test_formula_reads_as_text(op):
     assert op["formula"].splitlines()[-1].startswith("return ")

@@ -1,4 +1,4 @@
-"""Derivatives of every operator against finite differences along a random direction, first and second order."""
+"""Derivatives of every operator against finite differences in a random direction, first and second order."""
 # SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
@@ -60,7 +60,7 @@ def scalar_of(case, args, weights):
 
 
 def fresh(case, path, values, requires_grad):
-    """The arguments with one tensor replaced; in-place operators get a result of clone(), which they may write."""
+    """The arguments with one tensor replaced; in-place operators get a clone(), which they may write."""
     leaf = moka.tensor(values, requires_grad=requires_grad)
     used = leaf.clone() if is_in_place(case.op) else leaf
     args = replaced(case.args, path, used)
@@ -89,14 +89,18 @@ def test_first_derivative(case):
             up = scalar_of(case, fresh(case, path, values + step * direction, False)[1], weights).item()
             down = scalar_of(case, fresh(case, path, values - step * direction, False)[1], weights).item()
         expected = (up - down) / (2 * step)
-        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-7), f"argument {path}"
+        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-7), (
+            f"argument {path}"
+        )
 
 
 # Gradient kernels whose own derivative is not written: their names are the list of what second order lacks.
 FIRST_ORDER_ONLY = {name for name, op in TABLE.items() if op["no_derivative"].startswith("second derivative")}
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.op["name"] not in FIRST_ORDER_ONLY], ids=lambda c: c.id)
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.op["name"] not in FIRST_ORDER_ONLY], ids=lambda c: c.id
+)
 def test_second_derivative(case):
     for path, tensor in leaves(case.args):
         values = tensor.numpy().copy()
@@ -125,4 +129,6 @@ def test_second_derivative(case):
         up = (slope(values + step * direction, False)[1] * mix).sum().item()
         down = (slope(values - step * direction, False)[1] * mix).sum().item()
         expected = (up - down) / (2 * step)
-        assert float((second * direction).sum()) == pytest.approx(expected, rel=1e-4, abs=1e-6), f"argument {path}"
+        assert float((second * direction).sum()) == pytest.approx(expected, rel=1e-4, abs=1e-6), (
+            f"argument {path}"
+        )

@@ -8,9 +8,28 @@ import moka
 
 ARRAY = np.arange(2 * 3 * 4, dtype=np.float64).reshape(2, 3, 4)
 KEYS = [
-    0, -1, slice(1, None), slice(None, None, 2), (0, 1), (0, slice(1, 3)), (..., 0), (None, 1), (slice(None), None, 2), (0, ..., 1),
-    (slice(None), [0, 2]), ([0, 1], [2, 0]), ([1, 0],), (slice(None), slice(None), [3, 3, 0]), ([[0], [1]], [[0, 2]]), ([0, 1], slice(None), [1, 2]),
-    ARRAY > 11, (slice(None), np.array([True, False, True])), np.array([1, 1, 0]), (), (1, 2, 3), [],
+    0,
+    -1,
+    slice(1, None),
+    slice(None, None, 2),
+    (0, 1),
+    (0, slice(1, 3)),
+    (..., 0),
+    (None, 1),
+    (slice(None), None, 2),
+    (0, ..., 1),
+    (slice(None), [0, 2]),
+    ([0, 1], [2, 0]),
+    ([1, 0],),
+    (slice(None), slice(None), [3, 3, 0]),
+    ([[0], [1]], [[0, 2]]),
+    ([0, 1], slice(None), [1, 2]),
+    ARRAY > 11,
+    (slice(None), np.array([True, False, True])),
+    np.array([1, 1, 0]),
+    (),
+    (1, 2, 3),
+    [],
 ]
 
 

@@ -7,7 +7,9 @@ from table import cases, outputs
 
 import moka
 
-DETERMINISTIC = [c for c in cases("float32") if not c.op["random"] and c.op["name"] not in ("empty", "empty_like")]
+DETERMINISTIC = [
+    c for c in cases("float32") if not c.op["random"] and c.op["name"] not in ("empty", "empty_like")
+]
 
 
 def same(a, b, rtol=1e-5, atol=1e-6):
@@ -17,7 +19,14 @@ def same(a, b, rtol=1e-5, atol=1e-6):
 
 
 def copied(args):
-    return [[t.clone() for t in a] if isinstance(a, list) and a and isinstance(a[0], moka.Tensor) else a.clone() if isinstance(a, moka.Tensor) else a for a in args]
+    return [
+        [t.clone() for t in a]
+        if isinstance(a, list) and a and isinstance(a[0], moka.Tensor)
+        else a.clone()
+        if isinstance(a, moka.Tensor)
+        else a
+        for a in args
+    ]
 
 
 def strided(t):
@@ -33,7 +42,14 @@ def strided(t):
 @pytest.mark.parametrize("case", DETERMINISTIC, ids=lambda c: c.id)
 def test_strided_inputs_give_the_same(case):
     expected = outputs(case.call(copied(case.args)))
-    args = [[strided(t) for t in a] if isinstance(a, list) and a and isinstance(a[0], moka.Tensor) else strided(a) if isinstance(a, moka.Tensor) else a for a in case.args]
+    args = [
+        [strided(t) for t in a]
+        if isinstance(a, list) and a and isinstance(a[0], moka.Tensor)
+        else strided(a)
+        if isinstance(a, moka.Tensor)
+        else a
+        for a in case.args
+    ]
     if case.op["name"] == "view":
         args = copied(case.args)  # view refuses what it cannot show
     for a, b in zip(outputs(case.call(args)), expected, strict=True):
@@ -72,7 +88,11 @@ IN_PLACE = [c for c in DETERMINISTIC if c.op["kind"] == "formula" and c.op["meth
 def test_in_place_form_equals_the_functional_one(case):
     first = case.args[0]
     expected = case.call()
-    if not isinstance(first, moka.Tensor) or tuple(expected.shape) != tuple(first.shape) or not hasattr(moka.Tensor, case.op["base"] + "_"):
+    if (
+        not isinstance(first, moka.Tensor)
+        or tuple(expected.shape) != tuple(first.shape)
+        or not hasattr(moka.Tensor, case.op["base"] + "_")
+    ):
         return
     target = first.clone()
     if expected.dtype != target.dtype and not (expected.dtype == moka.bool):

@@ -88,14 +88,20 @@ REFERENCE = {
     "masked_fill": lambda x, m, value: np.where(m, value, x),
     "reshape": lambda x, shape: x.reshape(shape),
     "view": lambda x, size: x.reshape(size),
-    "flatten": lambda x, start_dim=0, end_dim=-1: x.reshape(x.shape[:start_dim] + (-1,)) if x.size else x.reshape(-1),
+    "flatten": lambda x, start_dim=0, end_dim=-1: (
+        x.reshape(x.shape[:start_dim] + (-1,)) if x.size else x.reshape(-1)
+    ),
     "permute": lambda x, dims: x.transpose(dims),
     "transpose": lambda x, dim0, dim1: np.swapaxes(x, dim0, dim1),
     "t": lambda x: x.T,
     "squeeze": np.squeeze,
     "unsqueeze": lambda x, dim: np.expand_dims(x, dim),
-    "expand": lambda x, size: np.broadcast_to(x, [x.shape[i - len(size)] if s == -1 else s for i, s in enumerate(size)]),
-    "slice": lambda x, dim=0, start=None, end=None, step=1: x[(slice(None),) * dim + (slice(start, end, step),)],
+    "expand": lambda x, size: np.broadcast_to(
+        x, [x.shape[i - len(size)] if s == -1 else s for i, s in enumerate(size)]
+    ),
+    "slice": lambda x, dim=0, start=None, end=None, step=1: x[
+        (slice(None),) * dim + (slice(start, end, step),)
+    ],
     "narrow": lambda x, dim, start, length: x[(slice(None),) * dim + (slice(start, start + length),)],
     "select": lambda x, dim, index: np.take(x, index, dim),
     "cat": lambda tensors, dim=0: np.concatenate(tensors, dim),
@@ -111,11 +117,17 @@ REFERENCE = {
     "linspace": lambda start, end, steps: np.linspace(start, end, steps),
     "eye": lambda n, m=None: np.eye(n, m),
     "index_select": lambda x, dim, index: np.take(x, index, dim),
-    "gather": lambda x, dim, index: np.take_along_axis(x, index, dim) if index.size else np.zeros(index.shape),
+    "gather": lambda x, dim, index: (
+        np.take_along_axis(x, index, dim) if index.size else np.zeros(index.shape)
+    ),
     "embedding": lambda weight, indices: weight[indices],
     "one_hot": lambda x, num_classes: np.eye(num_classes)[x],
-    "sum": lambda x, dim=None, keepdim=False: x.sum(axis=None if dim is None else tuple(np.atleast_1d(dim)), keepdims=keepdim),
-    "mean": lambda x, dim=None, keepdim=False: x.mean(axis=None if dim is None else tuple(np.atleast_1d(dim)), keepdims=keepdim),
+    "sum": lambda x, dim=None, keepdim=False: x.sum(
+        axis=None if dim is None else tuple(np.atleast_1d(dim)), keepdims=keepdim
+    ),
+    "mean": lambda x, dim=None, keepdim=False: x.mean(
+        axis=None if dim is None else tuple(np.atleast_1d(dim)), keepdims=keepdim
+    ),
     "matmul": lambda x, y: x @ y,
     "mm": lambda x, y: x @ y,
     "bmm": lambda x, y: x @ y,
@@ -141,24 +153,59 @@ def test_equals_its_definition(name, dtype, rtol, atol):
             expected = np.asarray(REFERENCE[name](*map(to_numpy, case.args), **case.kwargs))
         (got,) = outputs(case.call())
         assert tuple(got.shape) == expected.shape, case.id
-        np.testing.assert_allclose(got.double().numpy(), expected.astype(np.float64), rtol=rtol, atol=atol, err_msg=case.id)
+        np.testing.assert_allclose(
+            got.double().numpy(), expected.astype(np.float64), rtol=rtol, atol=atol, err_msg=case.id
+        )
 
 
-UNARY = ["exp", "expm1", "log", "log1p", "tanh", "erf", "sigmoid", "sqrt", "floor", "ceil", "round", "trunc", "abs", "sign"]
+UNARY = [
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "tanh",
+    "erf",
+    "sigmoid",
+    "sqrt",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "abs",
+    "sign",
+]
 
 
 @pytest.mark.parametrize("dtype,ulps", [(np.float32, 4), (np.float64, 6)])
 @pytest.mark.parametrize("name", UNARY)
 def test_is_exact_over_the_whole_range(name, dtype, ulps):
-    """Every order of magnitude, both signs, subnormals, infinities and NaN, within a few units in the last place."""
+    """Every order of magnitude, both signs, subnormals, infinities, NaN: a few units in the last place."""
     rng = np.random.default_rng(11)
     limits = np.finfo(dtype)
     magnitudes = 10.0 ** rng.uniform(np.log10(float(limits.tiny)) - 3, np.log10(float(limits.max)), 4000)
     near = rng.uniform(-30, 30, 4000)
-    special = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, np.inf, -np.inf, np.nan, limits.max, -limits.max, limits.tiny, -limits.tiny])
+    special = np.array(
+        [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.5,
+            -0.5,
+            np.inf,
+            -np.inf,
+            np.nan,
+            limits.max,
+            -limits.max,
+            limits.tiny,
+            -limits.tiny,
+        ]
+    )
     x = np.concatenate([magnitudes, -magnitudes, near, special]).astype(dtype)
     with np.errstate(all="ignore"):
-        expected = REFERENCE[name](x.astype(np.longdouble) if name not in ("erf",) else x.astype(np.float64)).astype(dtype)
+        expected = REFERENCE[name](
+            x.astype(np.longdouble) if name not in ("erf",) else x.astype(np.float64)
+        ).astype(dtype)
     got = getattr(moka, name)(moka.tensor(x)).numpy()
     assert got.dtype == dtype
     np.testing.assert_array_equal(np.isnan(got), np.isnan(expected), err_msg=f"{name}: NaN in other places")
@@ -167,4 +214,6 @@ def test_is_exact_over_the_whole_range(name, dtype, ulps):
     step = np.spacing(np.maximum(np.abs(expected[finite]), limits.tiny))
     error = np.abs(got[finite].astype(np.float64) - expected[finite].astype(np.float64)) / step
     worst = int(np.argmax(error))
-    assert error[worst] <= ulps, f"{name}({x[finite][worst]!r}) = {got[finite][worst]!r}, expected {expected[finite][worst]!r}"
+    assert error[worst] <= ulps, (
+        f"{name}({x[finite][worst]!r}) = {got[finite][worst]!r}, expected {expected[finite][worst]!r}"
+    )

@@ -19,7 +19,8 @@ namespace {
 using dnnl::memory;
 
 dnnl::engine& engine() {
-  static dnnl::engine* e = new dnnl::engine(dnnl::engine::kind::cpu, 0);  // outlives every thread that may still run
+  static dnnl::engine* e =
+      new dnnl::engine(dnnl::engine::kind::cpu, 0);  // outlives every thread that may still run
   return *e;
 }
 dnnl::stream& stream() {
@@ -39,8 +40,23 @@ struct KeyHash {
   }
 };
 Key make_key(Direction direction, const ConvGeometry& g, bool bias) {
-  return {static_cast<int64_t>(direction), g.batch, g.channels, g.filters, g.groups, g.y.in, g.y.kernel, g.y.stride, g.y.padding, g.y.dilation,
-          g.x.in, g.x.kernel, g.x.stride, g.x.padding, g.x.dilation, bias, num_threads()};
+  return {static_cast<int64_t>(direction),
+          g.batch,
+          g.channels,
+          g.filters,
+          g.groups,
+          g.y.in,
+          g.y.kernel,
+          g.y.stride,
+          g.y.padding,
+          g.y.dilation,
+          g.x.in,
+          g.x.kernel,
+          g.x.stride,
+          g.x.padding,
+          g.x.dilation,
+          bias,
+          num_threads()};
 }
 
 // One of the three tensors of a convolution: how we hold it, how the primitive wants it, and the way between.
@@ -71,8 +87,10 @@ Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
     weights = {g.groups, g.group_filters(), g.group_channels(), g.y.kernel, g.x.kernel};
     weights_tag = Tag::goihw;
   }
-  memory::dims strides{g.y.stride, g.x.stride}, dilations{g.y.dilation - 1, g.x.dilation - 1}, padding{g.y.padding, g.x.padding};
-  memory::desc any_source(source, f32, Tag::any), any_weights(weights, f32, Tag::any), any_destination(destination, f32, Tag::any);
+  memory::dims strides{g.y.stride, g.x.stride}, dilations{g.y.dilation - 1, g.x.dilation - 1},
+      padding{g.y.padding, g.x.padding};
+  memory::desc any_source(source, f32, Tag::any), any_weights(weights, f32, Tag::any),
+      any_destination(destination, f32, Tag::any);
   memory::desc bias_desc = bias ? memory::desc({g.filters}, f32, Tag::x) : memory::desc();
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -82,8 +100,9 @@ Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
   p.weights.plain = memory::desc(weights, f32, weights_tag);
   p.destination.plain = memory::desc(destination, f32, Tag::nchw);
   p.bias = bias_desc;
-  dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, algorithm, any_source, any_weights,
-                                                    bias_desc, any_destination, strides, dilations, padding, padding, attr);
+  dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, algorithm,
+                                                    any_source, any_weights, bias_desc, any_destination,
+                                                    strides, dilations, padding, padding, attr);
   auto take = [&](const auto& desc, const memory::desc& s, const memory::desc& w, const memory::desc& d) {
     p.source.wanted = s, p.weights.wanted = w, p.destination.wanted = d;
     p.scratchpad = desc.scratchpad_desc();
@@ -93,14 +112,16 @@ Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
     take(forward, forward.src_desc(), forward.weights_desc(), forward.dst_desc());
     p.destination.result = true;
   } else if (direction == Direction::Input) {
-    dnnl::convolution_backward_data::primitive_desc desc(engine(), algorithm, any_source, any_weights, any_destination, strides, dilations,
-                                                         padding, padding, forward, attr);
+    dnnl::convolution_backward_data::primitive_desc desc(engine(), algorithm, any_source, any_weights,
+                                                         any_destination, strides, dilations, padding,
+                                                         padding, forward, attr);
     p.primitive = dnnl::convolution_backward_data(desc);
     take(desc, desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc());
     p.source.result = true;
   } else {
-    dnnl::convolution_backward_weights::primitive_desc desc(engine(), algorithm, any_source, any_weights, any_destination, strides,
-                                                            dilations, padding, padding, forward, attr);
+    dnnl::convolution_backward_weights::primitive_desc desc(engine(), algorithm, any_source, any_weights,
+                                                            any_destination, strides, dilations, padding,
+                                                            padding, forward, attr);
     p.primitive = dnnl::convolution_backward_weights(desc);
     take(desc, desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc());
     p.weights.result = true;
@@ -155,7 +176,8 @@ class Bound {
   }
   const memory& get() const { return side_.same() ? plain_ : wanted_; }
   void finish() {
-    if (side_.result && !side_.same()) side_.reorder.execute(stream(), {{DNNL_ARG_FROM, wanted_}, {DNNL_ARG_TO, plain_}});
+    if (side_.result && !side_.same())
+      side_.reorder.execute(stream(), {{DNNL_ARG_FROM, wanted_}, {DNNL_ARG_TO, plain_}});
   }
 
  private:
@@ -170,20 +192,25 @@ constexpr double least_work = 50000;
 std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry& g, bool bias) {
   if (f.tensor(0).dtype() != DType::F32) return "serves float32 only";
   if (in_parallel()) return "is called inside a parallel loop";
-  double work = double(g.batch) * double(g.filters) * double(g.out_pixels()) * double(g.group_channels() * g.taps());
+  double work =
+      double(g.batch) * double(g.filters) * double(g.out_pixels()) * double(g.group_channels() * g.taps());
   if (work < least_work) return "the convolution is too small to gain";
-  if (!cache().get(make_key(direction, g, bias), direction, g, bias)) return "oneDNN has no implementation for this shape";
+  if (!cache().get(make_key(direction, g, bias), direction, g, bias))
+    return "oneDNN has no implementation for this shape";
   return {};
 }
 
-void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& source, const Tensor& weights, const Tensor& destination,
-         const Tensor& bias) {
-  auto p = cache().get(make_key(direction, g, static_cast<bool>(bias)), direction, g, static_cast<bool>(bias));
+void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& source, const Tensor& weights,
+         const Tensor& destination, const Tensor& bias) {
+  auto p =
+      cache().get(make_key(direction, g, static_cast<bool>(bias)), direction, g, static_cast<bool>(bias));
   try {
     if (!p) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
-    Bound s(p->source, source.raw_data()), w(p->weights, weights.raw_data()), d(p->destination, destination.raw_data());
+    Bound s(p->source, source.raw_data()), w(p->weights, weights.raw_data()),
+        d(p->destination, destination.raw_data());
     Scratch<char> scratchpad(static_cast<int64_t>(p->scratchpad.get_size()));
-    std::unordered_map<int, memory> args{{DNNL_ARG_SCRATCHPAD, memory(p->scratchpad, engine(), scratchpad.data())}};
+    std::unordered_map<int, memory> args{
+        {DNNL_ARG_SCRATCHPAD, memory(p->scratchpad, engine(), scratchpad.data())}};
     args[direction == Direction::Input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC] = s.get();
     args[direction == Direction::Weight ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS] = w.get();
     args[direction == Direction::Forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST] = d.get();
@@ -196,18 +223,27 @@ void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& sou
   }
 }
 
-std::string_view conv2d_declines(const Frame& f) { return why_not(f, Direction::Forward, conv2d_geometry(f), f.has(2)); }
+std::string_view conv2d_declines(const Frame& f) {
+  return why_not(f, Direction::Forward, conv2d_geometry(f), f.has(2));
+}
 void conv2d_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  run(f, Direction::Forward, conv2d_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)), f.outs[0], bias);
+  run(f, Direction::Forward, conv2d_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)),
+      f.outs[0], bias);
 }
-std::string_view backward_input_declines(const Frame& f) { return why_not(f, Direction::Input, conv2d_backward_input_geometry(f), false); }
+std::string_view backward_input_declines(const Frame& f) {
+  return why_not(f, Direction::Input, conv2d_backward_input_geometry(f), false);
+}
 void backward_input_run(Frame& f) {
-  run(f, Direction::Input, conv2d_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)), as_contiguous(f.tensor(0)), {});
+  run(f, Direction::Input, conv2d_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)),
+      as_contiguous(f.tensor(0)), {});
 }
-std::string_view backward_weight_declines(const Frame& f) { return why_not(f, Direction::Weight, conv2d_backward_weight_geometry(f), false); }
+std::string_view backward_weight_declines(const Frame& f) {
+  return why_not(f, Direction::Weight, conv2d_backward_weight_geometry(f), false);
+}
 void backward_weight_run(Frame& f) {
-  run(f, Direction::Weight, conv2d_backward_weight_geometry(f), as_contiguous(f.tensor(1)), f.outs[0], as_contiguous(f.tensor(0)), {});
+  run(f, Direction::Weight, conv2d_backward_weight_geometry(f), as_contiguous(f.tensor(1)), f.outs[0],
+      as_contiguous(f.tensor(0)), {});
 }
 
 constexpr Row rows[] = {{"conv2d", conv2d_declines, conv2d_run},
@@ -218,6 +254,7 @@ constexpr Row rows[] = {{"conv2d", conv2d_declines, conv2d_run},
 }  // namespace moka::onednn
 
 const moka::onednn::Table* moka_onednn_table() {
-  static const moka::onednn::Table table{moka::onednn::table_version, moka::onednn::rows, std::size(moka::onednn::rows)};
+  static const moka::onednn::Table table{moka::onednn::table_version, moka::onednn::rows,
+                                         std::size(moka::onednn::rows)};
   return &table;
 }

@@ -49,7 +49,8 @@ struct Tracer::State {
     }
     if (it->second.stale)
       fail_kind(ErrorKind::NotImplemented, "trace: ", op, " reads ", t,
-                ", a view or alias of memory that was written in place after it was made; trace the program without that in-place "
+                ", a view or alias of memory that was written in place after it was made; trace the program "
+                "without that in-place "
                 "write (x = x + y instead of x += y)");
     return it->second.value;
   }
@@ -57,7 +58,8 @@ struct Tracer::State {
     if (a.tag == Tag::Tensor) return value_of(a.as_tensor(), op);
     if (a.tag != Tag::Tensors) return graph->constant(Any::copy(a), at());
     std::vector<graph::Value*> items;
-    for (const Tensor& t : a.as_tensors()) items.push_back(t ? value_of(t, op) : graph->constant(Any(), at()));
+    for (const Tensor& t : a.as_tensors())
+      items.push_back(t ? value_of(t, op) : graph->constant(Any(), at()));
     graph::Node* list = graph->create(graph::NodeKind::List, at(), items, 1);
     list->output()->type = graph::Type::list(graph::Type::tensor());
     return list->output();
@@ -69,7 +71,9 @@ struct Tracer::State {
   }
 };
 
-Tracer::Tracer(std::string name) : state_(std::make_unique<State>()) { state_->graph = std::make_unique<graph::Graph>(std::move(name)); }
+Tracer::Tracer(std::string name) : state_(std::make_unique<State>()) {
+  state_->graph = std::make_unique<graph::Graph>(std::move(name));
+}
 Tracer::~Tracer() {
   if (!state_->running) return;
   thread_layers = state_->before;
@@ -77,7 +81,8 @@ Tracer::~Tracer() {
 }
 
 void Tracer::add_input(const Tensor& t, std::string name) {
-  MOKA_CHECK(!state_->known.count(t.impl()), "trace: the same tensor is given twice as an input ('", name, "')");
+  MOKA_CHECK(!state_->known.count(t.impl()), "trace: the same tensor is given twice as an input ('", name,
+             "')");
   graph::Value* v = state_->graph->add_input(std::move(name), graph::type_of(Arg(t)));
   state_->bind(t, v);
 }
@@ -108,7 +113,8 @@ void Tracer::begin() {
   recording = this;
 }
 
-std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs, const std::vector<std::string>& names) {
+std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
+                                             const std::vector<std::string>& names) {
   MOKA_CHECK(recording == this, "trace: finish() without begin()");
   thread_layers = state_->before;
   state_->running = false;
@@ -146,7 +152,8 @@ void record_call(Frame& f, uint32_t rest) {
       targets[i] = f.outs[i];
       if (targets[i].impl()->view)
         fail_kind(ErrorKind::NotImplemented, "trace: ", name,
-                  " writes in place into a view; a graph has no memory to share. Build the result with cat, stack, where or scatter");
+                  " writes in place into a view; a graph has no memory to share. Build the result with cat, "
+                  "stack, where or scatter");
     }
   {
     LayersOff off(layer::capture);
@@ -159,7 +166,8 @@ void record_call(Frame& f, uint32_t rest) {
   if (schema.outs.size() == 1 && schema.outs[0].type.list) {
     node->output()->type = graph::Type::list(graph::Type::tensor());
     graph::Value* list[] = {node->output()};
-    graph::Node* unpack = s.graph->create(graph::NodeKind::Unpack, s.at(), list, static_cast<int>(f.outs.size()));
+    graph::Node* unpack =
+        s.graph->create(graph::NodeKind::Unpack, s.at(), list, static_cast<int>(f.outs.size()));
     unpack->source = node->source;
     for (size_t i = 0; i < f.outs.size(); i++) s.bind(f.outs[i], unpack->output(static_cast<int>(i)));
     return;
@@ -174,16 +182,20 @@ void record_call(Frame& f, uint32_t rest) {
 
 namespace {
 void differs(const graph::Node& node, std::string_view what) {
-  fail("trace: the program depends on a size that was declared dynamic: ", what, " of ", graph::print(node), "\n  at ", node.source.file, ":",
-       node.source.line, node.source.scope.empty() ? "" : " in ", node.source.scope,
-       ". Use operators that keep sizes open (flatten(1), -1 in view and reshape) instead of numbers read from x.shape");
+  fail("trace: the program depends on a size that was declared dynamic: ", what, " of ", graph::print(node),
+       "\n  at ", node.source.file, ":", node.source.line, node.source.scope.empty() ? "" : " in ",
+       node.source.scope,
+       ". Use operators that keep sizes open (flatten(1), -1 in view and reshape) instead of numbers read "
+       "from x.shape");
 }
 
 bool same_constant(const Any& a, const Any& b) {
   if (a.is_tensor() && b.is_tensor()) {
     const Tensor &x = a.tensor(), &y = b.tensor();
     if (x == y) return true;
-    if (x.dtype() != y.dtype() || !std::equal(x.sizes().begin(), x.sizes().end(), y.sizes().begin(), y.sizes().end())) return false;
+    if (x.dtype() != y.dtype() ||
+        !std::equal(x.sizes().begin(), x.sizes().end(), y.sizes().begin(), y.sizes().end()))
+      return false;
     Tensor p = as_contiguous(x), q = as_contiguous(y);
     return std::memcmp(p.raw_data(), q.raw_data(), p.bytes()) == 0;
   }
@@ -194,13 +206,16 @@ bool same_constant(const Any& a, const Any& b) {
 void generalize(graph::Graph& graph, const graph::Graph& other) {
   graph::Node *a = graph.main()->first(), *b = other.main()->first();
   for (; a && b; a = a->next(), b = b->next()) {
-    if (a->kind != b->kind || a->op != b->op || a->inputs().size() != b->inputs().size() || a->outputs().size() != b->outputs().size())
+    if (a->kind != b->kind || a->op != b->op || a->inputs().size() != b->inputs().size() ||
+        a->outputs().size() != b->outputs().size())
       differs(*a, "the operation");
     if (a->kind == graph::NodeKind::Constant && !same_constant(a->constant, b->constant)) {
       graph::Node* user = a->output()->uses().empty() ? nullptr : a->output()->uses()[0].node;
-      differs(user ? *user : *a, cat("an argument (", a->constant, " for one size, ", b->constant, " for another)"));
+      differs(user ? *user : *a,
+              cat("an argument (", a->constant, " for one size, ", b->constant, " for another)"));
     }
-    for (size_t i = 0; i < a->outputs().size(); i++) a->outputs()[i]->type = graph::join(a->outputs()[i]->type, b->outputs()[i]->type);
+    for (size_t i = 0; i < a->outputs().size(); i++)
+      a->outputs()[i]->type = graph::join(a->outputs()[i]->type, b->outputs()[i]->type);
   }
   if (a || b) differs(a ? *a : *b, "the number of operations");
 }

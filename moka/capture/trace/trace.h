@@ -29,7 +29,8 @@ class Tracer {
   void push_scope(std::string name);  // module path: "layer1", then "layer1.conv"
   void pop_scope();
   // Stops recording. Outputs must be results, inputs or states of the recording (or become constants).
-  std::unique_ptr<graph::Graph> finish(std::span<const Tensor> outputs, const std::vector<std::string>& names);
+  std::unique_ptr<graph::Graph> finish(std::span<const Tensor> outputs,
+                                       const std::vector<std::string>& names);
 
   static Tracer* current();  // of this thread; null when none records
 

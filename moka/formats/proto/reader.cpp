@@ -10,8 +10,8 @@ namespace moka::proto {
 
 Budget::Budget(std::string file, std::string_view bytes, const Limits& limits)
     : file(std::move(file)), bytes(bytes), limits(limits) {
-  MOKA_CHECK_KIND(File, bytes.size() <= limits.max_bytes, this->file, ": has ", bytes.size(), " bytes, the limit is ",
-                  limits.max_bytes);
+  MOKA_CHECK_KIND(File, bytes.size() <= limits.max_bytes, this->file, ": has ", bytes.size(),
+                  " bytes, the limit is ", limits.max_bytes);
 }
 
 void Budget::take_nodes(uint64_t count) {
@@ -21,14 +21,19 @@ void Budget::take_nodes(uint64_t count) {
 }
 
 void Budget::take_tensor_bytes(uint64_t size, std::string_view what) {
-  MOKA_CHECK_KIND(File, size <= limits.max_tensor_bytes && tensor_bytes <= limits.max_tensor_bytes - size, file, ": ",
-                  what, " needs ", size, " bytes, with ", tensor_bytes, " bytes of tensors before it; the limit is ",
-                  limits.max_tensor_bytes);
+  MOKA_CHECK_KIND(File, size <= limits.max_tensor_bytes && tensor_bytes <= limits.max_tensor_bytes - size,
+                  file, ": ", what, " needs ", size, " bytes, with ", tensor_bytes,
+                  " bytes of tensors before it; the limit is ", limits.max_tensor_bytes);
   tensor_bytes += size;
 }
 
 Message::Message(Budget& budget, std::string_view bytes, const char* type, int depth)
-    : budget_(&budget), whole_(bytes), at_(bytes.data()), end_(bytes.data() + bytes.size()), type_(type), depth_(depth) {
+    : budget_(&budget),
+      whole_(bytes),
+      at_(bytes.data()),
+      end_(bytes.data() + bytes.size()),
+      type_(type),
+      depth_(depth) {
   MOKA_CHECK_KIND(File, depth <= budget.limits.max_depth * 4, budget.file, ": ", type, " is nested ", depth,
                   " messages deep; the limit is ", budget.limits.max_depth * 4);
 }
@@ -38,12 +43,14 @@ std::string Message::where(const char* name) const {
   const std::string_view all = budget_->bytes;
   std::string out = cat(budget_->file, ": ", type_);
   if (name) out += cat(".", name);
-  if (whole_.data() >= all.data() && whole_.data() <= all.data() + all.size()) out += cat(" at byte ", field_at_);
+  if (whole_.data() >= all.data() && whole_.data() <= all.data() + all.size())
+    out += cat(" at byte ", field_at_);
   return out + ": ";
 }
 
 void Message::want(const char* name, Wire wire) const {
-  static constexpr const char* names[] = {"a varint", "8 fixed bytes", "a length and bytes", "", "", "4 fixed bytes"};
+  static constexpr const char* names[] = {"a varint", "8 fixed bytes", "a length and bytes", "",
+                                          "",         "4 fixed bytes"};
   if (wire_ != wire)
     fail(name, "field ", field_, " was expected as ", names[int(wire)], ", the file has ", names[int(wire_)]);
 }
@@ -58,7 +65,9 @@ uint64_t Message::varint(const char* name) {
 
 std::string_view Message::take(const char* name, size_t count) {
   const size_t left = static_cast<size_t>(end_ - at_);
-  if (count > left) fail(name, "says that ", count, " bytes follow, only ", left, " are there: the file is cut off or damaged");
+  if (count > left)
+    fail(name, "says that ", count, " bytes follow, only ", left,
+         " are there: the file is cut off or damaged");
   std::string_view out(at_, count);
   at_ += count;
   return out;
@@ -70,8 +79,10 @@ bool Message::next() {
   const uint64_t key = varint(nullptr);
   const uint64_t number = key >> 3;
   const unsigned wire = key & 7;
-  if (number == 0 || number > 536870911) fail(nullptr, "field number ", number, " does not exist in protobuf");
-  if (wire > 5 || wire == 3 || wire == 4) fail(nullptr, "field ", number, " has wire type ", wire, ", which is not used");
+  if (number == 0 || number > 536870911)
+    fail(nullptr, "field number ", number, " does not exist in protobuf");
+  if (wire > 5 || wire == 3 || wire == 4)
+    fail(nullptr, "field ", number, " has wire type ", wire, ", which is not used");
   field_ = static_cast<int>(number);
   wire_ = static_cast<Wire>(wire);
   return true;
@@ -109,14 +120,17 @@ std::string_view Message::text(const char* name) {
   return out;
 }
 
-Message Message::message(const char* name, const char* type) { return Message(*budget_, raw(name), type, depth_ + 1); }
+Message Message::message(const char* name, const char* type) {
+  return Message(*budget_, raw(name), type, depth_ + 1);
+}
 
 template <class Element, class Read>
 size_t Message::fixed_into(const char* name, Wire wire, size_t room, Read read) {
   std::string_view all;
   if (wire_ == Wire::Length) {
     all = raw(name);
-    if (all.size() % sizeof(Element)) fail(name, all.size(), " bytes are no whole number of elements of ", sizeof(Element));
+    if (all.size() % sizeof(Element))
+      fail(name, all.size(), " bytes are no whole number of elements of ", sizeof(Element));
   } else {
     want(name, wire);
     all = take(name, sizeof(Element));

@@ -20,8 +20,8 @@ struct Budget {
   // Called before the memory is allocated.
   void take_tensor_bytes(uint64_t bytes, std::string_view what);
 
-  std::string file;         // for messages
-  std::string_view bytes;   // offsets are counted from its start
+  std::string file;  // for messages
+  std::string_view bytes;  // offsets are counted from its start
   Limits limits;
   uint64_t nodes = 0;
   uint64_t tensor_bytes = 0;
@@ -40,10 +40,10 @@ class Message {
   int field() const { return field_; }
   Wire wire() const { return wire_; }
 
-  int64_t integer(const char* name);                        // int32, int64, bool, enum
-  float number(const char* name);                           // float
-  std::string_view raw(const char* name);                   // bytes
-  std::string_view text(const char* name);                  // string: UTF-8 without NUL
+  int64_t integer(const char* name);  // int32, int64, bool, enum
+  float number(const char* name);  // float
+  std::string_view raw(const char* name);  // bytes
+  std::string_view text(const char* name);  // string: UTF-8 without NUL
   Message message(const char* name, const char* type);
   void skip();
 
@@ -59,7 +59,7 @@ class Message {
   size_t doubles_into(const char* name, double* out, size_t room);
 
   std::string_view bytes() const { return whole_; }  // the whole message
-  size_t offset() const { return field_at_; }        // of the current field in the file
+  size_t offset() const { return field_at_; }  // of the current field in the file
   Budget& budget() const { return *budget_; }
   const char* type() const { return type_; }
   // "model.onnx: NodeProto.op_type at byte 123: ..."

@@ -16,7 +16,8 @@ void conv2d_kernel(Frame& f) {
   Tensor x = operand(f.tensor(0)), w = operand(f.tensor(1)), b;
   if (f.has(2)) b = operand(f.tensor(2));
   KernelOutput y(f, 0);
-  if (x.dtype() == DType::F64) convolve(g, x.data<double>(), w.data<double>(), b ? b.data<double>() : nullptr, y.data<double>());
+  if (x.dtype() == DType::F64)
+    convolve(g, x.data<double>(), w.data<double>(), b ? b.data<double>() : nullptr, y.data<double>());
   else convolve(g, x.data<float>(), w.data<float>(), b ? b.data<float>() : nullptr, y.data<float>());
   y.finish();
 }
@@ -28,7 +29,8 @@ void conv2d_backward_input_kernel(Frame& f) {
   ConvGeometry g = conv2d_backward_input_geometry(f);
   Tensor dy = operand(f.tensor(0)), w = operand(f.tensor(1));
   KernelOutput dx(f, 0);
-  if (dy.dtype() == DType::F64) convolve_backward_input<double>(g, dy.data<double>(), w.data<double>(), nullptr, dx.data<double>());
+  if (dy.dtype() == DType::F64)
+    convolve_backward_input<double>(g, dy.data<double>(), w.data<double>(), nullptr, dx.data<double>());
   else convolve_backward_input<float>(g, dy.data<float>(), w.data<float>(), nullptr, dx.data<float>());
   dx.finish();
 }
@@ -40,7 +42,8 @@ void conv2d_backward_weight_kernel(Frame& f) {
   ConvGeometry g = conv2d_backward_weight_geometry(f);
   Tensor dy = operand(f.tensor(0)), x = operand(f.tensor(1));
   KernelOutput dw(f, 0);
-  if (dy.dtype() == DType::F64) convolve_backward_weight<double>(g, dy.data<double>(), x.data<double>(), dw.data<double>());
+  if (dy.dtype() == DType::F64)
+    convolve_backward_weight<double>(g, dy.data<double>(), x.data<double>(), dw.data<double>());
   else convolve_backward_weight<float>(g, dy.data<float>(), x.data<float>(), dw.data<float>());
   dw.finish();
 }
@@ -53,21 +56,28 @@ struct Transposed {
 Transposed transposed_geometry(const Frame& f) {
   const Tensor &x = floating_argument(f, 0), &w = floating_argument(f, 1);
   check_same_dtype(f, 1, 0);
-  MOKA_CHECK(x.dim() == 4 || x.dim() == 3, "conv_transpose2d: input must have shape [batch, channels, height, width] or ",
+  MOKA_CHECK(x.dim() == 4 || x.dim() == 3,
+             "conv_transpose2d: input must have shape [batch, channels, height, width] or ",
              "[channels, height, width], got ", x.sizes());
-  MOKA_CHECK(w.dim() == 4, "conv_transpose2d: weight must have shape [in, out / groups, kernel height, kernel width], got ", w.sizes());
-  Pair stride = pair_argument(f, 3, 1), padding = pair_argument(f, 4, 0), more = pair_argument(f, 5, 0), dilation = pair_argument(f, 7, 1);
-  MOKA_CHECK_KIND(Value, (more.h < stride.h || more.h < dilation.h) && (more.w < stride.w || more.w < dilation.w),
-                  "conv_transpose2d: output_padding must be smaller than stride or dilation, got ", f.args[5]);
+  MOKA_CHECK(w.dim() == 4,
+             "conv_transpose2d: weight must have shape [in, out / groups, kernel height, kernel width], got ",
+             w.sizes());
+  Pair stride = pair_argument(f, 3, 1), padding = pair_argument(f, 4, 0), more = pair_argument(f, 5, 0),
+       dilation = pair_argument(f, 7, 1);
+  MOKA_CHECK_KIND(
+      Value, (more.h < stride.h || more.h < dilation.h) && (more.w < stride.w || more.w < dilation.w),
+      "conv_transpose2d: output_padding must be smaller than stride or dilation, got ", f.args[5]);
   int64_t groups = f.integer(6);
   MOKA_CHECK_KIND(Value, groups >= 1, "conv_transpose2d: groups must be at least 1, got ", groups);
   auto length = [&](int64_t in, int64_t s, int64_t p, int64_t kernel, int64_t d, int64_t extra) {
-    MOKA_CHECK(in > 0, "conv_transpose2d: input must not be empty in height and width, got shape ", x.sizes());
+    MOKA_CHECK(in > 0, "conv_transpose2d: input must not be empty in height and width, got shape ",
+               x.sizes());
     int64_t n = checked_mul(in - 1, s, "conv_transpose2d");
     n = checked_add(n, -checked_mul(2, p, "conv_transpose2d"), "conv_transpose2d");
     n = checked_add(n, checked_mul(d, kernel - 1, "conv_transpose2d"), "conv_transpose2d");
     n = checked_add(n, checked_add(extra, 1, "conv_transpose2d"), "conv_transpose2d");
-    MOKA_CHECK(n > 0, "conv_transpose2d: the result would have size ", n, " (input ", x.sizes(), ", weight ", w.sizes(), ")");
+    MOKA_CHECK(n > 0, "conv_transpose2d: the result would have size ", n, " (input ", x.sizes(), ", weight ",
+               w.sizes(), ")");
     return n;
   };
   Dims sizes(x.sizes());
@@ -88,99 +98,142 @@ void conv_transpose2d_kernel(Frame& f) {
   Tensor x = operand(f.tensor(0)), w = operand(f.tensor(1)), b;
   if (f.has(2)) b = operand(f.tensor(2));
   KernelOutput y(f, 0);
-  if (x.dtype() == DType::F64) convolve_backward_input(g, x.data<double>(), w.data<double>(), b ? b.data<double>() : nullptr, y.data<double>());
-  else convolve_backward_input(g, x.data<float>(), w.data<float>(), b ? b.data<float>() : nullptr, y.data<float>());
+  if (x.dtype() == DType::F64)
+    convolve_backward_input(g, x.data<double>(), w.data<double>(), b ? b.data<double>() : nullptr,
+                            y.data<double>());
+  else
+    convolve_backward_input(g, x.data<float>(), w.data<float>(), b ? b.data<float>() : nullptr,
+                            y.data<float>());
   y.finish();
 }
 }  // namespace
 
 constinit const Op conv2d_op{
-    .schema = "conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] dilation=1, "
-              "int groups=1) -> Tensor",
-    .doc = "Cross-correlation of images [batch, channels, height, width] with filters [out, channels / groups, kernel height, "
-           "kernel width]; the batch dimension may be missing.",
+    .schema =
+        "conv2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, int[2] "
+        "dilation=1, "
+        "int groups=1) -> Tensor",
+    .doc =
+        "Cross-correlation of images [batch, channels, height, width] with filters [out, channels / groups, "
+        "kernel height, "
+        "kernel width]; the batch dimension may be missing.",
     .method = "function",
     .shape = conv2d_shape,
     .kernels = {KernelRow{.name = "gather_gemm", .run = conv2d_kernel}},
     .derivative = {wrt("input",
-                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto dilation, auto groups) {
-                         return conv2d_backward_input(dy, weight, shape_of(input), stride, padding, dilation, groups);
+                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto dilation,
+                          auto groups) {
+                         return conv2d_backward_input(dy, weight, shape_of(input), stride, padding, dilation,
+                                                      groups);
                        }),
                    wrt("weight",
-                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto dilation, auto groups) {
-                         return conv2d_backward_weight(dy, input, shape_of(weight), stride, padding, dilation, groups);
+                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto dilation,
+                          auto groups) {
+                         return conv2d_backward_weight(dy, input, shape_of(weight), stride, padding, dilation,
+                                                       groups);
                        }),
                    wrt("bias", [](auto dy) { return sum(dy, Dims{-2, -1}); })},
-    .onnx = "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, group=groups, "
-            "kernel_shape=tail(weight), =rank(input):4)",
-    .netdef = "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, group=groups, "
-              "kernels=tail(weight), =rank(input):4)",
-    .samples = {shapes({2, 3, 6, 5}, {4, 3, 3, 2}, {4}).with("padding", {1, 0}), shapes({1, 4, 7, 7}, {6, 2, 3, 3}).with("groups", 2).with("stride", {2, 2}),
-                shapes({3, 5, 5}, {2, 3, 2, 2}).with("dilation", {2, 1}), shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}),
+    .onnx =
+        "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "
+        "group=groups, "
+        "kernel_shape=tail(weight), =rank(input):4)",
+    .netdef =
+        "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "
+        "group=groups, "
+        "kernels=tail(weight), =rank(input):4)",
+    .samples = {shapes({2, 3, 6, 5}, {4, 3, 3, 2}, {4}).with("padding", {1, 0}),
+                shapes({1, 4, 7, 7}, {6, 2, 3, 3}).with("groups", 2).with("stride", {2, 2}),
+                shapes({3, 5, 5}, {2, 3, 2, 2}).with("dilation", {2, 1}),
+                shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}),
                 shapes({2, 4, 5, 5}, {4, 1, 3, 3}, {4}).with("groups", 4).with("padding", {1, 1})},
 };
 
 constinit const Op conv2d_backward_input_op{
-    .schema = "conv2d_backward_input(Tensor grad, Tensor weight, int[] sizes, int[2] stride=1, int[2] padding=0, "
-              "int[2] dilation=1, int groups=1) -> Tensor",
+    .schema =
+        "conv2d_backward_input(Tensor grad, Tensor weight, int[] sizes, int[2] stride=1, int[2] padding=0, "
+        "int[2] dilation=1, int groups=1) -> Tensor",
     .doc = "Gradient of conv2d with respect to its input, whose shape is `sizes`.",
     .method = "function",
     .shape = conv2d_backward_input_shape,
     .kernels = {KernelRow{.name = "gather_gemm", .run = conv2d_backward_input_kernel}},
     .derivative = {wrt("grad",
-                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto dilation, auto groups) {
+                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto dilation,
+                          auto groups) {
                          return conv2d(dy, weight, nullptr, stride, padding, dilation, groups);
                        }),
                    wrt("weight",
-                       [](auto dy, auto grad, auto weight, auto, auto stride, auto padding, auto dilation, auto groups) {
-                         return conv2d_backward_weight(grad, dy, shape_of(weight), stride, padding, dilation, groups);
+                       [](auto dy, auto grad, auto weight, auto, auto stride, auto padding, auto dilation,
+                          auto groups) {
+                         return conv2d_backward_weight(grad, dy, shape_of(weight), stride, padding, dilation,
+                                                       groups);
                        })},
     .onnx = none("a gradient: ConvTranspose is written from conv_transpose2d"),
     .netdef = none("part of ConvGradient"),
-    .samples = {shapes({2, 4, 4, 5}, {4, 3, 3, 2}).with("sizes", {2, 3, 6, 6}), shapes({1, 4, 2, 2}, {4, 2, 3, 3}).with("sizes", {1, 4, 6, 5}).with("groups", 2).with("stride", {2, 2})},
+    .samples = {shapes({2, 4, 4, 5}, {4, 3, 3, 2}).with("sizes", {2, 3, 6, 6}),
+                shapes({1, 4, 2, 2}, {4, 2, 3, 3})
+                    .with("sizes", {1, 4, 6, 5})
+                    .with("groups", 2)
+                    .with("stride", {2, 2})},
 };
 
 constinit const Op conv2d_backward_weight_op{
-    .schema = "conv2d_backward_weight(Tensor grad, Tensor input, int[] sizes, int[2] stride=1, int[2] padding=0, "
-              "int[2] dilation=1, int groups=1) -> Tensor",
+    .schema =
+        "conv2d_backward_weight(Tensor grad, Tensor input, int[] sizes, int[2] stride=1, int[2] padding=0, "
+        "int[2] dilation=1, int groups=1) -> Tensor",
     .doc = "Gradient of conv2d with respect to its weight, whose shape is `sizes`.",
     .method = "function",
     .shape = conv2d_backward_weight_shape,
     .kernels = {KernelRow{.name = "gather_gemm", .run = conv2d_backward_weight_kernel}},
-    .derivative = {wrt("grad",
-                       [](auto dy, auto, auto input, auto, auto stride, auto padding, auto dilation, auto groups) {
-                         return conv2d(input, dy, nullptr, stride, padding, dilation, groups);
-                       }),
-                   wrt("input",
-                       [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation, auto groups) {
-                         return conv2d_backward_input(grad, dy, shape_of(input), stride, padding, dilation, groups);
-                       })},
+    .derivative =
+        {wrt("grad",
+             [](auto dy, auto, auto input, auto, auto stride, auto padding, auto dilation, auto groups) {
+               return conv2d(input, dy, nullptr, stride, padding, dilation, groups);
+             }),
+         wrt("input",
+             [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation, auto groups) {
+               return conv2d_backward_input(grad, dy, shape_of(input), stride, padding, dilation, groups);
+             })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("part of ConvGradient"),
-    .samples = {shapes({2, 4, 4, 5}, {2, 3, 6, 6}).with("sizes", {4, 3, 3, 2}), shapes({1, 4, 2, 2}, {1, 4, 6, 5}).with("sizes", {4, 2, 3, 3}).with("groups", 2).with("stride", {2, 2})},
+    .samples = {shapes({2, 4, 4, 5}, {2, 3, 6, 6}).with("sizes", {4, 3, 3, 2}),
+                shapes({1, 4, 2, 2}, {1, 4, 6, 5})
+                    .with("sizes", {4, 2, 3, 3})
+                    .with("groups", 2)
+                    .with("stride", {2, 2})},
 };
 
 constinit const Op conv_transpose2d_op{
-    .schema = "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, "
-              "int[2] output_padding=0, int groups=1, int[2] dilation=1) -> Tensor",
-    .doc = "The transpose of conv2d as a linear map, also called deconvolution; weight is [in, out / groups, kernel height, "
-           "kernel width].",
+    .schema =
+        "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, int[2] stride=1, int[2] padding=0, "
+        "int[2] output_padding=0, int groups=1, int[2] dilation=1) -> Tensor",
+    .doc =
+        "The transpose of conv2d as a linear map, also called deconvolution; weight is [in, out / groups, "
+        "kernel height, "
+        "kernel width].",
     .method = "function",
     .shape = conv_transpose2d_shape,
     .kernels = {KernelRow{.name = "gather_gemm", .run = conv_transpose2d_kernel}},
     .derivative = {wrt("input",
-                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto, auto groups, auto dilation) {
+                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto, auto groups,
+                          auto dilation) {
                          return conv2d(dy, weight, nullptr, stride, padding, dilation, groups);
                        }),
                    wrt("weight",
-                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto, auto groups, auto dilation) {
-                         return conv2d_backward_weight(input, dy, shape_of(weight), stride, padding, dilation, groups);
+                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto,
+                          auto groups, auto dilation) {
+                         return conv2d_backward_weight(input, dy, shape_of(weight), stride, padding, dilation,
+                                                       groups);
                        }),
                    wrt("bias", [](auto dy) { return sum(dy, Dims{-2, -1}); })},
-    .onnx = "ConvTranspose(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, group=groups, "
-            "output_padding=output_padding, kernel_shape=tail(weight))",
+    .onnx =
+        "ConvTranspose(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "
+        "group=groups, "
+        "output_padding=output_padding, kernel_shape=tail(weight))",
     .netdef = none("Caffe2's ConvTranspose has neither dilation nor this adjustment rule"),
-    .samples = {shapes({2, 3, 4, 5}, {3, 2, 3, 3}, {2}).with("stride", {2, 2}).with("padding", {1, 1}).with("output_padding", {1, 0}),
+    .samples = {shapes({2, 3, 4, 5}, {3, 2, 3, 3}, {2})
+                    .with("stride", {2, 2})
+                    .with("padding", {1, 1})
+                    .with("output_padding", {1, 0}),
                 shapes({1, 4, 3, 3}, {4, 2, 2, 2}).with("groups", 2), shapes({3, 2, 2}, {3, 1, 1, 1})},
 };
 

@@ -6,24 +6,29 @@ namespace moka::testing {
 namespace {
 
 TEST(Convolution, RecordedForwardAndGradients) {
-  Tensor x = new_tensor(Dims{2, 2, 3, 3}, DType::F32), w = new_tensor(Dims{3, 2, 2, 2}, DType::F32), g = new_tensor(Dims{2, 3, 2, 2}, DType::F32);
+  Tensor x = new_tensor(Dims{2, 2, 3, 3}, DType::F32), w = new_tensor(Dims{3, 2, 2, 2}, DType::F32),
+         g = new_tensor(Dims{2, 3, 2, 2}, DType::F32);
   for (int i = 0; i < 36; i++) x.data<float>()[i] = float(i) / 10 - 1;
   for (int i = 0; i < 24; i++) w.data<float>()[i] = float(i % 5 - 2) / 4;
   for (int i = 0; i < 24; i++) g.data<float>()[i] = float(i % 4 - 1);
   Dims stride{2, 1}, padding{1, 0}, dilation{1, 1};
   expect_values(run_one("conv2d", {x, w, make({3}, {.5, -1, 0}), stride, padding}), {2, 3, 2, 2},
-                {0.3, 0.3, 0.75, 0.675, -0.325, -0.4, -1.175, -1.15, -0.7, -0.6, -0.1, -0.1, 0.3, 0.3, -0.6, -0.675, -1.675, -1.75, -0.725, -0.7, 1.1, 1.2, -0.1, -0.1});
+                {0.3, 0.3, 0.75, 0.675,  -0.325, -0.4,  -1.175, -1.15, -0.7, -0.6, -0.1, -0.1,
+                 0.3, 0.3, -0.6, -0.675, -1.675, -1.75, -0.725, -0.7,  1.1,  1.2,  -0.1, -0.1});
   expect_values(run_one("conv2d_backward_input", {g, w, Dims{2, 2, 3, 3}, stride, padding}), {2, 2, 3, 3},
-                {0.25, -0.5, 0.0, -0.5, -0.75, 0.5, -0.25, 0.0, 1.0, -0.25, 0.25, 0.0, 0.0, -0.5, -1.0, 0.25, 0.25, -0.5,
-                 0.25, -0.5, 0.0, -0.5, -0.75, 0.5, -0.25, 0.0, 1.0, -0.25, 0.25, 0.0, 0.0, -0.5, -1.0, 0.25, 0.25, -0.5});
+                {0.25,  -0.5, 0.0,  -0.5,  -0.75, 0.5,  -0.25, 0.0,  1.0,  -0.25, 0.25,  0.0,
+                 0.0,   -0.5, -1.0, 0.25,  0.25,  -0.5, 0.25,  -0.5, 0.0,  -0.5,  -0.75, 0.5,
+                 -0.25, 0.0,  1.0,  -0.25, 0.25,  0.0,  0.0,   -0.5, -1.0, 0.25,  0.25,  -0.5});
   expect_values(run_one("conv2d_backward_weight", {g, x, Dims{3, 2, 2, 2}, stride, padding}), {3, 2, 2, 2},
-                {1.6, 2.2, 3.6, 4.0, 7.0, 7.6, 7.2, 7.6, 1.6, 2.2, 3.6, 4.0, 7.0, 7.6, 7.2, 7.6, 1.6, 2.2, 3.6, 4.0, 7.0, 7.6, 7.2, 7.6});
+                {1.6, 2.2, 3.6, 4.0, 7.0, 7.6, 7.2, 7.6, 1.6, 2.2, 3.6, 4.0,
+                 7.0, 7.6, 7.2, 7.6, 1.6, 2.2, 3.6, 4.0, 7.0, 7.6, 7.2, 7.6});
 }
 
 // The definition, one product after the other.
 Tensor direct(const Tensor& x, const Tensor& w, Dims stride, Dims padding, Dims dilation, int64_t groups) {
   int64_t kh = w.size(2), kw = w.size(3), c = w.size(1), m = w.size(0);
-  int64_t oh = (x.size(2) + 2 * padding[0] - dilation[0] * (kh - 1) - 1) / stride[0] + 1, ow = (x.size(3) + 2 * padding[1] - dilation[1] * (kw - 1) - 1) / stride[1] + 1;
+  int64_t oh = (x.size(2) + 2 * padding[0] - dilation[0] * (kh - 1) - 1) / stride[0] + 1,
+          ow = (x.size(3) + 2 * padding[1] - dilation[1] * (kw - 1) - 1) / stride[1] + 1;
   Tensor y = new_tensor(Dims{x.size(0), m, oh, ow}, DType::F64);
   for (int64_t n = 0, at = 0; n < x.size(0); n++)
     for (int64_t o = 0; o < m; o++)
@@ -33,10 +38,12 @@ Tensor direct(const Tensor& x, const Tensor& w, Dims stride, Dims padding, Dims 
           for (int64_t q = 0; q < c; q++)
             for (int64_t u = 0; u < kh; u++)
               for (int64_t v = 0; v < kw; v++) {
-                int64_t yy = i * stride[0] - padding[0] + u * dilation[0], xx = j * stride[1] - padding[1] + v * dilation[1];
+                int64_t yy = i * stride[0] - padding[0] + u * dilation[0],
+                        xx = j * stride[1] - padding[1] + v * dilation[1];
                 if (yy < 0 || xx < 0 || yy >= x.size(2) || xx >= x.size(3)) continue;
                 int64_t channel = o / (m / groups) * c + q;
-                sum += x.data<double>()[((n * x.size(1) + channel) * x.size(2) + yy) * x.size(3) + xx] * w.data<double>()[((o * c + q) * kh + u) * kw + v];
+                sum += x.data<double>()[((n * x.size(1) + channel) * x.size(2) + yy) * x.size(3) + xx] *
+                       w.data<double>()[((o * c + q) * kh + u) * kw + v];
               }
           y.data<double>()[at] = sum;
         }
@@ -52,8 +59,10 @@ struct Case {
   int groups;
 };
 TEST(Convolution, EqualsItsDefinitionAndGradientsAreItsTransposes) {
-  const Case cases[] = {{{1, 4, 7, 7}, {6, 2, 3, 3}, {2, 2}, {0, 0}, {1, 1}, 2}, {{2, 3, 20, 33}, {5, 3, 5, 2}, {1, 3}, {2, 1}, {2, 1}, 1},
-                        {{2, 6, 9, 8}, {6, 1, 3, 3}, {1, 1}, {1, 1}, {1, 1}, 6}, {{1, 40, 6, 6}, {30, 40, 3, 3}, {1, 1}, {1, 1}, {1, 1}, 1},
+  const Case cases[] = {{{1, 4, 7, 7}, {6, 2, 3, 3}, {2, 2}, {0, 0}, {1, 1}, 2},
+                        {{2, 3, 20, 33}, {5, 3, 5, 2}, {1, 3}, {2, 1}, {2, 1}, 1},
+                        {{2, 6, 9, 8}, {6, 1, 3, 3}, {1, 1}, {1, 1}, {1, 1}, 6},
+                        {{1, 40, 6, 6}, {30, 40, 3, 3}, {1, 1}, {1, 1}, {1, 1}, 1},
                         {{3, 2, 1, 1}, {4, 2, 1, 1}, {1, 1}, {0, 0}, {1, 1}, 1}};
   for (const Case& c : cases) {
     Tensor x = new_tensor(c.x, DType::F64), w = new_tensor(c.w, DType::F64);
@@ -65,19 +74,32 @@ TEST(Convolution, EqualsItsDefinitionAndGradientsAreItsTransposes) {
     for (int64_t i = 0; i < g.numel(); i++) g.data<double>()[i] = double(i * 7 % 13) / 6 - 1;
     // <g, conv(x, w)> = <backward_input(g, w), x> = <backward_weight(g, x), w>
     double both = inner(g, y);
-    EXPECT_NEAR(inner(run_one("conv2d_backward_input", {g, w, c.x, c.stride, c.padding, c.dilation, c.groups}), x), both, 1e-8);
-    EXPECT_NEAR(inner(run_one("conv2d_backward_weight", {g, x, c.w, c.stride, c.padding, c.dilation, c.groups}), w), both, 1e-8);
+    EXPECT_NEAR(
+        inner(run_one("conv2d_backward_input", {g, w, c.x, c.stride, c.padding, c.dilation, c.groups}), x),
+        both, 1e-8);
+    EXPECT_NEAR(
+        inner(run_one("conv2d_backward_weight", {g, x, c.w, c.stride, c.padding, c.dilation, c.groups}), w),
+        both, 1e-8);
   }
 }
 TEST(Convolution, RefusesWhatCannotBe) {
   EXPECT_EQ(error_of("conv2d", {spread({8, 32, 28, 28}), spread({4, 64, 3, 3})}),
-            "conv2d: weight has 64 input channels (shape [4, 64, 3, 3]) but input has 32 channels (shape [8, 32, 28, 28])");
+            "conv2d: weight has 64 input channels (shape [4, 64, 3, 3]) but input has 32 channels (shape [8, "
+            "32, 28, 28])");
   Tensor x = spread({1, 3, 4, 4}), w = spread({2, 3, 3, 3});
-  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{0, 1}}).find("stride must be at least 1"), std::string::npos);
-  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{-1, 0}}).find("padding must be at least 0"), std::string::npos);
-  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{INT64_MAX / 2 + 1, 0}}).find("does not fit in 64 bits"), std::string::npos);
-  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{0, 0}, Dims{3, 1}}).find("reaches over 7 places"), std::string::npos);
-  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{0, 0}, Dims{1, 1}, 0}).find("groups must be at least 1"), std::string::npos);
+  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{0, 1}}).find("stride must be at least 1"),
+            std::string::npos);
+  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{-1, 0}}).find("padding must be at least 0"),
+            std::string::npos);
+  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{INT64_MAX / 2 + 1, 0}})
+                .find("does not fit in 64 bits"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{0, 0}, Dims{3, 1}}).find("reaches over 7 places"),
+      std::string::npos);
+  EXPECT_NE(error_of("conv2d", {x, w, Arg(), Dims{1, 1}, Dims{0, 0}, Dims{1, 1}, 0})
+                .find("groups must be at least 1"),
+            std::string::npos);
   EXPECT_NE(error_of("conv2d", {x, w, spread({3})}).find("bias must have shape [2]"), std::string::npos);
 }
 }  // namespace

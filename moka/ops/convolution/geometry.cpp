@@ -6,11 +6,14 @@
 
 namespace moka {
 
-ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::span<const int64_t> weight, int first) {
+ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::span<const int64_t> weight,
+                           int first) {
   std::string_view op = f.name();
   MOKA_CHECK(input.size() == 4 || input.size() == 3, op,
-             ": input must have shape [batch, channels, height, width] or [channels, height, width], got ", input);
-  MOKA_CHECK(weight.size() == 4, op, ": weight must have shape [out, in / groups, kernel height, kernel width], got ", weight);
+             ": input must have shape [batch, channels, height, width] or [channels, height, width], got ",
+             input);
+  MOKA_CHECK(weight.size() == 4, op,
+             ": weight must have shape [out, in / groups, kernel height, kernel width], got ", weight);
   checked_numel(input, "convolution");
   checked_numel(weight, "convolution");
   ConvGeometry g;
@@ -22,7 +25,8 @@ ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::
   g.filters = weight[0];
   g.y.kernel = weight[2];
   g.x.kernel = weight[3];
-  Pair stride = pair_argument(f, first, 1), padding = pair_argument(f, first + 1, 0), dilation = pair_argument(f, first + 2, 1);
+  Pair stride = pair_argument(f, first, 1), padding = pair_argument(f, first + 1, 0),
+       dilation = pair_argument(f, first + 2, 1);
   g.y.stride = stride.h, g.x.stride = stride.w;
   g.y.padding = padding.h, g.x.padding = padding.w;
   g.y.dilation = dilation.h, g.x.dilation = dilation.w;
@@ -30,10 +34,11 @@ ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::
   MOKA_CHECK_KIND(Value, g.groups >= 1, op, ": groups must be at least 1, got ", g.groups);
   MOKA_CHECK(g.filters % g.groups == 0, op, ": weight has ", g.filters, " output channels (shape ", weight,
              "), which groups=", g.groups, " does not divide");
-  MOKA_CHECK(g.channels == checked_mul(weight[1], g.groups, "convolution"), op, ": weight has ", weight[1], " input channels",
-             g.groups > 1 ? cat(" in each of ", g.groups, " groups") : "", " (shape ", weight, ") but input has ", g.channels,
-             " channels (shape ", input, ")");
-  MOKA_CHECK(g.y.kernel > 0 && g.x.kernel > 0, op, ": the kernel must not be empty, got weight of shape ", weight);
+  MOKA_CHECK(g.channels == checked_mul(weight[1], g.groups, "convolution"), op, ": weight has ", weight[1],
+             " input channels", g.groups > 1 ? cat(" in each of ", g.groups, " groups") : "", " (shape ",
+             weight, ") but input has ", g.channels, " channels (shape ", input, ")");
+  MOKA_CHECK(g.y.kernel > 0 && g.x.kernel > 0, op, ": the kernel must not be empty, got weight of shape ",
+             weight);
   g.y.out = window_outputs(f, "height", g.y);
   g.x.out = window_outputs(f, "width", g.x);
   return g;

@@ -28,7 +28,8 @@ struct ConvGeometry {
 
 // From the sizes of input and weight and the settings, which are arguments `first` (stride, padding, dilation, groups)
 // and on; every impossible combination is an error.
-ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::span<const int64_t> weight, int first);
+ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::span<const int64_t> weight,
+                           int first);
 // The geometry of the operators of this family, whose arguments differ in what they know.
 ConvGeometry conv2d_geometry(const Frame& f);
 ConvGeometry conv2d_backward_input_geometry(const Frame& f);

@@ -32,7 +32,8 @@ int split_into_runs(int64_t first, int64_t count, int64_t width, Run* runs) {
 
 struct Tap {  // row of the column matrix: channel and place in the kernel
   int64_t channel, y, x;
-  Tap(int64_t index, const ConvGeometry& g) : channel(index / g.taps()), y(index % g.taps() / g.x.kernel), x(index % g.x.kernel) {}
+  Tap(int64_t index, const ConvGeometry& g)
+      : channel(index / g.taps()), y(index % g.taps() / g.x.kernel), x(index % g.x.kernel) {}
   void advance(const ConvGeometry& g) {
     if (++x < g.x.kernel) return;
     x = 0;
@@ -47,7 +48,8 @@ template <class T>
 void gather(const T* row, int64_t width, int64_t offset, int64_t step, int64_t count, T* to) {
   Range r = valid_range(count, step, offset, width);
   for (int64_t i = 0; i < r.first; i++) to[i] = T(0);
-  if (step == 1) std::memcpy(to + r.first, row + offset + r.first, static_cast<size_t>(r.last - r.first) * sizeof(T));
+  if (step == 1)
+    std::memcpy(to + r.first, row + offset + r.first, static_cast<size_t>(r.last - r.first) * sizeof(T));
   else
     for (int64_t i = r.first; i < r.last; i++) to[i] = row[offset + i * step];
   for (int64_t i = r.last; i < count; i++) to[i] = T(0);
@@ -57,7 +59,7 @@ void gather(const T* row, int64_t width, int64_t offset, int64_t step, int64_t c
 template <class T>
 struct InputColumns {
   const ConvGeometry& g;
-  const T* image;      // the group's channels of one image
+  const T* image;  // the group's channels of one image
   int64_t first_pixel;  // of this task
   void operator()(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width) const {
     Run runs[most_runs];
@@ -70,7 +72,8 @@ struct InputColumns {
         int64_t y = run.row * g.y.stride - g.y.padding + tap.y * g.y.dilation;
         if (y < 0 || y >= g.y.in) std::memset(to + run.at, 0, static_cast<size_t>(run.count) * sizeof(T));
         else
-          gather(channel + y * g.x.in, g.x.in, run.column * g.x.stride - g.x.padding + tap.x * g.x.dilation, g.x.stride, run.count, to + run.at);
+          gather(channel + y * g.x.in, g.x.in, run.column * g.x.stride - g.x.padding + tap.x * g.x.dilation,
+                 g.x.stride, run.count, to + run.at);
       }
       for (int64_t j = n; j < width; j++) to[j] = T(0);
     }
@@ -101,7 +104,8 @@ struct GradientColumns {
         int64_t x = run.column + g.x.padding - tap.x * g.x.dilation;
         if (g.x.stride == 1) gather(row, g.x.out, x, int64_t(1), run.count, at);
         else
-          for (int64_t j = 0; j < run.count; j++, x++) at[j] = x >= 0 && x % g.x.stride == 0 && x / g.x.stride < g.x.out ? row[x / g.x.stride] : T(0);
+          for (int64_t j = 0; j < run.count; j++, x++)
+            at[j] = x >= 0 && x % g.x.stride == 0 && x / g.x.stride < g.x.out ? row[x / g.x.stride] : T(0);
       }
       for (int64_t j = n; j < width; j++) to[j] = T(0);
     }
@@ -141,8 +145,8 @@ constexpr int64_t task_pixels = 512;
 
 // result[image, rows, pixels] = left[rows, depth] columns[depth, pixels] + bias for all images and groups.
 template <class T, class Columns>
-void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T* left, const T* from, int64_t from_channels,
-                     int64_t from_pixels, const T* bias, T* to, int64_t pixels) {
+void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T* left, const T* from,
+                     int64_t from_channels, int64_t from_pixels, const T* bias, T* to, int64_t pixels) {
   Scratch<T> packed(g.groups * rows * depth);
   for (int64_t group = 0; group < g.groups; group++)
     pack_left<T>(rows, depth, {left + group * rows * depth, depth, 1}, packed.data() + group * rows * depth);
@@ -151,11 +155,12 @@ void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T
   parallel_for(0, tasks, 200000 / (work + 1) + 1, [&](int64_t first, int64_t last) {
     Scratch<T> scratch(gemm_packed_scratch<T>(std::min(pixels, task_pixels), depth));
     for (int64_t task = first; task < last; task++) {
-      int64_t image = task / (g.groups * parts), group = task / parts % g.groups, p0 = task % parts * task_pixels;
+      int64_t image = task / (g.groups * parts), group = task / parts % g.groups,
+              p0 = task % parts * task_pixels;
       Columns columns{g, from + (image * g.groups + group) * from_channels * from_pixels, p0};
-      gemm_packed<T>(rows, std::min(task_pixels, pixels - p0), depth, packed.data() + group * rows * depth, columns,
-                     to + (image * g.groups + group) * rows * pixels + p0, pixels, {.row = bias ? bias + group * rows : nullptr},
-                     scratch.data());
+      gemm_packed<T>(rows, std::min(task_pixels, pixels - p0), depth, packed.data() + group * rows * depth,
+                     columns, to + (image * g.groups + group) * rows * pixels + p0, pixels,
+                     {.row = bias ? bias + group * rows : nullptr}, scratch.data());
     }
   });
 }
@@ -163,7 +168,8 @@ void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T
 // Nothing to multiply: the bias alone.
 template <class T>
 void fill_bias(int64_t batch, int64_t channels, int64_t pixels, const T* bias, T* to) {
-  for (int64_t i = 0; i < batch * channels; i++) std::fill_n(to + i * pixels, pixels, bias ? bias[i % channels] : T(0));
+  for (int64_t i = 0; i < batch * channels; i++)
+    std::fill_n(to + i * pixels, pixels, bias ? bias[i % channels] : T(0));
 }
 }  // namespace
 
@@ -171,8 +177,8 @@ template <class T>
 void convolve(const ConvGeometry& g, const T* input, const T* weight, const T* bias, T* output) {
   if (g.batch * g.filters * g.out_pixels() == 0) return;
   if (g.channels == 0) return fill_bias(g.batch, g.filters, g.out_pixels(), bias, output);
-  multiply_images<T, InputColumns<T>>(g, g.group_filters(), g.group_channels() * g.taps(), weight, input, g.group_channels(),
-                                      g.in_pixels(), bias, output, g.out_pixels());
+  multiply_images<T, InputColumns<T>>(g, g.group_filters(), g.group_channels() * g.taps(), weight, input,
+                                      g.group_channels(), g.in_pixels(), bias, output, g.out_pixels());
 }
 
 template <class T>
@@ -185,9 +191,10 @@ void convolve_backward_input(const ConvGeometry& g, const T* grad, const T* weig
   for (int64_t group = 0; group < g.groups; group++)
     for (int64_t i = 0; i < c; i++)
       for (int64_t j = 0; j < m; j++)
-        std::memcpy(turned.data() + ((group * c + i) * m + j) * taps, weight + ((group * m + j) * c + i) * taps,
-                    static_cast<size_t>(taps) * sizeof(T));
-  multiply_images<T, GradientColumns<T>>(g, c, m * taps, turned.data(), grad, m, g.out_pixels(), bias, input, g.in_pixels());
+        std::memcpy(turned.data() + ((group * c + i) * m + j) * taps,
+                    weight + ((group * m + j) * c + i) * taps, static_cast<size_t>(taps) * sizeof(T));
+  multiply_images<T, GradientColumns<T>>(g, c, m * taps, turned.data(), grad, m, g.out_pixels(), bias, input,
+                                         g.in_pixels());
 }
 
 template <class T>
@@ -201,7 +208,8 @@ void convolve_backward_weight(const ConvGeometry& g, const T* grad, const T* inp
   }
   // The batch is cut into parts by its size and the weights' alone, summed in order: the same bits for every number of
   // threads. The partial sums may take 32 MB.
-  int64_t parts = std::clamp<int64_t>((int64_t(32) << 20) / (count * static_cast<int64_t>(sizeof(T)) + 1), 1, std::min<int64_t>(g.batch, 16));
+  int64_t parts = std::clamp<int64_t>((int64_t(32) << 20) / (count * static_cast<int64_t>(sizeof(T)) + 1), 1,
+                                      std::min<int64_t>(g.batch, 16));
   Scratch<T> sums((parts - 1) * count);
   parallel_for(0, parts * g.groups, 1, [&](int64_t first, int64_t last) {
     Scratch<T> left(rows * pixels), scratch(gemm_packed_scratch<T>(columns, pixels));
@@ -210,9 +218,11 @@ void convolve_backward_weight(const ConvGeometry& g, const T* grad, const T* inp
       int64_t from = part * g.batch / parts, until = (part + 1) * g.batch / parts;
       T* to = (part == 0 ? weight : sums.data() + (part - 1) * count) + group * rows * columns;
       for (int64_t image = from; image < until; image++) {
-        pack_left<T>(rows, pixels, {grad + (image * g.filters + group * rows) * pixels, pixels, 1}, left.data());
+        pack_left<T>(rows, pixels, {grad + (image * g.filters + group * rows) * pixels, pixels, 1},
+                     left.data());
         InputRows<T> right{g, input + (image * g.channels + group * g.group_channels()) * g.in_pixels()};
-        gemm_packed<T>(rows, columns, pixels, left.data(), right, to, columns, {.accumulate = image > from}, scratch.data());
+        gemm_packed<T>(rows, columns, pixels, left.data(), right, to, columns, {.accumulate = image > from},
+                       scratch.data());
       }
     }
   });
@@ -220,9 +230,9 @@ void convolve_backward_weight(const ConvGeometry& g, const T* grad, const T* inp
     for (int64_t i = 0; i < count; i++) weight[i] += sums[(part - 1) * count + i];
 }
 
-#define MOKA_INSTANTIATE(T)                                                                             \
-  template void convolve(const ConvGeometry&, const T*, const T*, const T*, T*);                        \
-  template void convolve_backward_input(const ConvGeometry&, const T*, const T*, const T*, T*);         \
+#define MOKA_INSTANTIATE(T)                                                                     \
+  template void convolve(const ConvGeometry&, const T*, const T*, const T*, T*);                \
+  template void convolve_backward_input(const ConvGeometry&, const T*, const T*, const T*, T*); \
   template void convolve_backward_weight(const ConvGeometry&, const T*, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

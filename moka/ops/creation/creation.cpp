@@ -13,7 +13,9 @@ namespace moka {
 namespace {
 Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
 DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
-DType number_type(const Arg& a) { return a.tag == Tag::Bool ? DType::Bool : a.tag == Tag::Int ? DType::I64 : default_float(); }
+DType number_type(const Arg& a) {
+  return a.tag == Tag::Bool ? DType::Bool : a.tag == Tag::Int ? DType::I64 : default_float();
+}
 
 void fill(const Tensor& t, const Arg& value) {
   char item[16];
@@ -52,13 +54,17 @@ void shape_full_like(Frame& f) {
 }
 
 // arange: start, end, step are all integers or the type is floating.
-bool all_integers(const Frame& f) { return f.args[0].tag != Tag::Float && f.args[1].tag != Tag::Float && f.args[2].tag != Tag::Float; }
+bool all_integers(const Frame& f) {
+  return f.args[0].tag != Tag::Float && f.args[1].tag != Tag::Float && f.args[2].tag != Tag::Float;
+}
 void shape_arange(Frame& f) {
   DType dtype = dtype_of(f, 3, all_integers(f) ? DType::I64 : default_float());
   double start = f.number(0), end = f.number(1), step = f.number(2);
   MOKA_CHECK(step != 0, "arange: the step must not be 0");
-  MOKA_CHECK(std::isfinite(start) && std::isfinite(end), "arange: the ends must be finite, got ", start, " and ", end);
-  MOKA_CHECK((step > 0 && end >= start) || (step < 0 && end <= start), "arange: a step of ", step, " does not lead from ", start, " to ", end);
+  MOKA_CHECK(std::isfinite(start) && std::isfinite(end), "arange: the ends must be finite, got ", start,
+             " and ", end);
+  MOKA_CHECK((step > 0 && end >= start) || (step < 0 && end <= start), "arange: a step of ", step,
+             " does not lead from ", start, " to ", end);
   int64_t n;
   if (all_integers(f)) {
     __int128 span = static_cast<__int128>(f.integer(1)) - f.integer(0);
@@ -98,11 +104,13 @@ void shape_linspace(Frame& f) {
 void run_linspace(Frame& f) {
   const Tensor& out = f.outs[0];
   int64_t n = out.numel();
-  double start = f.number(0), end = f.number(1), step = n > 1 ? (end - start) / static_cast<double>(n - 1) : 0;
+  double start = f.number(0), end = f.number(1),
+         step = n > 1 ? (end - start) / static_cast<double>(n - 1) : 0;
   Tensor exact = new_tensor(out.sizes(), DType::F64);
   // Walks from both ends, so that both come out exactly.
   for (int64_t i = 0; i < n; i++)
-    exact.data<double>()[i] = i < n / 2 || n == 1 ? start + step * static_cast<double>(i) : end - step * static_cast<double>(n - 1 - i);
+    exact.data<double>()[i] = i < n / 2 || n == 1 ? start + step * static_cast<double>(i)
+                                                  : end - step * static_cast<double>(n - 1 - i);
   copy_elements(exact, out);
 }
 
@@ -123,21 +131,19 @@ void run_fill(Frame& f) { fill(f.outs[0], f.args[1]); }
 
 namespace ops {
 
-#define MOKA_SIZED(name, text, kernel, onnx_map, netdef_map)                                             \
-  constinit const Op name##_op{                                                                          \
-      .schema = #name "(int[] size, *, DType? dtype=None, Device? device=None) -> Tensor",               \
-      .doc = text,                                                                                       \
-      .method = "function",                                                                              \
-      .shape = shape_sizes,                                                                              \
-      .kernels = {KernelRow{"fill", kernel}},                                                            \
-      .derivative = none("it has no tensor arguments"),                                                  \
-      .onnx = onnx_map,                                                                                  \
-      .netdef = netdef_map,                                                                              \
-      .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},                    \
+#define MOKA_SIZED(name, text, kernel, onnx_map, netdef_map)                                          \
+  constinit const Op name##_op {                                                                      \
+    .schema = #name "(int[] size, *, DType? dtype=None, Device? device=None) -> Tensor", .doc = text, \
+    .method = "function", .shape = shape_sizes, .kernels = {KernelRow{"fill", kernel}},               \
+    .derivative = none("it has no tensor arguments"), .onnx = onnx_map, .netdef = netdef_map,         \
+    .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},                   \
   }
-MOKA_SIZED(empty, "A tensor whose elements are not set.", run_nothing, none("written as ConstantOfShape"), none("written as ConstantFill"));
-MOKA_SIZED(zeros, "A tensor of zeros.", run_constant<0>, none("written as ConstantOfShape"), none("written as ConstantFill"));
-MOKA_SIZED(ones, "A tensor of ones.", run_constant<1>, none("written as ConstantOfShape"), none("written as ConstantFill"));
+MOKA_SIZED(empty, "A tensor whose elements are not set.", run_nothing, none("written as ConstantOfShape"),
+           none("written as ConstantFill"));
+MOKA_SIZED(zeros, "A tensor of zeros.", run_constant<0>, none("written as ConstantOfShape"),
+           none("written as ConstantFill"));
+MOKA_SIZED(ones, "A tensor of ones.", run_constant<1>, none("written as ConstantOfShape"),
+           none("written as ConstantFill"));
 #undef MOKA_SIZED
 
 constinit const Op full_op{
@@ -149,10 +155,13 @@ constinit const Op full_op{
     .derivative = none("it has no tensor arguments"),
     .onnx = none("written as ConstantOfShape by an adapter: the value is a tensor attribute"),
     .netdef = "ConstantFill(shape=size, value=fill_value, dtype=dtype_code(dtype))",
-    .samples = {no_tensors().with("size", {2, 3}).with("fill_value", 1.5), no_tensors().with("size", {0}).with("fill_value", 2)},
+    .samples = {no_tensors().with("size", {2, 3}).with("fill_value", 1.5),
+                no_tensors().with("size", {0}).with("fill_value", 2)},
 };
 constinit const Op arange_op{
-    .schema = "arange.start_step(Number start, Number end, Number step=1, *, DType? dtype=None, Device? device=None) -> Tensor",
+    .schema =
+        "arange.start_step(Number start, Number end, Number step=1, *, DType? dtype=None, Device? "
+        "device=None) -> Tensor",
     .doc = "start, start + step, ... up to but without end.",
     .method = "function",
     .shape = shape_arange,
@@ -160,10 +169,12 @@ constinit const Op arange_op{
     .derivative = none("it has no tensor arguments"),
     .onnx = none("written as Range by an adapter: its ends are tensors"),
     .netdef = none("written as Range by an adapter: its ends are tensors"),
-    .samples = {no_tensors().with("start", 1).with("end", 7).with("step", 2), no_tensors().with("start", 0.0).with("end", 1.0).with("step", 0.25)},
+    .samples = {no_tensors().with("start", 1).with("end", 7).with("step", 2),
+                no_tensors().with("start", 0.0).with("end", 1.0).with("step", 0.25)},
 };
 constinit const Op linspace_op{
-    .schema = "linspace(Number start, Number end, int steps, *, DType? dtype=None, Device? device=None) -> Tensor",
+    .schema =
+        "linspace(Number start, Number end, int steps, *, DType? dtype=None, Device? device=None) -> Tensor",
     .doc = "steps values at equal distances from start to end, both included.",
     .method = "function",
     .shape = shape_linspace,
@@ -171,7 +182,8 @@ constinit const Op linspace_op{
     .derivative = none("it has no tensor arguments"),
     .onnx = none("a constant in graphs"),
     .netdef = none("a constant in graphs"),
-    .samples = {no_tensors().with("start", 0.0).with("end", 1.0).with("steps", 5), no_tensors().with("start", 0.0).with("end", 1.0).with("steps", 1)},
+    .samples = {no_tensors().with("start", 0.0).with("end", 1.0).with("steps", 5),
+                no_tensors().with("start", 0.0).with("end", 1.0).with("steps", 1)},
 };
 constinit const Op eye_op{
     .schema = "eye(int n, int? m=None, *, DType? dtype=None, Device? device=None) -> Tensor",
@@ -185,17 +197,13 @@ constinit const Op eye_op{
     .samples = {no_tensors().with("n", 3), no_tensors().with("n", 2).with("m", 4)},
 };
 
-#define MOKA_LIKE(name, text, kernel)                                                                    \
-  constinit const Op name##_op{                                                                          \
-      .schema = #name "(Tensor input, *, DType? dtype=None, Device? device=None) -> Tensor",             \
-      .doc = text,                                                                                       \
-      .method = "function",                                                                              \
-      .shape = shape_like,                                                                               \
-      .kernels = {KernelRow{"fill", kernel}},                                                            \
-      .derivative = none("the result does not depend on the values of input"),                           \
-      .onnx = none("written as Shape and ConstantOfShape"),                                              \
-      .netdef = none("written as ConstantFill with the input as shape"),                                 \
-      .samples = {shape(2, 3), shape(0)},                                                                \
+#define MOKA_LIKE(name, text, kernel)                                                                      \
+  constinit const Op name##_op {                                                                           \
+    .schema = #name "(Tensor input, *, DType? dtype=None, Device? device=None) -> Tensor", .doc = text,    \
+    .method = "function", .shape = shape_like, .kernels = {KernelRow{"fill", kernel}},                     \
+    .derivative = none("the result does not depend on the values of input"),                               \
+    .onnx = none("written as Shape and ConstantOfShape"),                                                  \
+    .netdef = none("written as ConstantFill with the input as shape"), .samples = {shape(2, 3), shape(0)}, \
   }
 MOKA_LIKE(empty_like, "A tensor of input's sizes whose elements are not set.", run_nothing);
 MOKA_LIKE(zeros_like, "Zeros of input's sizes and type.", run_constant<0>);
@@ -203,7 +211,8 @@ MOKA_LIKE(ones_like, "Ones of input's sizes and type.", run_constant<1>);
 #undef MOKA_LIKE
 
 constinit const Op full_like_op{
-    .schema = "full_like(Tensor input, Number fill_value, *, DType? dtype=None, Device? device=None) -> Tensor",
+    .schema =
+        "full_like(Tensor input, Number fill_value, *, DType? dtype=None, Device? device=None) -> Tensor",
     .doc = "One value in input's sizes and type.",
     .method = "function",
     .shape = shape_full_like,

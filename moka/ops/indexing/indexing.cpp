@@ -14,7 +14,8 @@ namespace moka {
 
 namespace {
 int64_t checked_index(int64_t i, int64_t size, int d, std::string_view op) {
-  MOKA_CHECK_KIND(Index, i >= -size && i < size, op, ": index ", i, " is out of range for dimension ", d, " with size ", size);
+  MOKA_CHECK_KIND(Index, i >= -size && i < size, op, ": index ", i, " is out of range for dimension ", d,
+                  " with size ", size);
   return i < 0 ? i + size : i;
 }
 void check_integral(const Tensor& t, std::string_view op) {
@@ -28,10 +29,10 @@ Tensor as_index(const Tensor& t, std::string_view op) {
 
 // ---- index: x[i, :, j] with index tensors (None where a dimension is kept)
 struct IndexPlan {
-  Dims before, broadcast, after;    // sizes around the indexed dimensions in the result
-  std::vector<int> dims;            // indexed dimensions of the input, in order
-  std::vector<Tensor> indices;      // broadcast to `broadcast`, contiguous int64
-  bool adjacent = true;             // else the broadcast part comes first
+  Dims before, broadcast, after;  // sizes around the indexed dimensions in the result
+  std::vector<int> dims;  // indexed dimensions of the input, in order
+  std::vector<Tensor> indices;  // broadcast to `broadcast`, contiguous int64
+  bool adjacent = true;  // else the broadcast part comes first
 };
 
 // Boolean masks become the index tensors of their true elements.
@@ -43,10 +44,11 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
       continue;
     }
     int first = static_cast<int>(out.size());
-    MOKA_CHECK_KIND(Index, first + t.dim() <= x.dim(), op, ": a mask of shape ", t.sizes(), " does not fit shape ", x.sizes());
+    MOKA_CHECK_KIND(Index, first + t.dim() <= x.dim(), op, ": a mask of shape ", t.sizes(),
+                    " does not fit shape ", x.sizes());
     for (int d = 0; d < t.dim(); d++)
-      MOKA_CHECK_KIND(Index, t.size(d) == x.size(first + d), op, ": the mask has shape ", t.sizes(), " but the indexed dimensions of ",
-                      x.sizes(), " start at ", first);
+      MOKA_CHECK_KIND(Index, t.size(d) == x.size(first + d), op, ": the mask has shape ", t.sizes(),
+                      " but the indexed dimensions of ", x.sizes(), " start at ", first);
     Tensor mask = as_contiguous(t);
     const uint8_t* m = mask.data<uint8_t>();
     int64_t n = 0;
@@ -73,7 +75,8 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
 IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given, std::string_view op) {
   IndexPlan p;
   std::vector<Tensor> list = expand_masks(x, given, op);
-  MOKA_CHECK_KIND(Index, static_cast<int>(list.size()) <= x.dim(), op, ": ", list.size(), " indices for shape ", x.sizes());
+  MOKA_CHECK_KIND(Index, static_cast<int>(list.size()) <= x.dim(), op, ": ", list.size(),
+                  " indices for shape ", x.sizes());
   bool first = true;
   for (size_t d = 0; d < list.size(); d++) {
     if (!list[d]) continue;
@@ -108,7 +111,7 @@ Dims result_sizes(const IndexPlan& p) {
 // Views of `x` with the kept dimensions in result order and, for each index position, the offset of its slice.
 struct SliceWalk {
   Dims kept_sizes, kept_strides;  // dimensions of x that are kept, `before` then `after`
-  std::vector<int64_t> offsets;   // by index position, in elements from x's start
+  std::vector<int64_t> offsets;  // by index position, in elements from x's start
 };
 SliceWalk walk_slices(const Tensor& x, const IndexPlan& p) {
   SliceWalk w;
@@ -135,7 +138,8 @@ void for_slices(const Tensor& x, const Tensor& out, const IndexPlan& p, F f) {
   Dims out_sizes(p.before), out_strides;
   out_sizes.append(p.after);
   for (size_t d = 0; d < before; d++) out_strides.push_back(out.stride(static_cast<int>(d)));
-  for (size_t d = 0; d < p.after.size(); d++) out_strides.push_back(out.stride(static_cast<int>(before + middle + d)));
+  for (size_t d = 0; d < p.after.size(); d++)
+    out_strides.push_back(out.stride(static_cast<int>(before + middle + d)));
   bool empty = false;
   for (int64_t s : out_sizes) empty |= s == 0;
   if (empty) return;
@@ -145,7 +149,8 @@ void for_slices(const Tensor& x, const Tensor& out, const IndexPlan& p, F f) {
       at += rest % p.broadcast[d] * out.stride(static_cast<int>(before + d));
       rest /= p.broadcast[d];
     }
-    f(strided_view(x, w.kept_sizes, w.kept_strides, x.impl()->offset + w.offsets[i]), strided_view(out, out_sizes, out_strides, at));
+    f(strided_view(x, w.kept_sizes, w.kept_strides, x.impl()->offset + w.offsets[i]),
+      strided_view(out, out_sizes, out_strides, at));
   }
 }
 
@@ -179,7 +184,8 @@ void add_into(const Tensor& from, const Tensor& to) {
 
 void view_index(Frame& f) {
   const Tensor& x = f.tensor(0);
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, "index: the shape of the result may depend on the values of masks");
+  MOKA_CHECK_KIND(NotImplemented, !f.infer,
+                  "index: the shape of the result may depend on the values of masks");
   IndexPlan p = plan_index(x, f.tensors(1), "index");
   f.outs.resize(1);
   f.outs[0] = new_tensor(result_sizes(p), x.dtype(), x.device());
@@ -209,7 +215,8 @@ void run_index_put(Frame& f) {
 // ---- index_select and embedding: whole slices of one dimension
 void shape_index_select(Frame& f) {
   const Tensor &x = f.tensor(0), &index = f.tensor(2);
-  MOKA_CHECK(index.dim() <= 1, "index_select: the index must have at most 1 dimension, got shape ", index.sizes());
+  MOKA_CHECK(index.dim() <= 1, "index_select: the index must have at most 1 dimension, got shape ",
+             index.sizes());
   check_integral(index, "index_select");
   Dims sizes(x.sizes());
   if (x.dim()) sizes[wrap_dim(f.integer(1), x.dim(), "index_select")] = index.numel();
@@ -250,7 +257,8 @@ void run_embedding(Frame& f) {
   char* to = static_cast<char*>(f.outs[0].raw_data());
   for (int64_t i = 0; i < indices.numel(); i++) {
     int64_t at = indices.data<int64_t>()[i];
-    MOKA_CHECK_KIND(Index, at >= 0 && at < rows, "embedding: index ", at, " at position ", i, " is outside the ", rows, " rows of the weight");
+    MOKA_CHECK_KIND(Index, at >= 0 && at < rows, "embedding: index ", at, " at position ", i,
+                    " is outside the ", rows, " rows of the weight");
     std::memcpy(to + static_cast<size_t>(i) * row, from + static_cast<size_t>(at) * row, row);
   }
 }
@@ -259,11 +267,11 @@ void run_embedding(Frame& f) {
 void check_gather(const Tensor& x, const Tensor& index, int64_t dim, std::string_view op, bool limit) {
   check_integral(index, op);
   int d = wrap_dim(dim, x.dim(), op);
-  MOKA_CHECK(index.dim() == x.dim() || (index.dim() <= 1 && x.dim() <= 1), op, ": index of shape ", index.sizes(),
-             " must have as many dimensions as the tensor of shape ", x.sizes());
+  MOKA_CHECK(index.dim() == x.dim() || (index.dim() <= 1 && x.dim() <= 1), op, ": index of shape ",
+             index.sizes(), " must have as many dimensions as the tensor of shape ", x.sizes());
   for (int k = 0; limit && k < index.dim() && k < x.dim(); k++)
-    MOKA_CHECK(k == d || index.size(k) <= x.size(k), op, ": index of shape ", index.sizes(), " is larger than shape ", x.sizes(),
-               " in dimension ", k);
+    MOKA_CHECK(k == d || index.size(k) <= x.size(k), op, ": index of shape ", index.sizes(),
+               " is larger than shape ", x.sizes(), " in dimension ", k);
 }
 // Calls f(element offset in `x` at the index, linear position in the index) for every element of `index`.
 template <class F>
@@ -301,9 +309,11 @@ void shape_scatter(Frame& f) {
   check_gather(x, index, f.integer(1), f.name(), true);
   if (f.args[3].tag == Tag::Tensor) {
     const Tensor& src = f.tensor(3);
-    MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": src is ", src.dtype(), " but the tensor is ", x.dtype());
+    MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": src is ", src.dtype(), " but the tensor is ",
+               x.dtype());
     for (int d = 0; d < index.dim(); d++)
-      MOKA_CHECK(d < src.dim() && index.size(d) <= src.size(d), f.name(), ": index of shape ", index.sizes(), " is larger than src of shape ", src.sizes());
+      MOKA_CHECK(d < src.dim() && index.size(d) <= src.size(d), f.name(), ": index of shape ", index.sizes(),
+                 " is larger than src of shape ", src.sizes());
   }
   f.output(0, x.sizes(), x.dtype());
 }
@@ -321,7 +331,9 @@ void run_scatter(Frame& f) {
     double v = f.number(3);
     char item[16];
     convert_elements(&v, DType::F64, item, out.dtype(), 1);
-    copy_elements(from_memory(item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true), src);
+    copy_elements(from_memory(
+                      item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true),
+                  src);
   }
   int dim = wrap_dim(f.integer(1), out.dim(), f.name());
   size_t item = item_size(out.dtype());
@@ -329,14 +341,17 @@ void run_scatter(Frame& f) {
     auto add = [&]<class T>(T*) {
       T* to = out.data<T>();
       const T* from = src.data<T>();
-      for_elements(out, index, dim, "scatter_add", [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
+      for_elements(out, index, dim, "scatter_add",
+                   [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
     };
     switch (out.dtype()) {
       case DType::F32: return add(static_cast<float*>(nullptr));
       case DType::F64: return add(static_cast<double*>(nullptr));
       case DType::I32: return add(static_cast<int32_t*>(nullptr));
       case DType::I64: return add(static_cast<int64_t*>(nullptr));
-      default: fail_kind(ErrorKind::NotImplemented, "scatter_add: not defined for ", out.dtype(), "; convert to float32 or int64 first");
+      default:
+        fail_kind(ErrorKind::NotImplemented, "scatter_add: not defined for ", out.dtype(),
+                  "; convert to float32 or int64 first");
     }
   } else {
     char* to = static_cast<char*>(out.raw_data());
@@ -362,7 +377,8 @@ void run_one_hot(Frame& f) {
   std::memset(out, 0, f.outs[0].bytes());
   for (int64_t i = 0; i < x.numel(); i++) {
     int64_t c = x.data<int64_t>()[i];
-    MOKA_CHECK(c >= 0 && c < classes, "one_hot: class ", c, " at position ", i, " is outside 0 to ", classes - 1);
+    MOKA_CHECK(c >= 0 && c < classes, "one_hot: class ", c, " at position ", i, " is outside 0 to ",
+               classes - 1);
     out[i * classes + c] = 1;
   }
 }
@@ -392,10 +408,12 @@ namespace ops {
 
 constinit const Op index_op{
     .schema = "index(Tensor input, Tensor?[] indices) -> Tensor",
-    .doc = "Advanced indexing: input[indices], None keeps a dimension; bool tensors select their true places.",
+    .doc =
+        "Advanced indexing: input[indices], None keeps a dimension; bool tensors select their true places.",
     .method = "none",
     .view = view_index,
-    .derivative = {wrt("input", [](auto dy, auto input, auto indices) { return index_backward(dy, shape_of(input), indices); })},
+    .derivative = {wrt("input", [](auto dy, auto input,
+                                   auto indices) { return index_backward(dy, shape_of(input), indices); })},
     .onnx = none("written as Gather or GatherND by an adapter"),
     .netdef = none("written as Gather"),
     .samples = {},
@@ -426,32 +444,36 @@ constinit const Op index_select_op{
     .doc = "The slices of dimension dim at the places in index.",
     .shape = shape_index_select,
     .kernels = {KernelRow{"copy", run_index_select}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto input, auto dim, auto index) { return index_add_zeros(dy, shape_of(input), dim, index); })},
+    .derivative = {wrt("input", [](auto dy, auto input, auto dim,
+                                   auto index) { return index_add_zeros(dy, shape_of(input), dim, index); })},
     .onnx = "Gather(input, index, axis=dim)",
     .netdef = none("Gather of Caffe2 takes the first dimension; written by an adapter"),
-    .samples = {shapes({4, 3}, {5}).in(Domain::Index, 1, 4).with("dim", 0), shapes({2, 3}, {0}).in(Domain::Index, 1, 3).with("dim", 1)},
+    .samples = {shapes({4, 3}, {5}).in(Domain::Index, 1, 4).with("dim", 0),
+                shapes({2, 3}, {0}).in(Domain::Index, 1, 3).with("dim", 1)},
 };
 constinit const Op gather_op{
     .schema = "gather(Tensor input, int dim, Tensor index) -> Tensor",
     .doc = "result[i][j] = input[index[i][j]][j] for dim 0, and so on.",
     .shape = shape_gather,
     .kernels = {KernelRow{"copy", run_gather}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto input, auto dim, auto index) { return scatter_add(mul(input, 0), dim, index, dy); })},
+    .derivative = {wrt("input", [](auto dy, auto input, auto dim,
+                                   auto index) { return scatter_add(mul(input, 0), dim, index, dy); })},
     .onnx = Format{{.map = "GatherElements(input, index, axis=dim)", .since = 11}},
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({4, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0), shapes({2, 3}, {2, 0}).in(Domain::Index, 1, 3).with("dim", 1)},
+    .samples = {shapes({4, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
+                shapes({2, 3}, {2, 0}).in(Domain::Index, 1, 3).with("dim", 1)},
 };
 constinit const Op scatter_op{
     .schema = "scatter(Tensor input, int dim, Tensor index, Operand src) -> Tensor",
     .doc = "input with result[index[i][j]][j] = src[i][j] for dim 0, and so on; the last write wins.",
     .shape = shape_scatter,
     .kernels = {KernelRow{"copy", run_scatter<false>}},
-    .derivative = {wrt("input", [](auto dy, auto, auto dim, auto index) { return scatter(dy, dim, index, 0); }),
-                   wrt("src",
-                       [](auto dy, auto, auto dim, auto index, auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
-    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction?='none')", .since = 11}},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto dim, auto index) { return scatter(dy, dim, index, 0); }),
+                   wrt("src", [](auto dy, auto, auto dim, auto index,
+                                 auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
+    .onnx =
+        Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction?='none')", .since = 11}},
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({4, 3}, {1, 3}, {1, 3}).in(Domain::Index, 1, 4).with("dim", 0),
                 shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
@@ -462,9 +484,10 @@ constinit const Op scatter_add_op{
     .shape = shape_scatter,
     .kernels = {KernelRow{"add", run_scatter<true>}},
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("src",
-                       [](auto dy, auto, auto dim, auto index, auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
-    .onnx = Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction='add')", .since = 16}},
+                   wrt("src", [](auto dy, auto, auto dim, auto index,
+                                 auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
+    .onnx =
+        Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction='add')", .since = 16}},
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
                 shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
@@ -474,7 +497,8 @@ void run_gather_corner(Frame& f) {
   const Tensor &out = f.outs[0], &index = f.tensor(2);
   std::memset(out.raw_data(), 0, out.bytes());
   if (index.numel() == 0) return;
-  copy_elements(gather(f.tensor(0), f.integer(1), index), strided_view(out, index.sizes(), out.strides(), out.impl()->offset));
+  copy_elements(gather(f.tensor(0), f.integer(1), index),
+                strided_view(out, index.sizes(), out.strides(), out.impl()->offset));
 }
 constinit const Op gather_corner_op{
     .schema = "gather_corner(Tensor dy, int dim, Tensor index, int[] shape) -> Tensor",
@@ -482,7 +506,8 @@ constinit const Op gather_corner_op{
     .method = "none",
     .shape = [](Frame& f) { f.output(0, f.ints(3), f.tensor(0).dtype()); },
     .kernels = {KernelRow{"copy", run_gather_corner}},
-    .derivative = {wrt("dy", [](auto ddx, auto dy, auto dim, auto index) { return scatter_add(mul(dy, 0), dim, index, ddx); })},
+    .derivative = {wrt("dy", [](auto ddx, auto dy, auto dim,
+                                auto index) { return scatter_add(mul(dy, 0), dim, index, ddx); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},
@@ -494,7 +519,9 @@ constinit const Op embedding_op{
     .shape = shape_embedding,
     .kernels = {KernelRow{"copy", run_embedding}},
     .derivative = {wrt("weight",
-                       [](auto dy, auto weight, auto indices) { return embedding_backward(dy, shape_of(weight), indices); })},
+                       [](auto dy, auto weight, auto indices) {
+                         return embedding_backward(dy, shape_of(weight), indices);
+                       })},
     .onnx = none("written as Gather"),
     .netdef = "Gather(weight, indices)",
     .samples = {shapes({4, 3}, {2, 5}).in(Domain::Index, 1, 4), shapes({4, 3}, {0}).in(Domain::Index, 1, 4)},
@@ -508,7 +535,8 @@ constinit const Op one_hot_op{
     .derivative = none("the result holds integers"),
     .onnx = none("written as OneHot by an adapter: depth and values are tensors"),
     .netdef = none("written as OneHot by an adapter: the size is a tensor"),
-    .samples = {shape(5).in(Domain::Index, 0, 4).with("num_classes", 4), shape(0).in(Domain::Index).with("num_classes", 3)},
+    .samples = {shape(5).in(Domain::Index, 0, 4).with("num_classes", 4),
+                shape(0).in(Domain::Index).with("num_classes", 3)},
 };
 constinit const Op nonzero_op{
     .schema = "nonzero(Tensor input) -> Tensor",
@@ -540,7 +568,8 @@ constinit const Op index_add_zeros_op{
     .method = "none",
     .shape = shape_given,
     .kernels = {KernelRow{"add", run_index_add}},
-    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto index) { return index_select(ddx, dim, index); })},
+    .derivative = {wrt(
+        "dy", [](auto ddx, auto, auto, auto dim, auto index) { return index_select(ddx, dim, index); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},
@@ -560,7 +589,8 @@ void run_embedding_backward(Frame& f) {
   };
   if (out.dtype() == DType::F32) return add(static_cast<float*>(nullptr));
   if (out.dtype() == DType::F64) return add(static_cast<double*>(nullptr));
-  fail_kind(ErrorKind::NotImplemented, "embedding_backward: not defined for ", out.dtype(), "; use float32 weights");
+  fail_kind(ErrorKind::NotImplemented, "embedding_backward: not defined for ", out.dtype(),
+            "; use float32 weights");
 }
 constinit const Op embedding_backward_op{
     .schema = "embedding_backward(Tensor dy, int[] shape, Tensor indices) -> Tensor",

@@ -6,24 +6,27 @@
 
 namespace moka {
 
-std::string_view argument_name(const Frame& f, int i) { return info(f.op).schema.args[static_cast<size_t>(i)].name; }
+std::string_view argument_name(const Frame& f, int i) {
+  return info(f.op).schema.args[static_cast<size_t>(i)].name;
+}
 
 const Tensor& tensor_argument(const Frame& f, int i) {
-  MOKA_CHECK_KIND(Type, f.args[i].tag == Tag::Tensor, f.name(), ": ", argument_name(f, i), " must be a Tensor, got ",
-                  tag_name(f.args[i].tag), " ", f.args[i]);
+  MOKA_CHECK_KIND(Type, f.args[i].tag == Tag::Tensor, f.name(), ": ", argument_name(f, i),
+                  " must be a Tensor, got ", tag_name(f.args[i].tag), " ", f.args[i]);
   return f.tensor(i);
 }
 
 const Tensor& floating_argument(const Frame& f, int i) {
   const Tensor& t = tensor_argument(f, i);
-  MOKA_CHECK(is_floating(t.dtype()), f.name(), ": ", argument_name(f, i), " must be floating, got ", t.dtype(), " of shape ",
-             t.sizes(), "; convert it with .float()");
+  MOKA_CHECK(is_floating(t.dtype()), f.name(), ": ", argument_name(f, i), " must be floating, got ",
+             t.dtype(), " of shape ", t.sizes(), "; convert it with .float()");
   return t;
 }
 
 void check_same_dtype(const Frame& f, int i, int j) {
   MOKA_CHECK(f.tensor(i).dtype() == f.tensor(j).dtype(), f.name(), ": ", argument_name(f, i), " has type ",
-             f.tensor(i).dtype(), " but ", argument_name(f, j), " has type ", f.tensor(j).dtype(), "; convert one of them");
+             f.tensor(i).dtype(), " but ", argument_name(f, j), " has type ", f.tensor(j).dtype(),
+             "; convert one of them");
 }
 
 const Tensor& optional_argument(const Frame& f, int i, int like) {
@@ -35,8 +38,8 @@ const Tensor& optional_argument(const Frame& f, int i, int like) {
 
 void check_shape(const Frame& f, int i, std::span<const int64_t> sizes) {
   std::span<const int64_t> got = f.tensor(i).sizes();
-  MOKA_CHECK(std::equal(got.begin(), got.end(), sizes.begin(), sizes.end()), f.name(), ": ", argument_name(f, i),
-             " must have shape ", sizes, ", got ", got);
+  MOKA_CHECK(std::equal(got.begin(), got.end(), sizes.begin(), sizes.end()), f.name(), ": ",
+             argument_name(f, i), " must have shape ", sizes, ", got ", got);
 }
 
 Dims ints_argument(const Frame& f, int i) {
@@ -50,8 +53,8 @@ Dims ints_argument(const Frame& f, int i) {
       if (a.count == 0) return {};
       [[fallthrough]];
     default:
-      fail_kind(ErrorKind::Type, f.name(), ": ", argument_name(f, i), " must be a list of integers, got ", tag_name(a.tag),
-                " ", a);
+      fail_kind(ErrorKind::Type, f.name(), ": ", argument_name(f, i), " must be a list of integers, got ",
+                tag_name(a.tag), " ", a);
   }
 }
 
@@ -60,18 +63,18 @@ Pair pair_argument(const Frame& f, int i, int64_t lowest) {
   MOKA_CHECK_KIND(Value, v.size() == 1 || v.size() == 2, f.name(), ": ", argument_name(f, i),
                   " must be one integer or two (height, width), got ", f.args[i]);
   Pair p{v[0], v.back()};
-  MOKA_CHECK_KIND(Value, p.h >= lowest && p.w >= lowest, f.name(), ": ", argument_name(f, i), " must be at least ", lowest,
-                  ", got ", f.args[i]);
+  MOKA_CHECK_KIND(Value, p.h >= lowest && p.w >= lowest, f.name(), ": ", argument_name(f, i),
+                  " must be at least ", lowest, ", got ", f.args[i]);
   return p;
 }
 
 int dim_argument(const Frame& f, int i, int ndim) {
-  MOKA_CHECK_KIND(Type, f.args[i].is_number(), f.name(), ": ", argument_name(f, i), " must be an integer, got ",
-                  tag_name(f.args[i].tag), " ", f.args[i]);
+  MOKA_CHECK_KIND(Type, f.args[i].is_number(), f.name(), ": ", argument_name(f, i),
+                  " must be an integer, got ", tag_name(f.args[i].tag), " ", f.args[i]);
   int64_t dim = f.integer(i);
   if (ndim == 0) ndim = 1;
-  MOKA_CHECK_KIND(Index, dim >= -ndim && dim < ndim, f.name(), ": ", argument_name(f, i), " must be between ", -ndim,
-                  " and ", ndim - 1, ", got ", dim);
+  MOKA_CHECK_KIND(Index, dim >= -ndim && dim < ndim, f.name(), ": ", argument_name(f, i), " must be between ",
+                  -ndim, " and ", ndim - 1, ", got ", dim);
   return static_cast<int>(dim < 0 ? dim + ndim : dim);
 }
 
@@ -80,7 +83,8 @@ LossReduction loss_reduction_argument(const Frame& f, int i) {
   if (r == "mean") return LossReduction::Mean;
   if (r == "sum") return LossReduction::Sum;
   if (r == "none") return LossReduction::None;
-  fail_kind(ErrorKind::Value, f.name(), ": ", argument_name(f, i), " must be 'mean', 'sum' or 'none', got ", f.args[i]);
+  fail_kind(ErrorKind::Value, f.name(), ": ", argument_name(f, i), " must be 'mean', 'sum' or 'none', got ",
+            f.args[i]);
 }
 
 DType kernel_dtype(DType dtype) {
@@ -100,7 +104,8 @@ KernelOutput::KernelOutput(Frame& f, int i) : out_(f.outs[static_cast<size_t>(i)
 }
 
 void KernelOutput::finish() {
-  if (!(work_ == out_)) convert_elements(work_.raw_data(), work_.dtype(), out_.raw_data(), out_.dtype(), out_.numel());
+  if (!(work_ == out_))
+    convert_elements(work_.raw_data(), work_.dtype(), out_.raw_data(), out_.dtype(), out_.numel());
 }
 
 }  // namespace moka

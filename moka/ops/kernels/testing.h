@@ -15,7 +15,8 @@
 
 namespace moka::testing {
 
-inline Tensor make(std::initializer_list<int64_t> sizes, std::initializer_list<double> values, DType dtype = DType::F32) {
+inline Tensor make(std::initializer_list<int64_t> sizes, std::initializer_list<double> values,
+                   DType dtype = DType::F32) {
   Tensor t = new_tensor(Dims(sizes), DType::F64);
   EXPECT_EQ(t.numel(), static_cast<int64_t>(values.size()));
   std::copy(values.begin(), values.end(), t.data<double>());
@@ -34,8 +35,8 @@ inline std::vector<Tensor> run(const char* op, std::initializer_list<Arg> args) 
 }
 inline Tensor run_one(const char* op, std::initializer_list<Arg> args) { return run(op, args)[0]; }
 
-inline void expect_values(const Tensor& got, std::initializer_list<int64_t> sizes, std::initializer_list<double> values,
-                          double tolerance = 2e-6) {
+inline void expect_values(const Tensor& got, std::initializer_list<int64_t> sizes,
+                          std::initializer_list<double> values, double tolerance = 2e-6) {
   ASSERT_EQ(Dims(got.sizes()), Dims(sizes));
   int64_t i = 0;
   for (double v : values) {

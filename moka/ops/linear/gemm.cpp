@@ -18,7 +18,8 @@ constexpr int64_t most_depth = 256, block_rows = 240, block_columns = 1536;
 
 struct Parts {  // n shared out as evenly as possible over `count` parts of at most `most`
   int64_t count, base, extra;
-  Parts(int64_t n, int64_t most) : count((n + most - 1) / most), base(count ? n / count : 0), extra(count ? n % count : 0) {}
+  Parts(int64_t n, int64_t most)
+      : count((n + most - 1) / most), base(count ? n / count : 0), extra(count ? n % count : 0) {}
   int64_t begin(int64_t i) const { return i * base + std::min(i, extra); }
   int64_t size(int64_t i) const { return base + (i < extra); }
 };
@@ -48,8 +49,10 @@ void pack_rows(int64_t rows, int64_t k, MatrixView<T> a, T* to) {
         for (; j + 4 <= k; j += 4) {
           V r0 = load(from + j), r1 = load(from + a.row + j);
           V r2 = load(from + 2 * a.row + j), r3 = load(from + 3 * a.row + j);
-          V l01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), h01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-          V l23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5), h23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+          V l01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5),
+            h01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+          V l23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5),
+            h23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
           T* at = to + j * rows + i;
           store(at, __builtin_shufflevector(l01, l23, 0, 1, 4, 5));
           store(at + rows, __builtin_shufflevector(l01, l23, 2, 3, 6, 7));
@@ -89,8 +92,8 @@ struct Panels {
 
 // c[rows of the packed panels, n] over one depth block; left and right are packed.
 template <class T>
-void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n, int64_t k, const T* left, const T* right,
-                    T* c, int64_t ldc, GemmStart<T> start) {
+void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n, int64_t k, const T* left,
+                    const T* right, T* c, int64_t ldc, GemmStart<T> start) {
   Panels panels{kernels.lanes};
   for (int64_t j = 0; j < n; j += 2 * kernels.lanes) {
     int64_t columns = std::min<int64_t>(n - j, 2 * kernels.lanes);
@@ -102,7 +105,8 @@ void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n,
       bool added = start.row || start.column;
       if (added)
         for (int64_t r = 0; r < height; r++)
-          for (int64_t s = 0; s < columns; s++) to[r * ldc + s] = start.row ? start.row[i + r] : start.column[j + s];
+          for (int64_t s = 0; s < columns; s++)
+            to[r * ldc + s] = start.row ? start.row[i + r] : start.column[j + s];
       added = added || start.accumulate;
       if (columns == width) {
         kernel(k, left + i * k, right + j * k, to, ldc, added);
@@ -112,7 +116,8 @@ void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n,
       T edge[most_rows * most_width];
       kernel(k, left + i * k, right + j * k, edge, width, false);
       for (int64_t r = 0; r < height; r++)
-        for (int64_t s = 0; s < columns; s++) to[r * ldc + s] = edge[r * width + s] + (added ? to[r * ldc + s] : T(0));
+        for (int64_t s = 0; s < columns; s++)
+          to[r * ldc + s] = edge[r * width + s] + (added ? to[r * ldc + s] : T(0));
     }
   }
 }
@@ -121,11 +126,13 @@ int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 // One thread's share of a product.
 template <class T>
-void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, GemmStart<T> start) {
+void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+                 GemmStart<T> start) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   Parts depths(k, most_depth);
   int64_t unit = 2 * kernels.lanes;
-  int64_t most_m = std::min(padded(m, kernels.rows), block_rows), most_n = std::min(padded(n, unit), block_columns);
+  int64_t most_m = std::min(padded(m, kernels.rows), block_rows),
+          most_n = std::min(padded(n, unit), block_columns);
   Scratch<T> scratch((most_m + most_n) * std::min(k, most_depth));
   T* right = scratch.data();
   T* left = right + most_n * std::min(k, most_depth);
@@ -144,7 +151,8 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T>
         Parts rows(std::min(m - i0, block_rows), kernels.rows);
         for (int64_t p = 0; p < rows.count; p++)
           pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), k0), left + rows.begin(p) * depth);
-        GemmStart<T> at{here.row ? here.row + i0 : nullptr, here.column ? here.column + j0 : nullptr, here.accumulate};
+        GemmStart<T> at{here.row ? here.row + i0 : nullptr, here.column ? here.column + j0 : nullptr,
+                        here.accumulate};
         multiply_block(kernels, rows, columns, depth, left, right, c + i0 * ldc + j0, ldc, at);
       }
     }
@@ -153,50 +161,67 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T>
 
 // Products so small that packing would cost more than it saves.
 template <class T>
-void gemm_tiny(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, GemmStart<T> start) {
+void gemm_tiny(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+               GemmStart<T> start) {
   for (int64_t i = 0; i < m; i++)
     for (int64_t j = 0; j < n; j++) {
-      T sum = start.accumulate ? c[i * ldc + j] : start.row ? start.row[i] : start.column ? start.column[j] : T(0);
-      for (int64_t p = 0; p < k; p++) sum += a.data[i * a.row + p * a.column] * b.data[p * b.row + j * b.column];
+      T sum = start.accumulate ? c[i * ldc + j]
+              : start.row      ? start.row[i]
+              : start.column   ? start.column[j]
+                               : T(0);
+      for (int64_t p = 0; p < k; p++)
+        sum += a.data[i * a.row + p * a.column] * b.data[p * b.row + j * b.column];
       c[i * ldc + j] = sum;
     }
 }
 }  // namespace
 
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, GemmStart<T> start) {
+void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+          GemmStart<T> start) {
   if (m == 0 || n == 0) return;
   double work = double(m) * double(n) * double(k);
   if (k == 0 || work <= 512) return gemm_tiny(m, n, k, a, b, c, ldc, start);
   if (n == 1 && !start.column) return matrix_times_vector(m, k, a, b.data, b.row, c, ldc, start);
   if (m == 1 && !start.row)
-    return matrix_times_vector(n, k, b.transposed(), a.data, a.column, c, int64_t(1), {.row = start.column, .accumulate = start.accumulate});
+    return matrix_times_vector(n, k, b.transposed(), a.data, a.column, c, int64_t(1),
+                               {.row = start.column, .accumulate = start.accumulate});
   int threads = work < 1e5 || in_parallel() ? 1 : num_threads();
   if (threads == 1) return gemm_serial(m, n, k, a, b, c, ldc, start);
   // A grid of rows x columns of tasks; each packs what it needs, so the cheapest grid packs least.
   const GemmKernels<T>& kernels = gemm_kernels<T>();
-  int64_t row_units = (m + kernels.rows - 1) / kernels.rows, column_units = (n + 2 * kernels.lanes - 1) / (2 * kernels.lanes);
+  int64_t row_units = (m + kernels.rows - 1) / kernels.rows,
+          column_units = (n + 2 * kernels.lanes - 1) / (2 * kernels.lanes);
   int64_t best_rows = 1, best_columns = 1;
   double best = 1e300;
   for (int64_t r = 1; r <= threads; r++) {
     int64_t rows = std::min<int64_t>(r, row_units), columns = std::min<int64_t>(threads / r, column_units);
-    double share_m = double((row_units + rows - 1) / rows * kernels.rows), share_n = double((column_units + columns - 1) / columns * 2 * kernels.lanes);
-    double cost = share_m * share_n * double(k) + 16.0 * (share_m + share_n) * double(k);  // packing one element costs about as much as 16 lanes of one product
+    double share_m = double((row_units + rows - 1) / rows * kernels.rows),
+           share_n = double((column_units + columns - 1) / columns * 2 * kernels.lanes);
+    double cost = share_m * share_n * double(k) +
+                  16.0 * (share_m + share_n) *
+                      double(k);  // packing one element costs about as much as 16 lanes of one product
     if (cost < best) best = cost, best_rows = rows, best_columns = columns;
   }
-  Parts rows(row_units, (row_units + best_rows - 1) / best_rows), columns(column_units, (column_units + best_columns - 1) / best_columns);
+  Parts rows(row_units, (row_units + best_rows - 1) / best_rows),
+      columns(column_units, (column_units + best_columns - 1) / best_columns);
   parallel_for(0, rows.count * columns.count, 1, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; t++) {
       int64_t r = t / columns.count, s = t % columns.count;
-      int64_t i0 = rows.begin(r) * kernels.rows, i1 = std::min(m, (rows.begin(r) + rows.size(r)) * kernels.rows);
-      int64_t j0 = columns.begin(s) * 2 * kernels.lanes, j1 = std::min(n, (columns.begin(s) + columns.size(s)) * 2 * kernels.lanes);
-      GemmStart<T> at{start.row ? start.row + i0 : nullptr, start.column ? start.column + j0 : nullptr, start.accumulate};
+      int64_t i0 = rows.begin(r) * kernels.rows,
+              i1 = std::min(m, (rows.begin(r) + rows.size(r)) * kernels.rows);
+      int64_t j0 = columns.begin(s) * 2 * kernels.lanes,
+              j1 = std::min(n, (columns.begin(s) + columns.size(s)) * 2 * kernels.lanes);
+      GemmStart<T> at{start.row ? start.row + i0 : nullptr, start.column ? start.column + j0 : nullptr,
+                      start.accumulate};
       gemm_serial(i1 - i0, j1 - j0, k, a.from(i0, 0), b.from(0, j0), c + i0 * ldc + j0, ldc, at);
     }
   });
 }
-template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*, int64_t, GemmStart<float>);
-template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*, int64_t, GemmStart<double>);
+template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*, int64_t,
+                          GemmStart<float>);
+template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*,
+                           int64_t, GemmStart<double>);
 
 template <class T>
 void pack_left(int64_t m, int64_t k, MatrixView<T> a, T* to) {
@@ -210,7 +235,8 @@ template void pack_left(int64_t, int64_t, MatrixView<float>, float*);
 template void pack_left(int64_t, int64_t, MatrixView<double>, double*);
 
 namespace {
-constexpr int64_t packed_columns = 256;  // of the right operand at a time: with the full depth a quarter of the second cache
+constexpr int64_t packed_columns =
+    256;  // of the right operand at a time: with the full depth a quarter of the second cache
 }
 
 template <class T>
@@ -221,8 +247,8 @@ template int64_t gemm_packed_scratch<float>(int64_t, int64_t);
 template int64_t gemm_packed_scratch<double>(int64_t, int64_t);
 
 template <class T>
-void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> right, T* c, int64_t ldc, GemmStart<T> start,
-                 T* scratch) {
+void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> right, T* c, int64_t ldc,
+                 GemmStart<T> start, T* scratch) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   Parts depths(k, most_depth), rows(m, kernels.rows);
   Panels panels{kernels.lanes};
@@ -241,7 +267,9 @@ void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> ri
     }
   }
 }
-template void gemm_packed(int64_t, int64_t, int64_t, const float*, PackRight<float>, float*, int64_t, GemmStart<float>, float*);
-template void gemm_packed(int64_t, int64_t, int64_t, const double*, PackRight<double>, double*, int64_t, GemmStart<double>, double*);
+template void gemm_packed(int64_t, int64_t, int64_t, const float*, PackRight<float>, float*, int64_t,
+                          GemmStart<float>, float*);
+template void gemm_packed(int64_t, int64_t, int64_t, const double*, PackRight<double>, double*, int64_t,
+                          GemmStart<double>, double*);
 
 }  // namespace moka

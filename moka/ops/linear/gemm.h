@@ -30,7 +30,8 @@ struct GemmStart {
 
 // c[m, n], rows ldc apart, = a[m, k] b[k, n] + start. Uses all threads.
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, GemmStart<T> start = {});
+void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+          GemmStart<T> start = {});
 
 // ---- for convolutions, which pack their own panels
 
@@ -51,7 +52,9 @@ template <class T>
 void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> right, T* c, int64_t ldc,
                  GemmStart<T> start, T* scratch);
 
-extern template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*, int64_t, GemmStart<float>);
-extern template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*, int64_t, GemmStart<double>);
+extern template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*,
+                                 int64_t, GemmStart<float>);
+extern template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*,
+                                  int64_t, GemmStart<double>);
 
 }  // namespace moka

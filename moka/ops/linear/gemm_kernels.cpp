@@ -5,8 +5,8 @@
 
 #include <utility>
 
-#include "moka/base/parallel.h"
 #include "moka/base/cpu.h"
+#include "moka/base/parallel.h"
 
 #define MOKA_TARGET_ISA 0
 #include "moka/ops/linear/gemm_target.h"
@@ -31,18 +31,17 @@ GemmKernels<T> choose_kernels() {
       k.lanes = avx512::lanes<T>;
       k.row_dots = avx512::RowDots<T>::run;
       k.column_sums = avx512::ColumnSums<T>::run;
-      MOKA_FILL(avx512, 1) MOKA_FILL(avx512, 2) MOKA_FILL(avx512, 3) MOKA_FILL(avx512, 4)
-      MOKA_FILL(avx512, 5) MOKA_FILL(avx512, 6) MOKA_FILL(avx512, 7) MOKA_FILL(avx512, 8)
-      MOKA_FILL(avx512, 9) MOKA_FILL(avx512, 10) MOKA_FILL(avx512, 11) MOKA_FILL(avx512, 12)
-      break;
+      MOKA_FILL(avx512, 1)
+      MOKA_FILL(avx512, 2) MOKA_FILL(avx512, 3) MOKA_FILL(avx512, 4) MOKA_FILL(avx512, 5) MOKA_FILL(avx512, 6)
+          MOKA_FILL(avx512, 7) MOKA_FILL(avx512, 8) MOKA_FILL(avx512, 9) MOKA_FILL(avx512, 10)
+              MOKA_FILL(avx512, 11) MOKA_FILL(avx512, 12) break;
     case Isa::Avx2:
       k.rows = 6;
       k.lanes = avx2::lanes<T>;
       k.row_dots = avx2::RowDots<T>::run;
       k.column_sums = avx2::ColumnSums<T>::run;
-      MOKA_FILL(avx2, 1) MOKA_FILL(avx2, 2) MOKA_FILL(avx2, 3) MOKA_FILL(avx2, 4)
-      MOKA_FILL(avx2, 5) MOKA_FILL(avx2, 6)
-      break;
+      MOKA_FILL(avx2, 1)
+      MOKA_FILL(avx2, 2) MOKA_FILL(avx2, 3) MOKA_FILL(avx2, 4) MOKA_FILL(avx2, 5) MOKA_FILL(avx2, 6) break;
 #endif
     default:
       k.rows = 4;
@@ -66,8 +65,8 @@ template const GemmKernels<float>& gemm_kernels();
 template const GemmKernels<double>& gemm_kernels();
 
 template <class T>
-void matrix_times_vector(int64_t n, int64_t k, MatrixView<T> a, const T* x, int64_t x_step, T* y, int64_t y_step,
-                         GemmStart<T> start) {
+void matrix_times_vector(int64_t n, int64_t k, MatrixView<T> a, const T* x, int64_t x_step, T* y,
+                         int64_t y_step, GemmStart<T> start) {
   // A multiple of the widest step, so that every element is computed the same way for every number of threads.
   constexpr int64_t unit = 4 * 64 / sizeof(T);
   int64_t grain = (1 << 16) / (k + 1) / unit + 1;
@@ -88,7 +87,9 @@ void matrix_times_vector(int64_t n, int64_t k, MatrixView<T> a, const T* x, int6
     }
   });
 }
-template void matrix_times_vector(int64_t, int64_t, MatrixView<float>, const float*, int64_t, float*, int64_t, GemmStart<float>);
-template void matrix_times_vector(int64_t, int64_t, MatrixView<double>, const double*, int64_t, double*, int64_t, GemmStart<double>);
+template void matrix_times_vector(int64_t, int64_t, MatrixView<float>, const float*, int64_t, float*, int64_t,
+                                  GemmStart<float>);
+template void matrix_times_vector(int64_t, int64_t, MatrixView<double>, const double*, int64_t, double*,
+                                  int64_t, GemmStart<double>);
 
 }  // namespace moka

@@ -37,7 +37,8 @@ void block(int64_t k, const T* a, const T* b, T* c, int64_t ldc, bool accumulate
     });
   } else {
     for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { store(c + i * ldc + j * L, sum[i][j]); });
+      for_constants<Vectors>([&](auto j)
+                                 __attribute__((always_inline)) { store(c + i * ldc + j * L, sum[i][j]); });
     });
   }
 }
@@ -72,7 +73,7 @@ struct RowDots {
     }
   }
   static void run(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, T* y, int64_t y_step,
-                              GemmStart<T> start) {
+                  GemmStart<T> start) {
     T out[4];
     for (int64_t i = first; i < last; i += 4) {
       int64_t n = last - i < 4 ? last - i : 4;
@@ -104,7 +105,7 @@ struct ColumnSums {
     for (int i = 0; i < Vectors; i++) store(out + i * L, sum[i]);
   }
   static void run(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, int64_t x_step, T* y,
-                              int64_t y_step, GemmStart<T> start) {
+                  int64_t y_step, GemmStart<T> start) {
     constexpr int L = lanes<T>;
     T out[4 * L];
     for (int64_t i = first; i < last;) {

@@ -22,8 +22,8 @@ void linear_shape(Frame& f) {
   const Tensor& b = optional_argument(f, 2, 0);
   MOKA_CHECK(w.dim() == 2, "linear: weight must have shape [out, in], got ", w.sizes());
   MOKA_CHECK(x.dim() >= 1, "linear: input must have at least 1 dimension, got a scalar");
-  MOKA_CHECK(x.size(-1) == w.size(1), "linear: the last dimension of input (", x.size(-1), ", shape ", x.sizes(),
-             ") must equal weight's number of inputs (", w.size(1), ", shape ", w.sizes(), ")");
+  MOKA_CHECK(x.size(-1) == w.size(1), "linear: the last dimension of input (", x.size(-1), ", shape ",
+             x.sizes(), ") must equal weight's number of inputs (", w.size(1), ", shape ", w.sizes(), ")");
   if (b) check_shape(f, 2, Dims{w.size(0)});
   Dims sizes(x.sizes());
   sizes.back() = w.size(0);
@@ -32,8 +32,8 @@ void linear_shape(Frame& f) {
 
 template <class T>
 void affine(const Tensor& x, const Tensor& w, const Tensor& b, T* y) {
-  gemm<T>(rows_of(x.sizes()), w.size(0), w.size(1), {x.data<T>(), w.size(1), 1}, {w.data<T>(), w.stride(1), w.stride(0)}, y,
-          w.size(0), {.column = b ? b.data<T>() : nullptr});
+  gemm<T>(rows_of(x.sizes()), w.size(0), w.size(1), {x.data<T>(), w.size(1), 1},
+          {w.data<T>(), w.stride(1), w.stride(0)}, y, w.size(0), {.column = b ? b.data<T>() : nullptr});
 }
 void linear_kernel(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0))), w = in_kernel_dtype(f.tensor(1)), b;
@@ -49,8 +49,9 @@ void linear_backward_weight_shape(Frame& f) {
   check_same_dtype(f, 0, 1);
   bool fits = dy.dim() >= 1 && dy.dim() == x.dim();
   for (int i = 0; fits && i + 1 < dy.dim(); i++) fits = dy.size(i) == x.size(i);
-  MOKA_CHECK(fits, "linear_backward_weight: grad and input must have the same leading dimensions, got shapes ", dy.sizes(),
-             " and ", x.sizes());
+  MOKA_CHECK(fits,
+             "linear_backward_weight: grad and input must have the same leading dimensions, got shapes ",
+             dy.sizes(), " and ", x.sizes());
   f.output(0, Dims{dy.size(-1), x.size(-1)}, dy.dtype());
 }
 template <class T>
@@ -79,7 +80,8 @@ constinit const Op linear_op{
                    wrt("bias", [](auto dy) { return dy; })},
     .onnx = {{.map = "Gemm(input, weight, bias, alpha=1.0, beta=1.0, transA=0, transB=1, =rank(input):2)"}},
     .netdef = "FC(input, weight, bias)",
-    .samples = {shapes({3, 4}, {5, 4}, {5}), shapes({2, 3, 4}, {5, 4}), shapes({4}, {2, 4}, {2}), shapes({0, 4}, {2, 4}, {2})},
+    .samples = {shapes({3, 4}, {5, 4}, {5}), shapes({2, 3, 4}, {5, 4}), shapes({4}, {2, 4}, {2}),
+                shapes({0, 4}, {2, 4}, {2})},
 };
 
 constinit const Op linear_backward_weight_op{

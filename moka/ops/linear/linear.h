@@ -4,7 +4,8 @@
 
 #include "moka/schema/reading.h"
 
-#define MOKA_LINEAR_OPS(OP)                                                                             \
-  OP(matmul) OP(matmul_backward_input) OP(matmul_backward_other) OP(mm) OP(bmm) OP(addmm) OP(linear)    \
-  OP(linear_backward_weight)
+#define MOKA_LINEAR_OPS(OP)                                                               \
+  OP(matmul)                                                                              \
+  OP(matmul_backward_input) OP(matmul_backward_other) OP(mm) OP(bmm) OP(addmm) OP(linear) \
+      OP(linear_backward_weight)
 MOKA_LINEAR_OPS(MOKA_DECLARE_OP)

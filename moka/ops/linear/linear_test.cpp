@@ -12,7 +12,8 @@ namespace {
 template <class T>
 void compare(int64_t m, int64_t n, int64_t k, bool a_turned, bool b_turned, int start) {
   DType d = sizeof(T) == 4 ? DType::F32 : DType::F64;
-  Tensor a = spread({m, k}, d), b = spread({k, n}, d), c = spread({m, n}, d), bias = spread({m + n}, d), before = new_tensor(Dims{m, n}, d);
+  Tensor a = spread({m, k}, d), b = spread({k, n}, d), c = spread({m, n}, d), bias = spread({m + n}, d),
+         before = new_tensor(Dims{m, n}, d);
   copy_elements(c, before);
   MatrixView<T> av{a.data<T>(), k, 1}, bv{b.data<T>(), n, 1};
   if (a_turned) av = {a.data<T>(), 1, m};
@@ -28,13 +29,15 @@ void compare(int64_t m, int64_t n, int64_t k, bool a_turned, bool b_turned, int 
                     : start == 2 ? double(bias.data<T>()[j])
                     : start == 3 ? double(before.data<T>()[i * n + j])
                                  : 0.0;
-      for (int64_t p = 0; p < k; p++) want += double(av.data[i * av.row + p * av.column]) * double(bv.data[p * bv.row + j * bv.column]);
+      for (int64_t p = 0; p < k; p++)
+        want += double(av.data[i * av.row + p * av.column]) * double(bv.data[p * bv.row + j * bv.column]);
       ASSERT_NEAR(double(c.data<T>()[i * n + j]), want, (sizeof(T) == 4 ? 2e-5 : 1e-12) * double(k + 1))
           << m << " x " << n << " x " << k << " at " << i << ", " << j << " start " << start;
     }
 }
 TEST(Gemm, EqualsTheTripleLoop) {
-  constexpr int64_t sizes[][3] = {{1, 1, 1}, {1, 33, 70}, {33, 1, 70}, {3, 5, 7}, {12, 32, 256}, {13, 33, 257}, {25, 49, 300}, {64, 10, 128}, {5, 80, 600}};
+  constexpr int64_t sizes[][3] = {{1, 1, 1},     {1, 33, 70},   {33, 1, 70},   {3, 5, 7},   {12, 32, 256},
+                                  {13, 33, 257}, {25, 49, 300}, {64, 10, 128}, {5, 80, 600}};
   int variant = 0;
   for (auto& s : sizes)
     for (int turned = 0; turned < 4; turned++, variant++) {
@@ -61,7 +64,9 @@ TEST(Matmul, TakesVectorsMatricesAndStacks) {
   expect_values(run_one("matmul", {v, m}), {2}, {23, 34});
   Tensor stack = make({2, 1, 1, 2}, {1, 0, 0, 1}), other = make({3, 2, 1}, {1, 2, 3, 4, 5, 6});
   expect_values(run_one("matmul", {stack, other}), {2, 3, 1, 1}, {1, 3, 5, 2, 4, 6});
-  expect_values(run_one("matmul", {make({2, 2}, {1, 2, 3, 4}, DType::I32), make({2, 1}, {1, -1}, DType::I32)}), {2, 1}, {-1, -1});
+  expect_values(
+      run_one("matmul", {make({2, 2}, {1, 2, 3, 4}, DType::I32), make({2, 1}, {1, -1}, DType::I32)}), {2, 1},
+      {-1, -1});
   expect_values(run_one("matmul", {make({2, 0}, {}), make({0, 3}, {})}), {2, 3}, {0, 0, 0, 0, 0, 0});
 }
 TEST(Matmul, GradientsSumOverBroadcastStacks) {
@@ -70,9 +75,13 @@ TEST(Matmul, GradientsSumOverBroadcastStacks) {
 }
 TEST(Matmul, NamesWhatDoesNotFit) {
   EXPECT_EQ(error_of("matmul", {spread({2, 3}), spread({4, 5})}),
-            "matmul: the last dimension of input (3, shape [2, 3]) must equal the second to last dimension of other (4, shape [4, 5])");
-  EXPECT_NE(error_of("mm", {spread({2, 3}), spread({3, 5}, DType::F64)}).find("has type float32"), std::string::npos);
-  EXPECT_NE(error_of("linear", {spread({2, 3}), spread({4, 3}), spread({3})}).find("bias must have shape [4]"), std::string::npos);
+            "matmul: the last dimension of input (3, shape [2, 3]) must equal the second to last dimension "
+            "of other (4, shape [4, 5])");
+  EXPECT_NE(error_of("mm", {spread({2, 3}), spread({3, 5}, DType::F64)}).find("has type float32"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of("linear", {spread({2, 3}), spread({4, 3}), spread({3})}).find("bias must have shape [4]"),
+      std::string::npos);
 }
 }  // namespace
 }  // namespace moka::testing

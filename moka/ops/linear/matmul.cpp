@@ -16,7 +16,8 @@ struct MatmulShape {
 };
 
 MatmulShape matmul_shape(std::string_view op, std::span<const int64_t> a, std::span<const int64_t> b) {
-  MOKA_CHECK(!a.empty() && !b.empty(), op, ": both operands must have at least 1 dimension, got shapes ", a, " and ", b);
+  MOKA_CHECK(!a.empty() && !b.empty(), op, ": both operands must have at least 1 dimension, got shapes ", a,
+             " and ", b);
   MatmulShape s;
   s.m = a.size() > 1 ? a[a.size() - 2] : 1;
   s.k = a.back();
@@ -24,7 +25,8 @@ MatmulShape matmul_shape(std::string_view op, std::span<const int64_t> a, std::s
   int64_t other_k = b.size() > 1 ? b[b.size() - 2] : b[0];
   MOKA_CHECK(s.k == other_k, op, ": the last dimension of input (", s.k, ", shape ", a, ") must equal the ",
              b.size() > 1 ? "second to last dimension" : "size", " of other (", other_k, ", shape ", b, ")");
-  s.batch = broadcast_shape(a.size() > 2 ? a.first(a.size() - 2) : a.first(0), b.size() > 2 ? b.first(b.size() - 2) : b.first(0), op);
+  s.batch = broadcast_shape(a.size() > 2 ? a.first(a.size() - 2) : a.first(0),
+                            b.size() > 2 ? b.first(b.size() - 2) : b.first(0), op);
   s.result = s.batch;
   if (a.size() > 1) s.result.push_back(s.m);
   if (b.size() > 1) s.result.push_back(s.n);
@@ -36,8 +38,8 @@ void check_operands(const Frame& f, int a, int b) {
   tensor_argument(f, b);
   check_same_dtype(f, a, b);
   DTypeClass kind = family(f.tensor(a).dtype());
-  MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned, f.name(),
-             ": takes floating and integer tensors, got ", f.tensor(a).dtype());
+  MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned,
+             f.name(), ": takes floating and integer tensors, got ", f.tensor(a).dtype());
 }
 
 void product_kernel(Frame& f, const MatmulShape& s) {
@@ -48,7 +50,8 @@ void product_kernel(Frame& f, const MatmulShape& s) {
   result.row = s.n;
   result.column = 1;
   Dims strides = contiguous_strides(s.batch);
-  for (size_t i = 0; i < strides.size(); i++) result.batch_strides.push_back(s.batch[i] == 1 ? 0 : strides[i] * s.m * s.n);
+  for (size_t i = 0; i < strides.size(); i++)
+    result.batch_strides.push_back(s.batch[i] == 1 ? 0 : strides[i] * s.m * s.n);
   if (out.tensor().numel())
     batched_product(out.tensor().dtype(), s.batch, s.m, s.n, s.k, as_matrices(a, s.batch.size(), false),
                     as_matrices(b, s.batch.size(), true), result);
@@ -59,15 +62,17 @@ void matmul_shape_of(Frame& f) {
   check_operands(f, 0, 1);
   f.output(0, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes()).result, f.tensor(0).dtype());
 }
-void matmul_kernel(Frame& f) { product_kernel(f, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes())); }
+void matmul_kernel(Frame& f) {
+  product_kernel(f, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes()));
+}
 
 // Both gradients: which = 0 gives that of input from (grad, other), 1 that of other from (grad, input).
 MatmulShape gradient_shape(const Frame& f, int which, const Dims& sizes) {
   std::span<const int64_t> known = f.tensor(1).sizes();
   MatmulShape s = which == 0 ? matmul_shape(f.name(), sizes, known) : matmul_shape(f.name(), known, sizes);
   std::span<const int64_t> grad = f.tensor(0).sizes();
-  MOKA_CHECK(std::equal(grad.begin(), grad.end(), s.result.begin(), s.result.end()), f.name(), ": grad must have the shape ",
-             s.result, " of the product, got ", grad);
+  MOKA_CHECK(std::equal(grad.begin(), grad.end(), s.result.begin(), s.result.end()), f.name(),
+             ": grad must have the shape ", s.result, " of the product, got ", grad);
   return s;
 }
 template <int Which>
@@ -93,7 +98,8 @@ void matmul_backward_kernel(Frame& f) {
   Matrices result = as_matrices(out.tensor(), dims, Which == 1);
   if (out.tensor().numel()) {
     DType d = out.tensor().dtype();
-    if (Which == 0) batched_product(d, s.batch, s.m, s.k, s.n, dy, transposed(as_matrices(known, dims, true)), result);
+    if (Which == 0)
+      batched_product(d, s.batch, s.m, s.k, s.n, dy, transposed(as_matrices(known, dims, true)), result);
     else batched_product(d, s.batch, s.k, s.n, s.m, transposed(as_matrices(known, dims, false)), dy, result);
   }
   out.finish();
@@ -111,24 +117,32 @@ void mm_shape(Frame& f) {
 void bmm_shape(Frame& f) {
   need_rank(f, 0, 3);
   need_rank(f, 1, 3);
-  MOKA_CHECK(f.tensor(0).size(0) == f.tensor(1).size(0), "bmm: input has ", f.tensor(0).size(0), " matrices (shape ",
-             f.tensor(0).sizes(), ") but mat2 has ", f.tensor(1).size(0), " (shape ", f.tensor(1).sizes(), ")");
+  MOKA_CHECK(f.tensor(0).size(0) == f.tensor(1).size(0), "bmm: input has ", f.tensor(0).size(0),
+             " matrices (shape ", f.tensor(0).sizes(), ") but mat2 has ", f.tensor(1).size(0), " (shape ",
+             f.tensor(1).sizes(), ")");
   matmul_shape_of(f);
 }
 }  // namespace
 
 constinit const Op matmul_op{
     .schema = "matmul(Tensor input, Tensor other) -> Tensor",
-    .doc = "Product of vectors, matrices or stacks of matrices: [..., m, k] with [..., k, n] gives [..., m, n]; the "
-           "leading dimensions broadcast, a vector is a row on the left and a column on the right.",
+    .doc =
+        "Product of vectors, matrices or stacks of matrices: [..., m, k] with [..., k, n] gives [..., m, n]; "
+        "the "
+        "leading dimensions broadcast, a vector is a row on the left and a column on the right.",
     .shape = matmul_shape_of,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto other) { return matmul_backward_input(dy, other, shape_of(input)); }),
-                   wrt("other", [](auto dy, auto input, auto other) { return matmul_backward_other(dy, input, shape_of(other)); })},
+    .derivative = {wrt("input", [](auto dy, auto input,
+                                   auto other) { return matmul_backward_input(dy, other, shape_of(input)); }),
+                   wrt("other",
+                       [](auto dy, auto input, auto other) {
+                         return matmul_backward_other(dy, input, shape_of(other));
+                       })},
     .onnx = "MatMul(input, other)",
     .netdef = "MatMul(input, other)",
-    .samples = {shapes({3, 4}, {4, 5}), shapes({2, 1, 3, 4}, {5, 4, 2}), shapes({4}, {4}), shapes({2, 3, 4}, {4}), shapes({4}, {2, 4, 3}),
-                shapes({2, 3, 4}, {4, 5}), shapes({3, 0}, {0, 2}), shapes({0, 3}, {3, 2})},
+    .samples = {shapes({3, 4}, {4, 5}), shapes({2, 1, 3, 4}, {5, 4, 2}), shapes({4}, {4}),
+                shapes({2, 3, 4}, {4}), shapes({4}, {2, 4, 3}), shapes({2, 3, 4}, {4, 5}),
+                shapes({3, 0}, {0, 2}), shapes({0, 3}, {3, 2})},
 };
 
 constinit const Op matmul_backward_input_op{
@@ -138,11 +152,12 @@ constinit const Op matmul_backward_input_op{
     .shape = matmul_backward_shape<0>,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_backward_kernel<0>}},
     .derivative = {wrt("grad", [](auto dy, auto, auto other) { return matmul(dy, other); }),
-                   wrt("other", [](auto dy, auto grad, auto other) { return matmul_backward_other(grad, dy, shape_of(other)); })},
+                   wrt("other", [](auto dy, auto grad,
+                                   auto other) { return matmul_backward_other(grad, dy, shape_of(other)); })},
     .onnx = none("a gradient: export the forward graph, or write it as MatMul"),
     .netdef = none("Caffe2's gradient of MatMul is MatMul"),
-    .samples = {shapes({3, 5}, {4, 5}).with("sizes", {3, 4}), shapes({2, 3, 5}, {2, 4, 5}).with("sizes", {3, 4}),
-                shapes({2}, {4, 2}).with("sizes", {4})},
+    .samples = {shapes({3, 5}, {4, 5}).with("sizes", {3, 4}),
+                shapes({2, 3, 5}, {2, 4, 5}).with("sizes", {3, 4}), shapes({2}, {4, 2}).with("sizes", {4})},
 };
 constinit const Op matmul_backward_other_op{
     .schema = "matmul_backward_other(Tensor grad, Tensor input, int[] sizes) -> Tensor",
@@ -151,11 +166,12 @@ constinit const Op matmul_backward_other_op{
     .shape = matmul_backward_shape<1>,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_backward_kernel<1>}},
     .derivative = {wrt("grad", [](auto dy, auto, auto input) { return matmul(input, dy); }),
-                   wrt("input", [](auto dy, auto grad, auto input) { return matmul_backward_input(grad, dy, shape_of(input)); })},
+                   wrt("input", [](auto dy, auto grad,
+                                   auto input) { return matmul_backward_input(grad, dy, shape_of(input)); })},
     .onnx = none("a gradient: export the forward graph, or write it as MatMul"),
     .netdef = none("Caffe2's gradient of MatMul is MatMul"),
-    .samples = {shapes({3, 5}, {3, 4}).with("sizes", {4, 5}), shapes({2, 3, 5}, {2, 3, 4}).with("sizes", {4, 5}),
-                shapes({3}, {3, 4}).with("sizes", {4})},
+    .samples = {shapes({3, 5}, {3, 4}).with("sizes", {4, 5}),
+                shapes({2, 3, 5}, {2, 3, 4}).with("sizes", {4, 5}), shapes({3}, {3, 4}).with("sizes", {4})},
 };
 
 constinit const Op mm_op{
@@ -190,7 +206,8 @@ constinit const Op addmm_op{
     }),
     .onnx = "Gemm(mat1, mat2, input, alpha=alpha, beta=beta, transA=0, transB=0)",
     .netdef = none("written as MatMul, Scale and Add"),
-    .samples = {shapes({3, 5}, {3, 4}, {4, 5}), shapes({5}, {3, 4}, {4, 5}).with("beta", 0.5).with("alpha", 2.0)},
+    .samples = {shapes({3, 5}, {3, 4}, {4, 5}),
+                shapes({5}, {3, 4}, {4, 5}).with("beta", 0.5).with("alpha", 2.0)},
 };
 
 }  // namespace moka::ops

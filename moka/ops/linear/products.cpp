@@ -11,7 +11,8 @@ namespace moka {
 
 namespace {
 // Integers wrap, as everywhere.
-void multiply(int64_t m, int64_t n, int64_t k, MatrixView<int64_t> a, MatrixView<int64_t> b, int64_t* c, int64_t ldc, bool add) {
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<int64_t> a, MatrixView<int64_t> b, int64_t* c,
+              int64_t ldc, bool add) {
   int64_t grain = (1 << 15) / (n * k + 1) + 1;
   parallel_for(0, m, grain, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; i++) {
@@ -20,13 +21,16 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<int64_t> a, MatrixView
       for (int64_t p = 0; p < k; p++) {
         uint64_t left = static_cast<uint64_t>(a.data[i * a.row + p * a.column]);
         const int64_t* right = b.data + p * b.row;
-        for (int64_t j = 0; j < n; j++) row[j] = static_cast<int64_t>(static_cast<uint64_t>(row[j]) + left * static_cast<uint64_t>(right[j * b.column]));
+        for (int64_t j = 0; j < n; j++)
+          row[j] = static_cast<int64_t>(static_cast<uint64_t>(row[j]) +
+                                        left * static_cast<uint64_t>(right[j * b.column]));
       }
     }
   });
 }
 template <class T>
-void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc, bool add) {
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
+              bool add) {
   gemm<T>(m, n, k, a, b, c, ldc, {.accumulate = add});
 }
 
@@ -40,7 +44,8 @@ struct Problem {
 void collapse(Problem& p) {
   Dims batch, a, b, r;
   for (size_t i = 0; i < p.batch.size(); i++) {
-    int64_t n = p.batch[i], sa = p.a.batch_strides[i], sb = p.b.batch_strides[i], sr = p.result.batch_strides[i];
+    int64_t n = p.batch[i], sa = p.a.batch_strides[i], sb = p.b.batch_strides[i],
+            sr = p.result.batch_strides[i];
     if (n == 1) continue;
     if (!batch.empty() && a.back() == sa * n && b.back() == sb * n && r.back() == sr * n) {
       batch.back() *= n;
@@ -72,11 +77,12 @@ void run(const Problem& p) {
     int64_t at[3] = {0, 0, 0};
     for (size_t i = p.batch.size(); i-- > 0; index /= p.batch[i]) {
       int64_t x = index % p.batch[i];
-      at[0] += x * p.a.batch_strides[i], at[1] += x * p.b.batch_strides[i], at[2] += x * p.result.batch_strides[i];
+      at[0] += x * p.a.batch_strides[i], at[1] += x * p.b.batch_strides[i],
+          at[2] += x * p.result.batch_strides[i];
     }
     multiply(p.m, p.n, p.k, MatrixView<T>{static_cast<const T*>(p.a.data) + at[0], p.a.row, p.a.column},
-             MatrixView<T>{static_cast<const T*>(p.b.data) + at[1], p.b.row, p.b.column}, static_cast<T*>(p.result.data) + at[2],
-             p.result.row, add);
+             MatrixView<T>{static_cast<const T*>(p.b.data) + at[1], p.b.row, p.b.column},
+             static_cast<T*>(p.result.data) + at[2], p.result.row, add);
     return at[2];
   };
   if (sums) {
@@ -101,8 +107,8 @@ void run(const Problem& p) {
 }
 }  // namespace
 
-void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int64_t n, int64_t k, const Matrices& a,
-                     const Matrices& b, const Matrices& result) {
+void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int64_t n, int64_t k,
+                     const Matrices& a, const Matrices& b, const Matrices& result) {
   if (m == 0 || n == 0) return;
   Problem p{Dims(batch), m, n, k, a, b, result};
   for (int64_t size : batch)

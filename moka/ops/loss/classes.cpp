@@ -5,7 +5,8 @@
 namespace moka {
 
 ClassShape class_shape(const Frame& f, std::span<const int64_t> input) {
-  MOKA_CHECK(!input.empty(), f.name(), ": input must have shape [batch, classes, ...] or [classes], got a scalar");
+  MOKA_CHECK(!input.empty(), f.name(),
+             ": input must have shape [batch, classes, ...] or [classes], got a scalar");
   checked_numel(input, "loss");
   ClassShape s;
   size_t at = input.size() > 1;
@@ -21,8 +22,9 @@ Tensor checked_targets(const Frame& f, int target, const ClassShape& s, int64_t 
   Tensor t = as_contiguous(to_dtype(f.tensor(target), DType::I64));
   const int64_t* at = t.data<int64_t>();
   for (int64_t i = 0; i < t.numel(); i++)
-    MOKA_CHECK_KIND(Index, (at[i] >= 0 && at[i] < s.classes) || at[i] == ignore_index, f.name(), ": target ", i, " is ", at[i],
-                    ", but there are ", s.classes, " classes (0 to ", s.classes - 1, ", or ignore_index=", ignore_index, ")");
+    MOKA_CHECK_KIND(Index, (at[i] >= 0 && at[i] < s.classes) || at[i] == ignore_index, f.name(), ": target ",
+                    i, " is ", at[i], ", but there are ", s.classes, " classes (0 to ", s.classes - 1,
+                    ", or ignore_index=", ignore_index, ")");
   return t;
 }
 

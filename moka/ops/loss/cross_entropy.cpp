@@ -29,19 +29,23 @@ Settings settings(const Frame& f, int first) {
     check_same_dtype(f, first + 1, first);
     check_shape(f, first + 1, x.sizes());
   } else {
-    MOKA_CHECK(is_integral(t.dtype()), f.name(), ": target must hold class indices (integers) or class probabilities (floating), got ", t.dtype());
+    MOKA_CHECK(is_integral(t.dtype()), f.name(),
+               ": target must hold class indices (integers) or class probabilities (floating), got ",
+               t.dtype());
     check_shape(f, first + 1, s.shape.target);
   }
   if (f.has(first + 2)) {
     floating_argument(f, first + 2);
-    MOKA_CHECK(kernel_dtype(f.tensor(first + 2).dtype()) == kernel_dtype(x.dtype()), f.name(), ": weight has type ",
-               f.tensor(first + 2).dtype(), " but input has type ", x.dtype(), "; convert one of them");
+    MOKA_CHECK(kernel_dtype(f.tensor(first + 2).dtype()) == kernel_dtype(x.dtype()), f.name(),
+               ": weight has type ", f.tensor(first + 2).dtype(), " but input has type ", x.dtype(),
+               "; convert one of them");
     check_shape(f, first + 2, Dims{s.shape.classes});
   }
   s.ignore_index = f.integer(first + 3);
   s.reduction = loss_reduction_argument(f, first + 4);
   s.smoothing = f.number(first + 5);
-  MOKA_CHECK_KIND(Value, s.smoothing >= 0 && s.smoothing <= 1, f.name(), ": label_smoothing must be between 0 and 1, got ", s.smoothing);
+  MOKA_CHECK_KIND(Value, s.smoothing >= 0 && s.smoothing <= 1, f.name(),
+                  ": label_smoothing must be between 0 and 1, got ", s.smoothing);
   return s;
 }
 
@@ -115,7 +119,9 @@ void forward(Frame& f, const Settings& s, const Tensor& x, T* out) {
     Scratch<T> high(items);
     if (classes) row_logsumexp<T>(items, classes, in, high.data());
     for (int64_t i = 0; i < items; i++)
-      take(i, target.ignored(i) ? T(0) : target.class_weight(target.indices[i]) * (high[i] - in[i * classes + target.indices[i]]));
+      take(i, target.ignored(i)
+                  ? T(0)
+                  : target.class_weight(target.indices[i]) * (high[i] - in[i * classes + target.indices[i]]));
   } else {
     Scratch<T> logarithms(x.numel());
     softmax_forward<T>(true, shape.batch, classes, shape.inner, in, logarithms.data());
@@ -164,7 +170,8 @@ void backward(Frame& f, const Settings& s, const Tensor& x, const T* grad, T* ou
     T g = s.reduction == LossReduction::None ? grad[i] : static_cast<T>(grad[0] / divisor);
     T scale = g * target.total(i);
     for (int64_t c = 0; c < shape.classes; c++) at[c * shape.inner] *= scale;
-    if (target.indices && s.smoothing == 0) at[target.indices[i] * shape.inner] -= g * target.class_weight(target.indices[i]);
+    if (target.indices && s.smoothing == 0)
+      at[target.indices[i] * shape.inner] -= g * target.class_weight(target.indices[i]);
     else
       for (int64_t c = 0; c < shape.classes; c++) at[c * shape.inner] -= g * target.at(i, c);
   }
@@ -180,25 +187,40 @@ void cross_entropy_backward_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op cross_entropy_op{
-    .schema = "cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str reduction='mean', "
-              "float label_smoothing=0.0) -> Tensor",
-    .doc = "-log(softmax(input)[target]) for raw scores [batch, classes, ...]; target holds class indices, or class probabilities "
-           "in the shape of input. 'mean' divides by the weights of the targets that are not ignored.",
+    .schema =
+        "cross_entropy(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str "
+        "reduction='mean', "
+        "float label_smoothing=0.0) -> Tensor",
+    .doc =
+        "-log(softmax(input)[target]) for raw scores [batch, classes, ...]; target holds class indices, or "
+        "class probabilities "
+        "in the shape of input. 'mean' divides by the weights of the targets that are not ignored.",
     .method = "function",
     .shape = cross_entropy_shape,
     .kernels = {KernelRow{.name = "fused", .run = cross_entropy_kernel}},
     .derivative = {wrt("input",
-                       [](auto dy, auto input, auto target, auto weight, auto ignore_index, auto reduction, auto label_smoothing) {
-                         return cross_entropy_backward(dy, input, target, weight, ignore_index, reduction, label_smoothing);
+                       [](auto dy, auto input, auto target, auto weight, auto ignore_index, auto reduction,
+                          auto label_smoothing) {
+                         return cross_entropy_backward(dy, input, target, weight, ignore_index, reduction,
+                                                       label_smoothing);
                        })},
-    .onnx = {{.map = "SoftmaxCrossEntropyLoss(input, target, weight, ignore_index=ignore_index, reduction=reduction, =label_smoothing:0.0)", .since = 12}},
+    .onnx = {{.map = "SoftmaxCrossEntropyLoss(input, target, weight, ignore_index=ignore_index, "
+                     "reduction=reduction, =label_smoothing:0.0)",
+              .since = 12}},
     .netdef = none("written as SoftmaxWithLoss, which returns the probabilities too"),
-    .samples = {shapes({4, 5}, {4}).in(Domain::Index, 1, 5), shapes({2, 3, 4}, {2, 4}, {3}).in(Domain::Index, 1, 3).in(Domain::Positive, 2).with("label_smoothing", 0.1),
-                shapes({3, 5}, {3, 5}).in(Domain::Probability, 1).with("reduction", "none"), shapes({5}, {}).in(Domain::Index, 1, 5).with("reduction", "sum")},
+    .samples = {shapes({4, 5}, {4}).in(Domain::Index, 1, 5),
+                shapes({2, 3, 4}, {2, 4}, {3})
+                    .in(Domain::Index, 1, 3)
+                    .in(Domain::Positive, 2)
+                    .with("label_smoothing", 0.1),
+                shapes({3, 5}, {3, 5}).in(Domain::Probability, 1).with("reduction", "none"),
+                shapes({5}, {}).in(Domain::Index, 1, 5).with("reduction", "sum")},
 };
 constinit const Op cross_entropy_backward_op{
-    .schema = "cross_entropy_backward(Tensor grad, Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, "
-              "str reduction='mean', float label_smoothing=0.0) -> Tensor",
+    .schema =
+        "cross_entropy_backward(Tensor grad, Tensor input, Tensor target, Tensor? weight=None, int "
+        "ignore_index=-100, "
+        "str reduction='mean', float label_smoothing=0.0) -> Tensor",
     .doc = "Gradient of cross_entropy with respect to its input.",
     .method = "function",
     .shape = cross_entropy_backward_shape,
@@ -206,8 +228,9 @@ constinit const Op cross_entropy_backward_op{
     .derivative = none("second derivatives come from log_softmax and nll_loss"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("SoftmaxWithLossGradient exists; graphs are written before their gradients"),
-    .samples = {shapes({}, {4, 5}, {4}).in(Domain::Index, 2, 5).no_gradient(),
-                shapes({3}, {3, 5}, {3, 5}).in(Domain::Probability, 2).with("reduction", "none").no_gradient()},
+    .samples =
+        {shapes({}, {4, 5}, {4}).in(Domain::Index, 2, 5).no_gradient(),
+         shapes({3}, {3, 5}, {3, 5}).in(Domain::Probability, 2).with("reduction", "none").no_gradient()},
 };
 
 }  // namespace moka::ops

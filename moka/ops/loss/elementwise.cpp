@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "moka/base/parallel.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/loss/loss.h"
 #include "moka/ops/reduction/kernels.h"
-#include "moka/base/parallel.h"
 
 namespace moka::ops {
 
@@ -72,20 +72,24 @@ void check_binary(const Frame& f, int first) {
     if (f.has(i)) {
       floating_argument(f, i);
       Dims common = broadcast_shape(x.sizes(), f.tensor(i).sizes(), f.name());
-      MOKA_CHECK(std::equal(common.begin(), common.end(), x.sizes().begin(), x.sizes().end()), f.name(), ": ", argument_name(f, i),
-                 " of shape ", f.tensor(i).sizes(), " does not broadcast to input's shape ", x.sizes());
+      MOKA_CHECK(std::equal(common.begin(), common.end(), x.sizes().begin(), x.sizes().end()), f.name(), ": ",
+                 argument_name(f, i), " of shape ", f.tensor(i).sizes(),
+                 " does not broadcast to input's shape ", x.sizes());
     }
 }
 template <class T, class F>
 void each_element(const BinaryOperands& o, F f) {
-  const T *x = o.x.data<T>(), *t = o.t.data<T>(), *w = o.w ? o.w.data<T>() : nullptr, *p = o.p ? o.p.data<T>() : nullptr;
+  const T *x = o.x.data<T>(), *t = o.t.data<T>(), *w = o.w ? o.w.data<T>() : nullptr,
+          *p = o.p ? o.p.data<T>() : nullptr;
   parallel_for(0, o.x.numel(), 2048, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) f(i, x[i], t[i], w ? w[i] : T(1), p ? 1 + (p[i] - 1) * t[i] : T(1));
+    for (int64_t i = first; i < last; i++)
+      f(i, x[i], t[i], w ? w[i] : T(1), p ? 1 + (p[i] - 1) * t[i] : T(1));
   });
 }
 void binary_shape(Frame& f) {
   check_binary(f, 0);
-  f.output(0, loss_reduction_argument(f, 4) == LossReduction::None ? Dims(f.tensor(0).sizes()) : Dims(), f.tensor(0).dtype());
+  f.output(0, loss_reduction_argument(f, 4) == LossReduction::None ? Dims(f.tensor(0).sizes()) : Dims(),
+           f.tensor(0).dtype());
 }
 template <class T>
 void binary_forward(Frame& f) {
@@ -112,7 +116,8 @@ void binary_backward_shape(Frame& f) {
   floating_argument(f, 0);
   check_binary(f, 1);
   check_same_dtype(f, 0, 1);
-  check_shape(f, 0, loss_reduction_argument(f, 5) == LossReduction::None ? Dims(f.tensor(1).sizes()) : Dims());
+  check_shape(f, 0,
+              loss_reduction_argument(f, 5) == LossReduction::None ? Dims(f.tensor(1).sizes()) : Dims());
   f.output(0, f.tensor(1).sizes(), f.tensor(1).dtype());
 }
 template <class T>
@@ -142,10 +147,12 @@ constinit const Op reduce_loss_op{
     .method = "function",
     .shape = reduce_loss_shape,
     .kernels = {KernelRow{.name = "cascade", .run = reduce_loss_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto reduction) { return expand_loss(dy, shape_of(input), reduction); })},
+    .derivative = {wrt("input", [](auto dy, auto input,
+                                   auto reduction) { return expand_loss(dy, shape_of(input), reduction); })},
     .onnx = none("written as ReduceMean or ReduceSum"),
     .netdef = none("written as AveragedLoss or SumElements"),
-    .samples = {shape(3, 4), shape(2, 3).with("reduction", "sum"), shape(2, 3).with("reduction", "none"), shape()},
+    .samples = {shape(3, 4), shape(2, 3).with("reduction", "sum"), shape(2, 3).with("reduction", "none"),
+                shape()},
 };
 constinit const Op expand_loss_op{
     .schema = "expand_loss(Tensor grad, int[] sizes, str reduction='mean') -> Tensor",
@@ -153,49 +160,64 @@ constinit const Op expand_loss_op{
     .method = "function",
     .shape = expand_loss_shape,
     .kernels = {KernelRow{.name = "expand", .run = expand_loss_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto, auto reduction) { return reduce_loss(dy, reduction); })},
+    .derivative = {wrt("grad",
+                       [](auto dy, auto, auto, auto reduction) { return reduce_loss(dy, reduction); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
-    .samples = {shape().with("sizes", {3, 4}), shape(2, 3).with("sizes", {2, 3}).with("reduction", "none"), shape().with("sizes", {2}).with("reduction", "sum")},
+    .samples = {shape().with("sizes", {3, 4}), shape(2, 3).with("sizes", {2, 3}).with("reduction", "none"),
+                shape().with("sizes", {2}).with("reduction", "sum")},
 };
 
 constinit const Op mse_loss_op{
     .schema = "mse_loss(Tensor input, Tensor target, str reduction='mean') -> Tensor",
     .doc = "(input - target)^2.",
     .method = "function",
-    .body = body([](auto input, auto target, auto reduction) { return reduce_loss(square(sub(input, target)), reduction); }),
+    .body = body([](auto input, auto target, auto reduction) {
+      return reduce_loss(square(sub(input, target)), reduction);
+    }),
     .onnx = none("written as Sub, Mul and ReduceMean"),
     .netdef = none("written as SquaredL2Distance or its parts"),
-    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 3}, {2, 3}).with("reduction", "none"), shapes({0}, {0}).with("reduction", "sum")},
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 3}, {2, 3}).with("reduction", "none"),
+                shapes({0}, {0}).with("reduction", "sum")},
 };
 constinit const Op l1_loss_op{
     .schema = "l1_loss(Tensor input, Tensor target, str reduction='mean') -> Tensor",
     .doc = "|input - target|.",
     .method = "function",
-    .body = body([](auto input, auto target, auto reduction) { return reduce_loss(abs(sub(input, target)), reduction); }),
+    .body = body([](auto input, auto target, auto reduction) {
+      return reduce_loss(abs(sub(input, target)), reduction);
+    }),
     .onnx = none("written as Sub, Abs and ReduceMean"),
     .netdef = none("written as L1Distance or its parts"),
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 3}, {2, 3}).with("reduction", "sum")},
 };
 
 constinit const Op binary_cross_entropy_with_logits_op{
-    .schema = "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, "
-              "str reduction='mean') -> Tensor",
+    .schema =
+        "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, Tensor? "
+        "pos_weight=None, "
+        "str reduction='mean') -> Tensor",
     .doc = "-(p t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid and p pos_weight, without overflow.",
     .method = "function",
     .shape = binary_shape,
     .kernels = {KernelRow{.name = "loop", .run = binary_kernel}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto target, auto weight, auto pos_weight, auto reduction) {
-                         return binary_cross_entropy_with_logits_backward(dy, input, target, weight, pos_weight, reduction);
+                         return binary_cross_entropy_with_logits_backward(dy, input, target, weight,
+                                                                          pos_weight, reduction);
                        })},
     .onnx = none("written as its elementary operators"),
     .netdef = none("Caffe2's SigmoidCrossEntropyWithLogits averages over the last dimension alone"),
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Probability, 1), shapes({2, 3}, {2, 3}, {3}).in(Domain::Probability, 1).in(Domain::Positive, 2).with("reduction", "none")},
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Probability, 1), shapes({2, 3}, {2, 3}, {3})
+                                                                       .in(Domain::Probability, 1)
+                                                                       .in(Domain::Positive, 2)
+                                                                       .with("reduction", "none")},
 };
 constinit const Op binary_cross_entropy_with_logits_backward_op{
-    .schema = "binary_cross_entropy_with_logits_backward(Tensor grad, Tensor input, Tensor target, Tensor? weight=None, "
-              "Tensor? pos_weight=None, str reduction='mean') -> Tensor",
+    .schema =
+        "binary_cross_entropy_with_logits_backward(Tensor grad, Tensor input, Tensor target, Tensor? "
+        "weight=None, "
+        "Tensor? pos_weight=None, str reduction='mean') -> Tensor",
     .doc = "Gradient of binary_cross_entropy_with_logits with respect to its input.",
     .method = "function",
     .shape = binary_backward_shape,
@@ -203,7 +225,8 @@ constinit const Op binary_cross_entropy_with_logits_backward_op{
     .derivative = none("second derivatives come from the elementary operators"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
-    .samples = {shapes({}, {3, 4}, {3, 4}).in(Domain::Probability, 2).no_gradient(), shapes({2}, {2}, {2}).in(Domain::Probability, 2).with("reduction", "none").no_gradient()},
+    .samples = {shapes({}, {3, 4}, {3, 4}).in(Domain::Probability, 2).no_gradient(),
+                shapes({2}, {2}, {2}).in(Domain::Probability, 2).with("reduction", "none").no_gradient()},
 };
 
 }  // namespace moka::ops

@@ -45,7 +45,8 @@ void forward(const Frame& f, const Tensor& x, T* out) {
   LossReduction reduction = loss_reduction_argument(f, 4);
   double sum = 0;
   for (int64_t i = 0; i < s.items(); i++) {
-    T loss = target[i] == ignore ? T(0) : -(weight ? weight[target[i]] : T(1)) * in[class_place(s, i, target[i])];
+    T loss =
+        target[i] == ignore ? T(0) : -(weight ? weight[target[i]] : T(1)) * in[class_place(s, i, target[i])];
     if (reduction == LossReduction::None) out[i] = loss;
     else sum += loss;
   }
@@ -82,7 +83,8 @@ void backward(const Frame& f, const Tensor& gradient, T* out) {
   for (int64_t i = 0; i < s.items(); i++)
     if (target[i] != ignore)
       out[class_place(s, i, target[i])] =
-          static_cast<T>(-(weight ? double(weight[target[i]]) : 1.0) * grad[reduction == LossReduction::None ? i : 0] / over);
+          static_cast<T>(-(weight ? double(weight[target[i]]) : 1.0) *
+                         grad[reduction == LossReduction::None ? i : 0] / over);
 }
 void nll_loss_backward_kernel(Frame& f) {
   Tensor grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
@@ -94,24 +96,37 @@ void nll_loss_backward_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op nll_loss_op{
-    .schema = "nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str reduction='mean') -> Tensor",
-    .doc = "-weight[t] * input[n, t] with t = target[n], for log-probabilities [batch, classes, ...]; 'mean' divides by the "
-           "weights of the targets that are not ignored.",
+    .schema =
+        "nll_loss(Tensor input, Tensor target, Tensor? weight=None, int ignore_index=-100, str "
+        "reduction='mean') -> Tensor",
+    .doc =
+        "-weight[t] * input[n, t] with t = target[n], for log-probabilities [batch, classes, ...]; 'mean' "
+        "divides by the "
+        "weights of the targets that are not ignored.",
     .method = "function",
     .shape = nll_loss_shape,
     .kernels = {KernelRow{.name = "loop", .run = nll_loss_kernel}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto target, auto weight, auto ignore_index, auto reduction) {
-                         return nll_loss_backward(dy, target, weight, shape_of(input), ignore_index, reduction);
+                         return nll_loss_backward(dy, target, weight, shape_of(input), ignore_index,
+                                                  reduction);
                        })},
-    .onnx = {{.map = "NegativeLogLikelihoodLoss(input, target, weight, ignore_index=ignore_index, reduction=reduction)", .since = 12}},
+    .onnx = {{.map = "NegativeLogLikelihoodLoss(input, target, weight, ignore_index=ignore_index, "
+                     "reduction=reduction)",
+              .since = 12}},
     .netdef = none("Caffe2's LabelCrossEntropy takes probabilities"),
-    .samples = {shapes({4, 5}, {4}).in(Domain::Index, 1, 5), shapes({2, 3, 4}, {2, 4}, {3}).in(Domain::Index, 1, 3).in(Domain::Positive, 2).with("reduction", "none"),
-                shapes({4, 5}, {4}).in(Domain::Index, 1, 5).with("ignore_index", 2).with("reduction", "sum"), shapes({5}, {}).in(Domain::Index, 1, 5)},
+    .samples = {shapes({4, 5}, {4}).in(Domain::Index, 1, 5),
+                shapes({2, 3, 4}, {2, 4}, {3})
+                    .in(Domain::Index, 1, 3)
+                    .in(Domain::Positive, 2)
+                    .with("reduction", "none"),
+                shapes({4, 5}, {4}).in(Domain::Index, 1, 5).with("ignore_index", 2).with("reduction", "sum"),
+                shapes({5}, {}).in(Domain::Index, 1, 5)},
 };
 constinit const Op nll_loss_backward_op{
-    .schema = "nll_loss_backward(Tensor grad, Tensor target, Tensor? weight, int[] sizes, int ignore_index=-100, "
-              "str reduction='mean') -> Tensor",
+    .schema =
+        "nll_loss_backward(Tensor grad, Tensor target, Tensor? weight, int[] sizes, int ignore_index=-100, "
+        "str reduction='mean') -> Tensor",
     .doc = "Gradient of nll_loss with respect to its input, whose shape is `sizes`.",
     .method = "function",
     .shape = nll_loss_backward_shape,

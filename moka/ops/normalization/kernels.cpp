@@ -38,7 +38,8 @@ void each_channel(const ChannelShape& s, F f) {
 template <class T>
 struct Affine {
   Scratch<T> scale, shift;
-  Affine(int64_t channels, const T* weight, const T* bias, const T* mean, const T* invstd) : scale(channels), shift(channels) {
+  Affine(int64_t channels, const T* weight, const T* bias, const T* mean, const T* invstd)
+      : scale(channels), shift(channels) {
     for (int64_t c = 0; c < channels; c++) {
       scale[c] = weight ? weight[c] * invstd[c] : invstd[c];
       shift[c] = (bias ? bias[c] : T(0)) - mean[c] * scale[c];
@@ -51,19 +52,21 @@ template <class T>
 void channel_affine(const ChannelShape& s, const T* x, const T* scale, const T* shift, T* y) {
   if (s.pixels == 1) {
     parallel_for(0, s.batch, 32768 / (s.channels + 1) + 1, [&](int64_t first, int64_t last) {
-      MOKA_BY_ISA(Table<T>::affine)(last - first, s.channels, x + first * s.channels, scale, shift, y + first * s.channels);
+      MOKA_BY_ISA(Table<T>::affine)(last - first, s.channels, x + first * s.channels, scale, shift,
+                                    y + first * s.channels);
     });
     return;
   }
   auto run = MOKA_BY_ISA(Run<T>::affine);
   parallel_for(0, s.batch * s.channels, 32768 / (s.pixels + 1) + 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) run(x + i * s.pixels, s.pixels, scale[i % s.channels], shift[i % s.channels], y + i * s.pixels);
+    for (int64_t i = first; i < last; i++)
+      run(x + i * s.pixels, s.pixels, scale[i % s.channels], shift[i % s.channels], y + i * s.pixels);
   });
 }
 
 template <class T>
-void channel_normalize(const ChannelShape& s, const T* x, const T* weight, const T* bias, double eps, T* mean, T* variance,
-                       T* invstd, T* y) {
+void channel_normalize(const ChannelShape& s, const T* x, const T* weight, const T* bias, double eps, T* mean,
+                       T* variance, T* invstd, T* y) {
   double n = double(s.batch) * double(s.pixels);
   if (s.pixels == 1) {
     MOKA_BY_ISA(Table<T>::sum)(s.batch, s.channels, x, mean);
@@ -90,13 +93,15 @@ void channel_normalize(const ChannelShape& s, const T* x, const T* weight, const
     variance[c] = static_cast<T>(total / n);
     invstd[c] = static_cast<T>(1 / std::sqrt(total / n + eps));
     T scale = weight ? weight[c] * invstd[c] : invstd[c], shift = (bias ? bias[c] : T(0)) - mean[c] * scale;
-    for (int64_t b = 0; b < s.batch; b++) affine(in + b * step, s.pixels, scale, shift, y + c * s.pixels + b * step);
+    for (int64_t b = 0; b < s.batch; b++)
+      affine(in + b * step, s.pixels, scale, shift, y + c * s.pixels + b * step);
   });
 }
 
 template <class T>
-void channel_normalize_backward(const ChannelShape& s, bool training, const T* dy, const T* x, const T* weight, const T* mean,
-                                const T* invstd, T* dx, T* dweight, T* dbias) {
+void channel_normalize_backward(const ChannelShape& s, bool training, const T* dy, const T* x,
+                                const T* weight, const T* mean, const T* invstd, T* dx, T* dweight,
+                                T* dbias) {
   double n = double(s.batch) * double(s.pixels);
   // dx = scale * (dy - mean(dy) - (x - mean) * invstd^2 * mean(dy * (x - mean))), without the last two for constants.
   struct Factors {
@@ -125,7 +130,8 @@ void channel_normalize_backward(const ChannelShape& s, bool training, const T* d
   int64_t step = s.channels * s.pixels;
   each_channel(s, [&](int64_t c) {
     double sums[2] = {0, 0};
-    for (int64_t i = 0; i < s.batch; i++) products(dy + c * s.pixels + i * step, x + c * s.pixels + i * step, s.pixels, mean[c], sums);
+    for (int64_t i = 0; i < s.batch; i++)
+      products(dy + c * s.pixels + i * step, x + c * s.pixels + i * step, s.pixels, mean[c], sums);
     Factors f = factors(c, sums[0], sums[1]);
     for (int64_t i = 0; i < s.batch; i++) {
       int64_t at = c * s.pixels + i * step;
@@ -137,12 +143,13 @@ void channel_normalize_backward(const ChannelShape& s, bool training, const T* d
 template <class T>
 void layer_normalize(int64_t rows, int64_t n, const T* x, const T* weight, const T* bias, double eps, T* y) {
   auto run = MOKA_BY_ISA(Layer<T>::forward);
-  parallel_for(0, rows, 16384 / (n + 1) + 1, [&](int64_t first, int64_t last) { run(first, last, n, x, weight, bias, eps, y); });
+  parallel_for(0, rows, 16384 / (n + 1) + 1,
+               [&](int64_t first, int64_t last) { run(first, last, n, x, weight, bias, eps, y); });
 }
 
 template <class T>
-void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps, T* dx, T* dweight,
-                              T* dbias) {
+void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps,
+                              T* dx, T* dweight, T* dbias) {
   auto run = MOKA_BY_ISA(Layer<T>::backward);
   // Rows are cut by their number alone; the partial gradients of weight and bias are added in order.
   int64_t parts = std::clamp<int64_t>(rows / 32, 1, 16);
@@ -150,7 +157,8 @@ void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, 
   std::fill_n(partial.data(), parts * 2 * n, T(0));
   parallel_for(0, parts, 16384 / (n * (rows / parts) + 1) + 1, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; p++)
-      run(p * rows / parts, (p + 1) * rows / parts, n, dy, x, weight, eps, dx, partial.data() + 2 * p * n, partial.data() + (2 * p + 1) * n);
+      run(p * rows / parts, (p + 1) * rows / parts, n, dy, x, weight, eps, dx, partial.data() + 2 * p * n,
+          partial.data() + (2 * p + 1) * n);
   });
   std::copy_n(partial.data(), n, dweight);
   std::copy_n(partial.data() + n, n, dbias);
@@ -161,12 +169,13 @@ void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, 
     }
 }
 
-#define MOKA_INSTANTIATE(T)                                                                                                  \
-  template void channel_affine(const ChannelShape&, const T*, const T*, const T*, T*);                                       \
-  template void channel_normalize(const ChannelShape&, const T*, const T*, const T*, double, T*, T*, T*, T*);                \
-  template void channel_normalize_backward(const ChannelShape&, bool, const T*, const T*, const T*, const T*, const T*, T*,  \
-                                           T*, T*);                                                                          \
-  template void layer_normalize(int64_t, int64_t, const T*, const T*, const T*, double, T*);                                 \
+#define MOKA_INSTANTIATE(T)                                                                              \
+  template void channel_affine(const ChannelShape&, const T*, const T*, const T*, T*);                   \
+  template void channel_normalize(const ChannelShape&, const T*, const T*, const T*, double, T*, T*, T*, \
+                                  T*);                                                                   \
+  template void channel_normalize_backward(const ChannelShape&, bool, const T*, const T*, const T*,      \
+                                           const T*, const T*, T*, T*, T*);                              \
+  template void layer_normalize(int64_t, int64_t, const T*, const T*, const T*, double, T*);             \
   template void layer_normalize_backward(int64_t, int64_t, const T*, const T*, const T*, double, T*, T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

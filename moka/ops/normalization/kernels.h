@@ -18,19 +18,19 @@ void channel_affine(const ChannelShape& s, const T* x, const T* scale, const T* 
 // y = (x - mean) * invstd * weight + bias with the mean and biased variance of every channel, computed while a channel is
 // in the cache.
 template <class T>
-void channel_normalize(const ChannelShape& s, const T* x, const T* weight, const T* bias, double eps, T* mean, T* variance,
-                       T* invstd, T* y);
+void channel_normalize(const ChannelShape& s, const T* x, const T* weight, const T* bias, double eps, T* mean,
+                       T* variance, T* invstd, T* y);
 // Gradients of channel_normalize; `training`: mean and invstd were computed from x, else they are constants.
 template <class T>
-void channel_normalize_backward(const ChannelShape& s, bool training, const T* dy, const T* x, const T* weight, const T* mean,
-                                const T* invstd, T* dx, T* dweight, T* dbias);
+void channel_normalize_backward(const ChannelShape& s, bool training, const T* dy, const T* x,
+                                const T* weight, const T* mean, const T* invstd, T* dx, T* dweight, T* dbias);
 
 // y = (x - mean) / sqrt(var + eps) * weight + bias over each row of [rows, n].
 template <class T>
 void layer_normalize(int64_t rows, int64_t n, const T* x, const T* weight, const T* bias, double eps, T* y);
 template <class T>
-void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps, T* dx, T* dweight,
-                              T* dbias);
+void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps,
+                              T* dx, T* dweight, T* dbias);
 
 // Softmax or its logarithm along `count` of [outer, count, inner].
 template <class T>
@@ -39,6 +39,7 @@ void softmax_forward(bool logarithm, int64_t outer, int64_t count, int64_t inner
 template <class T>
 void row_logsumexp(int64_t rows, int64_t n, const T* x, T* out);
 template <class T>
-void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* dy, const T* y, T* dx);
+void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* dy,
+                           const T* y, T* dx);
 
 }  // namespace moka

@@ -157,12 +157,17 @@ struct Table {
   }
   static void affine(int64_t rows, int64_t n, const T* x, const T* scale, const T* shift, T* y) {
     for (int64_t r = 0; r < rows; r++)
-      columns(n, [&](int64_t c, int64_t w) { put(y + r * n + c, get(x + r * n + c, w) * get(scale + c, w) + get(shift + c, w), w); });
+      columns(n, [&](int64_t c, int64_t w) {
+        put(y + r * n + c, get(x + r * n + c, w) * get(scale + c, w) + get(shift + c, w), w);
+      });
   }
-  static void combine(int64_t rows, int64_t n, const T* dy, const T* x, const T* a, const T* b, const T* d, T* dx) {
+  static void combine(int64_t rows, int64_t n, const T* dy, const T* x, const T* a, const T* b, const T* d,
+                      T* dx) {
     for (int64_t r = 0; r < rows; r++)
       columns(n, [&](int64_t c, int64_t w) {
-        put(dx + r * n + c, get(dy + r * n + c, w) * get(a + c, w) + (get(x + r * n + c, w) * get(b + c, w) + get(d + c, w)), w);
+        put(dx + r * n + c,
+            get(dy + r * n + c, w) * get(a + c, w) + (get(x + r * n + c, w) * get(b + c, w) + get(d + c, w)),
+            w);
       });
   }
 };
@@ -171,7 +176,8 @@ struct Table {
 template <class T>
 struct Layer {
   using V = Vec<T>;
-  static void forward(int64_t first, int64_t last, int64_t n, const T* x, const T* weight, const T* bias, double eps, T* y) {
+  static void forward(int64_t first, int64_t last, int64_t n, const T* x, const T* weight, const T* bias,
+                      double eps, T* y) {
     constexpr int L = lanes<T>;
     for (int64_t r = first; r < last; r++) {
       const T* in = x + r * n;
@@ -199,8 +205,8 @@ struct Layer {
     }
   }
   // dweight and dbias are added to.
-  static void backward(int64_t first, int64_t last, int64_t n, const T* dy, const T* x, const T* weight, double eps, T* dx,
-                       T* dweight, T* dbias) {
+  static void backward(int64_t first, int64_t last, int64_t n, const T* dy, const T* x, const T* weight,
+                       double eps, T* dx, T* dweight, T* dbias) {
     constexpr int L = lanes<T>;
     for (int64_t r = first; r < last; r++) {
       const T *in = x + r * n, *grad = dy + r * n;

@@ -17,8 +17,10 @@ RowShape row_shape(const Frame& f, int input, int shape_at) {
   const Tensor& x = floating_argument(f, input);
   Dims inner = ints_argument(f, shape_at);
   size_t rank = x.sizes().size();
-  MOKA_CHECK(!inner.empty() && inner.size() <= rank && std::equal(inner.begin(), inner.end(), x.sizes().end() - static_cast<int64_t>(inner.size())),
-             f.name(), ": normalized_shape must be the last dimensions of ", argument_name(f, input), ", got ", inner, " for shape ", x.sizes());
+  MOKA_CHECK(!inner.empty() && inner.size() <= rank &&
+                 std::equal(inner.begin(), inner.end(), x.sizes().end() - static_cast<int64_t>(inner.size())),
+             f.name(), ": normalized_shape must be the last dimensions of ", argument_name(f, input),
+             ", got ", inner, " for shape ", x.sizes());
   RowShape s;
   for (size_t d = 0; d < rank; d++) (d + inner.size() < rank ? s.rows : s.n) *= x.sizes()[d];
   return s;
@@ -26,11 +28,14 @@ RowShape row_shape(const Frame& f, int input, int shape_at) {
 void check_parameter(const Frame& f, int i, int input, const Dims& inner) {
   if (!f.has(i)) return;
   floating_argument(f, i);
-  MOKA_CHECK(kernel_dtype(f.tensor(i).dtype()) == kernel_dtype(f.tensor(input).dtype()), f.name(), ": ", argument_name(f, i), " has type ",
-             f.tensor(i).dtype(), " but ", argument_name(f, input), " has type ", f.tensor(input).dtype(), "; convert one of them");
+  MOKA_CHECK(kernel_dtype(f.tensor(i).dtype()) == kernel_dtype(f.tensor(input).dtype()), f.name(), ": ",
+             argument_name(f, i), " has type ", f.tensor(i).dtype(), " but ", argument_name(f, input),
+             " has type ", f.tensor(input).dtype(), "; convert one of them");
   check_shape(f, i, inner);
 }
-Tensor operand(const Frame& f, int i) { return f.has(i) ? as_contiguous(in_kernel_dtype(f.tensor(i))) : Tensor(); }
+Tensor operand(const Frame& f, int i) {
+  return f.has(i) ? as_contiguous(in_kernel_dtype(f.tensor(i))) : Tensor();
+}
 template <class T>
 const T* data_or_null(const Tensor& t) {
   return t ? t.data<T>() : nullptr;
@@ -47,7 +52,9 @@ template <class T>
 void forward(const Frame& f, const Tensor& x, T* y) {
   RowShape s = row_shape(f, 0, 1);
   Tensor weight = operand(f, 2), bias = operand(f, 3);
-  if (x.numel() != 0) layer_normalize<T>(s.rows, s.n, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias), f.number(4), y);
+  if (x.numel() != 0)
+    layer_normalize<T>(s.rows, s.n, x.data<T>(), data_or_null<T>(weight), data_or_null<T>(bias), f.number(4),
+                       y);
 }
 void layer_norm_kernel(Frame& f) {
   Tensor x = operand(f, 0);
@@ -75,12 +82,15 @@ template <class T>
 void backward(const Frame& f, const Tensor& dy, const Tensor& x, T* dx, T* dweight, T* dbias) {
   RowShape s = row_shape(f, 1, 2);
   Tensor weight = operand(f, 3);
-  if (s.n) layer_normalize_backward<T>(s.rows, s.n, dy.data<T>(), x.data<T>(), data_or_null<T>(weight), f.number(4), dx, dweight, dbias);
+  if (s.n)
+    layer_normalize_backward<T>(s.rows, s.n, dy.data<T>(), x.data<T>(), data_or_null<T>(weight), f.number(4),
+                                dx, dweight, dbias);
 }
 void layer_norm_backward_kernel(Frame& f) {
   Tensor dy = operand(f, 0), x = operand(f, 1);
   KernelOutput dx(f, 0), dweight(f, 1), dbias(f, 2);
-  if (x.dtype() == DType::F64) backward(f, dy, x, dx.data<double>(), dweight.data<double>(), dbias.data<double>());
+  if (x.dtype() == DType::F64)
+    backward(f, dy, x, dx.data<double>(), dweight.data<double>(), dbias.data<double>());
   else backward(f, dy, x, dx.data<float>(), dweight.data<float>(), dbias.data<float>());
   dx.finish();
   dweight.finish();
@@ -89,8 +99,11 @@ void layer_norm_backward_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op layer_norm_op{
-    .schema = "layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05) -> Tensor",
-    .doc = "(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, which are normalized_shape.",
+    .schema =
+        "layer_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float "
+        "eps=1e-05) -> Tensor",
+    .doc =
+        "(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, which are normalized_shape.",
     .method = "function",
     .shape = layer_norm_shape,
     .kernels = {KernelRow{.name = "vector", .run = layer_norm_kernel}},
@@ -99,14 +112,19 @@ constinit const Op layer_norm_op{
                          auto g = op_results(layer_norm_backward, dy, input, normalized_shape, weight, eps);
                          return results(g[0], g[1], g[2]);
                        })},
-    .onnx = {{.map = "LayerNormalization(input, weight, bias, axis=-1, epsilon=eps, =count(normalized_shape):1)", .since = 17}},
+    .onnx = {{.map =
+                  "LayerNormalization(input, weight, bias, axis=-1, epsilon=eps, =count(normalized_shape):1)",
+              .since = 17}},
     .netdef = none("Caffe2's LayerNorm flattens by an axis and returns mean and deviation too"),
-    .samples = {shapes({3, 4}, {4}, {4}).with("normalized_shape", {4}), shapes({2, 3, 4}, {3, 4}, {3, 4}).with("normalized_shape", {3, 4}),
+    .samples = {shapes({3, 4}, {4}, {4}).with("normalized_shape", {4}),
+                shapes({2, 3, 4}, {3, 4}, {3, 4}).with("normalized_shape", {3, 4}),
                 shapes({0, 4}, {4}).with("normalized_shape", {4})},
 };
 constinit const Op layer_norm_backward_op{
-    .schema = "layer_norm_backward(Tensor grad, Tensor input, int[] normalized_shape, Tensor? weight=None, float eps=1e-05) -> "
-              "(Tensor input_grad, Tensor weight_grad, Tensor bias_grad)",
+    .schema =
+        "layer_norm_backward(Tensor grad, Tensor input, int[] normalized_shape, Tensor? weight=None, float "
+        "eps=1e-05) -> "
+        "(Tensor input_grad, Tensor weight_grad, Tensor bias_grad)",
     .doc = "Gradients of layer_norm; mean and variance are computed again from the input.",
     .method = "function",
     .shape = layer_norm_backward_shape,

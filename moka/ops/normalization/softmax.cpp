@@ -24,7 +24,8 @@ Lines lines(const Tensor& t, int dim) {
 void softmax_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   DType type = f.has(2) ? f.args[2].dtype : x.dtype();
-  MOKA_CHECK(is_floating(type), f.name(), ": the result must be floating, got ", type, "; give dtype=float32 or convert the input with .float()");
+  MOKA_CHECK(is_floating(type), f.name(), ": the result must be floating, got ", type,
+             "; give dtype=float32 or convert the input with .float()");
   dim_argument(f, 1, x.dim());
   f.output(0, x.sizes(), type);
 }
@@ -33,7 +34,8 @@ void softmax_kernel(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.has(2) ? to_dtype(f.tensor(0), f.args[2].dtype) : f.tensor(0)));
   Lines l = lines(x, dim_argument(f, 1, x.dim()));
   KernelOutput y(f, 0);
-  if (x.dtype() == DType::F64) softmax_forward(Logarithm, l.outer, l.count, l.inner, x.data<double>(), y.data<double>());
+  if (x.dtype() == DType::F64)
+    softmax_forward(Logarithm, l.outer, l.count, l.inner, x.data<double>(), y.data<double>());
   else softmax_forward(Logarithm, l.outer, l.count, l.inner, x.data<float>(), y.data<float>());
   y.finish();
 }
@@ -51,8 +53,11 @@ void softmax_backward_kernel(Frame& f) {
   Lines l = lines(y, dim_argument(f, 2, y.dim()));
   KernelOutput dx(f, 0);
   if (y.dtype() == DType::F64)
-    softmax_backward_loop(Logarithm, l.outer, l.count, l.inner, dy.data<double>(), y.data<double>(), dx.data<double>());
-  else softmax_backward_loop(Logarithm, l.outer, l.count, l.inner, dy.data<float>(), y.data<float>(), dx.data<float>());
+    softmax_backward_loop(Logarithm, l.outer, l.count, l.inner, dy.data<double>(), y.data<double>(),
+                          dx.data<double>());
+  else
+    softmax_backward_loop(Logarithm, l.outer, l.count, l.inner, dy.data<float>(), y.data<float>(),
+                          dx.data<float>());
   dx.finish();
 }
 }  // namespace
@@ -62,10 +67,12 @@ constinit const Op softmax_op{
     .doc = "exp(x) / sum(exp(x)) along `dim`, without overflow.",
     .shape = softmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = softmax_kernel<false>}},
-    .derivative = {wrt("input", [](auto dy, auto, auto dim, auto, auto y) { return softmax_backward(dy, y, dim); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto dim, auto, auto y) { return softmax_backward(dy, y, dim); })},
     .onnx = {{.map = "Softmax(input, axis=dim ?? -1)", .since = 13}},
     .netdef = "Softmax(input, axis=dim)",
-    .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1), shape().with("dim", 0), shape(2, 33).with("dim", -1)},
+    .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1),
+                shape().with("dim", 0), shape(2, 33).with("dim", -1)},
 };
 constinit const Op softmax_backward_op{
     .schema = "softmax_backward(Tensor grad, Tensor output, int dim) -> Tensor",
@@ -73,10 +80,12 @@ constinit const Op softmax_backward_op{
     .method = "function",
     .shape = softmax_backward_shape,
     .kernels = {KernelRow{.name = "vector", .run = softmax_backward_kernel<false>}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto output, auto dim) { return softmax_backward(dy, output, dim); }),
+    .derivative = {wrt("grad", [](auto dy, auto, auto output,
+                                  auto dim) { return softmax_backward(dy, output, dim); }),
                    wrt("output",
                        [](auto dy, auto grad, auto output, auto dim) {
-                         return dy * (grad - sum(mul(grad, output), dim, true)) - grad * sum(mul(dy, output), dim, true);
+                         return dy * (grad - sum(mul(grad, output), dim, true)) -
+                                grad * sum(mul(dy, output), dim, true);
                        })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("SoftmaxGradient exists; graphs are written before their gradients"),
@@ -87,10 +96,12 @@ constinit const Op log_softmax_op{
     .doc = "x - log(sum(exp(x))) along `dim`, without overflow.",
     .shape = softmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = softmax_kernel<true>}},
-    .derivative = {wrt("input", [](auto dy, auto, auto dim, auto, auto y) { return log_softmax_backward(dy, y, dim); })},
+    .derivative = {wrt(
+        "input", [](auto dy, auto, auto dim, auto, auto y) { return log_softmax_backward(dy, y, dim); })},
     .onnx = {{.map = "LogSoftmax(input, axis=dim ?? -1)", .since = 13}},
     .netdef = none("written as Softmax and Log"),
-    .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1), shape().with("dim", 0)},
+    .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1),
+                shape().with("dim", 0)},
 };
 constinit const Op log_softmax_backward_op{
     .schema = "log_softmax_backward(Tensor grad, Tensor output, int dim) -> Tensor",
@@ -98,8 +109,10 @@ constinit const Op log_softmax_backward_op{
     .method = "function",
     .shape = softmax_backward_shape,
     .kernels = {KernelRow{.name = "vector", .run = softmax_backward_kernel<true>}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto output, auto dim) { return dy - sum(mul(dy, exp(output)), dim, true); }),
-                   wrt("output", [](auto dy, auto grad, auto output, auto dim) { return neg(dy * exp(output) * sum(grad, dim, true)); })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto output,
+                                  auto dim) { return dy - sum(mul(dy, exp(output)), dim, true); }),
+                   wrt("output", [](auto dy, auto grad, auto output,
+                                    auto dim) { return neg(dy * exp(output) * sum(grad, dim, true)); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}).with("dim", 1), shapes({2, 3, 4}, {2, 3, 4}).with("dim", 1)},

@@ -43,7 +43,8 @@ void softmax_forward(bool logarithm, int64_t outer, int64_t count, int64_t inner
   if (outer * count * inner == 0) return;
   if (inner == 1) {
     auto rows = MOKA_BY_ISA(Softmax<T>::rows);
-    parallel_for(0, outer, 4096 / (count + 1) + 1, [&](int64_t first, int64_t last) { rows(logarithm, first, last, count, x, y); });
+    parallel_for(0, outer, 4096 / (count + 1) + 1,
+                 [&](int64_t first, int64_t last) { rows(logarithm, first, last, count, x, y); });
     return;
   }
   auto columns = MOKA_BY_ISA(Softmax<T>::columns);
@@ -55,15 +56,18 @@ void softmax_forward(bool logarithm, int64_t outer, int64_t count, int64_t inner
 template <class T>
 void row_logsumexp(int64_t rows, int64_t n, const T* x, T* out) {
   auto run = MOKA_BY_ISA(Softmax<T>::rows_logsumexp);
-  parallel_for(0, rows, 4096 / (n + 1) + 1, [&](int64_t first, int64_t last) { run(first, last, n, x, out); });
+  parallel_for(0, rows, 4096 / (n + 1) + 1,
+               [&](int64_t first, int64_t last) { run(first, last, n, x, out); });
 }
 
 template <class T>
-void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* dy, const T* y, T* dx) {
+void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* dy,
+                           const T* y, T* dx) {
   if (outer * count * inner == 0) return;
   if (inner == 1) {
     auto rows = MOKA_BY_ISA(Softmax<T>::rows_backward);
-    parallel_for(0, outer, 8192 / (count + 1) + 1, [&](int64_t first, int64_t last) { rows(logarithm, first, last, count, dy, y, dx); });
+    parallel_for(0, outer, 8192 / (count + 1) + 1,
+                 [&](int64_t first, int64_t last) { rows(logarithm, first, last, count, dy, y, dx); });
     return;
   }
   auto columns = MOKA_BY_ISA(Softmax<T>::columns_backward);
@@ -73,9 +77,9 @@ void softmax_backward_loop(bool logarithm, int64_t outer, int64_t count, int64_t
   });
 }
 
-#define MOKA_INSTANTIATE(T)                                                                  \
-  template void row_logsumexp(int64_t, int64_t, const T*, T*);                               \
-  template void softmax_forward(bool, int64_t, int64_t, int64_t, const T*, T*);              \
+#define MOKA_INSTANTIATE(T)                                                     \
+  template void row_logsumexp(int64_t, int64_t, const T*, T*);                  \
+  template void softmax_forward(bool, int64_t, int64_t, int64_t, const T*, T*); \
   template void softmax_backward_loop(bool, int64_t, int64_t, int64_t, const T*, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

@@ -65,7 +65,8 @@ struct Softmax {
       out[r] = high + std::log(exp_sum(x + r * n, n, high, nullptr));
     }
   }
-  static void rows_backward(bool logarithm, int64_t first, int64_t last, int64_t n, const T* dy, const T* y, T* dx) {
+  static void rows_backward(bool logarithm, int64_t first, int64_t last, int64_t n, const T* dy, const T* y,
+                            T* dx) {
     for (int64_t r = first; r < last; r++) {
       const T *grad = dy + r * n, *out = y + r * n;
       T* to = dx + r * n;
@@ -108,7 +109,8 @@ struct Softmax {
       for (int64_t k = 0; k < count; k++) put(y + k * inner + c, get(y + k * inner + c, w) / sum, w);
     }
   }
-  static void columns_backward(bool logarithm, int64_t count, int64_t inner, int64_t c, int64_t w, const T* dy, const T* y, T* dx) {
+  static void columns_backward(bool logarithm, int64_t count, int64_t inner, int64_t c, int64_t w,
+                               const T* dy, const T* y, T* dx) {
     V total = {};
     for (int64_t k = 0; k < count; k++) {
       V g = get(dy + k * inner + c, w);

@@ -34,7 +34,9 @@ void each_part(int64_t n, F f) {
 template <class T>
 void sgd_step_loop(const SgdStep& s, int64_t n, T* param, const T* grad, T* momentum) {
   auto run = MOKA_BY_ISA(Steps<T>::run_sgd);
-  each_part(n, [&](int64_t at, int64_t count) { run(s, count, param + at, grad + at, momentum ? momentum + at : nullptr); });
+  each_part(n, [&](int64_t at, int64_t count) {
+    run(s, count, param + at, grad + at, momentum ? momentum + at : nullptr);
+  });
 }
 template <class T>
 void adam_step_loop(const AdamStep& s, int64_t n, T* param, const T* grad, T* average, T* squares, T* most) {

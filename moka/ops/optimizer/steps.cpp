@@ -14,8 +14,9 @@ namespace moka::ops {
 namespace {
 std::span<const Tensor> list(const Frame& f, int i) {
   if (f.args[i].tag == Tag::Tensors) return f.tensors(i);
-  MOKA_CHECK_KIND(Type, f.args[i].tag == Tag::None || (f.args[i].tag == Tag::List && f.args[i].count == 0), f.name(), ": ",
-                  argument_name(f, i), " must be a list of tensors, got ", tag_name(f.args[i].tag));
+  MOKA_CHECK_KIND(Type, f.args[i].tag == Tag::None || (f.args[i].tag == Tag::List && f.args[i].count == 0),
+                  f.name(), ": ", argument_name(f, i), " must be a list of tensors, got ",
+                  tag_name(f.args[i].tag));
   return {};
 }
 
@@ -23,22 +24,26 @@ std::span<const Tensor> list(const Frame& f, int i) {
 void check_list(const Frame& f, int i, bool optional) {
   std::span<const Tensor> params = list(f, 0), others = list(f, i);
   if (optional && others.empty()) return;
-  MOKA_CHECK(others.size() == params.size(), f.name(), ": ", argument_name(f, i), " has ", others.size(), " tensors but params has ", params.size());
+  MOKA_CHECK(others.size() == params.size(), f.name(), ": ", argument_name(f, i), " has ", others.size(),
+             " tensors but params has ", params.size());
   for (size_t k = 0; k < params.size(); k++) {
     const Tensor &p = params[k], &t = others[k];
-    MOKA_CHECK(p && t, f.name(), ": params and ", argument_name(f, i), " must not hold None (element ", k, ")");
+    MOKA_CHECK(p && t, f.name(), ": params and ", argument_name(f, i), " must not hold None (element ", k,
+               ")");
     MOKA_CHECK(is_floating(p.dtype()), f.name(), ": params[", k, "] must be floating, got ", p.dtype());
     bool state = i > 1;
     MOKA_CHECK(std::equal(p.sizes().begin(), p.sizes().end(), t.sizes().begin(), t.sizes().end()) &&
                    (t.dtype() == p.dtype() || (state && t.dtype() == kernel_dtype(p.dtype()))),
-               f.name(), ": ", argument_name(f, i), "[", k, "] must be ", p.dtype(), p.sizes(), " like its parameter, got ", t.dtype(), t.sizes());
+               f.name(), ": ", argument_name(f, i), "[", k, "] must be ", p.dtype(), p.sizes(),
+               " like its parameter, got ", t.dtype(), t.sizes());
   }
 }
 void check_writable(const Frame& f, int i) {
   std::span<const Tensor> tensors = list(f, i);
   for (size_t k = 0; k < tensors.size(); k++) {
     const Tensor& t = tensors[k];
-    MOKA_CHECK(t.has_storage() && !t.impl()->storage->read_only, f.name(), ": ", argument_name(f, i), "[", k, "] is read-only memory");
+    MOKA_CHECK(t.has_storage() && !t.impl()->storage->read_only, f.name(), ": ", argument_name(f, i), "[", k,
+               "] is read-only memory");
     MOKA_CHECK(is_non_overlapping(t.sizes(), t.strides()), f.name(), ": ", argument_name(f, i), "[", k,
                "] shows some element twice (an expanded view); clone it first");
   }
@@ -65,8 +70,8 @@ void sgd_shape(Frame& f) {
   check_list(f, 0, false);
   check_list(f, 1, false);
   check_list(f, 2, true);
-  MOKA_CHECK_KIND(Value, f.number(4) == 0 || !list(f, 2).empty() || list(f, 0).empty(), "sgd_step_: momentum ", f.number(4),
-                  " needs momentum_buffers");
+  MOKA_CHECK_KIND(Value, f.number(4) == 0 || !list(f, 2).empty() || list(f, 0).empty(),
+                  "sgd_step_: momentum ", f.number(4), " needs momentum_buffers");
   if (f.infer) return;
   check_writable(f, 0);
   check_writable(f, 2);
@@ -78,8 +83,12 @@ void sgd_kernel(Frame& f) {
   for (size_t k = 0; k < params.size(); k++) {
     InPlace p(params[k]), m(momentum ? buffers[k] : params[k]);
     Tensor g = as_contiguous(in_kernel_dtype(grads[k]));
-    if (g.dtype() == DType::F64) sgd_step_loop<double>(s, g.numel(), p.data<double>(), g.data<double>(), momentum ? m.data<double>() : nullptr);
-    else sgd_step_loop<float>(s, g.numel(), p.data<float>(), g.data<float>(), momentum ? m.data<float>() : nullptr);
+    if (g.dtype() == DType::F64)
+      sgd_step_loop<double>(s, g.numel(), p.data<double>(), g.data<double>(),
+                            momentum ? m.data<double>() : nullptr);
+    else
+      sgd_step_loop<float>(s, g.numel(), p.data<float>(), g.data<float>(),
+                           momentum ? m.data<float>() : nullptr);
     p.finish();
     if (momentum) m.finish();
   }
@@ -90,7 +99,8 @@ void adam_shape(Frame& f) {
   check_list(f, 4, true);
   MOKA_CHECK_KIND(Value, f.integer(5) >= 1, "adam_step_: step counts from 1, got ", f.integer(5));
   for (int i = 7; i < 9; i++)
-    MOKA_CHECK_KIND(Value, f.number(i) >= 0 && f.number(i) < 1, "adam_step_: ", argument_name(f, i), " must be at least 0 and below 1, got ", f.number(i));
+    MOKA_CHECK_KIND(Value, f.number(i) >= 0 && f.number(i) < 1, "adam_step_: ", argument_name(f, i),
+                    " must be at least 0 and below 1, got ", f.number(i));
   if (f.infer) return;
   for (int i : {0, 2, 3, 4}) check_writable(f, i);
 }
@@ -99,14 +109,17 @@ void adam_kernel(Frame& f) {
   AdamStep s{f.number(6), f.number(7), f.number(8), f.number(9), f.number(10), f.flag(11), f.flag(12), 0, 0};
   s.correction1 = 1 - std::pow(s.beta1, step);
   s.correction2 = std::sqrt(1 - std::pow(s.beta2, step));
-  std::span<const Tensor> params = list(f, 0), grads = list(f, 1), averages = list(f, 2), squares = list(f, 3), most = list(f, 4);
+  std::span<const Tensor> params = list(f, 0), grads = list(f, 1), averages = list(f, 2),
+                          squares = list(f, 3), most = list(f, 4);
   for (size_t k = 0; k < params.size(); k++) {
     InPlace p(params[k]), m(averages[k]), v(squares[k]), top(most.empty() ? squares[k] : most[k]);
     Tensor g = as_contiguous(in_kernel_dtype(grads[k]));
     if (g.dtype() == DType::F64)
-      adam_step_loop<double>(s, g.numel(), p.data<double>(), g.data<double>(), m.data<double>(), v.data<double>(), most.empty() ? nullptr : top.data<double>());
+      adam_step_loop<double>(s, g.numel(), p.data<double>(), g.data<double>(), m.data<double>(),
+                             v.data<double>(), most.empty() ? nullptr : top.data<double>());
     else
-      adam_step_loop<float>(s, g.numel(), p.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(), most.empty() ? nullptr : top.data<float>());
+      adam_step_loop<float>(s, g.numel(), p.data<float>(), g.data<float>(), m.data<float>(), v.data<float>(),
+                            most.empty() ? nullptr : top.data<float>());
     p.finish();
     m.finish();
     v.finish();
@@ -116,10 +129,15 @@ void adam_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op sgd_step__op{
-    .schema = "sgd_step_(Tensor[] params, Tensor[] grads, Tensor[] momentum_buffers, float lr, float momentum=0.0, "
-              "float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool maximize=False, bool first=False) -> ()",
-    .doc = "One step of SGD on all params, in place: g = grad + weight_decay * p; b = momentum * b + (1 - dampening) * g (b = g "
-           "when first); p = p - lr * b, or with nesterov p - lr * (g + momentum * b). Without momentum the buffers may be [].",
+    .schema =
+        "sgd_step_(Tensor[] params, Tensor[] grads, Tensor[] momentum_buffers, float lr, float momentum=0.0, "
+        "float dampening=0.0, float weight_decay=0.0, bool nesterov=False, bool maximize=False, bool "
+        "first=False) -> ()",
+    .doc =
+        "One step of SGD on all params, in place: g = grad + weight_decay * p; b = momentum * b + (1 - "
+        "dampening) * g (b = g "
+        "when first); p = p - lr * b, or with nesterov p - lr * (g + momentum * b). Without momentum the "
+        "buffers may be [].",
     .method = "function",
     .shape = sgd_shape,
     .kernels = {KernelRow{.name = "one_pass", .run = sgd_kernel}},
@@ -130,11 +148,16 @@ constinit const Op sgd_step__op{
 };
 
 constinit const Op adam_step__op{
-    .schema = "adam_step_(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, Tensor[] max_exp_avg_sqs, "
-              "int step, float lr=0.001, float beta1=0.9, float beta2=0.999, float eps=1e-08, float weight_decay=0.0, "
-              "bool decoupled=False, bool maximize=False) -> ()",
-    .doc = "One step of Adam on all params, in place; `step` counts from 1. decoupled is AdamW's weight decay; max_exp_avg_sqs is [] "
-           "unless amsgrad is wanted.",
+    .schema =
+        "adam_step_(Tensor[] params, Tensor[] grads, Tensor[] exp_avgs, Tensor[] exp_avg_sqs, Tensor[] "
+        "max_exp_avg_sqs, "
+        "int step, float lr=0.001, float beta1=0.9, float beta2=0.999, float eps=1e-08, float "
+        "weight_decay=0.0, "
+        "bool decoupled=False, bool maximize=False) -> ()",
+    .doc =
+        "One step of Adam on all params, in place; `step` counts from 1. decoupled is AdamW's weight decay; "
+        "max_exp_avg_sqs is [] "
+        "unless amsgrad is wanted.",
     .method = "function",
     .shape = adam_shape,
     .kernels = {KernelRow{.name = "one_pass", .run = adam_kernel}},

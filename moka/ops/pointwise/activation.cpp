@@ -37,7 +37,8 @@ constinit const Op elu_op{
     .schema = "elu(Tensor input, Number alpha=1.0) -> Tensor",
     .doc = "Identity above zero, alpha * (exp(x) - 1) below.",
     .formula = pointwise<Elu, 1>(DTypeRule::Floating, 8),
-    .derivative = {fused("input", [](auto dy, auto x, auto alpha, auto y) { return dy * where(x > 0, 1, y + alpha); })},
+    .derivative = {fused(
+        "input", [](auto dy, auto x, auto alpha, auto y) { return dy * where(x > 0, 1, y + alpha); })},
     .onnx = "Elu(input, alpha=alpha)",
     .netdef = "Elu(input, alpha=alpha)",
     .samples = {shape(3, 4), shape(0), shape(2, 1, 5).with("alpha", 0.5)},
@@ -74,7 +75,8 @@ struct Gelu {
 };
 constinit const Op gelu_op{
     .schema = "gelu(Tensor input) -> Tensor",
-    .doc = "input * Phi(input), Phi the distribution function of the standard normal (Hendrycks, Gimpel 2016).",
+    .doc =
+        "input * Phi(input), Phi the distribution function of the standard normal (Hendrycks, Gimpel 2016).",
     .method = "function",
     .formula = pointwise<Gelu>(DTypeRule::Floating, 24),
     .derivative = {fused("input",
@@ -154,8 +156,8 @@ constinit const Op hardtanh_op{
     .doc = "input limited to [min_val, max_val].",
     .method = "function",
     .formula = pointwise<Hardtanh, 1>(DTypeRule::Floating, 2),
-    .derivative = {fused("input",
-                         [](auto dy, auto x, auto low, auto high) { return where(x > low, where(x < high, dy, 0), 0); })},
+    .derivative = {fused("input", [](auto dy, auto x, auto low,
+                                     auto high) { return where(x > low, where(x < high, dy, 0), 0); })},
     .onnx = none("written as Clip"),
     .netdef = none("written as Clip"),
     .samples = {shape(3, 4), shape(0), shape(5).with("min_val", -0.5)},

@@ -15,7 +15,8 @@ constinit const Op add_op{
                    wrt("other", [](auto dy, auto, auto, auto alpha) { return mul(dy, alpha); })},
     .onnx = "Add(input, other, =alpha:1)",
     .netdef = "Add(input, other, =alpha:1)",
-    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}), shapes({3}, {3}).with("alpha", 2.5)},
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}),
+                shapes({3}, {3}).with("alpha", 2.5)},
 };
 
 struct Sub {
@@ -29,7 +30,8 @@ constinit const Op sub_op{
                    wrt("other", [](auto dy, auto, auto, auto alpha) { return neg(mul(dy, alpha)); })},
     .onnx = "Sub(input, other, =alpha:1)",
     .netdef = "Sub(input, other, =alpha:1)",
-    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}), shapes({3}, {3}).with("alpha", 2.5)},
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}),
+                shapes({3}, {3}).with("alpha", 2.5)},
 };
 
 constinit const Op rsub_op{
@@ -66,7 +68,8 @@ constinit const Op div_op{
                    wrt("other", [](auto dy, auto, auto other, auto y) { return neg(dy * y / other); })},
     .onnx = "Div(input, other)",
     .netdef = "Div(input, other)",
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive), shapes({2, 1, 5}, {4, 1}).in(Domain::Positive), shapes({0}, {1})},
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive), shapes({2, 1, 5}, {4, 1}).in(Domain::Positive),
+                shapes({0}, {1})},
 };
 
 struct Pow {
@@ -87,7 +90,8 @@ constinit const Op pow_op{
                        })},
     .onnx = "Pow(input, exponent)",
     .netdef = "Pow(input, exponent=exponent)",
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive), shapes({2, 1}, {3}).in(Domain::Positive), shapes({0}, {1})},
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive), shapes({2, 1}, {3}).in(Domain::Positive),
+                shapes({0}, {1})},
 };
 
 struct Maximum {
@@ -97,10 +101,10 @@ constinit const Op maximum_op{
     .schema = "maximum(Operand input, Operand other) -> Tensor",
     .doc = "The larger of both; NaN wins; the gradient is shared where both are equal.",
     .formula = pointwise_all<Maximum>(DTypeRule::Same),
-    .derivative = {fused("input",
-                         [](auto dy, auto x, auto y) { return where(x > y, dy, where(eq(x, y), dy * 0.5, 0)); }),
-                   fused("other",
-                         [](auto dy, auto x, auto y) { return where(y > x, dy, where(eq(x, y), dy * 0.5, 0)); })},
+    .derivative = {fused("input", [](auto dy, auto x,
+                                     auto y) { return where(x > y, dy, where(eq(x, y), dy * 0.5, 0)); }),
+                   fused("other", [](auto dy, auto x,
+                                     auto y) { return where(y > x, dy, where(eq(x, y), dy * 0.5, 0)); })},
     .onnx = "Max(input, other)",
     .netdef = "Max(input, other)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
@@ -113,17 +117,19 @@ constinit const Op minimum_op{
     .schema = "minimum(Operand input, Operand other) -> Tensor",
     .doc = "The smaller of both; NaN wins; the gradient is shared where both are equal.",
     .formula = pointwise_all<Minimum>(DTypeRule::Same),
-    .derivative = {fused("input",
-                         [](auto dy, auto x, auto y) { return where(x < y, dy, where(eq(x, y), dy * 0.5, 0)); }),
-                   fused("other",
-                         [](auto dy, auto x, auto y) { return where(y < x, dy, where(eq(x, y), dy * 0.5, 0)); })},
+    .derivative = {fused("input", [](auto dy, auto x,
+                                     auto y) { return where(x < y, dy, where(eq(x, y), dy * 0.5, 0)); }),
+                   fused("other", [](auto dy, auto x,
+                                     auto y) { return where(y < x, dy, where(eq(x, y), dy * 0.5, 0)); })},
     .onnx = "Min(input, other)",
     .netdef = "Min(input, other)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
 };
 
 struct Lerp {
-  constexpr auto operator()(auto x, auto y, auto w) const { return where(abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w)); }
+  constexpr auto operator()(auto x, auto y, auto w) const {
+    return where(abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w));
+  }
 };
 constinit const Op lerp_op{
     .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
@@ -149,7 +155,8 @@ constinit const Op addcmul_op{
                    wrt("tensor2", [](auto dy, auto, auto a, auto, auto value) { return dy * a * value; })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
-    .samples = {shapes({3, 4}, {3, 4}, {3, 4}), shapes({2, 1}, {3}, {1}).with("value", 0.5), shapes({0}, {1}, {1})},
+    .samples = {shapes({3, 4}, {3, 4}, {3, 4}), shapes({2, 1}, {3}, {1}).with("value", 0.5),
+                shapes({0}, {1}, {1})},
 };
 
 }  // namespace moka::ops

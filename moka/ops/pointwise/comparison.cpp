@@ -5,25 +5,25 @@
 namespace moka::ops {
 
 // Comparison operators differ in one sign and their names.
-#define MOKA_COMPARISON(name, Name, sign, text, onnx_map, netdef_map)                                       \
-  struct Name {                                                                                             \
-    constexpr auto operator()(auto x, auto y) const { return x sign y; }                                    \
-  };                                                                                                        \
-  constinit const Op name##_op{                                                                             \
-      .schema = #name "(Operand input, Operand other) -> Tensor",                                           \
-      .doc = "Whether input is " text " other, element by element.",                                        \
-      .formula = pointwise_all<Name>(DTypeRule::Comparing),                                                 \
-      .derivative = none("the result is bool"),                                                             \
-      .onnx = onnx_map,                                                                                     \
-      .netdef = netdef_map,                                                                                 \
-      .samples = {shapes({3, 4}, {3, 4}).in(Domain::Integer), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})}, \
+#define MOKA_COMPARISON(name, Name, sign, text, onnx_map, netdef_map)                                     \
+  struct Name {                                                                                           \
+    constexpr auto operator()(auto x, auto y) const { return x sign y; }                                  \
+  };                                                                                                      \
+  constinit const Op name##_op {                                                                          \
+    .schema = #name "(Operand input, Operand other) -> Tensor",                                           \
+    .doc = "Whether input is " text " other, element by element.",                                        \
+    .formula = pointwise_all<Name>(DTypeRule::Comparing), .derivative = none("the result is bool"),       \
+    .onnx = onnx_map, .netdef = netdef_map,                                                               \
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Integer), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})}, \
   }
 MOKA_COMPARISON(eq, Eq, ==, "equal to", "Equal(input, other)", "EQ(input, other)");
 MOKA_COMPARISON(ne, Ne, !=, "different from", none("written as Equal and Not"), "NE(input, other)");
 MOKA_COMPARISON(lt, Lt, <, "less than", "Less(input, other)", "LT(input, other)");
-MOKA_COMPARISON(le, Le, <=, "at most", (Format{{.map = "LessOrEqual(input, other)", .since = 12}}), "LE(input, other)");
+MOKA_COMPARISON(le, Le, <=, "at most", (Format{{.map = "LessOrEqual(input, other)", .since = 12}}),
+                "LE(input, other)");
 MOKA_COMPARISON(gt, Gt, >, "greater than", "Greater(input, other)", "GT(input, other)");
-MOKA_COMPARISON(ge, Ge, >=, "at least", (Format{{.map = "GreaterOrEqual(input, other)", .since = 12}}), "GE(input, other)");
+MOKA_COMPARISON(ge, Ge, >=, "at least", (Format{{.map = "GreaterOrEqual(input, other)", .since = 12}}),
+                "GE(input, other)");
 #undef MOKA_COMPARISON
 
 struct IsNan {
@@ -65,18 +65,17 @@ constinit const Op logical_not_op{
     .samples = {shape(3, 4).in(Domain::Boolean), shape(0)},
 };
 
-#define MOKA_LOGICAL(name, Name, sign, text, word)                                                                     \
-  struct Name {                                                                                                        \
-    constexpr auto operator()(auto x, auto y) const { return (x != 0)sign(y != 0); }                                   \
-  };                                                                                                                   \
-  constinit const Op name##_op{                                                                                        \
-      .schema = #name "(Tensor input, Tensor other) -> Tensor",                                                        \
-      .doc = text " of the truth values of both elements.",                                                            \
-      .formula = pointwise_all<Name>(DTypeRule::Comparing),                                                            \
-      .derivative = none("the result is bool"),                                                                        \
-      .onnx = word "(input, other)",                                                                                   \
-      .netdef = word "(input, other)",                                                                                 \
-      .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean), shapes({2, 1}, {3}).in(Domain::Boolean), shapes({0}, {1})}, \
+#define MOKA_LOGICAL(name, Name, sign, text, word)                                                   \
+  struct Name {                                                                                      \
+    constexpr auto operator()(auto x, auto y) const { return (x != 0) sign(y != 0); }                \
+  };                                                                                                 \
+  constinit const Op name##_op {                                                                     \
+    .schema = #name "(Tensor input, Tensor other) -> Tensor",                                        \
+    .doc = text " of the truth values of both elements.",                                            \
+    .formula = pointwise_all<Name>(DTypeRule::Comparing), .derivative = none("the result is bool"),  \
+    .onnx = word "(input, other)", .netdef = word "(input, other)",                                  \
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean), shapes({2, 1}, {3}).in(Domain::Boolean), \
+                shapes({0}, {1})},                                                                   \
   }
 MOKA_LOGICAL(logical_and, LogicalAnd, &, "The conjunction", "And");
 MOKA_LOGICAL(logical_or, LogicalOr, |, "The disjunction", "Or");
@@ -95,7 +94,8 @@ constinit const Op where_op{
                    wrt("other", [](auto dy, auto condition) { return where(condition, 0, dy); })},
     .onnx = Format{{.map = "Where(condition, input, other)", .since = 9}},
     .netdef = "Where(condition, input, other)",
-    .samples = {shapes({3, 4}, {3, 4}, {3, 4}).in(Domain::Boolean, 0), shapes({2, 1}, {3}, {1}).in(Domain::Boolean, 0),
+    .samples = {shapes({3, 4}, {3, 4}, {3, 4}).in(Domain::Boolean, 0),
+                shapes({2, 1}, {3}, {1}).in(Domain::Boolean, 0),
                 shapes({0}, {1}, {1}).in(Domain::Boolean, 0)},
 };
 

@@ -23,7 +23,9 @@ int category(DType d) {
     case DTypeClass::Signed: return 1;
     case DTypeClass::Float: return 2;
     case DTypeClass::Complex: return 3;
-    default: fail_kind(ErrorKind::NotImplemented, "arithmetic on ", d, " is not defined; convert with .to(dtype) first");
+    default:
+      fail_kind(ErrorKind::NotImplemented, "arithmetic on ", d,
+                " is not defined; convert with .to(dtype) first");
   }
 }
 DType number_dtype(const Arg& a) {
@@ -54,8 +56,8 @@ int column_of(DType compute) {
 struct Plan {
   FormulaKernel kernel;
   DType compute;  // the type of tiles
-  DType result;   // the element type of the output
-  bool mask;      // the kernel writes bool bytes
+  DType result;  // the element type of the output
+  bool mask;  // the kernel writes bool bytes
 };
 
 Plan plan_types(const Formula& f, std::span<const Arg> operands, std::string_view name) {
@@ -63,7 +65,8 @@ Plan plan_types(const Formula& f, std::span<const Arg> operands, std::string_vie
   DType common = result_type(f.rule == DTypeRule::Condition ? operands.subspan(1) : operands);
   if (f.rule == DTypeRule::Floating && category(common) < 2) common = default_float();
   if (f.rule == DTypeRule::Integral)
-    MOKA_CHECK_KIND(NotImplemented, category(common) < 2, name, ": defined for bool and integers, got ", common);
+    MOKA_CHECK_KIND(NotImplemented, category(common) < 2, name, ": defined for bool and integers, got ",
+                    common);
   p.compute = compute_dtype(common);
   int column = column_of(p.compute);
   if (p.compute == DType::Bool) p.compute = DType::I32;
@@ -150,7 +153,8 @@ void for_runs(const Loop& loop, const Operand& o, int64_t first, int64_t n, F f)
   }
 }
 
-void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType compute, char* tile, char* raw) {
+void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType compute, char* tile,
+            char* raw) {
   int last = static_cast<int>(loop.sizes.size()) - 1;
   char* to = o.dtype == compute ? tile : raw;
   int64_t step = o.strides[last];
@@ -167,7 +171,8 @@ void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType 
   if (to == raw) convert_elements(raw, o.dtype, tile, compute, n);
 }
 
-void scatter(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType from_type, const char* tile, char* raw) {
+void scatter(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType from_type, const char* tile,
+             char* raw) {
   const char* from = tile;
   if (o.dtype != from_type) {
     convert_elements(tile, from_type, raw, o.dtype, n);
@@ -187,7 +192,8 @@ void scatter(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType
 }
 
 // Merges and orders dimensions so that the output is walked in memory order.
-Loop make_loop(const Tensor& out, std::span<const Tensor> tensors, std::span<Operand> operands, Operand& target) {
+Loop make_loop(const Tensor& out, std::span<const Tensor> tensors, std::span<Operand> operands,
+               Operand& target) {
   Loop loop;
   int ndim = out.dim();
   size_t count = operands.size();
@@ -195,7 +201,8 @@ Loop make_loop(const Tensor& out, std::span<const Tensor> tensors, std::span<Ope
   for (int d = 0; d < ndim; d++)
     if (out.size(d) != 1) order.push_back(d);
   for (size_t i = 1; i < order.size(); i++)
-    for (size_t j = i; j > 0 && out.stride(order[j - 1]) < out.stride(order[j]); j--) std::swap(order[j - 1], order[j]);
+    for (size_t j = i; j > 0 && out.stride(order[j - 1]) < out.stride(order[j]); j--)
+      std::swap(order[j - 1], order[j]);
   auto stride_of = [&](size_t k, int d) -> int64_t {
     if (!tensors[k]) return 0;
     int own = d - (ndim - tensors[k].dim());
@@ -214,7 +221,8 @@ Loop make_loop(const Tensor& out, std::span<const Tensor> tensors, std::span<Ope
   }
   for (size_t i = loop.sizes.size(); i-- > 1;) {
     bool merge = target.strides[i - 1] == target.strides[i] * loop.sizes[i];
-    for (size_t k = 0; k < count && merge; k++) merge = operands[k].strides[i - 1] == operands[k].strides[i] * loop.sizes[i];
+    for (size_t k = 0; k < count && merge; k++)
+      merge = operands[k].strides[i - 1] == operands[k].strides[i] * loop.sizes[i];
     if (!merge) continue;
     loop.sizes[i - 1] *= loop.sizes[i];
     loop.sizes.erase(i);
@@ -246,10 +254,19 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
               const Tensor& out, const Uniform* uniforms) {
   int count = static_cast<int>(args.size());
   Operand operands[most_streams];
-  Operand target{Operand::Direct, static_cast<char*>(out.raw_data()), out.dtype(), static_cast<int64_t>(item_size(out.dtype())), {}};
+  Operand target{Operand::Direct,
+                 static_cast<char*>(out.raw_data()),
+                 out.dtype(),
+                 static_cast<int64_t>(item_size(out.dtype())),
+                 {}};
   for (int k = 0; k < count; k++) {
     const Tensor& t = tensors[k];
-    if (t) operands[k] = {Operand::Gather, static_cast<char*>(t.raw_data()), t.dtype(), static_cast<int64_t>(item_size(t.dtype())), {}};
+    if (t)
+      operands[k] = {Operand::Gather,
+                     static_cast<char*>(t.raw_data()),
+                     t.dtype(),
+                     static_cast<int64_t>(item_size(t.dtype())),
+                     {}};
     else operands[k] = {Operand::Constant, nullptr, plan.compute, 0, {}};
   }
   Loop loop = make_loop(out, tensors, {operands, static_cast<size_t>(count)}, target);
@@ -261,7 +278,8 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
   for (int k = 0; k < count; k++) {
     Operand& o = operands[k];
     if (o.mode == Operand::Gather && is_constant(o)) o.mode = Operand::Constant;
-    else if (o.mode == Operand::Gather && o.dtype == plan.compute && is_linear(loop, o)) o.mode = Operand::Direct;
+    else if (o.mode == Operand::Gather && o.dtype == plan.compute && is_linear(loop, o))
+      o.mode = Operand::Direct;
     if (o.mode != Operand::Direct) all_direct = false;
   }
   bool direct_target = target.dtype == tile_type && is_linear(loop, target);
@@ -317,14 +335,19 @@ bool overlaps_partly(const Tensor& in, const Tensor& out) {
 }
 
 // Dense strides that the operands share (a transposed result stays transposed), else contiguous ones.
-Tensor allocate_like(std::span<const int64_t> shape, std::span<const Tensor> tensors, DType dtype, Device device) {
+Tensor allocate_like(std::span<const int64_t> shape, std::span<const Tensor> tensors, DType dtype,
+                     Device device) {
   const Tensor* model = nullptr;
   for (const Tensor& t : tensors) {
-    if (!t || t.dim() != static_cast<int>(shape.size()) || !std::equal(shape.begin(), shape.end(), t.sizes().begin())) continue;
+    if (!t || t.dim() != static_cast<int>(shape.size()) ||
+        !std::equal(shape.begin(), shape.end(), t.sizes().begin()))
+      continue;
     if (!model) model = &t;
-    else if (!std::equal(t.strides().begin(), t.strides().end(), model->strides().begin())) return new_tensor(shape, dtype, device);
+    else if (!std::equal(t.strides().begin(), t.strides().end(), model->strides().begin()))
+      return new_tensor(shape, dtype, device);
   }
-  if (!model || model->is_contiguous() || !is_non_overlapping(model->sizes(), model->strides())) return new_tensor(shape, dtype, device);
+  if (!model || model->is_contiguous() || !is_non_overlapping(model->sizes(), model->strides()))
+    return new_tensor(shape, dtype, device);
   int64_t reach = 1;
   for (int d = 0; d < model->dim(); d++) reach += (model->size(d) - 1) * model->stride(d);
   if (reach != model->numel()) return new_tensor(shape, dtype, device);
@@ -337,7 +360,8 @@ Dims common_shape(std::span<const Tensor> tensors, std::string_view name) {
   for (const Tensor& t : tensors) {
     if (!t) continue;
     if (first) shape = Dims(t.sizes());
-    else if (!(std::span<const int64_t>(shape).size() == t.sizes().size() && std::equal(shape.begin(), shape.end(), t.sizes().begin())))
+    else if (!(std::span<const int64_t>(shape).size() == t.sizes().size() &&
+               std::equal(shape.begin(), shape.end(), t.sizes().begin())))
       shape = broadcast_shape(shape, t.sizes(), name);
     first = false;
   }
@@ -350,7 +374,8 @@ void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
     if (!t || !t.has_storage()) continue;
     if (!first) first = &t;
     else if (!(t.device() == first->device()) && t.dim() != 0)
-      fail(name, ": operands live on different devices, ", first->device(), " and ", t.device(), "; move one with .to(device)");
+      fail(name, ": operands live on different devices, ", first->device(), " and ", t.device(),
+           "; move one with .to(device)");
   }
 }
 
@@ -397,7 +422,8 @@ DType result_type(std::span<const Arg> operands) {
   auto merge = [&](const Bucket& weaker) {
     if (!weaker.any) return;
     if (!result.any) result = weaker;
-    else if (category(weaker.dtype) > category(result.dtype)) result.dtype = promote(result.dtype, weaker.dtype);
+    else if (category(weaker.dtype) > category(result.dtype))
+      result.dtype = promote(result.dtype, weaker.dtype);
   };
   merge(with_dims);
   merge(zero_dims);
@@ -435,18 +461,21 @@ void run_formula(Frame& frame) {
     const Arg& a = frame.args[count + u];
     uniforms[u].f = a.as_double();
     if (integral) {
-      MOKA_CHECK(a.tag != Tag::Float || a.f == static_cast<double>(static_cast<int64_t>(a.f)), name, ": argument '",
-                 info(frame.op).schema.args[count + u].name, "' is ", a.f, " but the operands are integers; convert them first");
+      MOKA_CHECK(a.tag != Tag::Float || a.f == static_cast<double>(static_cast<int64_t>(a.f)), name,
+                 ": argument '", info(frame.op).schema.args[count + u].name, "' is ", a.f,
+                 " but the operands are integers; convert them first");
       uniforms[u].i = a.as_int();
     }
   }
   if (frame.given & 1) {
     const Tensor& out = frame.outs[0];
-    MOKA_CHECK(out.sizes().size() == shape.size() && std::equal(shape.begin(), shape.end(), out.sizes().begin()), name,
-               ": the output given has shape ", out.sizes(), " but the result has shape ", shape);
+    MOKA_CHECK(
+        out.sizes().size() == shape.size() && std::equal(shape.begin(), shape.end(), out.sizes().begin()),
+        name, ": the output given has shape ", out.sizes(), " but the result has shape ", shape);
     check_result_fits(name, plan.result, out.dtype());
     MOKA_CHECK(is_non_overlapping(out.sizes(), out.strides()), name,
-               ": the output given has elements that share memory (an expanded view); clone() it before writing in place");
+               ": the output given has elements that share memory (an expanded view); clone() it before "
+               "writing in place");
     for (int k = 0; k < count; k++)
       if (tensors[k] && overlaps_partly(tensors[k], out)) {
         Tensor copy = new_tensor(tensors[k].sizes(), tensors[k].dtype(), tensors[k].device());
@@ -454,12 +483,14 @@ void run_formula(Frame& frame) {
         tensors[k] = copy;
       }
   } else {
-    frame.outs[0] = allocate_like(shape, all, plan.result, tensors[0] ? tensors[0].device() : tensors[1].device());
+    frame.outs[0] =
+        allocate_like(shape, all, plan.result, tensors[0] ? tensors[0].device() : tensors[1].device());
   }
   run_loop(f, plan, operands, all, frame.outs[0], uniforms);
 }
 
-Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DType dtype, std::string_view name) {
+Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DType dtype,
+                     std::string_view name) {
   Tensor tensors[most_streams];
   size_t count = operands.size();
   MOKA_ASSERT(count <= most_streams);

@@ -13,7 +13,8 @@ void run_formula(Frame& frame);
 
 // Runs `formula` over operands (tensors or numbers) into a new tensor of `dtype`, or only computes in it; used for fused
 // derivatives. All operands are streams.
-Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DType dtype, std::string_view name);
+Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DType dtype,
+                     std::string_view name);
 
 // PyTorch's result type of mixed operands: tensors with dimensions outrank 0-d ones, which outrank numbers, within a
 // category (bool, integer, float, complex).

@@ -246,8 +246,11 @@ constinit const Op clamp_op{
     .doc = "min where input is below it, max where above. With one bound see clamp_min and clamp_max.",
     .formula = pointwise_all<Clamp>(DTypeRule::Same, 2),
     .derivative = {wrt("input",
-                       [](auto dy, auto x, auto low, auto high) { return where(logical_and(ge(x, low), le(x, high)), dy, 0); })},
-    .onnx = Format{{.map = "Clip(input, min=min, max=max)", .until = 11}, {.map = "Clip(input, min, max)", .since = 11}},
+                       [](auto dy, auto x, auto low, auto high) {
+                         return where(logical_and(ge(x, low), le(x, high)), dy, 0);
+                       })},
+    .onnx = Format{{.map = "Clip(input, min=min, max=max)", .until = 11},
+                   {.map = "Clip(input, min, max)", .since = 11}},
     .netdef = "Clip(input, min=min, max=max)",
     .samples = {shape(3, 4).with("min", -0.3).with("max", 0.4), shape(0).with("min", 0).with("max", 1)},
 };

@@ -56,10 +56,12 @@ Pair output_size_argument(const Frame& f) {
   Dims v = ints_argument(f, 1);
   const Tensor& x = f.tensor(0);
   size_t rank = static_cast<size_t>(x.dim());
-  MOKA_CHECK_KIND(Value, v.size() == 1 || v.size() == 2 || v.size() == rank, f.name(), ": output_size must be one integer, two (height, width) or ",
-                  "the whole shape, got ", f.args[1]);
+  MOKA_CHECK_KIND(Value, v.size() == 1 || v.size() == 2 || v.size() == rank, f.name(),
+                  ": output_size must be one integer, two (height, width) or ", "the whole shape, got ",
+                  f.args[1]);
   Pair p{v.size() == 1 ? v[0] : v[v.size() - 2], v.back()};
-  MOKA_CHECK_KIND(Value, p.h >= 0 && p.w >= 0, f.name(), ": output_size must not be negative, got ", f.args[1]);
+  MOKA_CHECK_KIND(Value, p.h >= 0 && p.w >= 0, f.name(), ": output_size must not be negative, got ",
+                  f.args[1]);
   return p;
 }
 Pool adaptive_geometry(const Frame& f, std::span<const int64_t> sizes, Pair outputs) {
@@ -70,7 +72,8 @@ Pool adaptive_geometry(const Frame& f, std::span<const int64_t> sizes, Pair outp
 }
 void adaptive_avg_pool2d_shape(Frame& f) {
   floating_argument(f, 0);
-  f.output(0, adaptive_geometry(f, f.tensor(0).sizes(), output_size_argument(f)).output_sizes(), f.tensor(0).dtype());
+  f.output(0, adaptive_geometry(f, f.tensor(0).sizes(), output_size_argument(f)).output_sizes(),
+           f.tensor(0).dtype());
 }
 void adaptive_avg_pool2d_kernel(Frame& f) {
   Pool p = adaptive_geometry(f, f.tensor(0).sizes(), output_size_argument(f));
@@ -103,53 +106,73 @@ void adaptive_avg_pool2d_backward_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op avg_pool2d_op{
-    .schema = "avg_pool2d(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, bool ceil_mode=False, "
-              "bool count_include_pad=True, int? divisor_override=None) -> Tensor",
+    .schema =
+        "avg_pool2d(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, bool "
+        "ceil_mode=False, "
+        "bool count_include_pad=True, int? divisor_override=None) -> Tensor",
     .doc = "Mean of each window of [batch, channels, height, width]; stride is kernel_size when None.",
     .method = "function",
     .shape = avg_pool2d_shape,
     .kernels = {KernelRow{.name = "loop", .run = avg_pool2d_kernel}},
     .derivative = {wrt("input",
-                       [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto ceil_mode, auto count_include_pad,
-                          auto divisor_override) {
-                         return avg_pool2d_backward(dy, shape_of(input), kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
+                       [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto ceil_mode,
+                          auto count_include_pad, auto divisor_override) {
+                         return avg_pool2d_backward(dy, shape_of(input), kernel_size, stride, padding,
+                                                    ceil_mode, count_include_pad, divisor_override);
                        })},
-    .onnx = {{.map = "AveragePool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "
-                     "ceil_mode=ceil_mode, count_include_pad=count_include_pad, =divisor_override:None, =rank(input):4)"}},
-    .netdef = "AveragePool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "
-              "count_include_pad=count_include_pad, =ceil_mode:False, =divisor_override:None)",
+    .onnx = {{.map = "AveragePool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), "
+                     "pads=begin_end(padding), "
+                     "ceil_mode=ceil_mode, count_include_pad=count_include_pad, =divisor_override:None, "
+                     "=rank(input):4)"}},
+    .netdef =
+        "AveragePool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "
+        "count_include_pad=count_include_pad, =ceil_mode:False, =divisor_override:None)",
     .samples = {shape(2, 3, 6, 7).with("kernel_size", {2, 2}),
-                shape(1, 2, 7, 7).with("kernel_size", {3, 2}).with("stride", {2, 1}).with("padding", {1, 1}).with("ceil_mode", true).with("count_include_pad", false),
-                shape(3, 5, 5).with("kernel_size", {2, 2}).with("divisor_override", 3), shape(0, 3, 4, 4).with("kernel_size", {2, 2})},
+                shape(1, 2, 7, 7)
+                    .with("kernel_size", {3, 2})
+                    .with("stride", {2, 1})
+                    .with("padding", {1, 1})
+                    .with("ceil_mode", true)
+                    .with("count_include_pad", false),
+                shape(3, 5, 5).with("kernel_size", {2, 2}).with("divisor_override", 3),
+                shape(0, 3, 4, 4).with("kernel_size", {2, 2})},
 };
 constinit const Op avg_pool2d_backward_op{
-    .schema = "avg_pool2d_backward(Tensor grad, int[] sizes, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, "
-              "bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor",
+    .schema =
+        "avg_pool2d_backward(Tensor grad, int[] sizes, int[2] kernel_size, int[2]? stride=None, int[2] "
+        "padding=0, "
+        "bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor",
     .doc = "Gradient of avg_pool2d with respect to its input, whose shape is `sizes`.",
     .method = "function",
     .shape = avg_pool2d_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = avg_pool2d_backward_kernel}},
     .derivative = {wrt("grad",
-                       [](auto dy, auto, auto, auto kernel_size, auto stride, auto padding, auto ceil_mode, auto count_include_pad,
-                          auto divisor_override) {
-                         return avg_pool2d(dy, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override);
+                       [](auto dy, auto, auto, auto kernel_size, auto stride, auto padding, auto ceil_mode,
+                          auto count_include_pad, auto divisor_override) {
+                         return avg_pool2d(dy, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                                           divisor_override);
                        })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("AveragePoolGradient exists; graphs are written before their gradients"),
-    .samples = {shape(2, 3, 3, 3).with("sizes", {2, 3, 6, 7}).with("kernel_size", {2, 2}), shape(1, 2, 2, 2).with("sizes", {1, 2, 3, 3}).with("kernel_size", {2, 2}).with("stride", {1, 1})},
+    .samples =
+        {shape(2, 3, 3, 3).with("sizes", {2, 3, 6, 7}).with("kernel_size", {2, 2}),
+         shape(1, 2, 2, 2).with("sizes", {1, 2, 3, 3}).with("kernel_size", {2, 2}).with("stride", {1, 1})},
 };
 constinit const Op adaptive_avg_pool2d_op{
     .schema = "adaptive_avg_pool2d(Tensor input, int[] output_size) -> Tensor",
-    .doc = "Means of windows that share out the image so that the result is output_size: (height, width), one number for both, or "
-           "the sizes of the whole result.",
+    .doc =
+        "Means of windows that share out the image so that the result is output_size: (height, width), one "
+        "number for both, or "
+        "the sizes of the whole result.",
     .method = "function",
     .shape = adaptive_avg_pool2d_shape,
     .kernels = {KernelRow{.name = "loop", .run = adaptive_avg_pool2d_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input) { return adaptive_avg_pool2d_backward(dy, shape_of(input)); })},
+    .derivative = {wrt(
+        "input", [](auto dy, auto input) { return adaptive_avg_pool2d_backward(dy, shape_of(input)); })},
     .onnx = {{.map = "GlobalAveragePool(input, =output_size:1, =rank(input):4)"}},
     .netdef = "AveragePool(input, global_pooling=1, =output_size:1)",
-    .samples = {shape(2, 3, 6, 7).with("output_size", {1, 1}), shape(2, 3, 5, 7).with("output_size", {3, 2}), shape(3, 2, 2).with("output_size", {3, 4}),
-                shape(0, 3, 4, 4).with("output_size", {2, 2})},
+    .samples = {shape(2, 3, 6, 7).with("output_size", {1, 1}), shape(2, 3, 5, 7).with("output_size", {3, 2}),
+                shape(3, 2, 2).with("output_size", {3, 4}), shape(0, 3, 4, 4).with("output_size", {2, 2})},
 };
 constinit const Op adaptive_avg_pool2d_backward_op{
     .schema = "adaptive_avg_pool2d_backward(Tensor grad, int[] sizes) -> Tensor",

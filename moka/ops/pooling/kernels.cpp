@@ -30,7 +30,9 @@ void each_plane(const PoolGeometry& g, F f) {
 }
 
 bool is_pairs(const PoolGeometry& g) {
-  auto pairs = [](const Axis& a) { return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 && 2 * a.out <= a.in; };
+  auto pairs = [](const Axis& a) {
+    return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 && 2 * a.out <= a.in;
+  };
   return pairs(g.y) && pairs(g.x);
 }
 
@@ -67,7 +69,8 @@ void max_pool(const PoolGeometry& g, const T* in, T* out, int64_t* indices) {
     each_plane(g, [&](int64_t p) {
       const T* from = in + p * g.in_pixels();
       for (int64_t y = 0; y < g.y.out; y++)
-        row(from + 2 * y * g.x.in, from + (2 * y + 1) * g.x.in, out + p * g.out_pixels() + y * g.x.out, g.x.out);
+        row(from + 2 * y * g.x.in, from + (2 * y + 1) * g.x.in, out + p * g.out_pixels() + y * g.x.out,
+            g.x.out);
     });
     return;
   }
@@ -89,7 +92,8 @@ void max_pool_backward(const PoolGeometry& g, const T* grad, const T* in, T* out
       T* to = out + p * g.in_pixels();
       for (int64_t y = 0; y < g.y.out; y++) {
         int64_t top = 2 * y * g.x.in, bottom = top + g.x.in;
-        row(from + top, from + bottom, grad + p * g.out_pixels() + y * g.x.out, to + top, to + bottom, g.x.out);
+        row(from + top, from + bottom, grad + p * g.out_pixels() + y * g.x.out, to + top, to + bottom,
+            g.x.out);
         for (int64_t x = 2 * g.x.out; x < g.x.in; x++) to[top + x] = to[bottom + x] = T(0);
       }
       std::fill(to + 2 * g.y.out * g.x.in, to + g.in_pixels(), T(0));
@@ -166,7 +170,9 @@ auto spread_window(const PoolGeometry& g, const T* grad, T* to) {
 
 template <class T>
 void avg_pool(const PoolGeometry& g, Divisor divisor, const T* in, T* out) {
-  each_plane(g, [&](int64_t p) { each_window<T>(g, divisor, sum_window(g, in + p * g.in_pixels(), out + p * g.out_pixels())); });
+  each_plane(g, [&](int64_t p) {
+    each_window<T>(g, divisor, sum_window(g, in + p * g.in_pixels(), out + p * g.out_pixels()));
+  });
 }
 template <class T>
 void avg_pool_backward(const PoolGeometry& g, Divisor divisor, const T* grad, T* in) {
@@ -177,7 +183,9 @@ void avg_pool_backward(const PoolGeometry& g, Divisor divisor, const T* grad, T*
 }
 template <class T>
 void adaptive_avg_pool(const PoolGeometry& g, const T* in, T* out) {
-  each_plane(g, [&](int64_t p) { each_adaptive_window<T>(g, sum_window(g, in + p * g.in_pixels(), out + p * g.out_pixels())); });
+  each_plane(g, [&](int64_t p) {
+    each_adaptive_window<T>(g, sum_window(g, in + p * g.in_pixels(), out + p * g.out_pixels()));
+  });
 }
 template <class T>
 void adaptive_avg_pool_backward(const PoolGeometry& g, const T* grad, T* in) {
@@ -187,13 +195,13 @@ void adaptive_avg_pool_backward(const PoolGeometry& g, const T* grad, T* in) {
   });
 }
 
-#define MOKA_INSTANTIATE(T)                                                          \
-  template void max_pool(const PoolGeometry&, const T*, T*, int64_t*);               \
-  template void max_pool_backward(const PoolGeometry&, const T*, const T*, T*);      \
-  template void max_pool_select(const PoolGeometry&, const T*, const T*, T*);        \
-  template void avg_pool(const PoolGeometry&, Divisor, const T*, T*);                \
-  template void avg_pool_backward(const PoolGeometry&, Divisor, const T*, T*);       \
-  template void adaptive_avg_pool(const PoolGeometry&, const T*, T*);                \
+#define MOKA_INSTANTIATE(T)                                                     \
+  template void max_pool(const PoolGeometry&, const T*, T*, int64_t*);          \
+  template void max_pool_backward(const PoolGeometry&, const T*, const T*, T*); \
+  template void max_pool_select(const PoolGeometry&, const T*, const T*, T*);   \
+  template void avg_pool(const PoolGeometry&, Divisor, const T*, T*);           \
+  template void avg_pool_backward(const PoolGeometry&, Divisor, const T*, T*);  \
+  template void adaptive_avg_pool(const PoolGeometry&, const T*, T*);           \
   template void adaptive_avg_pool_backward(const PoolGeometry&, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

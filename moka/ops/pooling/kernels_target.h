@@ -36,7 +36,8 @@ struct Pairs {
       split(bottom + 2 * j, c, d);
       store(out + j, larger(larger(larger(a, b), c), d));
     }
-    for (; j < n; j++) out[j] = larger(larger(larger(top[2 * j], top[2 * j + 1]), bottom[2 * j]), bottom[2 * j + 1]);
+    for (; j < n; j++)
+      out[j] = larger(larger(larger(top[2 * j], top[2 * j + 1]), bottom[2 * j]), bottom[2 * j + 1]);
   }
   static void backward(const T* top, const T* bottom, const T* grad, T* to_top, T* to_bottom, int64_t n) {
     int64_t j = 0;

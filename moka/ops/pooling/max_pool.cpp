@@ -71,71 +71,109 @@ void max_pool2d_select_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op max_pool2d_op{
-    .schema = "max_pool2d(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, int[2] dilation=1, "
-              "bool ceil_mode=False) -> Tensor",
-    .doc = "Largest value of each window of [batch, channels, height, width]; stride is kernel_size when None, padding is never "
-           "the largest.",
+    .schema =
+        "max_pool2d(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, int[2] "
+        "dilation=1, "
+        "bool ceil_mode=False) -> Tensor",
+    .doc =
+        "Largest value of each window of [batch, channels, height, width]; stride is kernel_size when None, "
+        "padding is never "
+        "the largest.",
     .method = "function",
     .shape = max_pool2d_shape,
     .kernels = {KernelRow{.name = "loop", .run = max_pool2d_kernel<false>}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto dilation, auto ceil_mode) {
-                         return max_pool2d_backward(dy, input, kernel_size, stride, padding, dilation, ceil_mode);
-                       })},
-    .onnx = {{.map = "MaxPool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "
+    .derivative = {wrt(
+        "input",
+        [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto dilation, auto ceil_mode) {
+          return max_pool2d_backward(dy, input, kernel_size, stride, padding, dilation, ceil_mode);
+        })},
+    .onnx = {{.map = "MaxPool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), "
+                     "pads=begin_end(padding), "
                      "dilations=dilation, ceil_mode=ceil_mode, storage_order=0, =rank(input):4)"}},
-    .netdef = "MaxPool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), =dilation:1, =ceil_mode:False)",
+    .netdef =
+        "MaxPool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "
+        "=dilation:1, =ceil_mode:False)",
     .samples = {shape(2, 3, 6, 7).in(Domain::Distinct).with("kernel_size", {2, 2}),
-                shape(1, 2, 7, 7).in(Domain::Distinct).with("kernel_size", {3, 2}).with("stride", {2, 1}).with("padding", {1, 1}).with("ceil_mode", true),
-                shape(3, 5, 5).in(Domain::Distinct).with("kernel_size", {2, 2}).with("dilation", {2, 2}).with("stride", {1, 1}),
+                shape(1, 2, 7, 7)
+                    .in(Domain::Distinct)
+                    .with("kernel_size", {3, 2})
+                    .with("stride", {2, 1})
+                    .with("padding", {1, 1})
+                    .with("ceil_mode", true),
+                shape(3, 5, 5)
+                    .in(Domain::Distinct)
+                    .with("kernel_size", {2, 2})
+                    .with("dilation", {2, 2})
+                    .with("stride", {1, 1}),
                 shape(0, 3, 4, 4).with("kernel_size", {2, 2})},
 };
 constinit const Op max_pool2d_with_indices_op{
-    .schema = "max_pool2d_with_indices(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, "
-              "int[2] dilation=1, bool ceil_mode=False) -> (Tensor output, Tensor indices)",
+    .schema =
+        "max_pool2d_with_indices(Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, "
+        "int[2] dilation=1, bool ceil_mode=False) -> (Tensor output, Tensor indices)",
     .doc = "max_pool2d, and the place of each maximum in its plane of height * width.",
     .method = "function",
     .shape = max_pool2d_with_indices_shape,
     .kernels = {KernelRow{.name = "loop", .run = max_pool2d_kernel<true>}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto dilation, auto ceil_mode) {
-                         return max_pool2d_backward(dy, input, kernel_size, stride, padding, dilation, ceil_mode);
-                       })},
+    .derivative = {wrt(
+        "input",
+        [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto dilation, auto ceil_mode) {
+          return max_pool2d_backward(dy, input, kernel_size, stride, padding, dilation, ceil_mode);
+        })},
     .onnx = none("ONNX counts places over the whole tensor, not within a plane"),
     .netdef = none("Caffe2's MaxPoolWithIndex runs on GPUs alone"),
-    .samples = {shape(2, 3, 6, 7).in(Domain::Distinct).with("kernel_size", {2, 2}), shape(3, 4, 4).in(Domain::Distinct).with("kernel_size", {3, 3}).with("stride", {1, 1}).with("padding", {1, 1})},
+    .samples = {shape(2, 3, 6, 7).in(Domain::Distinct).with("kernel_size", {2, 2}),
+                shape(3, 4, 4)
+                    .in(Domain::Distinct)
+                    .with("kernel_size", {3, 3})
+                    .with("stride", {1, 1})
+                    .with("padding", {1, 1})},
 };
 constinit const Op max_pool2d_backward_op{
-    .schema = "max_pool2d_backward(Tensor grad, Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, "
-              "int[2] dilation=1, bool ceil_mode=False) -> Tensor",
+    .schema =
+        "max_pool2d_backward(Tensor grad, Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] "
+        "padding=0, "
+        "int[2] dilation=1, bool ceil_mode=False) -> Tensor",
     .doc = "Gradient of max_pool2d: grad at the places of input's maxima, zero elsewhere.",
     .method = "function",
     .shape = max_pool2d_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = max_pool2d_backward_kernel}},
     .derivative = {wrt("grad",
-                       [](auto dy, auto, auto input, auto kernel_size, auto stride, auto padding, auto dilation, auto ceil_mode) {
-                         return max_pool2d_select(dy, input, kernel_size, stride, padding, dilation, ceil_mode);
+                       [](auto dy, auto, auto input, auto kernel_size, auto stride, auto padding,
+                          auto dilation, auto ceil_mode) {
+                         return max_pool2d_select(dy, input, kernel_size, stride, padding, dilation,
+                                                  ceil_mode);
                        })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("MaxPoolGradient exists; graphs are written before their gradients"),
     .samples = {shapes({2, 3, 3, 3}, {2, 3, 6, 7}).in(Domain::Distinct, 1).with("kernel_size", {2, 2}),
-                shapes({1, 2, 2, 2}, {1, 2, 4, 4}).in(Domain::Distinct, 1).with("kernel_size", {3, 3}).with("stride", {1, 1})},
+                shapes({1, 2, 2, 2}, {1, 2, 4, 4})
+                    .in(Domain::Distinct, 1)
+                    .with("kernel_size", {3, 3})
+                    .with("stride", {1, 1})},
 };
 constinit const Op max_pool2d_select_op{
-    .schema = "max_pool2d_select(Tensor values, Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, "
-              "int[2] dilation=1, bool ceil_mode=False) -> Tensor",
+    .schema =
+        "max_pool2d_select(Tensor values, Tensor input, int[2] kernel_size, int[2]? stride=None, int[2] "
+        "padding=0, "
+        "int[2] dilation=1, bool ceil_mode=False) -> Tensor",
     .doc = "values at the places of input's maxima: the derivative of max_pool2d in the direction of values.",
     .method = "function",
     .shape = max_pool2d_select_shape,
     .kernels = {KernelRow{.name = "loop", .run = max_pool2d_select_kernel}},
     .derivative = {wrt("values",
-                       [](auto dy, auto, auto input, auto kernel_size, auto stride, auto padding, auto dilation, auto ceil_mode) {
-                         return max_pool2d_backward(dy, input, kernel_size, stride, padding, dilation, ceil_mode);
+                       [](auto dy, auto, auto input, auto kernel_size, auto stride, auto padding,
+                          auto dilation, auto ceil_mode) {
+                         return max_pool2d_backward(dy, input, kernel_size, stride, padding, dilation,
+                                                    ceil_mode);
                        })},
     .onnx = none("a gradient of a gradient"),
     .netdef = none("a gradient of a gradient"),
     .samples = {shapes({2, 3, 6, 7}, {2, 3, 6, 7}).in(Domain::Distinct, 1).with("kernel_size", {2, 2}),
-                shapes({1, 4, 4}, {1, 4, 4}).in(Domain::Distinct, 1).with("kernel_size", {3, 3}).with("stride", {1, 1})},
+                shapes({1, 4, 4}, {1, 4, 4})
+                    .in(Domain::Distinct, 1)
+                    .with("kernel_size", {3, 3})
+                    .with("stride", {1, 1})},
 };
 
 }  // namespace moka::ops

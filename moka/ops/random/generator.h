@@ -15,8 +15,8 @@ struct Philox {
   uint32_t counter[4];
   Philox(uint64_t seed, uint64_t offset, uint64_t index)
       : key{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)},
-        counter{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), static_cast<uint32_t>(offset),
-                static_cast<uint32_t>(offset >> 32)} {}
+        counter{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
+                static_cast<uint32_t>(offset), static_cast<uint32_t>(offset >> 32)} {}
   // Four 32-bit words for this counter.
   void next(uint32_t out[4]) const {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];

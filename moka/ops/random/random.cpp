@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/random/random.h"
 
-#include <cmath>
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -26,7 +26,8 @@ namespace {
 Generator::Draw draw_from(const Frame& f, int i) {
   if (!f.has(i)) return default_generator().draw();
   Generator* g = dynamic_cast<Generator*>(f.args[i].object);
-  MOKA_CHECK_KIND(Type, g != nullptr, f.name(), ": generator must be a Generator, got ", f.args[i].object->type_name());
+  MOKA_CHECK_KIND(Type, g != nullptr, f.name(), ": generator must be a Generator, got ",
+                  f.args[i].object->type_name());
   return g->draw();
 }
 
@@ -52,14 +53,18 @@ void for_blocks(int64_t n, Generator::Draw d, F f) {
 // Fills a contiguous f32 or f64 tensor, or another type through f32.
 template <class Float, class Double>
 void fill_floating(const Tensor& out, Generator::Draw d, Float as_float, Double as_double) {
-  MOKA_CHECK_KIND(NotImplemented, is_floating(out.dtype()), "random: defined for floating types, got ", out.dtype());
+  MOKA_CHECK_KIND(NotImplemented, is_floating(out.dtype()), "random: defined for floating types, got ",
+                  out.dtype());
   bool wide = out.dtype() == DType::F64;
-  Tensor t = (out.dtype() == DType::F32 || wide) && out.is_contiguous() ? out : new_tensor(out.sizes(), wide ? DType::F64 : DType::F32);
+  Tensor t = (out.dtype() == DType::F32 || wide) && out.is_contiguous()
+                 ? out
+                 : new_tensor(out.sizes(), wide ? DType::F64 : DType::F32);
   if (wide) {
     double* p = t.data<double>();
     int64_t n = t.numel();
     for_blocks(2 * n, d, [&](int64_t i, int64_t count, const uint32_t* w) {  // two words an element
-      for (int64_t k = 0; k * 2 < count; k++) p[i / 2 + k] = as_double(unit(w[2 * k], w[2 * k + 1]), unit(w[2 * k + 1], w[2 * k]));
+      for (int64_t k = 0; k * 2 < count; k++)
+        p[i / 2 + k] = as_double(unit(w[2 * k], w[2 * k + 1]), unit(w[2 * k + 1], w[2 * k]));
     });
   } else {
     float* p = t.data<float>();
@@ -93,7 +98,9 @@ void fill_normal(const Tensor& out, Generator::Draw d, double mean, double devia
         }
         for (int64_t k = 0; k < n; k++) p[k] = m + s * z[k];
       },
-      [=](double u, double v) { return mean + deviation * std::sqrt(-2 * std::log(1 - u)) * std::cos(6.283185307179586 * v); });
+      [=](double u, double v) {
+        return mean + deviation * std::sqrt(-2 * std::log(1 - u)) * std::cos(6.283185307179586 * v);
+      });
 }
 
 DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
@@ -104,7 +111,8 @@ void run_rand(Frame& f) { fill_uniform(f.outs[0], draw_from(f, 1), 0, 1); }
 void run_randn(Frame& f) { fill_normal(f.outs[0], draw_from(f, 1), 0, 1); }
 
 void shape_randint(Frame& f) {
-  MOKA_CHECK(f.integer(0) < f.integer(1), "randint: low ", f.integer(0), " must be less than high ", f.integer(1));
+  MOKA_CHECK(f.integer(0) < f.integer(1), "randint: low ", f.integer(0), " must be less than high ",
+             f.integer(1));
   f.output(0, f.ints(2), dtype_of(f, 4, DType::I64), device_of(f, 5));
 }
 void run_randint(Frame& f) {
@@ -139,7 +147,9 @@ void run_randperm(Frame& f) {
     uint32_t w[4];
     Philox(d.seed, d.offset, static_cast<uint64_t>(i)).next(w);
     uint64_t bits = uint64_t(w[0]) << 32 | w[1];
-    std::swap(p[i], p[static_cast<int64_t>((static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(i + 1)) >> 64)]);
+    std::swap(
+        p[i],
+        p[static_cast<int64_t>((static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(i + 1)) >> 64)]);
   }
   if (!(t == out)) copy_elements(t, out);
 }
@@ -160,8 +170,8 @@ void run_bernoulli(Frame& f) {
   Tensor out = new_tensor(f.outs[0].sizes(), DType::F32);
   float* y = out.data<float>();
   for (int64_t i = 0; i < p.numel(); i++)
-    MOKA_CHECK(probability[i] >= 0 && probability[i] <= 1, "bernoulli: probabilities must lie in [0, 1], got ", probability[i],
-               " at element ", i);
+    MOKA_CHECK(probability[i] >= 0 && probability[i] <= 1,
+               "bernoulli: probabilities must lie in [0, 1], got ", probability[i], " at element ", i);
   for_blocks(p.numel(), draw_from(f, 1), [&](int64_t i, int64_t n, const uint32_t* w) {
     for (int64_t k = 0; k < n; k++) y[i + k] = unit(w[k]) < probability[i + k];
   });
@@ -169,7 +179,8 @@ void run_bernoulli(Frame& f) {
 }
 
 void shape_dropout(Frame& f) {
-  MOKA_CHECK_KIND(Value, f.number(1) >= 0 && f.number(1) <= 1, "dropout: p must lie in [0, 1], got ", f.number(1));
+  MOKA_CHECK_KIND(Value, f.number(1) >= 0 && f.number(1) <= 1, "dropout: p must lie in [0, 1], got ",
+                  f.number(1));
   f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
   f.output(1, f.tensor(0).sizes(), DType::Bool);
 }
@@ -195,10 +206,12 @@ void run_dropout(Frame& f) {
 void shape_multinomial(Frame& f) {
   const Tensor& w = f.tensor(0);
   int64_t n = f.integer(1);
-  MOKA_CHECK(w.dim() == 1 || w.dim() == 2, "multinomial: expected weights of 1 or 2 dimensions, got shape ", w.sizes());
+  MOKA_CHECK(w.dim() == 1 || w.dim() == 2, "multinomial: expected weights of 1 or 2 dimensions, got shape ",
+             w.sizes());
   MOKA_CHECK(is_floating(w.dtype()), "multinomial: expected floating weights, got ", w.dtype());
   MOKA_CHECK(n > 0, "multinomial: num_samples must be positive, got ", n);
-  MOKA_CHECK(f.flag(2) || n <= w.size(-1), "multinomial: cannot draw ", n, " of ", w.size(-1), " categories without replacement");
+  MOKA_CHECK(f.flag(2) || n <= w.size(-1), "multinomial: cannot draw ", n, " of ", w.size(-1),
+             " categories without replacement");
   Dims sizes(w.sizes());
   sizes.back() = n;
   f.output(0, sizes, DType::I64);
@@ -213,10 +226,12 @@ void run_multinomial(Frame& f) {
     std::vector<double> left(w.data<double>() + r * categories, w.data<double>() + (r + 1) * categories);
     for (int64_t c = 0; c < categories; c++)
       MOKA_CHECK(left[static_cast<size_t>(c)] >= 0 && std::isfinite(left[static_cast<size_t>(c)]),
-                 "multinomial: weights must be finite and not negative, got ", left[static_cast<size_t>(c)], " for category ", c);
+                 "multinomial: weights must be finite and not negative, got ", left[static_cast<size_t>(c)],
+                 " for category ", c);
     for (int64_t k = 0; k < n; k++) {
       std::partial_sum(left.begin(), left.end(), sum.begin());
-      MOKA_CHECK(sum.back() > 0, "multinomial: the weights of row ", r, " leave nothing to draw (sum ", sum.back(), ")");
+      MOKA_CHECK(sum.back() > 0, "multinomial: the weights of row ", r, " leave nothing to draw (sum ",
+                 sum.back(), ")");
       uint32_t words[4];
       Philox(d.seed, d.offset, static_cast<uint64_t>(r * n + k)).next(words);
       double target = unit(words[0], words[1]) * sum.back();
@@ -232,25 +247,27 @@ void run_multinomial(Frame& f) {
 
 namespace ops {
 
-#define MOKA_DRAW(name, text, kernel, onnx_map, netdef_map)                                                            \
-  constinit const Op name##_op{                                                                                        \
-      .schema = #name "(int[] size, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",  \
-      .doc = text,                                                                                                     \
-      .method = "function",                                                                                            \
-      .shape = shape_sized,                                                                                            \
-      .kernels = {KernelRow{"philox", kernel}},                                                                        \
-      .derivative = none("it has no tensor arguments"),                                                                \
-      .onnx = onnx_map,                                                                                                \
-      .netdef = netdef_map,                                                                                            \
-      .effect = Effect::Random,                                                                                        \
-      .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},                                  \
+#define MOKA_DRAW(name, text, kernel, onnx_map, netdef_map)                                             \
+  constinit const Op name##_op {                                                                        \
+    .schema = #name                                                                                     \
+        "(int[] size, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor", \
+    .doc = text, .method = "function", .shape = shape_sized, .kernels = {KernelRow{"philox", kernel}},  \
+    .derivative = none("it has no tensor arguments"), .onnx = onnx_map, .netdef = netdef_map,           \
+    .effect = Effect::Random,                                                                           \
+    .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},                     \
   }
-MOKA_DRAW(rand, "Uniform numbers in [0, 1).", run_rand, "RandomUniform(shape=size, high?=1.0, low?=0.0, dtype=dtype_code(dtype))", "UniformFill(shape=size, min=0.0, max=1.0)");
-MOKA_DRAW(randn, "Normal numbers of mean 0 and deviation 1.", run_randn, "RandomNormal(shape=size, mean?=0.0, scale?=1.0, dtype=dtype_code(dtype))", "GaussianFill(shape=size, mean=0.0, std=1.0)");
+MOKA_DRAW(rand, "Uniform numbers in [0, 1).", run_rand,
+          "RandomUniform(shape=size, high?=1.0, low?=0.0, dtype=dtype_code(dtype))",
+          "UniformFill(shape=size, min=0.0, max=1.0)");
+MOKA_DRAW(randn, "Normal numbers of mean 0 and deviation 1.", run_randn,
+          "RandomNormal(shape=size, mean?=0.0, scale?=1.0, dtype=dtype_code(dtype))",
+          "GaussianFill(shape=size, mean=0.0, std=1.0)");
 #undef MOKA_DRAW
 
 constinit const Op randint_op{
-    .schema = "randint.low(int low, int high, int[] size, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",
+    .schema =
+        "randint.low(int low, int high, int[] size, *, Generator? generator=None, DType? dtype=None, Device? "
+        "device=None) -> Tensor",
     .doc = "Uniform integers in [low, high).",
     .method = "function",
     .shape = shape_randint,
@@ -259,10 +276,12 @@ constinit const Op randint_op{
     .onnx = none("ONNX draws no integers"),
     .netdef = none("UniformIntFill includes its upper end"),
     .effect = Effect::Random,
-    .samples = {no_tensors().with("low", -2).with("high", 5).with("size", {2, 3}), no_tensors().with("low", 0).with("high", 1).with("size", {4})},
+    .samples = {no_tensors().with("low", -2).with("high", 5).with("size", {2, 3}),
+                no_tensors().with("low", 0).with("high", 1).with("size", {4})},
 };
 constinit const Op randperm_op{
-    .schema = "randperm(int n, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",
+    .schema =
+        "randperm(int n, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> Tensor",
     .doc = "A random permutation of 0 to n - 1.",
     .method = "function",
     .shape = shape_randperm,
@@ -274,7 +293,8 @@ constinit const Op randperm_op{
     .samples = {no_tensors().with("n", 5), no_tensors().with("n", 0)},
 };
 constinit const Op uniform__op{
-    .schema = "uniform_(Tensor input, Number from=0.0, Number to=1.0, *, Generator? generator=None) -> Tensor",
+    .schema =
+        "uniform_(Tensor input, Number from=0.0, Number to=1.0, *, Generator? generator=None) -> Tensor",
     .doc = "Sets every element to a uniform number in [from, to).",
     .method = "method",
     .shape = shape_self,
@@ -286,7 +306,8 @@ constinit const Op uniform__op{
     .samples = {shape(2, 3), shape(0)},
 };
 constinit const Op normal__op{
-    .schema = "normal_(Tensor input, Number mean=0.0, Number std=1.0, *, Generator? generator=None) -> Tensor",
+    .schema =
+        "normal_(Tensor input, Number mean=0.0, Number std=1.0, *, Generator? generator=None) -> Tensor",
     .doc = "Sets every element to a normal number.",
     .method = "method",
     .shape = shape_self,
@@ -309,13 +330,16 @@ constinit const Op bernoulli_op{
     .samples = {shape(2, 3).in(Domain::Probability).no_gradient(), shape(0)},
 };
 constinit const Op native_dropout_op{
-    .schema = "native_dropout(Tensor input, float p, *, Generator? generator=None) -> (Tensor output, Tensor mask)",
-    .doc = "Zeroes each element with probability p and scales the rest by 1 / (1 - p); the mask is true where kept.",
+    .schema =
+        "native_dropout(Tensor input, float p, *, Generator? generator=None) -> (Tensor output, Tensor mask)",
+    .doc =
+        "Zeroes each element with probability p and scales the rest by 1 / (1 - p); the mask is true where "
+        "kept.",
     .method = "function",
     .shape = shape_dropout,
     .kernels = {KernelRow{"philox", run_dropout}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto, auto p, auto, auto, auto mask) { return dropout_backward(dy, mask, p); })},
+    .derivative = {wrt(
+        "input", [](auto dy, auto, auto p, auto, auto, auto mask) { return dropout_backward(dy, mask, p); })},
     .onnx = none("written as Dropout by an adapter: inference drops nothing"),
     .netdef = "Dropout(input, ratio=p) -> (output, mask)",
     .effect = Effect::Random,
@@ -329,13 +353,17 @@ constinit const Op dropout_backward_op{
     .doc = "dy / (1 - p) where mask holds, 0 elsewhere.",
     .method = "none",
     .formula = pointwise<DropoutBackward, 2>(DTypeRule::Floating, 2),
-    .derivative = {wrt("dy", [](auto ddx, auto, auto mask, auto p) { return dropout_backward(ddx, mask, p); })},
+    .derivative = {wrt("dy",
+                       [](auto ddx, auto, auto mask, auto p) { return dropout_backward(ddx, mask, p); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
-    .samples = {shapes({2, 3}, {2, 3}).in(Domain::Boolean, 1).with("p", 0.5), shapes({0}, {0}).with("p", 1.0)},
+    .samples = {shapes({2, 3}, {2, 3}).in(Domain::Boolean, 1).with("p", 0.5),
+                shapes({0}, {0}).with("p", 1.0)},
 };
 constinit const Op multinomial_op{
-    .schema = "multinomial(Tensor input, int num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor",
+    .schema =
+        "multinomial(Tensor input, int num_samples, bool replacement=False, *, Generator? generator=None) -> "
+        "Tensor",
     .doc = "Indices drawn with probabilities proportional to the weights of each row.",
     .shape = shape_multinomial,
     .kernels = {KernelRow{"philox", run_multinomial}},
@@ -343,7 +371,8 @@ constinit const Op multinomial_op{
     .onnx = none("ONNX draws from logarithms: written with Log"),
     .netdef = none("Caffe2 has no such operator"),
     .effect = Effect::Random,
-    .samples = {shape(2, 3).in(Domain::Positive).with("num_samples", 2), shape(4).in(Domain::Positive).with("num_samples", 1)},
+    .samples = {shape(2, 3).in(Domain::Positive).with("num_samples", 2),
+                shape(4).in(Domain::Positive).with("num_samples", 1)},
 };
 
 }  // namespace ops

@@ -4,6 +4,8 @@
 
 #include "moka/schema/reading.h"
 
-#define MOKA_RANDOM_OPS(OP) \
-  OP(rand) OP(randn) OP(randint) OP(randperm) OP(uniform_) OP(normal_) OP(bernoulli) OP(native_dropout) OP(dropout_backward) OP(multinomial)
+#define MOKA_RANDOM_OPS(OP)                                                                    \
+  OP(rand)                                                                                     \
+  OP(randn) OP(randint) OP(randperm) OP(uniform_) OP(normal_) OP(bernoulli) OP(native_dropout) \
+      OP(dropout_backward) OP(multinomial)
 MOKA_RANDOM_OPS(MOKA_DECLARE_OP)

@@ -89,7 +89,8 @@ struct Selection {
 };
 // `whole` are the sizes of the tensor chosen from, argument `indices` holds places along argument `dim`; without keepdim
 // the dimension is missing in it.
-Selection selection(const Frame& f, std::span<const int64_t> whole, int indices, int dim_at, bool keepdim, Dims& chosen_sizes) {
+Selection selection(const Frame& f, std::span<const int64_t> whole, int indices, int dim_at, bool keepdim,
+                    Dims& chosen_sizes) {
   const Tensor& places = tensor_argument(f, indices);
   MOKA_CHECK(places.dtype() == DType::I64, f.name(), ": indices must be int64, got ", places.dtype());
   int dim = dim_argument(f, dim_at, static_cast<int>(whole.size()));
@@ -98,8 +99,8 @@ Selection selection(const Frame& f, std::span<const int64_t> whole, int indices,
   if (!whole.empty()) {
     s.size = whole[static_cast<size_t>(dim)];
     if (keepdim) {
-      MOKA_CHECK(places.dim() == static_cast<int>(whole.size()), f.name(), ": indices must have ", whole.size(),
-                 " dimensions, got shape ", places.sizes());
+      MOKA_CHECK(places.dim() == static_cast<int>(whole.size()), f.name(), ": indices must have ",
+                 whole.size(), " dimensions, got shape ", places.sizes());
       s.chosen = chosen_sizes[static_cast<size_t>(dim)] = places.size(dim);
     } else {
       chosen_sizes.erase(static_cast<size_t>(dim));
@@ -117,7 +118,8 @@ void each_selected(const Frame& f, const Selection& s, const int64_t* places, F 
     for (int64_t k = 0; k < s.chosen; k++)
       for (int64_t i = 0; i < s.inner; i++) {
         int64_t from = (o * s.chosen + k) * s.inner + i, at = places[from];
-        MOKA_CHECK_KIND(Index, at >= 0 && at < s.size, f.name(), ": index ", at, " is out of range for a dimension of size ", s.size);
+        MOKA_CHECK_KIND(Index, at >= 0 && at < s.size, f.name(), ": index ", at,
+                        " is out of range for a dimension of size ", s.size);
         visit(from, (o * s.size + at) * s.inner + i);
       }
 }
@@ -129,7 +131,8 @@ void take_selected_shape(Frame& f) {
 }
 template <class T>
 void take(const Frame& f, const Selection& s, const Tensor& places, const T* from, T* to) {
-  each_selected(f, s, places.data<int64_t>(), [&](int64_t chosen, int64_t whole) { to[chosen] = from[whole]; });
+  each_selected(f, s, places.data<int64_t>(),
+                [&](int64_t chosen, int64_t whole) { to[chosen] = from[whole]; });
 }
 void take_selected_kernel(Frame& f) {
   Dims sizes;
@@ -151,14 +154,16 @@ void put_selected_shape(Frame& f) {
 template <class T>
 void put(const Frame& f, const Selection& s, const Tensor& places, const T* from, T* to, int64_t n) {
   std::fill_n(to, n, T(0));
-  each_selected(f, s, places.data<int64_t>(), [&](int64_t chosen, int64_t whole) { to[whole] += from[chosen]; });
+  each_selected(f, s, places.data<int64_t>(),
+                [&](int64_t chosen, int64_t whole) { to[whole] += from[chosen]; });
 }
 void put_selected_kernel(Frame& f) {
   Dims whole = ints_argument(f, 2), sizes;
   Selection s = selection(f, whole, 1, 3, f.flag(4), sizes);
   Tensor grad = as_contiguous(in_kernel_dtype(f.tensor(0))), at = as_contiguous(f.tensor(1));
   KernelOutput out(f, 0);
-  if (grad.dtype() == DType::F64) put(f, s, at, grad.data<double>(), out.data<double>(), out.tensor().numel());
+  if (grad.dtype() == DType::F64)
+    put(f, s, at, grad.data<double>(), out.data<double>(), out.tensor().numel());
   else put(f, s, at, grad.data<float>(), out.data<float>(), out.tensor().numel());
   out.finish();
 }
@@ -166,44 +171,58 @@ void put_selected_kernel(Frame& f) {
 
 constinit const Op amax_op{
     .schema = "amax(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor",
-    .doc = "Largest element over the dimensions `dim`, all when None; the gradient is shared equally among equal ones.",
+    .doc =
+        "Largest element over the dimensions `dim`, all when None; the gradient is shared equally among "
+        "equal ones.",
     .shape = extremum_shape,
     .kernels = {KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Maximum>}},
     .derivative = {wrt("input", extremum_gradient)},
     .onnx = "ReduceMax(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceMax(input, axes=dim, keepdims=keepdim)",
-    .samples = {shape(3, 4).in(Domain::Distinct), shape(2, 3, 4).in(Domain::Distinct).with("dim", {0, 2}), shape(2, 0).with("dim", {0}), shape()},
+    .samples = {shape(3, 4).in(Domain::Distinct), shape(2, 3, 4).in(Domain::Distinct).with("dim", {0, 2}),
+                shape(2, 0).with("dim", {0}), shape()},
 };
 constinit const Op amin_op{
     .schema = "amin(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor",
-    .doc = "Smallest element over the dimensions `dim`, all when None; the gradient is shared equally among equal ones.",
+    .doc =
+        "Smallest element over the dimensions `dim`, all when None; the gradient is shared equally among "
+        "equal ones.",
     .shape = extremum_shape,
     .kernels = {KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Minimum>}},
     .derivative = {wrt("input", extremum_gradient)},
     .onnx = "ReduceMin(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceMin(input, axes=dim, keepdims=keepdim)",
-    .samples = {shape(3, 4).in(Domain::Distinct), shape(2, 3, 4).in(Domain::Distinct).with("dim", {1}).with("keepdim", true), shape(2, 0).with("dim", {0}), shape()},
+    .samples = {shape(3, 4).in(Domain::Distinct),
+                shape(2, 3, 4).in(Domain::Distinct).with("dim", {1}).with("keepdim", true),
+                shape(2, 0).with("dim", {0}), shape()},
 };
 
 constinit const Op argmax_op{
     .schema = "argmax(Tensor input, int? dim=None, bool keepdim=False) -> Tensor",
-    .doc = "Place of the largest element along `dim`, the first of equal ones; in the flattened tensor when None.",
+    .doc =
+        "Place of the largest element along `dim`, the first of equal ones; in the flattened tensor when "
+        "None.",
     .shape = argmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = argmax_kernel<true>}},
     .derivative = none("places do not change continuously"),
     .onnx = "ArgMax(input, axis=dim, keepdims=keepdim, select_last_index=0)",
     .netdef = "ArgMax(input, axis=dim, keepdims=keepdim)",
-    .samples = {shape(3, 4).with("dim", 1).no_gradient(), shape(2, 3, 4).with("dim", 0).with("keepdim", true).no_gradient(), shape(5).no_gradient(), shape().no_gradient()},
+    .samples = {shape(3, 4).with("dim", 1).no_gradient(),
+                shape(2, 3, 4).with("dim", 0).with("keepdim", true).no_gradient(), shape(5).no_gradient(),
+                shape().no_gradient()},
 };
 constinit const Op argmin_op{
     .schema = "argmin(Tensor input, int? dim=None, bool keepdim=False) -> Tensor",
-    .doc = "Place of the smallest element along `dim`, the first of equal ones; in the flattened tensor when None.",
+    .doc =
+        "Place of the smallest element along `dim`, the first of equal ones; in the flattened tensor when "
+        "None.",
     .shape = argmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = argmax_kernel<false>}},
     .derivative = none("places do not change continuously"),
     .onnx = "ArgMin(input, axis=dim, keepdims=keepdim, select_last_index=0)",
     .netdef = "ArgMin(input, axis=dim, keepdims=keepdim)",
-    .samples = {shape(3, 4).with("dim", 1).no_gradient(), shape(2, 3, 4).with("dim", -2).no_gradient(), shape().no_gradient()},
+    .samples = {shape(3, 4).with("dim", 1).no_gradient(), shape(2, 3, 4).with("dim", -2).no_gradient(),
+                shape().no_gradient()},
 };
 
 constinit const Op max_op{
@@ -243,39 +262,48 @@ constinit const Op max_dim_op{
     .doc = "Largest elements along `dim` and their places.",
     .shape = max_dim_shape,
     .kernels = {KernelRow{.name = "vector", .run = max_dim_kernel<true>}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
-      return put_selected(dy, indices, shape_of(input), dim, keepdim);
-    })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
+                         return put_selected(dy, indices, shape_of(input), dim, keepdim);
+                       })},
     .onnx = none("written as ReduceMax and ArgMax"),
     .netdef = none("written as ReduceMax and ArgMax"),
-    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1), shape(2, 3, 4).in(Domain::Distinct).with("dim", 0).with("keepdim", true), shape().with("dim", 0)},
+    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),
+                shape(2, 3, 4).in(Domain::Distinct).with("dim", 0).with("keepdim", true),
+                shape().with("dim", 0)},
 };
 constinit const Op min_dim_op{
     .schema = "min.dim(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "Smallest elements along `dim` and their places.",
     .shape = max_dim_shape,
     .kernels = {KernelRow{.name = "vector", .run = max_dim_kernel<false>}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
-      return put_selected(dy, indices, shape_of(input), dim, keepdim);
-    })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
+                         return put_selected(dy, indices, shape_of(input), dim, keepdim);
+                       })},
     .onnx = none("written as ReduceMin and ArgMin"),
     .netdef = none("written as ReduceMin and ArgMin"),
-    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1), shape(2, 3, 4).in(Domain::Distinct).with("dim", -1), shape().with("dim", 0)},
+    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),
+                shape(2, 3, 4).in(Domain::Distinct).with("dim", -1), shape().with("dim", 0)},
 };
 
 constinit const Op take_selected_op{
     .schema = "take_selected(Tensor input, Tensor indices, int dim, bool keepdim=True) -> Tensor",
-    .doc = "The elements of input at the places along `dim` that a reduction or sort found; without keepdim indices lacks "
-           "that dimension.",
+    .doc =
+        "The elements of input at the places along `dim` that a reduction or sort found; without keepdim "
+        "indices lacks "
+        "that dimension.",
     .method = "function",
     .shape = take_selected_shape,
     .kernels = {KernelRow{.name = "loop", .run = take_selected_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto indices, auto dim, auto keepdim) {
-      return put_selected(dy, indices, shape_of(input), dim, keepdim);
-    })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto indices, auto dim, auto keepdim) {
+                         return put_selected(dy, indices, shape_of(input), dim, keepdim);
+                       })},
     .onnx = none("a gradient of a gradient"),
     .netdef = none("a gradient of a gradient"),
-    .samples = {shapes({3, 4}, {3, 2}).in(Domain::Index, 1, 4).with("dim", 1), shapes({3, 4}, {4}).in(Domain::Index, 1, 3).with("dim", 0).with("keepdim", false)},
+    .samples = {shapes({3, 4}, {3, 2}).in(Domain::Index, 1, 4).with("dim", 1),
+                shapes({3, 4}, {4}).in(Domain::Index, 1, 3).with("dim", 0).with("keepdim", false)},
 };
 constinit const Op put_selected_op{
     .schema = "put_selected(Tensor grad, Tensor indices, int[] sizes, int dim, bool keepdim=True) -> Tensor",
@@ -283,13 +311,21 @@ constinit const Op put_selected_op{
     .method = "function",
     .shape = put_selected_shape,
     .kernels = {KernelRow{.name = "loop", .run = put_selected_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto indices, auto, auto dim, auto keepdim) {
-      return take_selected(dy, indices, dim, keepdim);
-    })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto indices, auto, auto dim,
+                                  auto keepdim) { return take_selected(dy, indices, dim, keepdim); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
-    .samples = {shapes({3, 2}, {3, 2}).in(Domain::Real, 0).in(Domain::Index, 1, 4).with("sizes", {3, 4}).with("dim", 1),
-                shapes({4}, {4}).in(Domain::Real, 0).in(Domain::Index, 1, 3).with("sizes", {3, 4}).with("dim", 0).with("keepdim", false)},
+    .samples = {shapes({3, 2}, {3, 2})
+                    .in(Domain::Real, 0)
+                    .in(Domain::Index, 1, 4)
+                    .with("sizes", {3, 4})
+                    .with("dim", 1),
+                shapes({4}, {4})
+                    .in(Domain::Real, 0)
+                    .in(Domain::Index, 1, 3)
+                    .with("sizes", {3, 4})
+                    .with("dim", 0)
+                    .with("keepdim", false)},
 };
 
 }  // namespace moka::ops

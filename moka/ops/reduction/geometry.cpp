@@ -11,10 +11,11 @@ DimSet dims_argument(const Frame& f, int i, int ndim) {
   DimSet set = 0;
   for (int64_t dim : dims) {
     int n = ndim ? ndim : 1;
-    MOKA_CHECK_KIND(Index, dim >= -n && dim < n, f.name(), ": ", argument_name(f, i), " must be between ", -n, " and ", n - 1,
-                    " for a tensor of ", ndim, " dimensions, got ", f.args[i]);
+    MOKA_CHECK_KIND(Index, dim >= -n && dim < n, f.name(), ": ", argument_name(f, i), " must be between ", -n,
+                    " and ", n - 1, " for a tensor of ", ndim, " dimensions, got ", f.args[i]);
     DimSet bit = DimSet(1) << (dim < 0 ? dim + n : dim);
-    MOKA_CHECK(!(set & bit), f.name(), ": ", argument_name(f, i), " names dimension ", dim, " twice in ", f.args[i]);
+    MOKA_CHECK(!(set & bit), f.name(), ": ", argument_name(f, i), " names dimension ", dim, " twice in ",
+               f.args[i]);
     set |= bit;
   }
   return set & all;
@@ -51,7 +52,8 @@ SmallVector<Stage, 4> reduction_stages(std::span<const int64_t> sizes, DimSet di
   for (size_t d = 0; d < sizes.size(); d++) {
     bool reduced = dims >> d & 1;
     if (sizes[d] == 1) continue;
-    if (!segments.empty() && segments.back().reduced == reduced) segments.back().size = checked_mul(segments.back().size, sizes[d], "reduction");
+    if (!segments.empty() && segments.back().reduced == reduced)
+      segments.back().size = checked_mul(segments.back().size, sizes[d], "reduction");
     else segments.push_back({sizes[d], reduced});
   }
   SmallVector<Stage, 4> stages;

@@ -17,14 +17,16 @@ template <Reduce What, class T>
 constexpr T neutral() {
   if constexpr (What == Reduce::Product || What == Reduce::All) return T(1);
   else if constexpr (What == Reduce::Maximum)
-    return std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+    return std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity()
+                                       : std::numeric_limits<T>::lowest();
   else if constexpr (What == Reduce::Minimum)
     return std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
   else return T(0);
 }
 // Sums of chunks are added in double.
 template <Reduce What, class T>
-using Wide = std::conditional_t<(What == Reduce::Sum || What == Reduce::Product) && std::is_same_v<T, float>, double, T>;
+using Wide = std::conditional_t<(What == Reduce::Sum || What == Reduce::Product) && std::is_same_v<T, float>,
+                                double, T>;
 }  // namespace
 
 }  // namespace moka
@@ -51,12 +53,14 @@ void reduce_rows(int64_t rows, int64_t n, const T* in, T* out) {
     parallel_for(0, rows * parts, 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; i++) {
         int64_t from = i % parts * part;
-        MOKA_BY_ISA(Rows<What, T>::run)(int64_t(1), std::min(part, n - from), in + i / parts * n + from, partial.data() + i);
+        MOKA_BY_ISA(Rows<What, T>::run)(int64_t(1), std::min(part, n - from), in + i / parts * n + from,
+                                        partial.data() + i);
       }
     });
     for (int64_t r = 0; r < rows; r++) {
       Wide<What, T> total = neutral<What, Wide<What, T>>();
-      for (int64_t p = 0; p < parts; p++) total = baseline::combine<What, Wide<What, T>>(total, Wide<What, T>(partial[r * parts + p]));
+      for (int64_t p = 0; p < parts; p++)
+        total = baseline::combine<What, Wide<What, T>>(total, Wide<What, T>(partial[r * parts + p]));
       out[r] = static_cast<T>(total);
     }
     return;
@@ -78,20 +82,24 @@ void reduce_columns(int64_t outer, int64_t count, int64_t inner, const T* in, T*
     parallel_for(0, outer * parts, 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; i++) {
         int64_t from = i % parts * most_rows;
-        MOKA_BY_ISA(Columns<What, T>::run)(std::min(most_rows, count - from), inner, inner, in + (i / parts * count + from) * inner,
-                                         partial.data() + i * inner);
+        MOKA_BY_ISA(Columns<What, T>::run)(std::min(most_rows, count - from), inner, inner,
+                                           in + (i / parts * count + from) * inner,
+                                           partial.data() + i * inner);
       }
     });
     for (int64_t o = 0; o < outer; o++)
-      MOKA_BY_ISA(Columns<What, T>::run)(parts, inner, inner, static_cast<const T*>(partial.data()) + o * parts * inner, out + o * inner);
+      MOKA_BY_ISA(Columns<What, T>::run)(
+          parts, inner, inner, static_cast<const T*>(partial.data()) + o * parts * inner, out + o * inner);
     return;
   }
-  parallel_for(0, outer * tiles, 32768 / (count * std::min(tile, inner) + 8) + 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) {
-      int64_t o = i / tiles, from = i % tiles * tile, width = std::min(tile, inner - from);
-      MOKA_BY_ISA(Columns<What, T>::run)(count, inner, width, in + o * count * inner + from, out + o * inner + from);
-    }
-  });
+  parallel_for(0, outer * tiles, 32768 / (count * std::min(tile, inner) + 8) + 1,
+               [&](int64_t first, int64_t last) {
+                 for (int64_t i = first; i < last; i++) {
+                   int64_t o = i / tiles, from = i % tiles * tile, width = std::min(tile, inner - from);
+                   MOKA_BY_ISA(Columns<What, T>::run)(count, inner, width, in + o * count * inner + from,
+                                                      out + o * inner + from);
+                 }
+               });
 }
 
 template <Reduce What, class T>

@@ -5,9 +5,11 @@
 // NaN wins in both extrema.
 template <Reduce What, class T, class V>
 inline V combine(V a, V b) {
-  if constexpr (std::is_integral_v<V> && std::is_signed_v<V> && (What == Reduce::Sum || What == Reduce::Product)) {
+  if constexpr (std::is_integral_v<V> && std::is_signed_v<V> &&
+                (What == Reduce::Sum || What == Reduce::Product)) {
     using U = std::make_unsigned_t<V>;  // integers wrap
-    return static_cast<V>(What == Reduce::Sum ? static_cast<U>(a) + static_cast<U>(b) : static_cast<U>(a) * static_cast<U>(b));
+    return static_cast<V>(What == Reduce::Sum ? static_cast<U>(a) + static_cast<U>(b)
+                                              : static_cast<U>(a) * static_cast<U>(b));
   } else if constexpr (What == Reduce::Sum) return a + b;
   else if constexpr (What == Reduce::Product) return a * b;
   else if constexpr (What == Reduce::Any) return a | b;
@@ -55,7 +57,8 @@ struct Rows {
       }
       using W = Wide<What, T>;
       W total = neutral<What, W>();
-      for (int64_t i = 0; i < n; i += chunk<T>) total = combine<What, W>(total, W(one_chunk(in + i, std::min(chunk<T>, n - i))));
+      for (int64_t i = 0; i < n; i += chunk<T>)
+        total = combine<What, W>(total, W(one_chunk(in + i, std::min(chunk<T>, n - i))));
       out[r] = static_cast<T>(total);
     }
   }

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
 
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/support.h"
-#include "moka/ops/creation/creation.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
@@ -58,7 +58,8 @@ void var_backward_kernel(Frame& f) {
   int64_t n = reduced_count(input.sizes(), dims), rows = f.tensor(0).numel();
   Tensor x = with_dims_last(in_kernel_dtype(input), dims), grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
   Tensor back = new_tensor(x.sizes(), x.dtype());
-  if (x.dtype() == DType::F64) variance_gradient(x, rows, n, f.number(3), grad.data<double>(), back.data<double>());
+  if (x.dtype() == DType::F64)
+    variance_gradient(x, rows, n, f.number(3), grad.data<double>(), back.data<double>());
   else variance_gradient(x, rows, n, f.number(3), grad.data<float>(), back.data<float>());
   Dims strides(static_cast<size_t>(input.dim()));
   int at = 0;
@@ -83,23 +84,28 @@ constinit const Op var_op{
     .doc = "Variance over the dimensions `dim`, all when None: sum of (x - mean)^2 / (n - correction).",
     .shape = var_shape,
     .kernels = {KernelRow{.name = "two_passes", .run = var_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto correction, auto keepdim) {
-      return var_backward(dy, input, dim, correction, keepdim);
-    })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto correction, auto keepdim) {
+                         return var_backward(dy, input, dim, correction, keepdim);
+                       })},
     .onnx = none("written as ReduceMean, Sub, Mul and ReduceMean"),
     .netdef = none("Caffe2's ReduceBackVar and its like take trailing dimensions only"),
-    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0), shape(2, 5).with("dim", {1}).with("keepdim", true)},
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0),
+                shape(2, 5).with("dim", {1}).with("keepdim", true)},
 };
 // B(g, x) = 2 g (x - mean(x)) / (n - correction) is linear in both, and symmetric in x and the gradient of its result.
 constinit const Op var_backward_op{
-    .schema = "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .schema =
+        "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) "
+        "-> Tensor",
     .doc = "Gradient of var.",
     .method = "function",
     .shape = var_backward_shape,
     .kernels = {KernelRow{.name = "two_passes", .run = var_backward_kernel}},
     .derivative = {wrt("grad",
                        [](auto dy, auto grad, auto input, auto dim, auto correction, auto keepdim) {
-                         return sum(mul(dy, var_backward(ones_like(grad), input, dim, correction, keepdim)), dim, keepdim);
+                         return sum(mul(dy, var_backward(ones_like(grad), input, dim, correction, keepdim)),
+                                    dim, keepdim);
                        }),
                    wrt("input",
                        [](auto dy, auto grad, auto, auto dim, auto correction, auto keepdim) {
@@ -112,7 +118,9 @@ constinit const Op var_backward_op{
 constinit const Op std_op{
     .schema = "std(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
     .doc = "Standard deviation over the dimensions `dim`: the square root of var.",
-    .body = body([](auto input, auto dim, auto correction, auto keepdim) { return sqrt(var(input, dim, correction, keepdim)); }),
+    .body = body([](auto input, auto dim, auto correction, auto keepdim) {
+      return sqrt(var(input, dim, correction, keepdim));
+    }),
     .onnx = none("written as the operators of var and Sqrt"),
     .netdef = none("Caffe2's ReduceBackStd and its like take trailing dimensions only"),
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},
@@ -140,17 +148,22 @@ constinit const Op any_op{
     .derivative = none("the result is bool"),
     .onnx = none("written as Cast, ReduceMax and Cast"),
     .netdef = none("Caffe2 has no truth over dimensions"),
-    .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(), shape(2, 3).in(Domain::Integer).with("dim", {1}).no_gradient(), shape(0, 3).with("dim", {0}).no_gradient()},
+    .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(),
+                shape(2, 3).in(Domain::Integer).with("dim", {1}).no_gradient(),
+                shape(0, 3).with("dim", {0}).no_gradient()},
 };
 constinit const Op all_op{
     .schema = "all(Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor",
-    .doc = "Whether all elements are not zero, over the dimensions `dim`, all when None; true of no elements.",
+    .doc =
+        "Whether all elements are not zero, over the dimensions `dim`, all when None; true of no elements.",
     .shape = truth_shape,
     .kernels = {KernelRow{.name = "vector", .run = truth_kernel<Reduce::All>}},
     .derivative = none("the result is bool"),
     .onnx = none("written as Cast, ReduceMin and Cast"),
     .netdef = none("Caffe2 has no truth over dimensions"),
-    .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(), shape(2, 3).in(Domain::Integer).with("dim", {1}).no_gradient(), shape(0, 3).with("dim", {0}).no_gradient()},
+    .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(),
+                shape(2, 3).in(Domain::Integer).with("dim", {1}).no_gradient(),
+                shape(0, 3).with("dim", {0}).no_gradient()},
 };
 
 }  // namespace moka::ops

@@ -28,7 +28,8 @@ void check_ordered(const Frame& f) {
 // Sums of float run in double.
 template <class T>
 void running_sum(const Stage& s, const T* in, T* out, bool backwards) {
-  using W = std::conditional_t<std::is_same_v<T, float>, double, std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>>;
+  using W = std::conditional_t<std::is_same_v<T, float>, double,
+                               std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>>;
   parallel_for(0, s.outer, 16384 / (s.count * s.inner + 1) + 1, [&](int64_t first, int64_t last) {
     Scratch<W> total(s.inner);
     for (int64_t o = first; o < last; o++) {
@@ -118,7 +119,8 @@ void run_order(Frame& f, int dim, bool descending) {
   int64_t* places = f.outs[1].data<int64_t>();
   if (values.tensor().numel()) {
     if (x.dtype() == DType::F64) order(s, keep, descending, x.data<double>(), values.data<double>(), places);
-    else if (x.dtype() == DType::F32) order(s, keep, descending, x.data<float>(), values.data<float>(), places);
+    else if (x.dtype() == DType::F32)
+      order(s, keep, descending, x.data<float>(), values.data<float>(), places);
     else order(s, keep, descending, x.data<int64_t>(), values.data<int64_t>(), places);
   }
   values.finish();
@@ -137,7 +139,8 @@ void topk_shape(Frame& f) {
   const Tensor& x = f.tensor(0);
   int dim = dim_argument(f, 2, x.dim());
   int64_t k = f.integer(1), size = x.dim() ? x.size(dim) : 1;
-  MOKA_CHECK_KIND(Value, k >= 0 && k <= size, "topk: k must be between 0 and ", size, ", the size of dimension ", dim, ", got ", k);
+  MOKA_CHECK_KIND(Value, k >= 0 && k <= size, "topk: k must be between 0 and ", size,
+                  ", the size of dimension ", dim, ", got ", k);
   MOKA_CHECK_KIND(Value, x.dim() != 0 || k == 1, "topk: a scalar has exactly 1 largest element, got k=", k);
   Dims sizes(x.sizes());
   if (x.dim()) sizes[static_cast<size_t>(dim)] = k;
@@ -155,7 +158,8 @@ constinit const Op cumsum_op{
     .derivative = {wrt("input", [](auto dy, auto, auto dim) { return cumsum_backward(dy, dim); })},
     .onnx = "CumSum(input, dim, exclusive?=0, reverse?=0)",
     .netdef = none("Caffe2 has no running sum"),
-    .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0), shape().with("dim", 0)},
+    .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0),
+                shape().with("dim", 0)},
 };
 constinit const Op cumsum_backward_op{
     .schema = "cumsum_backward(Tensor grad, int dim, *, DType? dtype=None) -> Tensor",
@@ -170,28 +174,40 @@ constinit const Op cumsum_backward_op{
 };
 
 constinit const Op sort_op{
-    .schema = "sort(Tensor input, int dim=-1, bool descending=False, bool stable=False) -> (Tensor values, Tensor indices)",
+    .schema =
+        "sort(Tensor input, int dim=-1, bool descending=False, bool stable=False) -> (Tensor values, Tensor "
+        "indices)",
     .doc = "Elements in order along `dim` and the places they came from; always stable, NaN is the largest.",
     .shape = sort_shape,
     .kernels = {KernelRow{.name = "introsort", .run = sort_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto, auto, auto, auto indices) {
-      return put_selected(dy, indices, shape_of(input), dim, true);
-    })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto, auto, auto, auto indices) {
+                         return put_selected(dy, indices, shape_of(input), dim, true);
+                       })},
     .onnx = none("written as TopK over the whole dimension"),
     .netdef = none("Caffe2 sorts only through TopK"),
-    .samples = {shape(3, 4).in(Domain::Distinct), shape(2, 5, 3).in(Domain::Distinct).with("dim", 1).with("descending", true), shape(0, 3), shape()},
+    .samples = {shape(3, 4).in(Domain::Distinct),
+                shape(2, 5, 3).in(Domain::Distinct).with("dim", 1).with("descending", true), shape(0, 3),
+                shape()},
 };
 constinit const Op topk_op{
-    .schema = "topk(Tensor input, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, Tensor indices)",
-    .doc = "The k largest (or smallest) elements along `dim` in order, and their places; of equal ones the first.",
+    .schema =
+        "topk(Tensor input, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor values, "
+        "Tensor indices)",
+    .doc =
+        "The k largest (or smallest) elements along `dim` in order, and their places; of equal ones the "
+        "first.",
     .shape = topk_shape,
     .kernels = {KernelRow{.name = "partial_sort", .run = topk_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto, auto dim, auto, auto, auto, auto indices) {
-      return put_selected(dy, indices, shape_of(input), dim, true);
-    })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto, auto dim, auto, auto, auto, auto indices) {
+                         return put_selected(dy, indices, shape_of(input), dim, true);
+                       })},
     .onnx = {{.map = "TopK(input, list(k), axis=dim, largest=largest, sorted=sorted)", .since = 11}},
     .netdef = "TopK(input, k=k, axis=dim, =largest:True)",
-    .samples = {shape(3, 4).in(Domain::Distinct).with("k", 2), shape(2, 5, 3).in(Domain::Distinct).with("k", 3).with("dim", 1).with("largest", false), shape(3, 4).with("k", 0)},
+    .samples = {shape(3, 4).in(Domain::Distinct).with("k", 2),
+                shape(2, 5, 3).in(Domain::Distinct).with("k", 3).with("dim", 1).with("largest", false),
+                shape(3, 4).with("k", 0)},
 };
 
 }  // namespace moka::ops

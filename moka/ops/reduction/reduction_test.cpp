@@ -8,7 +8,8 @@
 
 namespace moka::testing {
 namespace {
-constexpr double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN(),
+                 inf = std::numeric_limits<double>::infinity();
 
 TEST(Reduction, SumsOverAnyDimensions) {
   Tensor x = make({2, 3, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
@@ -37,7 +38,8 @@ TEST(Reduction, LongSumsStayExact) {
   int64_t n = 3000001;
   Tensor x = new_tensor(Dims{n}, DType::F32);
   for (int64_t i = 0; i < n; i++) x.data<float>()[i] = 0.1f;
-  EXPECT_NEAR(element_as_double(run_one("sum", {x}), 0), double(0.1f) * double(n), 1.0);  // four lanes are off by 0.7, sixteen by 0.2, one accumulator by thousands
+  EXPECT_NEAR(element_as_double(run_one("sum", {x}), 0), double(0.1f) * double(n),
+              1.0);  // four lanes are off by 0.7, sixteen by 0.2, one accumulator by thousands
 }
 TEST(Reduction, ThreadsDoNotChangeBits) {
   Tensor rows = spread({3, 200000}), columns = spread({200000, 3});
@@ -54,7 +56,8 @@ TEST(Reduction, VarianceAndLogSumExp) {
   Tensor x = make({2, 3}, {1, 2, 4, 0, 0, 6});
   expect_values(run_one("var", {x, Dims{1}}), {2}, {7.0 / 3, 12});
   expect_values(run_one("std", {x, Dims{1}, 0}), {2}, {std::sqrt(14.0 / 9), std::sqrt(8.0)});
-  expect_values(run_one("logsumexp", {make({2, 2}, {1000, 1000, -inf, -inf}), Dims{1}}), {2}, {1000 + std::log(2.0), -inf});
+  expect_values(run_one("logsumexp", {make({2, 2}, {1000, 1000, -inf, -inf}), Dims{1}}), {2},
+                {1000 + std::log(2.0), -inf});
 }
 TEST(Reduction, OrderPutsNanLast) {
   auto sorted = run("sort", {make({4}, {2, nan, -1, 2})});

@@ -9,7 +9,8 @@ namespace {
 DType result_type(const Frame& f, int i, DType natural) { return f.has(i) ? f.args[i].dtype : natural; }
 
 void check_number(const Frame& f, DType d) {
-  MOKA_CHECK(is_floating(d) || is_integral(d) || d == DType::Bool, f.name(), ": takes floating, integer and bool tensors, got ", d);
+  MOKA_CHECK(is_floating(d) || is_integral(d) || d == DType::Bool, f.name(),
+             ": takes floating, integer and bool tensors, got ", d);
 }
 
 void sum_shape(Frame& f) {
@@ -20,12 +21,15 @@ void sum_shape(Frame& f) {
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }
 // The input in the type of the sum: integers that go to a floating result are converted before.
-Tensor summand(const Tensor& x, DType result) { return in_kernel_dtype(kernel_dtype(result) == kernel_dtype(x.dtype()) ? x : to_dtype(x, result)); }
+Tensor summand(const Tensor& x, DType result) {
+  return in_kernel_dtype(kernel_dtype(result) == kernel_dtype(x.dtype()) ? x : to_dtype(x, result));
+}
 
 template <Reduce What>
 void sum_kernel(Frame& f) {
   KernelOutput out(f, 0);
-  reduce_tensor(What, summand(f.tensor(0), f.outs[0].dtype()), dims_argument(f, 1, f.tensor(0).dim()), out.tensor());
+  reduce_tensor(What, summand(f.tensor(0), f.outs[0].dtype()), dims_argument(f, 1, f.tensor(0).dim()),
+                out.tensor());
   out.finish();
 }
 
@@ -47,7 +51,8 @@ void mean_kernel(Frame& f) {
   DimSet dims = dims_argument(f, 1, x.dim());
   reduce_tensor(Reduce::Sum, summand(x, f.outs[0].dtype()), dims, out.tensor());
   int64_t n = reduced_count(x.sizes(), dims);
-  if (out.tensor().dtype() == DType::F64) divide(out.data<double>(), out.tensor().numel(), static_cast<double>(n));
+  if (out.tensor().dtype() == DType::F64)
+    divide(out.data<double>(), out.tensor().numel(), static_cast<double>(n));
   else divide(out.data<float>(), out.tensor().numel(), static_cast<float>(n));
   out.finish();
 }
@@ -57,7 +62,8 @@ void expanded_geometry(const Frame& f, int sizes_at, Dims& sizes, Dims& strides)
   const Tensor& grad = tensor_argument(f, 0);
   sizes = ints_argument(f, sizes_at);
   checked_numel(sizes, "reduction");
-  MOKA_CHECK(sizes.size() <= static_cast<size_t>(max_dims), f.name(), ": at most ", max_dims, " dimensions, got ", sizes);
+  MOKA_CHECK(sizes.size() <= static_cast<size_t>(max_dims), f.name(), ": at most ", max_dims,
+             " dimensions, got ", sizes);
   DimSet dims = dims_argument(f, sizes_at + 1, static_cast<int>(sizes.size()));
   Dims reduced = reduced_sizes(sizes, dims, f.flag(sizes_at + 2));
   check_shape(f, 0, reduced);
@@ -130,7 +136,8 @@ void prod_backward_kernel(Frame& f) {
   Tensor x = with_dims_last(in_kernel_dtype(input), dims), grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
   Tensor back = new_tensor(x.sizes(), x.dtype());
   int64_t n = reduced_count(input.sizes(), dims), rows = grad.numel();
-  if (x.dtype() == DType::F64) product_gradient(rows, n, x.data<double>(), grad.data<double>(), back.data<double>());
+  if (x.dtype() == DType::F64)
+    product_gradient(rows, n, x.data<double>(), grad.data<double>(), back.data<double>());
   else product_gradient(rows, n, x.data<float>(), grad.data<float>(), back.data<float>());
   // back has the reduced dimensions last; its strides in the order of the input's dimensions undo that.
   Dims strides(static_cast<size_t>(input.dim()));
@@ -144,13 +151,20 @@ void prod_backward_kernel(Frame& f) {
 
 constinit const Op sum_op{
     .schema = "sum(Tensor input, int[]? dim=None, bool keepdim=False, *, DType? dtype=None) -> Tensor",
-    .doc = "Sum over the dimensions `dim`, all when None. Integers and bool are summed in int64, 16-bit floats in float32.",
+    .doc =
+        "Sum over the dimensions `dim`, all when None. Integers and bool are summed in int64, 16-bit floats "
+        "in float32.",
     .shape = sum_shape,
     .kernels = {KernelRow{.name = "cascade", .run = sum_kernel<Reduce::Sum>}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto keepdim) { return reduction_expand(dy, shape_of(input), dim, keepdim); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto keepdim) {
+                         return reduction_expand(dy, shape_of(input), dim, keepdim);
+                       })},
     .onnx = "ReduceSum(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceSum(input, axes=dim, keepdims=keepdim)",
-    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}), shape(2, 3, 4).with("dim", {0, -1}).with("keepdim", true), shape(2, 0, 3).with("dim", {1}), shape()},
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),
+                shape(2, 3, 4).with("dim", {0, -1}).with("keepdim", true), shape(2, 0, 3).with("dim", {1}),
+                shape()},
 };
 
 constinit const Op reduction_expand_op{
@@ -158,10 +172,12 @@ constinit const Op reduction_expand_op{
     .doc = "The result of a reduction shown in the shape of the reduction's input, `sizes`, without a copy.",
     .method = "function",
     .view = reduction_expand_view,
-    .derivative = {wrt("input", [](auto dy, auto, auto, auto dim, auto keepdim) { return sum(dy, dim, keepdim); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto, auto dim, auto keepdim) { return sum(dy, dim, keepdim); })},
     .onnx = none("a gradient: written as Unsqueeze and Expand where a graph is exported with it"),
     .netdef = none("a gradient"),
-    .samples = {shape(2, 4).with("sizes", {2, 3, 4}).with("dim", {1}), shape().with("sizes", {0, 3}), shape(1, 4).with("sizes", {5, 4}).with("dim", {0}).with("keepdim", true)},
+    .samples = {shape(2, 4).with("sizes", {2, 3, 4}).with("dim", {1}), shape().with("sizes", {0, 3}),
+                shape(1, 4).with("sizes", {5, 4}).with("dim", {0}).with("keepdim", true)},
 };
 
 constinit const Op mean_op{
@@ -169,10 +185,14 @@ constinit const Op mean_op{
     .doc = "Arithmetic mean over the dimensions `dim`, all when None; of no elements it is NaN.",
     .shape = mean_shape,
     .kernels = {KernelRow{.name = "cascade", .run = mean_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto keepdim) { return mean_backward(dy, shape_of(input), dim, keepdim); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto keepdim) {
+                         return mean_backward(dy, shape_of(input), dim, keepdim);
+                       })},
     .onnx = "ReduceMean(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceMean(input, axes=dim, keepdims=keepdim)",
-    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}), shape(2, 3).with("dim", {1}).with("keepdim", true), shape()},
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}),
+                shape(2, 3).with("dim", {1}).with("keepdim", true), shape()},
 };
 constinit const Op mean_backward_op{
     .schema = "mean_backward(Tensor grad, int[] sizes, int[]? dim=None, bool keepdim=False) -> Tensor",
@@ -180,7 +200,8 @@ constinit const Op mean_backward_op{
     .method = "function",
     .shape = mean_backward_shape,
     .kernels = {KernelRow{.name = "expand", .run = mean_backward_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto, auto dim, auto keepdim) { return mean(dy, dim, keepdim); })},
+    .derivative = {wrt("grad",
+                       [](auto dy, auto, auto, auto dim, auto keepdim) { return mean(dy, dim, keepdim); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shape(2, 4).with("sizes", {2, 3, 4}).with("dim", {1}), shape().with("sizes", {2, 3})},
@@ -191,10 +212,12 @@ constinit const Op prod_op{
     .doc = "Product over the dimensions `dim`, all when None. Integers and bool are multiplied in int64.",
     .shape = sum_shape,
     .kernels = {KernelRow{.name = "cascade", .run = sum_kernel<Reduce::Product>}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim, auto keepdim) { return prod_backward(dy, input, dim, keepdim); })},
+    .derivative = {wrt("input", [](auto dy, auto input, auto dim,
+                                   auto keepdim) { return prod_backward(dy, input, dim, keepdim); })},
     .onnx = "ReduceProd(input, axes=dim, keepdims=keepdim)",
     .netdef = none("Caffe2 has no product along dimensions"),
-    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}), shape(2, 0).with("dim", {1}).with("keepdim", true)},
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),
+                shape(2, 0).with("dim", {1}).with("keepdim", true)},
 };
 constinit const Op prod_backward_op{
     .schema = "prod_backward(Tensor grad, Tensor input, int[]? dim=None, bool keepdim=False) -> Tensor",

@@ -44,11 +44,11 @@ void shape_cat(Frame& f) {
   sizes[d] = 0;
   for (const Tensor& t : list) {
     if (is_skipped(t)) continue;
-    MOKA_CHECK(t.dim() == model->dim(), "cat: tensors of ", model->dim(), " and ", t.dim(), " dimensions cannot be joined (shapes ",
-               model->sizes(), " and ", t.sizes(), ")");
+    MOKA_CHECK(t.dim() == model->dim(), "cat: tensors of ", model->dim(), " and ", t.dim(),
+               " dimensions cannot be joined (shapes ", model->sizes(), " and ", t.sizes(), ")");
     for (int k = 0; k < t.dim(); k++)
-      MOKA_CHECK(k == d || t.size(k) == model->size(k), "cat: shapes ", model->sizes(), " and ", t.sizes(), " differ in dimension ", k,
-                 "; only dimension ", d, " may");
+      MOKA_CHECK(k == d || t.size(k) == model->size(k), "cat: shapes ", model->sizes(), " and ", t.sizes(),
+                 " differ in dimension ", k, "; only dimension ", d, " may");
     sizes[d] = checked_add(sizes[d], t.size(d), "cat");
   }
   f.output(0, sizes, dtype, list[0].device());
@@ -60,7 +60,8 @@ void run_cat(Frame& f) {
   int64_t at = 0;
   for (const Tensor& t : list) {
     if (is_skipped(t)) continue;
-    copy_elements(t, strided_view(out, t.sizes(), out.strides(), out.impl()->offset + (t.numel() ? at * out.stride(d) : 0)));
+    copy_elements(t, strided_view(out, t.sizes(), out.strides(),
+                                  out.impl()->offset + (t.numel() ? at * out.stride(d) : 0)));
     at += t.size(d);
   }
 }
@@ -84,7 +85,8 @@ void run_stack(Frame& f) {
   strides.erase(static_cast<size_t>(d));
   if (out.numel() == 0) return;
   for (size_t i = 0; i < list.size(); i++)
-    copy_elements(list[i], strided_view(out, list[i].sizes(), strides, out.impl()->offset + static_cast<int64_t>(i) * out.stride(d)));
+    copy_elements(list[i], strided_view(out, list[i].sizes(), strides,
+                                        out.impl()->offset + static_cast<int64_t>(i) * out.stride(d)));
 }
 
 // The parts of dy that belong to each tensor of a cat: tensors are given for their shapes.
@@ -100,7 +102,8 @@ void view_cat_backward(Frame& f) {
       f.outs[i] = new_tensor(t.sizes(), dy.dtype(), dy.device());
       continue;
     }
-    Tensor part = strided_view(dy, t.sizes(), dy.strides(), dy.impl()->offset + (t.numel() ? at * dy.stride(d) : 0));
+    Tensor part =
+        strided_view(dy, t.sizes(), dy.strides(), dy.impl()->offset + (t.numel() ? at * dy.stride(d) : 0));
     f.outs[i] = part.dtype() == t.dtype() ? part : to_dtype(part, t.dtype());
     at += t.size(d);
   }
@@ -148,7 +151,8 @@ void view_to(Frame& f) {
     f.outs[0] = shape_only(x.sizes(), dtype);
     return;
   }
-  MOKA_CHECK(device == x.device(), "to: copies between ", x.device(), " and ", device, " are not available in this build");
+  MOKA_CHECK(device == x.device(), "to: copies between ", x.device(), " and ", device,
+             " are not available in this build");
   if (dtype == x.dtype() && !copy) {
     f.outs[0] = x;
     return;
@@ -159,8 +163,8 @@ void view_to(Frame& f) {
 
 void shape_copy_into(Frame& f) {
   Dims shape = broadcast_shape(f.tensor(0).sizes(), f.tensor(1).sizes(), "copy_");
-  MOKA_CHECK(std::equal(shape.begin(), shape.end(), f.tensor(0).sizes().begin(), f.tensor(0).sizes().end()), "copy_: shape ",
-             f.tensor(1).sizes(), " does not broadcast to ", f.tensor(0).sizes());
+  MOKA_CHECK(std::equal(shape.begin(), shape.end(), f.tensor(0).sizes().begin(), f.tensor(0).sizes().end()),
+             "copy_: shape ", f.tensor(1).sizes(), " does not broadcast to ", f.tensor(0).sizes());
   f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
 }
 void run_copy_into(Frame& f) { copy_elements(f.tensor(1), f.outs[0]); }
@@ -170,7 +174,8 @@ void shape_repeat(Frame& f) {
   const Tensor& x = f.tensor(0);
   std::span<const int64_t> repeats = f.ints(1);
   int lead = static_cast<int>(repeats.size()) - x.dim();
-  MOKA_CHECK(lead >= 0, "repeat: ", repeats.size(), " repeats given for a ", x.dim(), "-d tensor; expected at least as many");
+  MOKA_CHECK(lead >= 0, "repeat: ", repeats.size(), " repeats given for a ", x.dim(),
+             "-d tensor; expected at least as many");
   Dims sizes(repeats.size());
   for (size_t i = 0; i < repeats.size(); i++) {
     MOKA_CHECK(repeats[i] >= 0, "repeat: negative repeat ", repeats[i], " in ", repeats);
@@ -229,13 +234,14 @@ void run_flip(Frame& f) {
 void shape_pad(Frame& f) {
   const Tensor& x = f.tensor(0);
   std::span<const int64_t> pad = f.ints(1);
-  MOKA_CHECK(pad.size() % 2 == 0 && static_cast<int>(pad.size()) <= 2 * x.dim(), "pad: expected up to ", 2 * x.dim(),
-             " numbers in pairs for shape ", x.sizes(), ", got ", pad);
+  MOKA_CHECK(pad.size() % 2 == 0 && static_cast<int>(pad.size()) <= 2 * x.dim(), "pad: expected up to ",
+             2 * x.dim(), " numbers in pairs for shape ", x.sizes(), ", got ", pad);
   Dims sizes(x.sizes());
   for (size_t i = 0; i < pad.size() / 2; i++) {
     int d = x.dim() - 1 - static_cast<int>(i);
     sizes[d] = checked_add(checked_add(sizes[d], pad[2 * i], "pad"), pad[2 * i + 1], "pad");
-    MOKA_CHECK(sizes[d] >= 0, "pad: ", pad, " removes more than dimension ", d, " of shape ", x.sizes(), " has");
+    MOKA_CHECK(sizes[d] >= 0, "pad: ", pad, " removes more than dimension ", d, " of shape ", x.sizes(),
+               " has");
   }
   f.output(0, sizes, x.dtype());
 }
@@ -247,7 +253,8 @@ void run_pad(Frame& f) {
   double value = f.number(2);
   char item[16];
   convert_elements(&value, DType::F64, item, out.dtype(), 1);
-  Tensor fill = from_memory(item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true);
+  Tensor fill =
+      from_memory(item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true);
   copy_elements(fill, out);
   Dims sizes(x.sizes());
   int64_t from = x.impl()->offset, to = out.impl()->offset;
@@ -280,10 +287,12 @@ constinit const Op concat_op{
     .method = "function",
     .shape = shape_cat,
     .kernels = {KernelRow{"copy", run_cat}},
-    .derivative = {wrt("tensors", [](auto dy, auto tensors, auto dim) { return op_list(cat_backward, dy, tensors, dim); })},
+    .derivative = {wrt(
+        "tensors", [](auto dy, auto tensors, auto dim) { return op_list(cat_backward, dy, tensors, dim); })},
     .onnx = "Concat(*tensors, axis=dim)",
     .netdef = "Concat(*tensors, axis=dim) -> (output, split_info)",
-    .samples = {shapes({2, 3}, {4, 3}).as_list(), shapes({2, 1}, {2, 3}).as_list().with("dim", -1), shapes({0, 2}, {1, 2}).as_list()},
+    .samples = {shapes({2, 3}, {4, 3}).as_list(), shapes({2, 1}, {2, 3}).as_list().with("dim", -1),
+                shapes({0, 2}, {1, 2}).as_list()},
 };
 constinit const Op cat_backward_op{
     .schema = "cat_backward(Tensor dy, Tensor[] tensors, int dim) -> Tensor[]",
@@ -312,7 +321,8 @@ constinit const Op slice_backward_op{
     .method = "none",
     .shape = shape_scatter,
     .kernels = {KernelRow{"copy", scatter_view<slice_view>}},
-    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto start, auto end, auto step) { return slice(ddx, dim, start, end, step); })},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto start, auto end,
+                                auto step) { return slice(ddx, dim, start, end, step); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},
@@ -323,7 +333,8 @@ constinit const Op select_backward_op{
     .method = "none",
     .shape = shape_scatter,
     .kernels = {KernelRow{"copy", scatter_view<select_view>}},
-    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto index) { return select(ddx, dim, index); })},
+    .derivative = {wrt("dy",
+                       [](auto ddx, auto, auto, auto dim, auto index) { return select(ddx, dim, index); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},
@@ -334,7 +345,8 @@ constinit const Op narrow_backward_op{
     .method = "none",
     .shape = shape_scatter,
     .kernels = {KernelRow{"copy", scatter_view<narrow_view>}},
-    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto start, auto length) { return narrow(ddx, dim, start, length); })},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto dim, auto start,
+                                auto length) { return narrow(ddx, dim, start, length); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},
@@ -389,7 +401,8 @@ constinit const Op repeat_op{
     .derivative = none("its gradient sums over the repeats: waits for the sum over split dimensions"),
     .onnx = Format{{.map = "Tile(input, repeats)", .since = 6}},
     .netdef = none("Tile of Caffe2 takes one dimension"),
-    .samples = {shape(2, 3).with("repeats", {2, 1}).no_gradient(), shape(2).with("repeats", {3, 2}).no_gradient()},
+    .samples = {shape(2, 3).with("repeats", {2, 1}).no_gradient(),
+                shape(2).with("repeats", {3, 2}).no_gradient()},
 };
 constinit const Op flip_op{
     .schema = "flip(Tensor input, int[] dims) -> Tensor",
@@ -403,7 +416,8 @@ constinit const Op flip_op{
 };
 constinit const Op pad_constant_op{
     .schema = "pad_constant(Tensor input, int[] pad, Number value=0.0) -> Tensor",
-    .doc = "Pads with a value: pad lists (before, after) from the last dimension on; negative numbers remove.",
+    .doc =
+        "Pads with a value: pad lists (before, after) from the last dimension on; negative numbers remove.",
     .method = "function",
     .shape = shape_pad,
     .kernels = {KernelRow{"copy", run_pad}},

@@ -7,8 +7,8 @@
 
 namespace moka {
 
-bool view_strides(std::span<const int64_t> old_sizes, std::span<const int64_t> old_strides, std::span<const int64_t> sizes,
-                  Dims& strides) {
+bool view_strides(std::span<const int64_t> old_sizes, std::span<const int64_t> old_strides,
+                  std::span<const int64_t> sizes, Dims& strides) {
   strides = Dims(sizes.size());
   // Group the old dimensions into runs that lie contiguously; every run must be covered by whole new dimensions.
   int64_t d = static_cast<int64_t>(sizes.size()) - 1;
@@ -65,7 +65,8 @@ Dims infer_sizes(std::span<const int64_t> sizes, int64_t numel, std::string_view
 }
 
 namespace {
-void set_view(Frame& f, const Tensor& base, std::span<const int64_t> sizes, std::span<const int64_t> strides, int64_t offset) {
+void set_view(Frame& f, const Tensor& base, std::span<const int64_t> sizes, std::span<const int64_t> strides,
+              int64_t offset) {
   f.outs.resize(1);
   f.outs[0] = strided_view(base, sizes, strides, offset);
 }
@@ -76,7 +77,8 @@ void run_view(Frame& f) {
   Dims strides = contiguous_strides(sizes);
   if (x.numel() != 0 && !x.is_contiguous())
     MOKA_CHECK(view_strides(x.sizes(), x.strides(), sizes, strides), "view: shape ", sizes,
-               " cannot show a tensor of sizes ", x.sizes(), " and strides ", x.strides(), " without a copy; use reshape");
+               " cannot show a tensor of sizes ", x.sizes(), " and strides ", x.strides(),
+               " without a copy; use reshape");
   set_view(f, x, sizes, strides, x.impl()->offset);
 }
 
@@ -84,7 +86,8 @@ void reshape_to(Frame& f, std::span<const int64_t> wanted, std::string_view op) 
   const Tensor& x = f.tensor(0);
   Dims sizes = infer_sizes(wanted, x.numel(), op);
   Dims strides = contiguous_strides(sizes);
-  if (x.numel() == 0 || x.is_contiguous() || !x.has_storage() || view_strides(x.sizes(), x.strides(), sizes, strides))
+  if (x.numel() == 0 || x.is_contiguous() || !x.has_storage() ||
+      view_strides(x.sizes(), x.strides(), sizes, strides))
     return set_view(f, x, sizes, strides, x.impl()->offset);
   Tensor copy = as_contiguous(x);
   set_view(f, copy, sizes, contiguous_strides(sizes), 0);
@@ -127,7 +130,8 @@ void run_unflatten(Frame& f) {
 void run_permute(Frame& f) {
   const Tensor& x = f.tensor(0);
   std::span<const int64_t> dims = f.ints(1);
-  MOKA_CHECK(static_cast<int>(dims.size()) == x.dim(), "permute: ", dims.size(), " dimensions given for a ", x.dim(), "-d tensor");
+  MOKA_CHECK(static_cast<int>(dims.size()) == x.dim(), "permute: ", dims.size(), " dimensions given for a ",
+             x.dim(), "-d tensor");
   Dims sizes(dims.size()), strides(dims.size());
   uint64_t seen = 0;
   for (size_t i = 0; i < dims.size(); i++) {
@@ -143,7 +147,8 @@ void run_permute(Frame& f) {
 void run_permute_inverse(Frame& f) {
   std::span<const int64_t> dims = f.ints(1);
   const Tensor& x = f.tensor(0);
-  MOKA_CHECK(static_cast<int>(dims.size()) == x.dim(), "permute_inverse: ", dims.size(), " dimensions given for a ", x.dim(), "-d tensor");
+  MOKA_CHECK(static_cast<int>(dims.size()) == x.dim(), "permute_inverse: ", dims.size(),
+             " dimensions given for a ", x.dim(), "-d tensor");
   Dims sizes(x.sizes()), strides(x.strides());
   for (size_t i = 0; i < dims.size(); i++) {
     int d = wrap_dim(dims[i], x.dim(), "permute_inverse");
@@ -166,7 +171,8 @@ void swap_dims(Frame& f, int64_t a, int64_t b, std::string_view op) {
 void run_transpose(Frame& f) { swap_dims(f, f.integer(1), f.integer(2), "transpose"); }
 void run_t(Frame& f) {
   const Tensor& x = f.tensor(0);
-  MOKA_CHECK(x.dim() <= 2, "t: expected at most 2 dimensions, got shape ", x.sizes(), "; use transpose(dim0, dim1)");
+  MOKA_CHECK(x.dim() <= 2, "t: expected at most 2 dimensions, got shape ", x.sizes(),
+             "; use transpose(dim0, dim1)");
   if (x.dim() == 2) swap_dims(f, 0, 1, "t");
   else set_view(f, x, x.sizes(), x.strides(), x.impl()->offset);
 }
@@ -212,8 +218,8 @@ void run_expand(Frame& f) {
       sizes[i] = x.size(d);
       strides[i] = x.stride(d);
     } else {
-      MOKA_CHECK(x.size(d) == 1, "expand: size ", x.size(d), " of dimension ", d, " (shape ", x.sizes(), ") cannot become ",
-                 wanted[i], "; only size 1 expands");
+      MOKA_CHECK(x.size(d) == 1, "expand: size ", x.size(d), " of dimension ", d, " (shape ", x.sizes(),
+                 ") cannot become ", wanted[i], "; only size 1 expands");
       MOKA_CHECK(wanted[i] >= 0, "expand: negative size ", wanted[i], " in ", wanted);
       strides[i] = 0;
     }
@@ -244,8 +250,8 @@ void run_narrow(Frame& f) {
   int d = wrap_dim(f.integer(1), x.dim(), "narrow");
   int64_t start = f.integer(2), length = f.integer(3), n = x.dim() ? x.size(d) : 0;
   if (start < 0) start += n;
-  MOKA_CHECK(length >= 0 && start >= 0 && start <= n && length <= n - start, "narrow: start ", f.integer(2), " and length ", length,
-             " reach outside dimension ", d, " of shape ", x.sizes());
+  MOKA_CHECK(length >= 0 && start >= 0 && start <= n && length <= n - start, "narrow: start ", f.integer(2),
+             " and length ", length, " reach outside dimension ", d, " of shape ", x.sizes());
   slice_to(f, d, start, start + length, 1);
 }
 void run_select(Frame& f) {
@@ -253,7 +259,8 @@ void run_select(Frame& f) {
   MOKA_CHECK_KIND(Index, x.dim() > 0, "select: a 0-d tensor cannot be indexed; use item()");
   int d = wrap_dim(f.integer(1), x.dim(), "select");
   int64_t i = f.integer(2), n = x.size(d);
-  MOKA_CHECK_KIND(Index, i >= -n && i < n, "index ", i, " is out of range for dimension ", d, " with size ", n, " (shape ", x.sizes(), ")");
+  MOKA_CHECK_KIND(Index, i >= -n && i < n, "index ", i, " is out of range for dimension ", d, " with size ",
+                  n, " (shape ", x.sizes(), ")");
   if (i < 0) i += n;
   Dims sizes(x.sizes()), strides(x.strides());
   int64_t offset = x.impl()->offset + i * strides[d];
@@ -295,7 +302,8 @@ void run_split(Frame& f) {
     if (parts.empty()) parts.push_back(0);
     return split_into(f, d, parts);
   }
-  MOKA_CHECK(total == x.size(d), "split: the sizes ", sizes, " add up to ", total, " but dimension ", d, " of shape ", x.sizes(), " has ", x.size(d));
+  MOKA_CHECK(total == x.size(d), "split: the sizes ", sizes, " add up to ", total, " but dimension ", d,
+             " of shape ", x.sizes(), " has ", x.size(d));
   split_into(f, d, sizes);
 }
 void run_chunk(Frame& f) {
@@ -318,7 +326,8 @@ void run_unbind(Frame& f) {
   sizes.erase(static_cast<size_t>(d));
   strides.erase(static_cast<size_t>(d));
   f.outs.resize(static_cast<size_t>(x.size(d)));
-  for (int64_t i = 0; i < x.size(d); i++) f.outs[static_cast<size_t>(i)] = strided_view(x, sizes, strides, x.impl()->offset + i * x.stride(d));
+  for (int64_t i = 0; i < x.size(d); i++)
+    f.outs[static_cast<size_t>(i)] = strided_view(x, sizes, strides, x.impl()->offset + i * x.stride(d));
 }
 }  // namespace
 
@@ -326,12 +335,16 @@ namespace ops {
 
 constinit const Op reshape_op{
     .schema = "reshape(Tensor input, int[] shape) -> Tensor",
-    .doc = "The same elements in order in another shape; one size may be -1. A view where possible, else a copy.",
+    .doc =
+        "The same elements in order in another shape; one size may be -1. A view where possible, else a "
+        "copy.",
     .view = run_reshape,
     .derivative = {wrt("input", [](auto dy, auto input) { return reshape(dy, shape_of(input)); })},
-    .onnx = Format{{.map = "Reshape(input, shape=shape, consumed_inputs?=None)", .until = 5}, {.map = "Reshape(input, shape, allowzero?=0)", .since = 5}},
+    .onnx = Format{{.map = "Reshape(input, shape=shape, consumed_inputs?=None)", .until = 5},
+                   {.map = "Reshape(input, shape, allowzero?=0)", .since = 5}},
     .netdef = "Reshape(input, shape=shape) -> (output, old_shape)",
-    .samples = {shape(2, 6).with("shape", {3, 4}), shape(2, 0).with("shape", {0, 5}), shape(4).with("shape", {2, -1})},
+    .samples = {shape(2, 6).with("shape", {3, 4}), shape(2, 0).with("shape", {0, 5}),
+                shape(4).with("shape", {2, -1})},
 };
 constinit const Op view_op{
     .schema = "view(Tensor input, int[] size) -> Tensor",
@@ -359,7 +372,8 @@ constinit const Op unflatten_op{
     .derivative = {wrt("input", [](auto dy, auto input) { return reshape(dy, shape_of(input)); })},
     .onnx = none("written as Reshape"),
     .netdef = none("written as Reshape"),
-    .samples = {shape(2, 6).with("dim", 1).with("sizes", {2, 3}), shape(0, 4).with("dim", 1).with("sizes", {-1, 2})},
+    .samples = {shape(2, 6).with("dim", 1).with("sizes", {2, 3}),
+                shape(0, 4).with("dim", 1).with("sizes", {-1, 2})},
 };
 constinit const Op permute_op{
     .schema = "permute(Tensor input, int[] dims) -> Tensor",
@@ -384,7 +398,8 @@ constinit const Op transpose_op{
     .schema = "transpose(Tensor input, int dim0, int dim1) -> Tensor",
     .doc = "Exchanges two dimensions.",
     .view = run_transpose,
-    .derivative = {wrt("input", [](auto dy, auto, auto dim0, auto dim1) { return transpose(dy, dim0, dim1); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto dim0, auto dim1) { return transpose(dy, dim0, dim1); })},
     .onnx = none("written as Transpose with all dimensions"),
     .netdef = none("written as Transpose with all dimensions"),
     .samples = {shape(2, 3, 4).with("dim0", 0).with("dim1", -1), shape(0, 3).with("dim0", 0).with("dim1", 1)},
@@ -412,7 +427,8 @@ constinit const Op squeeze_dim_op{
     .doc = "Drops the named dimensions where they have size 1.",
     .view = run_squeeze_dim,
     .derivative = {wrt("input", [](auto dy, auto input) { return reshape(dy, shape_of(input)); })},
-    .onnx = Format{{.map = "Squeeze(input, axes=dim)", .until = 13}, {.map = "Squeeze(input, dim)", .since = 13}},
+    .onnx =
+        Format{{.map = "Squeeze(input, axes=dim)", .until = 13}, {.map = "Squeeze(input, dim)", .since = 13}},
     .netdef = "Squeeze(input, dims=dim)",
     .samples = {shape(1, 3, 1).with("dim", {0}), shape(1, 2).with("dim", {-1})},
 };
@@ -421,7 +437,8 @@ constinit const Op unsqueeze_op{
     .doc = "Inserts a dimension of size 1.",
     .view = run_unsqueeze,
     .derivative = {wrt("input", [](auto dy, auto input) { return reshape(dy, shape_of(input)); })},
-    .onnx = Format{{.map = "Unsqueeze(input, axes=one(dim))", .until = 13}, {.map = "Unsqueeze(input, one(dim))", .since = 13}},
+    .onnx = Format{{.map = "Unsqueeze(input, axes=one(dim))", .until = 13},
+                   {.map = "Unsqueeze(input, one(dim))", .since = 13}},
     .netdef = "ExpandDims(input, dims=one(dim))",
     .samples = {shape(2, 3).with("dim", 1), shape().with("dim", 0), shape(0).with("dim", -1)},
 };
@@ -444,10 +461,12 @@ constinit const Op slice_op{
                        [](auto dy, auto input, auto dim, auto start, auto end, auto step) {
                          return slice_backward(dy, shape_of(input), dim, start, end, step);
                        })},
-    .onnx = Format{{.map = "Slice(input, axes=one(dim), starts=one(start), ends=one(end), =step:1)", .until = 10},
-                   {.map = "Slice(input, one(start), one(end), one(dim), one(step))", .since = 10}},
+    .onnx =
+        Format{{.map = "Slice(input, axes=one(dim), starts=one(start), ends=one(end), =step:1)", .until = 10},
+               {.map = "Slice(input, one(start), one(end), one(dim), one(step))", .since = 10}},
     .netdef = none("Slice of Caffe2 takes all dimensions; written by an adapter"),
-    .samples = {shape(5, 3).with("start", 1).with("end", 4).with("step", 2), shape(4).with("dim", 0).with("start", -2), shape(3, 2).with("dim", 1).with("start", 2)},
+    .samples = {shape(5, 3).with("start", 1).with("end", 4).with("step", 2),
+                shape(4).with("dim", 0).with("start", -2), shape(3, 2).with("dim", 1).with("start", 2)},
 };
 constinit const Op narrow_op{
     .schema = "narrow(Tensor input, int dim, int start, int length) -> Tensor",
@@ -459,14 +478,15 @@ constinit const Op narrow_op{
                        })},
     .onnx = none("written as Slice"),
     .netdef = none("written as Slice"),
-    .samples = {shape(5, 3).with("dim", 0).with("start", 1).with("length", 2), shape(4).with("dim", 0).with("start", 4).with("length", 0)},
+    .samples = {shape(5, 3).with("dim", 0).with("start", 1).with("length", 2),
+                shape(4).with("dim", 0).with("start", 4).with("length", 0)},
 };
 constinit const Op select_op{
     .schema = "select(Tensor input, int dim, int index) -> Tensor",
     .doc = "The slice at index of dimension dim, without that dimension.",
     .view = run_select,
-    .derivative = {wrt("input",
-                       [](auto dy, auto input, auto dim, auto index) { return select_backward(dy, shape_of(input), dim, index); })},
+    .derivative = {wrt("input", [](auto dy, auto input, auto dim,
+                                   auto index) { return select_backward(dy, shape_of(input), dim, index); })},
     .onnx = none("written as Gather with a 0-d index"),
     .netdef = none("written as Slice and Squeeze"),
     .samples = {shape(5, 3).with("dim", 0).with("index", 1), shape(4).with("dim", 0).with("index", -1)},
@@ -497,7 +517,8 @@ constinit const Op split_op{
     .derivative = {wrt("input", [](auto dys, auto, auto, auto dim) { return concat(dys, dim); })},
     .onnx = none("the number of results is read from the graph: written by an adapter"),
     .netdef = none("the number of results is read from the graph: written by an adapter"),
-    .samples = {shape(5, 3).with("split_size_or_sections", {2, 3}), shape(5).with("split_size_or_sections", {2})},
+    .samples = {shape(5, 3).with("split_size_or_sections", {2, 3}),
+                shape(5).with("split_size_or_sections", {2})},
 };
 constinit const Op chunk_op{
     .schema = "chunk(Tensor input, int chunks, int dim=0) -> Tensor[]",
