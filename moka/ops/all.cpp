@@ -8,10 +8,11 @@
 #include "moka/schema/formula_runner.h"
 
 // Families that this build has; each is a function made by MOKA_OP_TABLE.
-#define MOKA_FAMILIES(F)                                                                              \
-  F(pointwise)                                                                                        \
-  F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) F(normalization) \
-      F(pooling) F(loss) F(optimizer) F(fused)
+// clang-format off
+#define MOKA_FAMILIES(F) \
+  F(pointwise) F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) \
+  F(normalization) F(pooling) F(loss) F(optimizer) F(fused)
+// clang-format on
 
 namespace moka {
 

@@ -4,5 +4,8 @@
 
 #include "moka/schema/reading.h"
 
-#define MOKA_FUSED_OPS(OP) OP(conv2d_fused) OP(linear_fused)
+// clang-format off
+#define MOKA_FUSED_OPS(OP) \
+  OP(conv2d_fused) OP(linear_fused)
+// clang-format on
 MOKA_FUSED_OPS(MOKA_DECLARE_OP)

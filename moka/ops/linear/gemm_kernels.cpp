@@ -20,7 +20,7 @@
 namespace moka {
 
 namespace {
-#define MOKA_FILL(name, r) k.kernel[r][1] = name::block<T, r, 1>, k.kernel[r][2] = name::block<T, r, 2>;
+#define MOKA_FILL(name, r) k.kernel[r][1] = name::block<T, r, 1>, k.kernel[r][2] = name::block<T, r, 2>
 template <class T>
 GemmKernels<T> choose_kernels() {
   GemmKernels<T> k{};
@@ -31,24 +31,41 @@ GemmKernels<T> choose_kernels() {
       k.lanes = avx512::lanes<T>;
       k.row_dots = avx512::RowDots<T>::run;
       k.column_sums = avx512::ColumnSums<T>::run;
-      MOKA_FILL(avx512, 1)
-      MOKA_FILL(avx512, 2) MOKA_FILL(avx512, 3) MOKA_FILL(avx512, 4) MOKA_FILL(avx512, 5) MOKA_FILL(avx512, 6)
-          MOKA_FILL(avx512, 7) MOKA_FILL(avx512, 8) MOKA_FILL(avx512, 9) MOKA_FILL(avx512, 10)
-              MOKA_FILL(avx512, 11) MOKA_FILL(avx512, 12) break;
+      MOKA_FILL(avx512, 1);
+      MOKA_FILL(avx512, 2);
+      MOKA_FILL(avx512, 3);
+      MOKA_FILL(avx512, 4);
+      MOKA_FILL(avx512, 5);
+      MOKA_FILL(avx512, 6);
+      MOKA_FILL(avx512, 7);
+      MOKA_FILL(avx512, 8);
+      MOKA_FILL(avx512, 9);
+      MOKA_FILL(avx512, 10);
+      MOKA_FILL(avx512, 11);
+      MOKA_FILL(avx512, 12);
+      break;
     case Isa::Avx2:
       k.rows = 6;
       k.lanes = avx2::lanes<T>;
       k.row_dots = avx2::RowDots<T>::run;
       k.column_sums = avx2::ColumnSums<T>::run;
-      MOKA_FILL(avx2, 1)
-      MOKA_FILL(avx2, 2) MOKA_FILL(avx2, 3) MOKA_FILL(avx2, 4) MOKA_FILL(avx2, 5) MOKA_FILL(avx2, 6) break;
+      MOKA_FILL(avx2, 1);
+      MOKA_FILL(avx2, 2);
+      MOKA_FILL(avx2, 3);
+      MOKA_FILL(avx2, 4);
+      MOKA_FILL(avx2, 5);
+      MOKA_FILL(avx2, 6);
+      break;
 #endif
     default:
       k.rows = 4;
       k.lanes = baseline::lanes<T>;
       k.row_dots = baseline::RowDots<T>::run;
       k.column_sums = baseline::ColumnSums<T>::run;
-      MOKA_FILL(baseline, 1) MOKA_FILL(baseline, 2) MOKA_FILL(baseline, 3) MOKA_FILL(baseline, 4)
+      MOKA_FILL(baseline, 1);
+      MOKA_FILL(baseline, 2);
+      MOKA_FILL(baseline, 3);
+      MOKA_FILL(baseline, 4);
   }
   return k;
 }

@@ -4,8 +4,9 @@
 
 #include "moka/schema/reading.h"
 
-#define MOKA_NORMALIZATION_OPS(OP)                                                                \
-  OP(batch_norm)                                                                                  \
-  OP(batch_norm_train) OP(batch_norm_backward) OP(layer_norm) OP(layer_norm_backward) OP(softmax) \
-      OP(softmax_backward) OP(log_softmax) OP(log_softmax_backward)
+// clang-format off
+#define MOKA_NORMALIZATION_OPS(OP) \
+  OP(batch_norm) OP(batch_norm_train) OP(batch_norm_backward) OP(layer_norm) OP(layer_norm_backward) \
+  OP(softmax) OP(softmax_backward) OP(log_softmax) OP(log_softmax_backward)
+// clang-format on
 MOKA_NORMALIZATION_OPS(MOKA_DECLARE_OP)

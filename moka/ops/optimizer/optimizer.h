@@ -4,5 +4,8 @@
 
 #include "moka/schema/reading.h"
 
-#define MOKA_OPTIMIZER_OPS(OP) OP(sgd_step_) OP(adam_step_)
+// clang-format off
+#define MOKA_OPTIMIZER_OPS(OP) \
+  OP(sgd_step_) OP(adam_step_)
+// clang-format on
 MOKA_OPTIMIZER_OPS(MOKA_DECLARE_OP)

@@ -4,8 +4,9 @@
 
 #include "moka/schema/reading.h"
 
-#define MOKA_RANDOM_OPS(OP)                                                                    \
-  OP(rand)                                                                                     \
-  OP(randn) OP(randint) OP(randperm) OP(uniform_) OP(normal_) OP(bernoulli) OP(native_dropout) \
-      OP(dropout_backward) OP(multinomial)
+// clang-format off
+#define MOKA_RANDOM_OPS(OP) \
+  OP(rand) OP(randn) OP(randint) OP(randperm) OP(uniform_) OP(normal_) OP(bernoulli) OP(native_dropout) \
+  OP(dropout_backward) OP(multinomial)
+// clang-format on
 MOKA_RANDOM_OPS(MOKA_DECLARE_OP)

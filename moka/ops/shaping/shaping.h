@@ -5,13 +5,14 @@
 #include "moka/base/small_vector.h"
 #include "moka/schema/reading.h"
 
-#define MOKA_SHAPING_OPS(OP)                                                                            \
-  OP(reshape)                                                                                           \
-  OP(view) OP(flatten) OP(unflatten) OP(permute) OP(transpose) OP(t) OP(squeeze) OP(squeeze_dim)        \
-      OP(unsqueeze) OP(expand) OP(slice) OP(slice_backward) OP(select) OP(select_backward) OP(narrow)   \
-          OP(narrow_backward) OP(permute_inverse) OP(detach) OP(alias) OP(concat) OP(stack) OP(split)   \
-              OP(chunk) OP(unbind) OP(cat_backward) OP(sizes) OP(contiguous) OP(clone) OP(to) OP(copy_) \
-                  OP(repeat) OP(flip) OP(pad_constant) OP(pad_inverse)
+// clang-format off
+#define MOKA_SHAPING_OPS(OP) \
+  OP(reshape) OP(view) OP(flatten) OP(unflatten) OP(permute) OP(transpose) OP(t) OP(squeeze) \
+  OP(squeeze_dim) OP(unsqueeze) OP(expand) OP(slice) OP(slice_backward) OP(select) OP(select_backward) \
+  OP(narrow) OP(narrow_backward) OP(permute_inverse) OP(detach) OP(alias) OP(concat) OP(stack) OP(split) \
+  OP(chunk) OP(unbind) OP(cat_backward) OP(sizes) OP(contiguous) OP(clone) OP(to) OP(copy_) OP(repeat) \
+  OP(flip) OP(pad_constant) OP(pad_inverse)
+// clang-format on
 MOKA_SHAPING_OPS(MOKA_DECLARE_OP)
 
 namespace moka {
