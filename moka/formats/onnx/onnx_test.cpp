@@ -149,7 +149,8 @@ std::string error_of(const std::string& bytes, const Limits& limits = {}) {
 
 TEST_F(Onnx, AnUnknownOperatorIsNamedWithItsNodeAndWhatIsNearIt) {
   const std::string error = error_of(model_with("Rleu"));
-  EXPECT_NE(error.find("operator Rleu is not known; near it: Relu"), std::string::npos) << error;
+  EXPECT_NE(error.find("operator Rleu is not known; near it: "), std::string::npos) << error;
+  EXPECT_NE(error.find("Relu\n"), std::string::npos) << error;
   EXPECT_NE(error.find("In node 'the_node' (Rleu -> 'y') of model.onnx"), std::string::npos) << error;
 }
 
@@ -255,7 +256,7 @@ TEST_F(Onnx, OnlyKnownOpsetsAreWritten) {
 
 TEST_F(Onnx, WhatCannotBeWrittenIsNamedWithItsPlace) {
   Graph g;
-  Value* x = g.add_input("x", Type::tensor(DType::F32, Dims{3}));
+  Value* x = g.add_input("x", Type::tensor(DType::F32, Dims{}));
   spelling::Builder build(g, {g.main()});
   build.source = {"model.py", 12, "encoder"};
   g.add_output(build.call("reduction_expand", {x, Dims{3}}), "y");
