@@ -284,7 +284,12 @@ for batch in DataLoader(Slow(), batch_size=4, num_workers=2):
 
 def test_ctrl_c_ends_a_loading_program_quickly_with_one_short_traceback():
     program = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test that runs in the background inherits an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     program.stdout.readline()
     begin = time.monotonic()

@@ -176,7 +176,14 @@ def test_ctrl_c_leaves_the_checkpoint(tmp_path):
     import signal
 
     command = [sys.executable, str(DEMO / "demo.py"), "--data", "fashion", "--report", str(tmp_path)]
-    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test that runs in the background inherits an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for line in program.stdout:
         if "parameters" in line:
             break
