@@ -173,6 +173,7 @@ TEST_F(Passes, remove_dead_takes_away_what_nothing_reads) {
 )");
 }
 
+#ifndef MOKA_PREDICTOR  // whose pages have no graph reading of composites
 TEST_F(Passes, decompose_writes_composites_out) {
   // Every composite that is registered disappears and leaves a graph that verifies.
   for (const Op* op : all_ops()) {
@@ -197,6 +198,7 @@ TEST_F(Passes, decompose_writes_composites_out) {
     EXPECT_EQ(print(g).find(cat(" ", schema.name, "(")), std::string::npos) << print(g);
   }
 }
+#endif
 
 TEST_F(Passes, freeze_states_makes_weights_constant) {
   expect_change(freeze_states, R"(graph main(%x: float32[2]) {
