@@ -27,6 +27,12 @@ double* Scratch::floats(size_t n) {
   return more_floats_.back().get();
 }
 Tensor* Scratch::tensors(size_t n) {
+  if (used_tensors_ + n <= std::size(small_tensors_)) {
+    Tensor* p = small_tensors_ + used_tensors_;
+    for (size_t i = 0; i < n; i++) new (p + i) Tensor;
+    used_tensors_ += n;
+    return p;
+  }
   more_tensors_.push_back(std::make_unique<Tensor[]>(n));
   return more_tensors_.back().get();
 }

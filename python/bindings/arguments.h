@@ -18,10 +18,18 @@ class Scratch {
   int64_t* ints(size_t n);
   double* floats(size_t n);
   Tensor* tensors(size_t n);
+  Scratch() {}
+  ~Scratch() {
+    for (size_t i = 0; i < used_tensors_; i++) small_tensors_[i].~Tensor();
+  }
+  Scratch(const Scratch&) = delete;
 
  private:
   int64_t small_ints_[24];
-  size_t used_ints_ = 0;
+  size_t used_ints_ = 0, used_tensors_ = 0;
+  union {
+    Tensor small_tensors_[8];  // made as they are handed out
+  };
   std::vector<std::unique_ptr<int64_t[]>> more_ints_;
   std::vector<std::unique_ptr<double[]>> more_floats_;
   std::vector<std::unique_ptr<Tensor[]>> more_tensors_;

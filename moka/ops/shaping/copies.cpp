@@ -53,15 +53,33 @@ void shape_cat(Frame& f) {
   }
   f.output(0, sizes, dtype, list[0].device());
 }
+// Contiguous tensors of one type join as runs of bytes; work this small is not worth sharing among threads.
+bool joins_as_bytes(std::span<const Tensor> list, const Tensor& out) {
+  if (out.bytes() > (1 << 16) || !out.is_contiguous()) return false;
+  return std::all_of(list.begin(), list.end(),
+                     [&](const Tensor& t) { return t.dtype() == out.dtype() && t.is_contiguous(); });
+}
+void join_bytes(std::span<const Tensor> list, const Tensor& out, int dim) {
+  size_t outer = 1;
+  for (int k = 0; k < dim; k++) outer *= static_cast<size_t>(out.size(k));
+  char* to = out.data<char>();
+  for (size_t o = 0; o < outer; o++)
+    for (const Tensor& t : list) {
+      size_t run = t.bytes() / outer;
+      if (run) std::memcpy(to, t.data<char>() + o * run, run);
+      to += run;
+    }
+}
 void run_cat(Frame& f) {
   std::span<const Tensor> list = f.tensors(0);
   const Tensor& out = f.outs[0];
+  if (out.numel() == 0) return;
   int d = cat_dim(list, f.integer(1));
+  if (joins_as_bytes(list, out)) return join_bytes(list, out, d);
   int64_t at = 0;
   for (const Tensor& t : list) {
-    if (is_skipped(t)) continue;
-    copy_elements(t, strided_view(out, t.sizes(), out.strides(),
-                                  out.impl()->offset + (t.numel() ? at * out.stride(d) : 0)));
+    if (t.numel() == 0) continue;
+    copy_elements(t, strided_view(out, t.sizes(), out.strides(), out.impl()->offset + at * out.stride(d)));
     at += t.size(d);
   }
 }
@@ -81,9 +99,10 @@ void run_stack(Frame& f) {
   std::span<const Tensor> list = f.tensors(0);
   const Tensor& out = f.outs[0];
   int d = wrap_dim(f.integer(1), list[0].dim() + 1, "stack");
+  if (out.numel() == 0) return;
+  if (joins_as_bytes(list, out)) return join_bytes(list, out, d);
   Dims strides(out.strides());
   strides.erase(static_cast<size_t>(d));
-  if (out.numel() == 0) return;
   for (size_t i = 0; i < list.size(); i++)
     copy_elements(list[i], strided_view(out, list[i].sizes(), strides,
                                         out.impl()->offset + static_cast<int64_t>(i) * out.stride(d)));
