@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs torch's own operator samples through Moka and torch and compares values, types, errors and gradients.
 
-It needs an environment with both (./dev peers, and pip install expecttest scipy there). Not part of the test run:
-torch is asked for the truth while operators are written, never a dependency.
+It needs an environment with both: ./dev peers makes it. Not part of the test run: torch is asked for the truth
+while operators are written, and is never a dependency.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -116,7 +116,8 @@ def difference(ours: Any, theirs: Any, loose: float = 1.0, values: bool = True) 
     if isinstance(theirs, list | tuple):
         if not isinstance(ours, list | tuple) or len(ours) != len(theirs):
             return f"expected {len(theirs)} results, got {type(ours).__name__}"
-        return next((d for d in map(lambda p: difference(*p, loose, values), zip(ours, theirs)) if d), "")
+        pairs = zip(ours, theirs, strict=True)
+        return next((d for d in (difference(a, b, loose, values) for a, b in pairs) if d), "")
     if isinstance(theirs, float | complex):
         return "" if values and np.isclose(ours, theirs, equal_nan=True) else f"{ours}, expected {theirs}"
     return "" if not values or ours == theirs or isinstance(theirs, torch.dtype) else f"{ours} != {theirs}"
@@ -179,7 +180,7 @@ def is_repeatable(op: Any, sample: Any) -> bool:
     first = op(clone(sample.input), *clone(sample.args), **sample.kwargs)
     torch.manual_seed(2)
     second = op(clone(sample.input), *clone(sample.args), **sample.kwargs)
-    pairs = zip(tensors_in(first, torch.Tensor), tensors_in(second, torch.Tensor))
+    pairs = zip(tensors_in(first, torch.Tensor), tensors_in(second, torch.Tensor), strict=True)
     return all(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) for a, b in pairs)
 
 
@@ -242,7 +243,8 @@ def compare_sample(
             def as_in_place() -> str:
                 x, args, keywords = given()
                 result = getattr(x, in_place)(*args, **keywords)
-                return "is not the tensor itself" if result is not x else difference(x, expected, values=values)
+                same = result is x
+                return difference(x, expected, values=values) if same else "is not the tensor itself"
 
             report.check("in_place", sample, as_in_place)
     if op.supports_out and isinstance(expected, torch.Tensor):
@@ -251,7 +253,8 @@ def compare_sample(
             x, args, keywords = given()
             out = moka.empty(tuple(expected.shape), dtype=moka_dtype(expected.dtype))
             result = resolve(op.name)(x, *args, **keywords, out=out)
-            return "is not the tensor given" if result is not out else difference(out, expected, values=values)
+            same = result is out
+            return difference(out, expected, values=values) if same else "is not the tensor given"
 
         report.check("out", sample, as_out)
     if short in ("float64", "complex128") and op.supports_autograd and values:
@@ -273,7 +276,7 @@ def wrong_gradient(op: Any, sample: Any) -> str:
         return f"{len(made)} results require grad, expected {len(outs)}"
     inputs = [t for t in tensors_in(ours, moka.Tensor) if t.requires_grad]
     got = moka.autograd.grad(made, inputs, [to_moka(w) for w in weights], allow_unused=True)
-    for g, e in zip(got, expected):
+    for g, e in zip(got, expected, strict=True):
         if e is None or g is None:
             given = g if e is None else e
             if given is not None and float(given.abs().sum()) != 0:
@@ -307,7 +310,9 @@ def operators(options: argparse.Namespace) -> list[Report]:
     if options.table:
         with options.table.open() as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                if (row["core400"] == "yes" or options.all) and row["family"] in (options.family or [row["family"]]):
+                if row["core400"] != "yes" and not options.all:
+                    continue
+                if row["family"] in (options.family or [row["family"]]):
                     wanted.add(row["opinfo"])
                     wanted.add(row["name"].removeprefix("torch."))
     reports = []
@@ -323,7 +328,8 @@ def operators(options: argparse.Namespace) -> list[Report]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("names", nargs="*", help="operators by torch's OpInfo name; none: all")
     parser.add_argument("--table", type=Path, help="torch_core_ops.tsv: its core 400")
     parser.add_argument("--all", action="store_true", help="with --table: every row of it")
