@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs torch's own operator samples through Moka and torch and compares values, types, errors and gradients.
 
-It needs an environment with both: ./dev peers makes it. Not part of the test run: torch is asked for the truth
-while operators are written, and is never a dependency.
+It needs an environment with both, which ./dev peers makes. Not part of the test run: torch is asked for the
+truth while operators are written, and is never a dependency.
 """
 # SPDX-License-Identifier: Apache-2.0
 
