@@ -51,6 +51,8 @@ def check_written(
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
     assert model.opset_import[0].version == opset
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)  # onnxruntime refuses files in which two nodes share one
     expected = loaded.run(inputs)
     if opset < 14:  # see above
         model = onnx.version_converter.convert_version(model, 18)
@@ -404,6 +406,20 @@ def test_a_traced_module_is_exported(tmp_path: Any) -> None:
         moka.onnx.load(path).run({"image": x.numpy()})[0],
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_nodes_of_a_module_that_is_called_twice_have_their_own_names() -> None:
+    class Twice(moka.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = moka.nn.ReLU()
+
+        def forward(self, x: moka.Tensor) -> moka.Tensor:
+            return self.relu(self.relu(x) - 1)
+
+    model = onnx.load_from_string(moka.onnx.export(Twice(), moka.ones(3)))
+    names = [node.name for node in model.graph.node]
+    assert len(names) >= 3 and len(set(names)) == len(names)
 
 
 def test_opsets_outside_what_is_written_are_refused() -> None:

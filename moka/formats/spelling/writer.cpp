@@ -58,10 +58,10 @@ ModelWriter::ModelWriter(Dialect dialect, int version, std::span<const WritingAd
                          std::string_view copies)
     : dialect_(dialect), version_(version), adapters_(adapters), copies_(copies) {}
 
-std::string ModelWriter::unique(std::string name) {
-  if (used_.insert(name).second) return name;
+std::string ModelWriter::unique_in(Names& used, std::string name) {
+  if (used.insert(name).second) return name;
   for (int i = 1;; i++)
-    if (std::string next = cat(name, "_", i); used_.insert(next).second) return next;
+    if (std::string next = cat(name, "_", i); used.insert(next).second) return next;
 }
 
 // Module paths as other exporters write them: "/layer1/0/conv1/Conv".
@@ -108,6 +108,7 @@ void ModelWriter::add_node(const Node& node, std::string_view op, std::string_vi
   n.name = scoped(node, op);
   if (n.name == op || n.name == cat("/", op))
     n.name = outputs.empty() ? std::string(op) : cat(op, "_", outputs[0]);
+  n.name = unique_in(node_names_, std::move(n.name));
   n.op = std::string(op);
   n.domain = std::string(domain);
   n.inputs = std::move(inputs);
@@ -270,7 +271,7 @@ FileModel ModelWriter::write(const Graph& source) {
       const std::string copied = reserved_.count(i)    ? wanted
                                  : used_.count(wanted) ? unique(cat(wanted, "_copy"))
                                                        : unique(wanted);
-      FileNode n{cat(copies_, "_", copied), copies_, "", {name}, {copied}, {}};
+      FileNode n{unique_in(node_names_, cat(copies_, "_", copied)), copies_, "", {name}, {copied}, {}};
       out_.nodes.push_back(std::move(n));
       name = copied;
     }

@@ -85,7 +85,7 @@ class ModelWriter {
   void add_node(const graph::Node& node, std::string_view op, std::string_view domain,
                 std::vector<std::string> inputs, std::vector<std::string> outputs,
                 std::vector<Attribute> attributes);
-  std::string unique(std::string name);
+  std::string unique(std::string name) { return unique_in(used_, std::move(name)); }
   std::string scoped(const graph::Node& node, std::string_view last) const;
 
  private:
@@ -100,7 +100,10 @@ class ModelWriter {
   FileModel out_;
   std::map<const graph::Value*, std::string> names_;
   std::map<const TensorImpl*, std::string> tensors_;
-  std::set<std::string, std::less<>> used_;
+  using Names = std::set<std::string, std::less<>>;
+  static std::string unique_in(Names& used, std::string name);
+  Names used_;  // of values
+  Names node_names_;
   std::set<size_t> reserved_;  // outputs whose names copies will have
 };
 
