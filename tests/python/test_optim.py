@@ -106,7 +106,7 @@ def test_named_parameters_are_accepted():
     [
         (lambda w: (w,), "must be an iterable"),
         (lambda w: ([],), "is empty"),
-        (lambda w: ([w, w],), "listed twice"),
+        (lambda w: ([{"params": [w]}, {"params": [w]}],), "listed twice"),
         (lambda w: ([w * 2],), "only leaves can be optimized"),
         (lambda w: ([3],), "entry 0 is int"),
         (lambda w: ([w], -1.0), "lr must not be negative"),

@@ -45,9 +45,28 @@ void adam_step_loop(const AdamStep& s, int64_t n, T* param, const T* grad, T* av
     run(s, count, param + at, grad + at, average + at, squares + at, most ? most + at : nullptr);
   });
 }
+template <class T>
+void rmsprop_step_loop(const RmspropStep& s, int64_t n, T* param, const T* grad, T* squares, T* average,
+                       T* momentum) {
+  auto run = MOKA_BY_ISA(Steps<T>::run_rmsprop);
+  each_part(n, [&](int64_t at, int64_t count) {
+    run(s, count, param + at, grad + at, squares + at, average ? average + at : nullptr,
+        momentum ? momentum + at : nullptr);
+  });
+}
+template <class T>
+void adagrad_step_loop(const AdagradStep& s, int64_t n, T* param, const T* grad, T* sum) {
+  auto run = MOKA_BY_ISA(Steps<T>::run_adagrad);
+  each_part(n, [&](int64_t at, int64_t count) { run(s, count, param + at, grad + at, sum + at); });
+}
 template void sgd_step_loop(const SgdStep&, int64_t, float*, const float*, float*);
 template void sgd_step_loop(const SgdStep&, int64_t, double*, const double*, double*);
 template void adam_step_loop(const AdamStep&, int64_t, float*, const float*, float*, float*, float*);
 template void adam_step_loop(const AdamStep&, int64_t, double*, const double*, double*, double*, double*);
+template void rmsprop_step_loop(const RmspropStep&, int64_t, float*, const float*, float*, float*, float*);
+template void rmsprop_step_loop(const RmspropStep&, int64_t, double*, const double*, double*, double*,
+                                double*);
+template void adagrad_step_loop(const AdagradStep&, int64_t, float*, const float*, float*);
+template void adagrad_step_loop(const AdagradStep&, int64_t, double*, const double*, double*);
 
 }  // namespace moka

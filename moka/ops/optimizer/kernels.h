@@ -23,4 +23,20 @@ struct AdamStep {
 template <class T>
 void adam_step_loop(const AdamStep& s, int64_t n, T* param, const T* grad, T* average, T* squares, T* most);
 
+struct RmspropStep {
+  double lr, alpha, eps, weight_decay, momentum;
+  bool maximize;
+};
+// average (of gradients: centered) and momentum may be null.
+template <class T>
+void rmsprop_step_loop(const RmspropStep& s, int64_t n, T* param, const T* grad, T* squares, T* average,
+                       T* momentum);
+
+struct AdagradStep {
+  double lr, weight_decay, eps;  // lr: after its decay
+  bool maximize;
+};
+template <class T>
+void adagrad_step_loop(const AdagradStep& s, int64_t n, T* param, const T* grad, T* sum);
+
 }  // namespace moka

@@ -75,6 +75,58 @@ struct Steps {
       if (most) most[i] = top;
     }
   }
+
+  template <class X>
+  static X rmsprop(const RmspropStep& s, X p, X g, X& v, X& average, X& m, bool centered, bool momentum) {
+    if (s.maximize) g = -g;
+    g += p * T(s.weight_decay);
+    v = v * T(s.alpha) + g * g * T(1 - s.alpha);
+    X spread = v;
+    if (centered) {
+      average += (g - average) * T(1 - s.alpha);
+      spread = v - average * average;
+    }
+    X direction = g / (root(spread) + T(s.eps));
+    if (momentum) direction = m = m * T(s.momentum) + direction;
+    return p - direction * T(s.lr);
+  }
+  static void run_rmsprop(RmspropStep s, int64_t n, T* param, const T* grad, T* squares, T* average,
+                          T* momentum) {
+    bool centered = average, moves = momentum;
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+      V v = load<V>(squares + i), a = centered ? load<V>(average + i) : V{},
+        m = moves ? load<V>(momentum + i) : V{};
+      store(param + i, rmsprop<V>(s, load<V>(param + i), load<V>(grad + i), v, a, m, centered, moves));
+      store(squares + i, v);
+      if (centered) store(average + i, a);
+      if (moves) store(momentum + i, m);
+    }
+    for (; i < n; i++) {
+      T v = squares[i], a = centered ? average[i] : T(0), m = moves ? momentum[i] : T(0);
+      param[i] = rmsprop<T>(s, param[i], grad[i], v, a, m, centered, moves);
+      squares[i] = v;
+      if (centered) average[i] = a;
+      if (moves) momentum[i] = m;
+    }
+  }
+
+  template <class X>
+  static X adagrad(const AdagradStep& s, X p, X g, X& sum) {
+    if (s.maximize) g = -g;
+    g += p * T(s.weight_decay);
+    sum += g * g;
+    return p - g * T(s.lr) / (root(sum) + T(s.eps));
+  }
+  static void run_adagrad(AdagradStep s, int64_t n, T* param, const T* grad, T* sum) {
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+      V total = load<V>(sum + i);
+      store(param + i, adagrad<V>(s, load<V>(param + i), load<V>(grad + i), total));
+      store(sum + i, total);
+    }
+    for (; i < n; i++) param[i] = adagrad<T>(s, param[i], grad[i], sum[i]);
+  }
 };
 
 #include "moka/ops/kernels/target_end.h"

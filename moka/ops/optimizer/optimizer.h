@@ -6,6 +6,6 @@
 
 // clang-format off
 #define MOKA_OPTIMIZER_OPS(OP) \
-  OP(sgd_step_) OP(adam_step_)
+  OP(sgd_step_) OP(adam_step_) OP(rmsprop_step_) OP(adagrad_step_)
 // clang-format on
 MOKA_OPTIMIZER_OPS(MOKA_DECLARE_OP)

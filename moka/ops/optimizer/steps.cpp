@@ -1,4 +1,4 @@
-// Steps of SGD and Adam for lists of parameters. Parameters and state are updated in place and count as written, so a
+// Steps of SGD, Adam, RMSprop and Adagrad for lists of parameters. Parameters and state are updated in place and count as written, so a
 // backward pass that still needs an old value says so.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
@@ -126,6 +126,55 @@ void adam_kernel(Frame& f) {
     if (!most.empty()) top.finish();
   }
 }
+
+void rmsprop_shape(Frame& f) {
+  for (int i = 0; i < 3; i++) check_list(f, i, false);
+  for (int i : {3, 4}) check_list(f, i, true);
+  MOKA_CHECK_KIND(Value, f.number(9) == 0 || !list(f, 4).empty() || list(f, 0).empty(),
+                  "rmsprop_step_: momentum ", f.number(9), " needs momentum_buffers");
+  if (f.infer) return;
+  for (int i : {0, 2, 3, 4}) check_writable(f, i);
+}
+void rmsprop_kernel(Frame& f) {
+  RmspropStep s{f.number(5), f.number(6), f.number(7), f.number(8), f.number(9), f.flag(10)};
+  std::span<const Tensor> params = list(f, 0), grads = list(f, 1), squares = list(f, 2),
+                          averages = list(f, 3), buffers = list(f, 4);
+  bool centered = !averages.empty(), momentum = s.momentum != 0;
+  for (size_t k = 0; k < params.size(); k++) {
+    InPlace p(params[k]), v(squares[k]), a(centered ? averages[k] : squares[k]),
+        m(momentum ? buffers[k] : squares[k]);
+    Tensor g = as_contiguous(in_kernel_dtype(grads[k]));
+    if (g.dtype() == DType::F64)
+      rmsprop_step_loop<double>(s, g.numel(), p.data<double>(), g.data<double>(), v.data<double>(),
+                                centered ? a.data<double>() : nullptr, momentum ? m.data<double>() : nullptr);
+    else
+      rmsprop_step_loop<float>(s, g.numel(), p.data<float>(), g.data<float>(), v.data<float>(),
+                               centered ? a.data<float>() : nullptr, momentum ? m.data<float>() : nullptr);
+    p.finish();
+    v.finish();
+    if (centered) a.finish();
+    if (momentum) m.finish();
+  }
+}
+
+void adagrad_shape(Frame& f) {
+  for (int i = 0; i < 3; i++) check_list(f, i, false);
+  if (f.infer) return;
+  for (int i : {0, 2}) check_writable(f, i);
+}
+void adagrad_kernel(Frame& f) {
+  AdagradStep s{f.number(3), f.number(4), f.number(5), f.flag(6)};
+  std::span<const Tensor> params = list(f, 0), grads = list(f, 1), sums = list(f, 2);
+  for (size_t k = 0; k < params.size(); k++) {
+    InPlace p(params[k]), sum(sums[k]);
+    Tensor g = as_contiguous(in_kernel_dtype(grads[k]));
+    if (g.dtype() == DType::F64)
+      adagrad_step_loop<double>(s, g.numel(), p.data<double>(), g.data<double>(), sum.data<double>());
+    else adagrad_step_loop<float>(s, g.numel(), p.data<float>(), g.data<float>(), sum.data<float>());
+    p.finish();
+    sum.finish();
+  }
+}
 }  // namespace
 
 constinit const Op sgd_step__op{
@@ -164,6 +213,42 @@ constinit const Op adam_step__op{
     .derivative = none("writes its arguments"),
     .onnx = none("ONNX's training operators are written from graphs, not from eager steps"),
     .netdef = none("Caffe2's Adam takes one parameter and keeps its step in a blob"),
+    .effect = Effect::Io,
+};
+
+constinit const Op rmsprop_step__op{
+    .schema =
+        "rmsprop_step_(Tensor[] params, Tensor[] grads, Tensor[] square_avgs, Tensor[] grad_avgs, Tensor[] "
+        "momentum_buffers, float lr=0.01, float alpha=0.99, float eps=1e-08, float weight_decay=0.0, float "
+        "momentum=0.0, bool maximize=False) -> ()",
+    .doc =
+        "One step of RMSprop on all params, in place: v = alpha * v + (1 - alpha) * g^2; the step is lr * g "
+        "/ "
+        "(sqrt(v) + eps). With grad_avgs (else []) their squares are taken from v first (centered); "
+        "momentum_buffers may be [] without momentum.",
+    .method = "function",
+    .shape = rmsprop_shape,
+    .kernels = {KernelRow{.name = "one_pass", .run = rmsprop_kernel}},
+    .derivative = none("writes its arguments"),
+    .onnx = none("ONNX's training operators are written from graphs, not from eager steps"),
+    .netdef = none("Caffe2's RmsProp multiplies by the learning rate before the momentum"),
+    .effect = Effect::Io,
+};
+
+constinit const Op adagrad_step__op{
+    .schema =
+        "adagrad_step_(Tensor[] params, Tensor[] grads, Tensor[] sums, float lr=0.01, float "
+        "weight_decay=0.0, float eps=1e-10, bool maximize=False) -> ()",
+    .doc =
+        "One step of Adagrad on all params, in place: sum += g^2; p -= lr * g / (sqrt(sum) + eps), where lr "
+        "is "
+        "the rate after its decay.",
+    .method = "function",
+    .shape = adagrad_shape,
+    .kernels = {KernelRow{.name = "one_pass", .run = adagrad_kernel}},
+    .derivative = none("writes its arguments"),
+    .onnx = none("ONNX's training operators are written from graphs, not from eager steps"),
+    .netdef = none("Caffe2's Adagrad takes one parameter and its rate as a blob"),
     .effect = Effect::Io,
 };
 

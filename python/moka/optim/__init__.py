@@ -1,9 +1,32 @@
 """Optimizers, which change parameters by their gradients, and schedules for their learning rates."""
 # SPDX-License-Identifier: Apache-2.0
 
-from . import lr_scheduler
+from . import lr_scheduler, optimizer
 from .adam import Adam, AdamW
+from .adam_relatives import Adamax, NAdam, RAdam, SparseAdam
+from .adaptive import Adadelta, Adagrad, RMSprop, Rprop
+from .lbfgs import LBFGS
+from .matrix import Adafactor, Muon
 from .optimizer import Optimizer
-from .sgd import SGD
+from .sgd import ASGD, SGD
 
-__all__ = ["Adam", "AdamW", "Optimizer", "SGD", "lr_scheduler"]
+__all__ = [
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "LBFGS",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+    "SparseAdam",
+    "lr_scheduler",
+    "optimizer",
+]

@@ -3,23 +3,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import copy
+import functools
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from moka._C import Tensor
-from moka.autograd import enable_grad, no_grad
+from moka.autograd import enable_grad, set_grad_enabled
 from moka.nn.hooks import HookHandle
 
-__all__ = ["Optimizer", "check_options"]
+__all__ = [
+    "Optimizer",
+    "Parameters",
+    "check_modes",
+    "check_options",
+    "number",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+]
 
 Parameters = Iterable[Tensor] | Iterable[Mapping[str, Any]] | Iterable[tuple[str, Tensor]]
 
+_global_pre_hooks: dict[int, Callable[..., Any]] = {}
+_global_post_hooks: dict[int, Callable[..., Any]] = {}
 
-def check_options(name: str, **options: float) -> None:
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> HookHandle:
+    """Call `hook(optimizer, args, kwargs)` before every step of every optimizer."""
+    return HookHandle.add(_global_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> HookHandle:
+    """Call `hook(optimizer, args, kwargs)` after every step of every optimizer."""
+    return HookHandle.add(_global_post_hooks, hook)
+
+
+def number(value: Any) -> float:
+    """An option as a number; options may be tensors of one element, which programs change in place."""
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def check_options(name: str, **options: Any) -> None:
     """Raise unless every given option is a number of at least zero."""
     for option, value in options.items():
-        if not value >= 0:
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(
+                f"{name}: {option} given as a tensor must have one element, but has shape {list(value.shape)}"
+            )
+        if not number(value) >= 0:
             raise ValueError(f"{name}: {option} must not be negative, but is {value}")
+
+
+def check_betas(name: str, betas: tuple[Any, Any]) -> None:
+    """Raise unless both betas are in 0 to 1 (without 1), and both numbers or both tensors."""
+    if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
+        raise ValueError(f"{name}: betas must be two numbers or two tensors, not one of each: {betas}")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, Tensor) and beta.numel() != 1:
+            raise ValueError(f"{name}: betas[{i}] given as a tensor must have one element")
+        if not 0 <= number(beta) < 1:
+            raise ValueError(f"{name}: betas must be at least 0 and below 1, but are {tuple(betas)}")
+
+
+def check_modes(name: str, options: Mapping[str, Any]) -> None:
+    """Raise where the ways of running a step exclude each other.
+
+    Steps here always run over all parameters of a group; `foreach`, `fused` and `capturable` are kept in the
+    groups for programs that read them, `differentiable` runs the step so that gradients pass through it.
+    """
+    if options.get("fused") and options.get("differentiable"):
+        raise RuntimeError(f"{name}: fused=True cannot be differentiated; leave out one of the two")
+    if options.get("fused") and options.get("foreach"):
+        raise RuntimeError(
+            f"{name}: fused=True and foreach=True exclude each other; leave out one of the two"
+        )
+    if options.get("foreach") and not options.get("capturable"):
+        tensors = [options.get("lr"), *(options.get("betas") or ())]
+        if any(isinstance(value, Tensor) for value in tensors):
+            raise ValueError(
+                f"{name}: lr and betas as tensors need capturable=True with foreach=True, or no foreach"
+            )
 
 
 class Optimizer:
@@ -30,8 +95,17 @@ class Optimizer:
         each group.
         defaults: the options of groups that do not name them.
 
-    A subclass defines `update(group)`, which changes the parameters of one group by their gradients.
+    A subclass defines `update(group)`, which changes the parameters of one group by their gradients, or a
+    `step(closure=None)` of its own.
     """
+
+    # State entries that are kept as numbers and may come as tensors of one element in a state dict.
+    state_numbers: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in cls.__dict__:
+            cls.step = _with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
 
     def __init__(self, params: Parameters, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -39,11 +113,18 @@ class Optimizer:
             raise TypeError(
                 f"{name}: params must be an iterable of tensors or dicts, not one tensor; use [tensor]"
             )
+        check_modes(name, defaults)
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self._pre_hooks: dict[int, Callable[..., Any]] = {}
-        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        self._make_hook_tables()
+        if isinstance(params, (set, frozenset)):
+            warnings.warn(
+                f"{name}: params is a set, whose order changes from run to run; give a list, so that a saved "
+                "state finds its parameters again",
+                FutureWarning,
+                stacklevel=3,
+            )
         listed = list(params)
         if not listed:
             raise ValueError(
@@ -53,6 +134,25 @@ class Optimizer:
             listed = [{"params": listed}]
         for group in listed:
             self.add_param_group(group)
+
+    def _make_hook_tables(self) -> None:
+        self._pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        self._state_pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._state_post_hooks: dict[int, Callable[..., Any]] = {}
+        self._load_pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._load_post_hooks: dict[int, Callable[..., Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_pre_hooks" not in self.__dict__:
+            self._make_hook_tables()
+        for group in self.param_groups:
+            for option, value in self.defaults.items():
+                group.setdefault(option, value)
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + " ("]
@@ -64,23 +164,42 @@ class Optimizer:
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add parameters, with options of their own."""
         name = type(self).__name__
+        if not isinstance(param_group, Mapping):
+            raise TypeError(f"{name}: a group must be a dict, but {type(param_group).__name__} came")
         group = dict(param_group)
         given = group["params"]
+        if isinstance(given, (set, frozenset)):
+            raise TypeError(f"{name}: the params of a group must be ordered, but a set came; give a list")
         members = [given] if isinstance(given, Tensor) else list(given)
+        names = [member[0] for member in members if isinstance(member, tuple)]
+        if names and len(names) != len(members):
+            raise ValueError(f"{name}: give names for all parameters of a group, or for none")
+        if self.param_groups and bool(names) != ("param_names" in self.param_groups[0]):
+            raise ValueError(f"{name}: give names for the parameters of all groups, or of none")
         group["params"] = members = [member[1] if isinstance(member, tuple) else member for member in members]
+        if names:
+            group["param_names"] = names
         known = {id(p) for other in self.param_groups for p in other["params"]}
+        own: set[int] = set()
         for i, parameter in enumerate(members):
             if not isinstance(parameter, Tensor):
                 raise TypeError(
                     f"{name}: params must be tensors, but entry {i} is {type(parameter).__name__}"
                 )
-            if not parameter.is_leaf:
+            if not parameter.is_leaf and not self.defaults.get("differentiable"):
                 raise ValueError(
                     f"{name}: entry {i} was computed from other tensors; only leaves can be optimized"
                 )
             if id(parameter) in known:
                 raise ValueError(f"{name}: entry {i} (shape {list(parameter.shape)}) is listed twice")
-            known.add(id(parameter))
+            if id(parameter) in own:
+                warnings.warn(
+                    f"{name}: a parameter group with duplicate parameters: entry {i} (shape "
+                    f"{list(parameter.shape)}) is listed twice and would be changed twice in each step",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            own.add(id(parameter))
         for option, value in self.defaults.items():
             group.setdefault(option, value)
         self.param_groups.append(group)
@@ -103,25 +222,41 @@ class Optimizer:
             closure: computes the loss again (zero_grad, forward, backward) and returns it; its result is
             returned.
         """
-        for hook in list(self._pre_hooks.values()):
-            hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with no_grad():
+        with set_grad_enabled(bool(self.defaults.get("differentiable", False))):
             for group in self.param_groups:
                 self.update(group)
-        for hook in list(self._post_hooks.values()):
-            hook(self, (closure,), {})
         return loss
 
     def update(self, group: dict[str, Any]) -> None:
         """Change the parameters of one group; runs without gradient tracking."""
-        raise NotImplementedError(f"{type(self).__name__} defines no update(group)")
+        raise NotImplementedError(f"{type(self).__name__} defines neither update(group) nor step(closure)")
+
+    def each(
+        self, group: dict[str, Any], fresh: Callable[[Tensor], dict[str, Any]]
+    ) -> Iterator[tuple[Tensor, Tensor, dict[str, Any]]]:
+        """Parameters that have a gradient, the gradient to descend, the state (`fresh(parameter)` at
+        first)."""
+        uphill = group.get("maximize", False)
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            if parameter.is_complex():
+                raise RuntimeError(
+                    f"{type(self).__name__}: complex parameters are not supported; optimize their "
+                    "view_as_real"
+                )
+            state = self.state[parameter]
+            if not state:
+                state.update(fresh(parameter))
+            yield parameter, -gradient if uphill else gradient, state
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call `hook(optimizer, args, kwargs)` before every step."""
+        """Call `hook(optimizer, args, kwargs)` before every step; it may return changed (args, kwargs)."""
         return HookHandle.add(self._pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
@@ -130,20 +265,56 @@ class Optimizer:
 
     # State
 
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer)` before state_dict() collects the state."""
+        return HookHandle.add(self._state_pre_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer, state_dict)` on the way out; a result that is not None replaces it."""
+        return HookHandle.add(self._state_post_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> HookHandle:
+        """Call `hook(optimizer, state_dict)` before loading; a result that is not None replaces the state."""
+        return HookHandle.add(self._load_pre_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> HookHandle:
+        """Call `hook(optimizer)` after a state was loaded."""
+        return HookHandle.add(self._load_post_hooks, hook, prepend)
+
     def state_dict(self) -> dict[str, Any]:
         """Options and state as plain data; parameters are numbered in the order of the groups."""
+        for hook in list(self._state_pre_hooks.values()):
+            hook(self)
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 numbers.setdefault(id(parameter), len(numbers))
             groups.append({**group, "params": [numbers[id(p)] for p in group["params"]]})
-        state = {numbers[id(parameter)]: dict(values) for parameter, values in self.state.items()}
-        return {"state": state, "param_groups": groups}
+        state = {
+            numbers[id(key)] if isinstance(key, Tensor) else key: dict(values)
+            if isinstance(values, dict)
+            else values
+            for key, values in self.state.items()
+        }
+        result: dict[str, Any] = {"state": state, "param_groups": groups}
+        for hook in list(self._state_post_hooks.values()):
+            changed = hook(self, result)
+            if changed is not None:
+                result = changed
+        return result
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict()` of an optimizer for the same parameters gave; tensors are copied."""
         name = type(self).__name__
+        for hook in list(self._load_pre_hooks.values()):
+            changed = hook(self, state_dict)
+            if changed is not None:
+                state_dict = changed
         given = state_dict["param_groups"]
         sizes = [len(group["params"]) for group in self.param_groups]
         given_sizes = [len(group["params"]) for group in given]
@@ -155,29 +326,79 @@ class Optimizer:
         owners: dict[int, Tensor] = {}
         for group, saved in zip(self.param_groups, given, strict=True):
             owners.update(zip(saved["params"], group["params"], strict=True))
-        fresh: dict[Tensor, dict[str, Any]] = {}
-        for number, values in state_dict["state"].items():
-            parameter = owners.get(number)
+        fresh: defaultdict[Any, Any] = defaultdict(dict)
+        for key, values in state_dict["state"].items():
+            if not isinstance(key, int):
+                fresh[key] = copy.deepcopy(values)
+                continue
+            parameter = owners.get(key)
             if parameter is None:
                 raise ValueError(
-                    f"{name}.load_state_dict: the state names parameter {number}, which no group has"
+                    f"{name}.load_state_dict: the state names parameter {key}, which no group has"
                 )
-            fresh[parameter] = {key: _fit(name, parameter, key, value) for key, value in values.items()}
+            fresh[parameter] = {entry: self._fit(parameter, entry, value) for entry, value in values.items()}
         self.state = fresh
         for group, saved in zip(self.param_groups, given, strict=True):
-            group.update({key: value for key, value in saved.items() if key != "params"})
+            for option, value in saved.items():
+                if option not in ("params", "param_names"):
+                    group[option] = copy.deepcopy(value)
+        for hook in list(self._load_post_hooks.values()):
+            hook(self)
+
+    def _fit(self, parameter: Tensor, key: str, value: Any) -> Any:
+        """A state entry as this optimizer keeps it for `parameter`."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._fit_tensor(entry) for entry in value)
+        if not isinstance(value, Tensor):
+            return copy.deepcopy(value)
+        if key in self.state_numbers and value.numel() == 1:
+            return int(value.item()) if key == "step" else value.item()
+        shape, own = tuple(value.shape), tuple(parameter.shape)
+        factored = key in ("row_var", "col_var")
+        if value.dim() and value.numel() != 0 and shape != own and not factored and self.state_numbers:
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: {key} has shape {list(shape)}, its parameter "
+                f"{list(own)}"
+            )
+        copied = self._fit_tensor(value)
+        if key != "step" and value.dtype.is_floating_point and parameter.dtype.is_floating_point:
+            copied = copied.to(parameter.dtype)
+        return copied
+
+    @staticmethod
+    def _fit_tensor(value: Any) -> Any:
+        return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
 
 
-def _fit(name: str, parameter: Tensor, key: str, value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return value
-    if value.dim() and tuple(value.shape) != tuple(parameter.shape):
-        raise ValueError(
-            f"{name}.load_state_dict: {key} has shape {list(value.shape)}, its parameter "
-            f"{list(parameter.shape)}"
-        )
-    return (
-        value.detach().clone().to(parameter.dtype)
-        if value.dtype.is_floating_point
-        else value.detach().clone()
-    )
+def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step` of a class, with the hooks of the optimizer and of all optimizers around it."""
+    if getattr(step, "_runs_hooks", False):
+        return step
+
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self.__dict__.get("_in_step"):  # a subclass's step that calls the one of its base
+            return step(self, *args, **kwargs)
+        self.__dict__["_in_step"] = True
+        try:
+            for hook in [*_global_pre_hooks.values(), *self._pre_hooks.values()]:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    if not isinstance(changed, tuple) or len(changed) != 2:
+                        raise RuntimeError(
+                            f"{type(self).__name__}: a step pre-hook must return None or (args, kwargs), but "
+                            f"gave {type(changed).__name__}"
+                        )
+                    args, kwargs = changed
+            result = step(self, *args, **kwargs)
+            for hook in [*self._post_hooks.values(), *_global_post_hooks.values()]:
+                hook(self, args, kwargs)
+            return result
+        finally:
+            del self.__dict__["_in_step"]
+
+    run._runs_hooks = True  # type: ignore[attr-defined]
+    return run
+
+
+Optimizer.step = _with_hooks(Optimizer.step)  # type: ignore[method-assign]
