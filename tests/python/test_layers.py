@@ -286,8 +286,8 @@ def test_nll_loss_is_cross_entropy_after_log_softmax():
 def test_losses_of_equal_shapes(reduction):
     x, target = array(3, 4), array(3, 4)
     reduce = {"mean": np.mean, "sum": np.sum, "none": np.asarray}[reduction]
-    close(nn.MSELoss(reduction)(tensor(x), tensor(target)), reduce((x - target) ** 2))
-    close(nn.L1Loss(reduction)(tensor(x), tensor(target)), reduce(np.abs(x - target)))
+    close(nn.MSELoss(reduction=reduction)(tensor(x), tensor(target)), reduce((x - target) ** 2))
+    close(nn.L1Loss(reduction=reduction)(tensor(x), tensor(target)), reduce(np.abs(x - target)))
     t, p = (target > 0).astype(np.float32), 1 / (1 + np.exp(-x.astype(np.float64)))
     expected = -(3 * t * np.log(p) + (1 - t) * np.log(1 - p))
     loss = nn.BCEWithLogitsLoss(reduction=reduction, pos_weight=moka.tensor([3.0]))
@@ -304,8 +304,8 @@ def test_losses_do_not_broadcast_silently():
         ValueError, match=r"mse_loss: input and target must have the same shape.*\[3, 1\] and \[3\]"
     ):
         F.mse_loss(moka.zeros(3, 1), moka.zeros(3))
-    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none'"):
-        nn.MSELoss("average")
+    with pytest.raises(ValueError, match="reduction must be one of"):
+        nn.MSELoss(reduction="average")
 
 
 def test_gradients_reach_the_parameters_of_a_small_network():

@@ -1,4 +1,4 @@
-"""Modules that hold other modules or parameters: Sequential, ModuleList, ModuleDict, ParameterList."""
+"""Modules that hold other modules: Sequential, ModuleList, ModuleDict."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -7,15 +7,12 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
-from moka import _C
-
 from .module import Module
-from .parameter import Parameter
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Sequential", "position"]
 
 
-def _position(owner: Module, index: int, end: int) -> int:
+def position(owner: Module, index: int, end: int) -> int:
     """`index` counted from the start, checked against the length `end`."""
     place = operator.index(index)
     if not -end <= place < end:
@@ -45,7 +42,7 @@ class _Listed(Module):
         entries = list(self._modules.values())
         if isinstance(index, slice):
             return self._of(entries[index])
-        return entries[_position(self, index, len(entries))]
+        return entries[position(self, index, len(entries))]
 
     def _of(self, modules: list[Any]) -> Any:
         raise NotImplementedError
@@ -55,12 +52,12 @@ class _Listed(Module):
             raise TypeError(
                 f"{type(self).__name__}: entries must be Modules, but {type(module).__name__} came"
             )
-        name = list(self._modules)[_position(self, index, len(self))]
+        name = list(self._modules)[position(self, index, len(self))]
         self._modules[name] = module
 
     def __delitem__(self, index: int | slice) -> None:
         names = list(self._modules)
-        doomed = names[index] if isinstance(index, slice) else [names[_position(self, index, len(names))]]
+        doomed = names[index] if isinstance(index, slice) else [names[position(self, index, len(names))]]
         for name in doomed:
             del self._modules[name]
         if all(name.isdigit() for name in names):
@@ -95,6 +92,14 @@ class _Listed(Module):
         return module
 
 
+def _times(times: int) -> int:
+    if not isinstance(times, int):
+        raise TypeError(f"Sequential: it can be multiplied by an int, but {type(times).__name__} came")
+    if times <= 0:
+        raise ValueError(f"Sequential: it can be repeated at least once, not {times} times")
+    return times
+
+
 class Sequential(_Listed):
     """Modules applied one after the other: y = f_n(... f_2(f_1(x))).
 
@@ -119,6 +124,27 @@ class Sequential(_Listed):
     def _of(self, modules: list[Any]) -> Sequential:
         return Sequential({name: module for name, module in self._modules.items() if module in modules})
 
+    def __add__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return self.extend(other)
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*list(self) * _times(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        entries = list(self)
+        for _ in range(_times(times) - 1):
+            self.extend(entries)
+        return self
+
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():
             input = module(input)
@@ -138,6 +164,9 @@ class ModuleList(_Listed):
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
 
 
 class ModuleDict(Module):
@@ -183,9 +212,13 @@ class ModuleDict(Module):
         """Pairs of name and module."""
         return self._modules.items()
 
-    def update(self, modules: Mapping[str, Module]) -> None:
-        """Add or replace several modules."""
-        for name, module in modules.items():
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace several modules, from a mapping or from pairs of name and module."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"ModuleDict.update: a mapping or pairs are needed, but {type(modules).__name__} came"
+            )
+        for name, module in modules.items() if hasattr(modules, "items") else modules:
             self[name] = module
 
     def pop(self, key: str) -> Any:
@@ -197,31 +230,3 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Take all modules out."""
         self._modules.clear()
-
-
-class ParameterList(Module):
-    """A list of parameters that belong to the module that holds the list."""
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        for value in () if values is None else values:
-            self.append(value)
-
-    def append(self, value: Any) -> ParameterList:
-        """Add a parameter (a tensor becomes one) at the end; returns self."""
-        if isinstance(value, _C.Tensor) and not isinstance(value, Parameter):
-            value = Parameter(value)
-        self.register_parameter(str(len(self)), value)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._parameters.values())
-
-    def __getitem__(self, index: int) -> Any:
-        return list(self._parameters.values())[_position(self, index, len(self))]
-
-    def __setitem__(self, index: int, value: Parameter) -> None:
-        setattr(self, str(_position(self, index, len(self))), value)

@@ -21,13 +21,23 @@ _next_id = itertools.count()
 class HookHandle:
     """What registering a hook returns: `remove()` takes the hook away again; also a context manager."""
 
-    def __init__(self, hooks: dict[int, Any], key: int) -> None:
+    def __init__(self, hooks: dict[int, Any], key: int, marks: tuple[dict[int, bool], ...] = ()) -> None:
         self._hooks = hooks
-        self._key = key
+        self._marks = marks
+        self.id = key
 
     @classmethod
-    def add(cls, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> HookHandle:
-        """Put `hook` last (or first, with `prepend`) in the table `hooks`."""
+    def add(
+        cls,
+        hooks: dict[int, Any],
+        hook: Any,
+        prepend: bool = False,
+        marks: tuple[dict[int, bool], ...] = (),
+    ) -> HookHandle:
+        """Put `hook` last (or first, with `prepend`) in the table `hooks`; `marks` are tables that may
+        mention
+        it too.
+        """
         key = next(_next_id)
         if prepend:
             others = list(hooks.items())
@@ -36,11 +46,12 @@ class HookHandle:
             hooks.update(others)
         else:
             hooks[key] = hook
-        return cls(hooks, key)
+        return cls(hooks, key, marks)
 
     def remove(self) -> None:
         """Take the hook away; doing it twice is harmless."""
-        self._hooks.pop(self._key, None)
+        for table in (self._hooks, *self._marks):
+            table.pop(self.id, None)
 
     def __enter__(self) -> HookHandle:
         return self
@@ -50,11 +61,16 @@ class HookHandle:
 
 
 def run_with_backward_hooks(
-    module: Module, hooks: list[Callable[..., Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    module: Module,
+    hooks: list[Callable[..., Any]],
+    before: list[Callable[..., Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Run forward between two identity nodes, through which every gradient of this call must pass.
 
-    The node behind the module collects grad_output, the node before it calls the hooks with both.
+    The node behind the module calls the hooks of `before` and collects grad_output, the node before it calls
+    the hooks with both.
     Inputs without requires_grad have None in grad_input; if no input has it, the hooks run at the output.
     """
     places = [i for i, value in enumerate(args) if isinstance(value, Tensor) and value.requires_grad]
@@ -67,6 +83,10 @@ def run_with_backward_hooks(
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
+            for hook in before:
+                changed = hook(module, gradients)
+                if changed is not None:
+                    gradients = changed if isinstance(changed, tuple) else (changed,)
             seen["grad_output"] = gradients
             if not places:
                 for hook in hooks:

@@ -12,21 +12,37 @@ from moka.autograd import no_grad
 
 __all__ = [
     "calculate_gain",
+    "constant",
     "constant_",
+    "dirac",
+    "dirac_",
+    "eye",
     "eye_",
+    "kaiming_normal",
     "kaiming_normal_",
+    "kaiming_uniform",
     "kaiming_uniform_",
+    "normal",
     "normal_",
     "ones_",
+    "orthogonal",
     "orthogonal_",
+    "sparse",
+    "sparse_",
     "trunc_normal_",
+    "uniform",
     "uniform_",
+    "xavier_normal",
     "xavier_normal_",
+    "xavier_uniform",
     "xavier_uniform_",
     "zeros_",
 ]
 
-_PLAIN = ("linear", "conv1d", "conv2d", "conv3d", "sigmoid")
+_PLAIN = (
+    *("linear", "conv1d", "conv2d", "conv3d"),
+    *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid"),
+)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -102,6 +118,39 @@ def eye_(tensor: Tensor) -> Tensor:
         tensor.zero_()
         for i in range(min(tensor.shape)):
             tensor[i, i].fill_(1.0)
+    return tensor
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution kernel [out, in, *sizes] that passes its input on: 1 in the middle for channel to the
+    same
+    channel (of each of `groups`), else 0.
+    """
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError(f"dirac_: a kernel of 3 to 5 dimensions is needed, not {list(tensor.shape)}")
+    outputs, inputs, *sizes = tensor.shape
+    if outputs % groups:
+        raise ValueError(f"dirac_: {outputs} output channels cannot be shared out to {groups} groups")
+    each = outputs // groups
+    middle = tuple(size // 2 for size in sizes)
+    with no_grad():
+        tensor.zero_()
+        for group in range(groups):
+            for channel in range(min(each, inputs)):
+                tensor[(group * each + channel, channel, *middle)].fill_(1.0)
+    return tensor
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """A normal matrix in which each column has a share `sparsity` of zeros (Martens 2010)."""
+    if tensor.dim() != 2:
+        raise ValueError(f"sparse_: a matrix is needed, but the shape is {list(tensor.shape)}")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    normal_(tensor, 0.0, std, generator)
+    with no_grad():
+        for column in range(columns):
+            tensor[_C.randperm(rows, generator=generator)[:zeros], column] = 0.0
     return tensor
 
 
@@ -186,3 +235,31 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Ten
     values = _C.from_numpy(np.ascontiguousarray(q.T if rows < columns else q) * gain)
     with no_grad():
         return tensor.copy_(values.reshape(tuple(tensor.shape)))
+
+
+def _old_name(function: Any) -> Any:
+    """The name without underscore, which torch deprecated: it warns, then does the same."""
+
+    def renamed(*args: Any, **kwargs: Any) -> Any:
+        import warnings
+
+        message = f"nn.init.{renamed.__name__} is the old name of nn.init.{function.__name__}"
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    renamed.__name__ = renamed.__qualname__ = function.__name__.rstrip("_")
+    renamed.__doc__ = f"The old name of `{function.__name__}`."
+    return renamed
+
+
+uniform = _old_name(uniform_)
+normal = _old_name(normal_)
+constant = _old_name(constant_)
+eye = _old_name(eye_)
+dirac = _old_name(dirac_)
+xavier_uniform = _old_name(xavier_uniform_)
+xavier_normal = _old_name(xavier_normal_)
+kaiming_uniform = _old_name(kaiming_uniform_)
+kaiming_normal = _old_name(kaiming_normal_)
+orthogonal = _old_name(orthogonal_)
+sparse = _old_name(sparse_)

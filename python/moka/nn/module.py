@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from moka import _C
 from moka._C import Tensor
-from moka.autograd import no_grad
 
-from .hooks import HookHandle, run_with_backward_hooks
-from .notes import not_initialised, note_module
+from .calling import HOOK_TABLES, Calling, registration_hooks
+from .converting import Converting
+from .notes import not_initialised
 from .parameter import Buffer, Parameter
 from .stateful import Stateful
 
@@ -20,7 +19,7 @@ __all__ = ["Module"]
 Self = TypeVar("Self", bound="Module")
 
 
-class Module(Stateful):
+class Module(Stateful, Calling, Converting):
     """A part of a model: parameters, buffers, submodules, and a `forward` that uses them.
 
     Parameters, Buffers and Modules that are assigned to attributes are registered under the attribute's name.
@@ -33,61 +32,26 @@ class Module(Stateful):
     ...         return self.linear(x).relu()
     """
 
+    call_super_init = False  # whether Module.__init__ passes its arguments on (for several base classes)
     training: bool
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
 
-    def __init__(self) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         put = self.__dict__.__setitem__
         put("training", True)
         put("_parameters", {})
         put("_buffers", {})
         put("_transient_buffers", set())
         put("_modules", {})
-        put("_forward_pre_hooks", {})
-        put("_forward_hooks", {})
-        put("_backward_hooks", {})
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the result; every subclass says how."""
-        raise NotImplementedError(
-            f"{type(self).__name__} has no forward(); define forward(self, ...) in the class"
-        )
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks):
-                return self.forward(*args, **kwargs)
-            return self._call_with_hooks(args, kwargs)
-        except AttributeError as error:
-            if "_forward_hooks" not in self.__dict__:
-                raise not_initialised(self) from None
-            note_module(self, error)
-            raise
-        except Exception as error:
-            note_module(self, error)
-            raise
-
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            if with_kwargs:
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    args, kwargs = changed
-            else:
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
-        if self._backward_hooks:
-            result = run_with_backward_hooks(self, list(self._backward_hooks.values()), args, kwargs)
-        else:
-            result = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result
+        for table in HOOK_TABLES:
+            put(table, {})
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
+        elif args or kwargs:
+            given = f"{len(args)} arguments" + (f" and {', '.join(kwargs)}" if kwargs else "")
+            raise TypeError(f"{type(self).__name__}: Module.__init__ takes no arguments, but got {given}")
 
     # Attributes
 
@@ -106,7 +70,7 @@ class Module(Stateful):
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             self._forget(name, "_modules")
-            own["_modules"][name] = value
+            own["_modules"][name] = registration_hooks("module", self, name, value)
         elif isinstance(value, Buffer):
             self._forget(name, "_buffers")
             self.register_buffer(name, value, persistent=value.persistent)
@@ -134,6 +98,13 @@ class Module(Stateful):
             own["_buffers"][name] = value
         else:
             object.__setattr__(self, name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Modules that older versions pickled lack the newer tables.
+        self.__dict__.update(state)
+        for table in HOOK_TABLES:
+            self.__dict__.setdefault(table, {})
+        self.__dict__.setdefault("_transient_buffers", set())
 
     def __delattr__(self, name: str) -> None:
         own = self.__dict__
@@ -185,7 +156,7 @@ class Module(Stateful):
                 f"register_parameter: {name!r} was computed by {param.grad_fn}; a parameter must be a leaf, "
                 f"so that training changes it itself"
             )
-        self._parameters[name] = param
+        self._parameters[name] = registration_hooks("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is saved (when `persistent`) and moved with the module, but never trained."""
@@ -194,7 +165,7 @@ class Module(Stateful):
             raise TypeError(
                 f"register_buffer: {name!r} must be a Tensor or None, but {type(tensor).__name__} came"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = registration_hooks("buffer", self, name, tensor)
         if persistent:
             self._transient_buffers.discard(name)
         else:
@@ -211,7 +182,7 @@ class Module(Stateful):
                 f"add_module: {name!r} must be a Module or None, but {type(module).__name__} came"
             )
         self._check_name("add_module", name, "_modules")
-        self._modules[name] = module
+        self._modules[name] = registration_hooks("module", self, name, module)
 
     # Looking through the tree
 
@@ -231,9 +202,9 @@ class Module(Stateful):
                     seen, f"{prefix}.{name}" if prefix else name, remove_duplicate
                 )
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """Every module below and this one first, each once."""
-        for _, module in self.named_modules():
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -303,6 +274,18 @@ class Module(Stateful):
             module = below
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module in the place with this dotted name; with `strict` one must be there already."""
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: a Module is needed, but {type(module).__name__} came")
+        place, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError("set_submodule: the name must not be empty")
+        owner = self.get_submodule(place)
+        if strict and name not in owner._modules:
+            raise AttributeError(f"set_submodule: {type(owner).__name__} has no submodule {name!r}")
+        setattr(owner, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with this dotted name."""
         return self._get_member(target, "_parameters", "parameter")
@@ -355,89 +338,10 @@ class Module(Stateful):
             else:
                 parameter.grad = parameter.grad.detach().zero_()
 
-    def to(self: Self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
-        """Move and convert parameters and buffers in place; a dtype applies to floating-point tensors only.
-
-        Accepts `to(dtype)`, `to(device)`, `to(device, dtype)` and `to(other_tensor)`; returns self.
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Accepted and without effect: eager layers run as they are. `moka.jit.trace` makes a module into a
+        graph that passes optimize.
         """
-        for value in args:
-            if isinstance(value, Tensor):
-                dtype, device = value.dtype, value.device
-            elif isinstance(value, _C.dtype):
-                dtype = value
-            else:
-                device = value
-        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(f"Module.to: dtype must be floating point or complex, but {dtype} came")
-
-        def convert(tensor: Tensor) -> Tensor:
-            wanted = dtype if tensor.dtype.is_floating_point or tensor.dtype.is_complex else None
-            if device is not None:
-                tensor = tensor.to(device)
-            return tensor if wanted is None else tensor.to(wanted)
-
-        return self._convert_tensors(convert)
-
-    def float(self: Self) -> Self:
-        """Convert floating-point parameters and buffers to float32; returns self."""
-        return self.to(_C.float32)
-
-    def double(self: Self) -> Self:
-        """Convert floating-point parameters and buffers to float64; returns self."""
-        return self.to(_C.float64)
-
-    def half(self: Self) -> Self:
-        """Convert floating-point parameters and buffers to float16; returns self."""
-        return self.to(_C.float16)
-
-    def bfloat16(self: Self) -> Self:
-        """Convert floating-point parameters and buffers to bfloat16; returns self."""
-        return self.to(_C.bfloat16)
-
-    def cpu(self: Self) -> Self:
-        """Move parameters and buffers to the CPU; returns self."""
-        return self.to("cpu")
-
-    def _convert_tensors(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
-        done: dict[int, Tensor] = {}
-        with no_grad():
-            for module in self.modules():
-                for parameter in module._parameters.values():
-                    if parameter is None or id(parameter) in done:
-                        continue
-                    gradient = parameter.grad
-                    parameter.grad = None
-                    parameter.data = convert(parameter.data)
-                    if gradient is not None:
-                        parameter.grad = convert(gradient)
-                    done[id(parameter)] = parameter
-                for name, buffer in module._buffers.items():
-                    if buffer is not None:
-                        if id(buffer) not in done:
-                            done[id(buffer)] = convert(buffer)
-                        module._buffers[name] = done[id(buffer)]
-        return self
-
-    # Hooks
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> HookHandle:
-        """Call `hook(module, args)` before forward; what it returns (if not None) replaces the arguments."""
-        return HookHandle.add(self._forward_pre_hooks, (hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> HookHandle:
-        """Call `hook(module, args, output)` after forward; a result that is not None replaces output."""
-        return HookHandle.add(self._forward_hooks, (hook, with_kwargs), prepend)
-
-    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
-        """Call `hook(module, grad_input, grad_output)` when the gradient of the inputs is known.
-
-        `grad_input` and `grad_output` are tuples; a tuple that the hook returns replaces `grad_input`.
-        """
-        return HookHandle.add(self._backward_hooks, hook, prepend)
 
     # Text
 

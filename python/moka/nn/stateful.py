@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from moka._C import Tensor
 from moka.autograd import no_grad
 
+from .hooks import HookHandle
 from .parameter import Parameter
 from .state import state_errors
 
@@ -32,13 +35,22 @@ class Stateful:
     _buffers: dict[str, Tensor | None]
     _transient_buffers: set[str]
     _modules: dict[str, Module | None]
+    _state_dict_hooks: dict[int, Callable[..., Any]]
+    _state_dict_pre_hooks: dict[int, Callable[..., Any]]
+    _load_state_dict_pre_hooks: dict[int, Callable[..., Any]]
+    _load_state_dict_post_hooks: dict[int, Callable[..., Any]]
+    _version = 1  # of the module's entries in a state dict, for classes that change them
 
     if TYPE_CHECKING:
 
-        def named_modules(self, *, remove_duplicate: bool) -> Iterator[tuple[str, Module]]: ...
+        def named_modules(self, *, remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]: ...
 
     def state_dict(
-        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+        self,
+        *args: Any,
+        destination: dict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
     ) -> dict[str, Any]:
         """Parameters and persistent buffers by dotted name; the tensors share memory with the module.
 
@@ -47,19 +59,67 @@ class Stateful:
             prefix: put before every name.
             keep_vars: give the Parameters themselves, not detached tensors.
         """
-        state = {} if destination is None else destination
-        for name, parameter in self._parameters.items():
-            if parameter is not None:
-                state[prefix + name] = parameter if keep_vars else parameter.detach()
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._transient_buffers:
-                state[prefix + name] = buffer if keep_vars else buffer.detach()
-        if type(self).get_extra_state is not Stateful.get_extra_state:
-            state[prefix + "_extra_state"] = self.get_extra_state()
+        if args:  # the old way: state_dict(destination, prefix, keep_vars)
+            given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
+            destination = given["destination"]
+            prefix, keep_vars = given.get("prefix", prefix), given.get("keep_vars", keep_vars)
+        state: dict[str, Any] = OrderedDict() if destination is None else destination
+        if destination is None:
+            state._metadata = OrderedDict()  # type: ignore[attr-defined]
+        metadata = {"version": self._version}
+        if hasattr(state, "_metadata"):
+            state._metadata[prefix[:-1]] = metadata
+        for hook in list(self._state_dict_pre_hooks.values()):
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(state, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in list(self._state_dict_hooks.values()):
+            changed = hook(self, state, prefix, metadata)
+            if changed is not None:
+                state = changed
         return state
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Add the entries of this module alone; may be overridden."""
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                destination[prefix + name] = parameter if keep_vars else parameter.detach()
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._transient_buffers:
+                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+        if type(self).get_extra_state is not Stateful.get_extra_state:
+            destination[prefix + "_extra_state"] = self.get_extra_state()
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(module, prefix, keep_vars)` before the module's state is collected."""
+        return HookHandle.add(self._state_dict_pre_hooks, hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata)` after the module's state was collected."""
+        return HookHandle.add(self._state_dict_hooks, hook)
+
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        return HookHandle.add(self._state_dict_hooks, hook)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+        error_msgs)` before loading; it may change the state_dict it gets, which is a copy.
+        """
+        return self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> HookHandle:
+        return HookHandle.add(
+            self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook
+        )
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(module, incompatible_keys)` after loading; it may change the two lists of keys in
+        place."""
+        return HookHandle.add(self._load_state_dict_post_hooks, hook)
 
     def get_extra_state(self) -> Any:
         """Override (with set_extra_state) to add plain data to `state_dict()` under the name
@@ -87,16 +147,86 @@ class Stateful:
             raise TypeError(
                 f"load_state_dict: a dict of names and tensors is needed, {type(state_dict).__name__} came"
             )
+        metadata = getattr(state_dict, "_metadata", None) or {}
+        state: dict[str, Any] = OrderedDict(state_dict)
+        errors: list[str] = []
+        missing: list[str] = []
+        unexpected: list[str] = []
+        special: list[str] = []  # prefixes of modules that load themselves
+        modules = [
+            (f"{place}." if place else "", m) for place, m in self.named_modules(remove_duplicate=False)
+        ]
+        for prefix, module in modules:
+            arguments = (state, prefix, metadata.get(prefix[:-1], {}), strict, missing, unexpected, errors)
+            for hook in list(module._load_state_dict_pre_hooks.values()):
+                hook(*arguments)
+            if type(module)._load_from_state_dict is not Stateful._load_from_state_dict:
+                special.append(prefix)
         own = self.state_dict(keep_vars=True)
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        problem = state_errors(type(self).__name__, own, state_dict, missing, unexpected, strict, assign)
-        if problem:
+        absent = [name for name in own if name not in state]
+        extra = [name for name in state if name not in own]
+        if special:
+            absent = [name for name in absent if name.rpartition(".")[0] + "." * ("." in name) not in special]
+            extra = [name for name in extra if not name.startswith(tuple(special))]
+        missing += [name for name in absent if name not in missing]
+        unexpected += [name for name in extra if name not in unexpected]
+        problem = state_errors(type(self).__name__, own, state, missing, unexpected, strict, assign)
+        if problem and not self._decides_later(special):
             raise RuntimeError(problem)
         with no_grad():
-            for place, module in self.named_modules(remove_duplicate=False):
-                module._take_state(state_dict, f"{place}." if place else "", assign)
-        return IncompatibleKeys(missing, unexpected)
+            for prefix, module in modules:
+                if prefix in special:
+                    local = {**metadata.get(prefix[:-1], {}), "assign_to_params_buffers": assign}
+                    module._load_from_state_dict(state, prefix, local, strict, missing, unexpected, errors)
+                else:
+                    module._take_state(state, prefix, assign)
+        result = IncompatibleKeys(missing, unexpected)
+        for _, module in modules:
+            for hook in list(module._load_state_dict_post_hooks.values()):
+                if hook(module, result) is not None:
+                    raise RuntimeError("load_state_dict: a post-hook must change the keys in place")
+        if errors or (strict and (missing or unexpected)):
+            again = state_errors(type(self).__name__, own, state, missing, unexpected, strict, assign)
+            raise RuntimeError("\n".join([again, *errors]).strip())
+        return result
+
+    def _decides_later(self, special: list[str]) -> bool:
+        """Whether modules or hooks that see the whole load may still take differences away."""
+        return bool(special) or any(m._load_state_dict_post_hooks for _, m in self.named_modules())
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Load the entries of this module alone; modules override it to read other names or shapes."""
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        buffers = {k: v for k, v in self._buffers.items() if k not in self._transient_buffers}
+        fitting = dict(state_dict)
+        for name, own in {**self._parameters, **buffers}.items():
+            key = prefix + name
+            if own is None:
+                continue
+            if key not in state_dict:
+                if strict and key not in missing_keys:
+                    missing_keys.append(key)
+            elif not assign and tuple(state_dict[key].shape) != tuple(own.shape):
+                error_msgs.append(
+                    f"  {key}: the module has {list(own.shape)}, the state has {list(state_dict[key].shape)}"
+                )
+                del fitting[key]
+        if strict:
+            names = {*self._parameters, *self._buffers, *self._modules, "_extra_state"}
+            for key in state_dict:
+                inner = key[len(prefix) :].split(".", 1)[0]
+                if key.startswith(prefix) and inner not in names and key not in unexpected_keys:
+                    unexpected_keys.append(key)
+        self._take_state(fitting, prefix, assign)
 
     def _take_state(self, state: Mapping[str, Any], prefix: str, assign: bool) -> None:
         for name, parameter in self._parameters.items():

@@ -10,7 +10,13 @@ from moka import _C
 from moka._C import Tensor
 from moka.autograd import no_grad
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "get_total_norm"]
+__all__ = [
+    "clip_grad_norm",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+]
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -19,10 +25,13 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def get_total_norm(
-    tensors: Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+    tensors: Tensor | Iterable[Tensor],
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """(sum of |x|^p over all elements of all tensors)^(1/p), p = norm_type; the largest |x| for infinity."""
-    listed = [tensor.detach() for tensor in tensors]
+    listed = [tensor.detach() for tensor in ([tensors] if isinstance(tensors, Tensor) else tensors)]
     p = float(norm_type)
     with no_grad():
         if not listed:
@@ -40,27 +49,43 @@ def get_total_norm(
     return total
 
 
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    total_norm: Tensor,
+    foreach: bool | None = None,
+) -> None:
+    """Scale all gradients by max_norm / total_norm where that is below one."""
+    factor = float(max_norm) / (total_norm.item() + 1e-6)
+    if factor < 1 or math.isnan(factor):
+        with no_grad():
+            for gradient in _gradients(parameters):
+                gradient.mul_(factor)
+
+
 def clip_grad_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """Scale all gradients together so that their norm, taken as one vector, is at most max_norm.
 
     Returns the norm before scaling.
     """
-    gradients = _gradients(parameters)
-    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
-    factor = float(max_norm) / (total.item() + 1e-6)
-    if factor < 1 or math.isnan(factor):
-        with no_grad():
-            for gradient in gradients:
-                gradient.mul_(factor)
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(listed, max_norm, total)
     return total
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+clip_grad_norm = clip_grad_norm_  # the old name
+
+
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
     """Limit every element of every gradient to ±clip_value."""
     limit = float(clip_value)
     if limit < 0:
