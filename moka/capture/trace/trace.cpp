@@ -140,6 +140,8 @@ std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
 }
 
 void record_call(Frame& f, uint32_t rest) {
+  // A composite whose form depends on ranks or settings: the graph holds its parts.
+  if (f.op.body && !f.op.body.graph) return run_op(f);
   Tracer* tracer = recording;
   MOKA_ASSERT(tracer != nullptr);
   Tracer::State& s = *tracer->state_;

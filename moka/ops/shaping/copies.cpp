@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "moka/ops/arranging/arranging.h"
 #include "moka/ops/define.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -417,11 +418,11 @@ constinit const Op repeat_op{
     .method = "method",
     .shape = shape_repeat,
     .kernels = {KernelRow{"copy", run_repeat}},
-    .derivative = none("its gradient sums over the repeats: waits for the sum over split dimensions"),
+    .derivative = {wrt("input", [](auto dy, auto input, auto repeats) { return repeat_backward(dy, shape_of(input), repeats); })},
     .onnx = Format{{.map = "Tile(input, repeats)", .since = 6}},
     .netdef = none("Tile of Caffe2 takes one dimension"),
-    .samples = {shape(2, 3).with("repeats", {2, 1}).no_gradient(),
-                shape(2).with("repeats", {3, 2}).no_gradient()},
+    .samples = {shape(2, 3).with("repeats", {2, 1}),
+                shape(2).with("repeats", {3, 2})},
 };
 constinit const Op flip_op{
     .schema = "flip(Tensor input, int[] dims) -> Tensor",
