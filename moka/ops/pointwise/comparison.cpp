@@ -1,6 +1,11 @@
 // Comparisons, logic and choices.
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
+#include "moka/ops/parts.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
 
@@ -99,11 +104,34 @@ constinit const Op where_op{
                 shapes({0}, {1}, {1}).in(Domain::Boolean, 0)},
 };
 
+namespace {
+// The value takes the type of input.
+Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
+  MOKA_CHECK(mask.dtype() == DType::Bool, "masked_fill only supports boolean masks, but got mask with dtype ",
+             mask.dtype());
+  if (!value.is_tensor()) {
+    MOKA_CHECK(value.tag() != Tag::Float || !(is_integral(input.dtype()) || input.dtype() == DType::Bool) ||
+                   value.to_double() == std::floor(value.to_double()),
+               "masked_fill: value ", value, " cannot be converted to type ", input.dtype(), " without loss");
+    return where(mask, full(Dims{}, value, input.dtype()), input);
+  }
+  const Tensor& t = value.tensor();
+  MOKA_CHECK(t.dim() == 0, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ", t.dim(),
+             " dimension(s).");
+  return where(mask, to(t, input.dtype()), input);
+}
+// Graphs know the types and read one formula.
+constexpr Body fill_masked_body = [] {
+  Body b = body([](auto input, auto mask, auto value) { return where(mask, value, input); });
+  b.eager = parts<fill_masked>().eager;
+  return b;
+}();
+}  // namespace
+
 constinit const Op masked_fill_op{
     .schema = "masked_fill(Tensor input, Tensor mask, Operand value) -> Tensor",
     .doc = "value where mask holds, input elsewhere.",
-    .method = "method",
-    .body = body([](auto input, auto mask, auto value) { return where(mask, value, input); }),
+    .body = fill_masked_body,
     .onnx = none("written as Where"),
     .netdef = none("written as Where"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean, 1).with("value", 2.0),

@@ -1,0 +1,87 @@
+// How operators draw: blocks of four words of a counter-based generator, the same numbers for any number of threads.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/random/generator.h"
+#include "moka/schema/frame.h"
+
+namespace moka {
+
+inline Generator::Draw draw_from(const Frame& f, int i) {
+  if (!f.has(i)) return default_generator().draw();
+  Generator* g = dynamic_cast<Generator*>(f.args[i].object);
+  MOKA_CHECK_KIND(Type, g != nullptr, f.name(), ": generator must be a Generator, got ",
+                  f.args[i].object->type_name());
+  return g->draw();
+}
+
+// 24 random bits in [0, 1) for float, 53 for double.
+inline float unit(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+inline double unit(uint32_t high, uint32_t low) {
+  return static_cast<double>((uint64_t(high) << 32 | low) >> 11) * 0x1p-53;
+}
+
+// Calls f(i, words) for blocks of four elements; block k covers elements 4k to 4k+3.
+template <class F>
+void for_blocks(int64_t n, Generator::Draw d, F f) {
+  int64_t blocks = (n + 3) / 4;
+  parallel_for(0, blocks, 2048, [&](int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; b++) {
+      uint32_t words[4];
+      Philox(d.seed, d.offset, static_cast<uint64_t>(b)).next(words);
+      f(b * 4, std::min<int64_t>(4, n - b * 4), words);
+    }
+  });
+}
+
+// Fills a contiguous f32 or f64 tensor, or another type through f32.
+template <class Float, class Double>
+void fill_floating(const Tensor& out, Generator::Draw d, Float as_float, Double as_double) {
+  MOKA_CHECK_KIND(NotImplemented, is_floating(out.dtype()), "random: defined for floating types, got ",
+                  out.dtype());
+  bool wide = out.dtype() == DType::F64;
+  Tensor t = (out.dtype() == DType::F32 || wide) && out.is_contiguous()
+                 ? out
+                 : new_tensor(out.sizes(), wide ? DType::F64 : DType::F32);
+  if (wide) {
+    double* p = t.data<double>();
+    int64_t n = t.numel();
+    for_blocks(2 * n, d, [&](int64_t i, int64_t count, const uint32_t* w) {  // two words an element
+      for (int64_t k = 0; k * 2 < count; k++)
+        p[i / 2 + k] = as_double(unit(w[2 * k], w[2 * k + 1]), unit(w[2 * k + 1], w[2 * k]));
+    });
+  } else {
+    float* p = t.data<float>();
+    for_blocks(t.numel(), d, [&](int64_t i, int64_t count, const uint32_t* w) { as_float(p + i, count, w); });
+  }
+  if (!(t == out)) copy_elements(t, out);
+}
+
+// Random words of one element, as many as it asks for: rejection needs an unknown number of them.
+class ElementDraws {
+ public:
+  ElementDraws(Generator::Draw d, int64_t element) : draw_(d), element_(static_cast<uint64_t>(element)) {}
+  // In (0, 1): neither end, so that logarithms and quotients stay finite.
+  double next() {
+    if (left_ < 2) {
+      // The high half of the offset counts the blocks of one element.
+      Philox(draw_.seed, draw_.offset + (++blocks_ << 32), element_).next(words_);
+      left_ = 4;
+    }
+    left_ -= 2;
+    double u = unit(words_[left_], words_[left_ + 1]);
+    return u > 0 ? u : 0x1p-54;
+  }
+
+ private:
+  Generator::Draw draw_;
+  uint64_t element_, blocks_ = 0;
+  uint32_t words_[4] = {};
+  int left_ = 0;
+};
+
+}  // namespace moka
