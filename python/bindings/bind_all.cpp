@@ -8,6 +8,7 @@ void bind_all(nanobind::module_& m) {
   bind_graph(m);
   bind_formats(m);
   bind_package(m);
+  bind_memory(m);
 }
 
 }  // namespace moka::python

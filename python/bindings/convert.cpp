@@ -430,13 +430,21 @@ PyObject* m_length_hint(PyObject* self, PyObject*) {
   return PyLong_FromLongLong(unwrap(self).dim() ? unwrap(self).size(0) : 0);
 }
 
-PyObject* converted(PyObject* self, const DType* dtype, const Device* device, bool copy) {
+PyObject* converted(PyObject* self, const DType* dtype, const Device* device, bool copy,
+                    PyObject* format = nullptr) {
   try {
     static const Op& op = get_op("to");
-    Arg args[4] = {unwrap(self), dtype ? Arg(*dtype) : Arg(), device ? Arg(*device) : Arg(), Arg(copy)};
-    Frame f(op, args, 4);
+    Arg args[5] = {unwrap(self), dtype ? Arg(*dtype) : Arg(), device ? Arg(*device) : Arg(), Arg(copy), Arg()};
+    if (format && format != Py_None) {
+      Scratch scratch;
+      static const ArgType text{Kind::String};
+      if (!convert(format, text, args[4], scratch))
+        throw Error(ErrorKind::Type, cat("to: memory_format must be a memory format, got ", Py_TYPE(format)->tp_name));
+    }
+    Frame f(op, args, 5);
     const Tensor& t = unwrap(self);
-    bool nothing = (!dtype || *dtype == t.dtype()) && (!device || *device == t.device()) && !copy;
+    bool nothing = (!dtype || *dtype == t.dtype()) && (!device || *device == t.device()) && !copy &&
+                   (args[4].is_none() || args[4].as_string() == "preserve_format");
     if (nothing) {
       Py_INCREF(self);
       return self;
@@ -453,6 +461,8 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
   DType dtype;
   Device device;
   bool has_dtype = false, has_device = false, copy = false;
+  int bools = 0;
+  PyObject* format = nullptr;
   try {
     auto take = [&](PyObject* v) {
       if (v == Py_None) return;
@@ -462,7 +472,9 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
         has_dtype = has_device = true;
       } else if (to_dtype_value(v, dtype)) has_dtype = true;
       else if (to_device_value(v, device)) has_device = true;
-      else if (PyBool_Check(v)) return;  // non_blocking
+      else if (PyBool_Check(v)) {  // non_blocking, then copy
+        if (bools++) copy = v == Py_True;
+      }
       else
         throw Error(ErrorKind::Type,
                     cat("to: expected a dtype, a device or a Tensor, got ", Py_TYPE(v)->tp_name));
@@ -474,8 +486,9 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
       while (PyDict_Next(keywords, &at, &key, &value)) {
         std::string_view name = PyUnicode_AsUTF8(key);
         if (name == "copy") copy = PyObject_IsTrue(value);
+        else if (name == "memory_format") format = value;
         else if (name == "dtype" || name == "device" || name == "other") take(value);
-        else if (name != "non_blocking" && name != "memory_format")
+        else if (name != "non_blocking")
           throw Error(ErrorKind::Type, cat("to: no argument '", name, "'"));
       }
     }
@@ -483,12 +496,15 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
     set_python_error();
     return nullptr;
   }
-  return converted(self, has_dtype ? &dtype : nullptr, has_device ? &device : nullptr, copy);
+  return converted(self, has_dtype ? &dtype : nullptr, has_device ? &device : nullptr, copy, format);
 }
 template <DType D>
-PyObject* m_convert(PyObject* self, PyObject*) {
+PyObject* m_convert(PyObject* self, PyObject* args, PyObject* keywords) {
+  PyObject* format = Py_None;
+  static const char* const names[] = {"memory_format", nullptr};
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$O", const_cast<char**>(names), &format)) return nullptr;
   DType d = D;
-  return converted(self, &d, nullptr, false);
+  return converted(self, &d, nullptr, false, format);
 }
 PyObject* m_type_as(PyObject* self, PyObject* other) {
   if (!is_tensor(other))
@@ -566,16 +582,26 @@ PyMethodDef tensor_methods[] = {
     {"to", with_keywords(m_to), METH_VARARGS | METH_KEYWORDS,
      "In another element type or on another device."},
     {"type_as", m_type_as, METH_O, "In the element type of another tensor."},
-    {"float", m_convert<DType::F32>, METH_NOARGS, "to(moka.float32)"},
-    {"double", m_convert<DType::F64>, METH_NOARGS, "to(moka.float64)"},
-    {"half", m_convert<DType::F16>, METH_NOARGS, "to(moka.float16)"},
-    {"bfloat16", m_convert<DType::BF16>, METH_NOARGS, "to(moka.bfloat16)"},
-    {"long", m_convert<DType::I64>, METH_NOARGS, "to(moka.int64)"},
-    {"int", m_convert<DType::I32>, METH_NOARGS, "to(moka.int32)"},
-    {"short", m_convert<DType::I16>, METH_NOARGS, "to(moka.int16)"},
-    {"char", m_convert<DType::I8>, METH_NOARGS, "to(moka.int8)"},
-    {"byte", m_convert<DType::U8>, METH_NOARGS, "to(moka.uint8)"},
-    {"bool", m_convert<DType::Bool>, METH_NOARGS, "to(moka.bool)"},
+    {"float", with_keywords(m_convert<DType::F32>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.float32)"},
+    {"double", with_keywords(m_convert<DType::F64>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.float64)"},
+    {"half", with_keywords(m_convert<DType::F16>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.float16)"},
+    {"bfloat16", with_keywords(m_convert<DType::BF16>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.bfloat16)"},
+    {"long", with_keywords(m_convert<DType::I64>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.int64)"},
+    {"int", with_keywords(m_convert<DType::I32>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.int32)"},
+    {"short", with_keywords(m_convert<DType::I16>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.int16)"},
+    {"char", with_keywords(m_convert<DType::I8>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.int8)"},
+    {"byte", with_keywords(m_convert<DType::U8>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.uint8)"},
+    {"bool", with_keywords(m_convert<DType::Bool>), METH_VARARGS | METH_KEYWORDS,
+     "to(moka.bool)"},
     {"cpu", m_cpu, METH_NOARGS, "On the CPU."},
     {"backward", with_keywords(tensor_backward), METH_VARARGS | METH_KEYWORDS,
      "backward(gradient=None, retain_graph=None, create_graph=False): accumulates gradients into the "

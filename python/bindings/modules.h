@@ -12,6 +12,7 @@ nanobind::dict describe_op(const Op& op);   // table.cpp
 void bind_graph(nanobind::module_& m);      // graph.cpp
 void bind_formats(nanobind::module_& m);    // formats.cpp
 void bind_package(nanobind::module_& m);    // package.cpp
+void bind_memory(nanobind::module_& m);     // memory.cpp
 void bind_all(nanobind::module_& m);        // all of the above
 
 }  // namespace moka::python

@@ -7,6 +7,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 
 namespace moka {
 
@@ -46,11 +47,11 @@ void run_full(Frame& f) { fill(f.outs[0], f.args[1]); }
 
 void shape_like(Frame& f) {
   const Tensor& x = f.tensor(0);
-  f.output(0, x.sizes(), dtype_of(f, 1, x.dtype()), f.has(2) ? f.args[2].device : x.device());
+  output_in_format(f, 3, x, dtype_of(f, 1, x.dtype()), f.has(2) ? f.args[2].device : x.device());
 }
 void shape_full_like(Frame& f) {
   const Tensor& x = f.tensor(0);
-  f.output(0, x.sizes(), dtype_of(f, 2, x.dtype()), f.has(3) ? f.args[3].device : x.device());
+  output_in_format(f, 4, x, dtype_of(f, 2, x.dtype()), f.has(3) ? f.args[3].device : x.device());
 }
 
 // arange: start, end, step are all integers or the type is floating.
@@ -199,7 +200,9 @@ constinit const Op eye_op{
 
 #define MOKA_LIKE(name, text, kernel)                                                                      \
   constinit const Op name##_op {                                                                           \
-    .schema = #name "(Tensor input, *, DType? dtype=None, Device? device=None) -> Tensor", .doc = text,    \
+    .schema = #name                                                                                     \
+        "(Tensor input, *, DType? dtype=None, Device? device=None, str? memory_format=None) -> Tensor",    \
+    .doc = text,                                                                                           \
     .method = "function", .shape = shape_like, .kernels = {KernelRow{"fill", kernel}},                     \
     .derivative = none("the result does not depend on the values of input"),                               \
     .onnx = none("written as Shape and ConstantOfShape"),                                                  \
@@ -212,7 +215,8 @@ MOKA_LIKE(ones_like, "Ones of input's sizes and type.", run_constant<1>);
 
 constinit const Op full_like_op{
     .schema =
-        "full_like(Tensor input, Number fill_value, *, DType? dtype=None, Device? device=None) -> Tensor",
+        "full_like(Tensor input, Number fill_value, *, DType? dtype=None, Device? device=None, str? "
+        "memory_format=None) -> Tensor",
     .doc = "One value in input's sizes and type.",
     .method = "function",
     .shape = shape_full_like,

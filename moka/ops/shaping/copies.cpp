@@ -5,6 +5,7 @@
 
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka {
@@ -153,12 +154,21 @@ void select_view(Frame& f) { view_with(f, ops::select_op); }
 void narrow_view(Frame& f) { view_with(f, ops::narrow_op); }
 
 // ---- copies
+void shape_clone(Frame& f) { output_in_format(f, 1, f.tensor(0), f.tensor(0).dtype(), f.tensor(0).device()); }
 void shape_same(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
 void run_copy(Frame& f) { copy_elements(f.tensor(0), f.outs[0]); }
 
 void view_contiguous(Frame& f) {
   f.outs.resize(1);
   const Tensor& x = f.tensor(0);
+  if (!f.infer && f.has(1)) {
+    MOKA_CHECK(f.string(1) != "preserve_format", "contiguous: preserve memory format is unsupported by the contiguous "
+               "operator");
+    f.outs[0] = x;
+    if (is_in_format(f.string(1), x)) return;
+    f.outs[0] = new_strided_tensor(x.sizes(), format_strides(f.string(1), x, "contiguous"), x.dtype(), x.device());
+    return copy_elements(x, f.outs[0]);
+  }
   f.outs[0] = f.infer ? shape_only(x.sizes(), x.dtype()) : as_contiguous(x);
 }
 void view_to(Frame& f) {
@@ -173,11 +183,14 @@ void view_to(Frame& f) {
   }
   MOKA_CHECK(device == x.device(), "to: copies between ", x.device(), " and ", device,
              " are not available in this build");
-  if (dtype == x.dtype() && !copy) {
+  bool formatted = f.has(4);
+  if (dtype == x.dtype() && !copy &&
+      (!formatted || f.string(4) == "preserve_format" || is_in_format(f.string(4), x))) {
     f.outs[0] = x;
     return;
   }
-  f.outs[0] = new_tensor(x.sizes(), dtype, device);
+  f.outs[0] = formatted ? new_strided_tensor(x.sizes(), format_strides(f.string(4), x, "to"), dtype, device)
+                        : new_tensor(x.sizes(), dtype, device);
   copy_elements(x, f.outs[0]);
 }
 
@@ -372,7 +385,7 @@ constinit const Op narrow_backward_op{
     .samples = {},
 };
 constinit const Op contiguous_op{
-    .schema = "contiguous(Tensor input) -> Tensor",
+    .schema = "contiguous(Tensor input, *, str? memory_format=None) -> Tensor",
     .doc = "input itself if its elements lie in order, else a copy that does.",
     .method = "method",
     .view = view_contiguous,
@@ -382,9 +395,9 @@ constinit const Op contiguous_op{
     .samples = {shape(2, 3), shape(0)},
 };
 constinit const Op clone_op{
-    .schema = "clone(Tensor input) -> Tensor",
+    .schema = "clone(Tensor input, *, str? memory_format=None) -> Tensor",
     .doc = "A copy in memory of its own.",
-    .shape = shape_same,
+    .shape = shape_clone,
     .kernels = {KernelRow{"copy", run_copy}},
     .derivative = {wrt("input", [](auto dy) { return dy; })},
     .onnx = none("written as Identity"),
@@ -392,7 +405,7 @@ constinit const Op clone_op{
     .samples = {shape(2, 3), shape(0)},
 };
 constinit const Op to_op{
-    .schema = "to(Tensor input, DType? dtype=None, Device? device=None, bool copy=False) -> Tensor",
+    .schema = "to(Tensor input, DType? dtype=None, Device? device=None, bool copy=False, str? memory_format=None) -> Tensor",
     .doc = "input in another element type or on another device; input itself where nothing changes.",
     .method = "none",  // the Python method takes its arguments in many orders; the bindings spell it
     .view = view_to,

@@ -1,0 +1,54 @@
+// Memory formats by name.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/kernels/memory_format.h"
+
+#include <algorithm>
+
+namespace moka {
+
+Dims format_strides(std::string_view format, std::span<const int64_t> sizes, std::string_view op) {
+  if (format == "contiguous_format" || format == "preserve_format") return contiguous_strides(sizes);
+  size_t rank = format == "channels_last" ? 4 : format == "channels_last_3d" ? 5 : 0;
+  MOKA_CHECK(rank, op, ": unknown memory format '", format,
+             "'; there are contiguous_format, preserve_format, channels_last and channels_last_3d");
+  MOKA_CHECK(sizes.size() == rank, op, ": required rank ", rank, " tensor to use ", format, " format, got shape ",
+             sizes);
+  Dims strides(rank);
+  int64_t step = 1;
+  auto place = [&](size_t d) {
+    strides[d] = step;
+    step = checked_mul(step, std::max<int64_t>(sizes[d], 1), "memory_format");
+  };
+  place(1);
+  for (size_t d = rank; d-- > 2;) place(d);
+  place(0);
+  return strides;
+}
+
+Dims format_strides(std::string_view format, const Tensor& like, std::string_view op) {
+  if (format != "preserve_format") return format_strides(format, like.sizes(), op);
+  int64_t reach = 1;
+  for (int d = 0; d < like.dim(); d++)
+    if (like.size(d) > 1) reach += (like.size(d) - 1) * like.stride(d);
+  if (like.numel() && reach == like.numel() && is_non_overlapping(like.sizes(), like.strides()))
+    return Dims(like.strides());
+  return contiguous_strides(like.sizes());
+}
+
+bool is_in_format(std::string_view format, const Tensor& t) {
+  if (format == "contiguous_format" || format == "preserve_format") return t.is_contiguous();
+  if (t.dim() != (format == "channels_last" ? 4 : 5)) return false;
+  if (t.numel() == 0) return true;
+  Dims wanted = format_strides(format, t.sizes(), "is_contiguous");
+  for (int d = 0; d < t.dim(); d++)
+    if (t.size(d) > 1 && t.stride(d) != wanted[static_cast<size_t>(d)]) return false;
+  return true;
+}
+
+void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device) {
+  if (!f.has(format) || f.infer || f.given & 1) return f.output(0, like.sizes(), dtype, device);
+  f.outs.resize(1);
+  f.outs[0] = new_strided_tensor(like.sizes(), format_strides(f.string(format), like, f.name()), dtype, device);
+}
+
+}  // namespace moka

@@ -1,0 +1,18 @@
+// Memory formats by name: the strides of a tensor whose channels lie last, or like another tensor's.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/schema/frame.h"
+
+namespace moka {
+
+// "contiguous_format", "channels_last" (4 dimensions), "channels_last_3d" (5) or "preserve_format" (as `like` where its
+// elements lie without gaps, else in order). Errors name the operator.
+Dims format_strides(std::string_view format, const Tensor& like, std::string_view op);
+Dims format_strides(std::string_view format, std::span<const int64_t> sizes, std::string_view op);
+bool is_in_format(std::string_view format, const Tensor& t);
+
+// Frame::output for an operator whose argument `format` names a memory format or is None.
+void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device);
+
+}  // namespace moka

@@ -1,0 +1,150 @@
+"""Call forms of torch that rearrange arguments: lists of tensors given one by one, results as tuples."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import _C
+from ._C import Tensor
+
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "cartesian_prod",
+    "concat",
+    "concatenate",
+    "meshgrid",
+    "nonzero",
+    "resize_as_",
+    "where",
+]
+
+
+def _list(tensors: tuple[Any, ...]) -> list[Tensor]:
+    """The tensors of f(a, b) and of f([a, b])."""
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        return list(tensors[0])
+    return list(tensors)
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """All tensors expanded to the one shape to which they broadcast."""
+    return tuple(_C.broadcast_tensors(_list(tensors)))
+
+
+def broadcast_shapes(*shapes: int | Sequence[int]) -> _C.Size:
+    """The shape to which tensors of these shapes broadcast."""
+    sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    result = [1] * max((len(s) for s in sizes), default=0)
+    for shape in sizes:
+        for d in range(-len(shape), 0):
+            if shape[d] < 0:
+                raise RuntimeError(f"broadcast_shapes: negative size {shape[d]} in {shape}")
+            if shape[d] == 1 or shape[d] == result[d]:
+                continue
+            if result[d] != 1:
+                raise RuntimeError(f"broadcast_shapes: the shapes {sizes} do not broadcast to one shape")
+            result[d] = shape[d]
+    return _C.Size(result)
+
+
+def block_diag(*tensors: Any) -> Tensor:
+    """The matrix with the given blocks on its diagonal."""
+    return _C.block_diag(_list(tensors))
+
+
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All tuples with one element of each vector, a row each."""
+    return _C.cartesian_prod(_list(tensors))
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """The coordinates of all points of a grid, a tensor for each axis; `indexing="xy"` exchanges the first two."""
+    return tuple(_C.meshgrid(_list(tensors), indexing))
+
+
+def _atleast(function: Any, tensors: tuple[Any, ...]) -> Any:
+    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+        return function(tensors[0])
+    return tuple(function(t) for t in _list(tensors))
+
+
+def atleast_1d(*tensors: Any) -> Any:
+    """The tensor with at least 1 dimension; of several tensors a tuple."""
+    return _atleast(_C.atleast_1d, tensors)
+
+
+def atleast_2d(*tensors: Any) -> Any:
+    """The tensor with at least 2 dimensions; of several tensors a tuple."""
+    return _atleast(_C.atleast_2d, tensors)
+
+
+def atleast_3d(*tensors: Any) -> Any:
+    """The tensor with at least 3 dimensions; of several tensors a tuple."""
+    return _atleast(_C.atleast_3d, tensors)
+
+
+def concat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """cat by another name."""
+    return _C.cat(tensors, dim, out=out)
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int = 0, *, dim: int | None = None, out: Tensor | None = None) -> Tensor:
+    """cat, in NumPy's words."""
+    return _C.cat(tensors, axis if dim is None else dim, out=out)
+
+
+def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
+    """The indices of elements that are not zero: a row each, or with `as_tuple` a vector for each dimension."""
+    if not as_tuple:
+        found = _C.nonzero(input)
+        return found if out is None else out.resize_(found.shape).copy_(found)
+    return tuple((input.reshape(1) if input.dim() == 0 else input).nonzero().unbind(1))
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
+    """`input` where the condition holds, else `other`; with the condition alone its nonzero(as_tuple=True)."""
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if out is not None:
+        return _C.where(condition, input, other, out=out)
+    return _C.where(condition, input, other)
+
+
+def _method_where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return _C.where(condition, self, other)
+
+
+def _method_nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
+    return nonzero(self, as_tuple=as_tuple) if as_tuple else _C.nonzero(self)
+
+
+def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: str | None = None) -> Tensor:
+    """input.resize_ to the shape of another tensor."""
+    return input.resize_(the_template.shape, memory_format=memory_format)
+
+
+def _new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with a copy of the data, of this tensor's type unless dtype is given."""
+    return _C.tensor(
+        data, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad
+    )
+
+
+def install() -> None:
+    """Add the methods whose arguments stand in another order than the function's."""
+    for name, method in {
+        "where": _method_where,
+        "nonzero": _method_nonzero,
+        "new_tensor": _new_tensor,
+        "resize_as_": resize_as_,
+    }.items():
+        setattr(Tensor, name, method)
