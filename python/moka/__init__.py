@@ -9,14 +9,23 @@ from typing import Any as _Any
 
 from . import _C
 from . import autograd as autograd
+from . import call_forms as _call_forms
+from . import exchange as _exchange
+from . import layouts as _layouts
+from . import numeric_types as _numeric_types
 from . import tensor_methods as _tensor_methods
 from ._C import *  # noqa: F403
 from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
 from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
+from .call_forms import *  # noqa: F403
 from .creation import arange as arange
 from .creation import randint as randint
+from .exchange import from_dlpack as from_dlpack
+from .layouts import *  # noqa: F403
+from .numeric_types import *  # noqa: F403
+from .tensor_text import set_printoptions as set_printoptions
 
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
@@ -41,6 +50,8 @@ if TYPE_CHECKING:
     from .progress_bar import progress as progress
 
 _tensor_methods.install()
+_call_forms.install()
+_exchange.install()
 # Frames inside this folder are not where a program's operations come from.
 _C._set_package_folder(__file__.rpartition("/")[0] + "/")
 
@@ -50,6 +61,10 @@ __all__ = sorted(
     | set(_LAZY)
     | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
     | {"set_grad_enabled", "set_rng_state"}
+    | {"from_dlpack", "set_printoptions"}
+    | set(_call_forms.__all__)
+    | set(_layouts.__all__)
+    | set(_numeric_types.__all__)
 )
 
 

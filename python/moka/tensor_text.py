@@ -5,6 +5,8 @@ shape and statistics when there are many.
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from html import escape
 from typing import Any
 
@@ -12,10 +14,49 @@ import numpy as np
 
 from ._C import Tensor
 
-__all__ = ["html", "text"]
+__all__ = ["html", "set_printoptions", "text"]
 
-_EXACT = 16  # so few numbers are written so that they read back equal
-_WHOLE = 1000  # so many are written at all; of more, only the ends of each dimension
+_EXACT = 16  # so few numbers are written so that they read back equal, until a precision is asked for
+
+
+@dataclasses.dataclass
+class _Options:
+    precision: int | None = None  # digits after the point; None: 4, or all that few numbers need
+    threshold: float = 1000  # so many are written at all; of more, only the ends of each dimension
+    edgeitems: int = 3
+    linewidth: int = 100
+    sci_mode: bool | None = None
+
+
+_options = _Options()
+_PROFILES = {
+    "default": _Options(),
+    "short": _Options(precision=2, edgeitems=2),
+    "full": _Options(threshold=float("inf")),
+}
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors are printed: digits, when to leave elements out, line width, exponents; or a profile
+    ("default", "short", "full"). What is not given stays as it is.
+    """
+    global _options
+    if profile is not None:
+        if profile not in _PROFILES:
+            raise ValueError(f"set_printoptions: profile must be one of {sorted(_PROFILES)}, got {profile!r}")
+        _options = dataclasses.replace(_PROFILES[profile])
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given["sci_mode"] = sci_mode
+    _options = dataclasses.replace(_options, **{k: v for k, v in given.items() if v is not None})
+
+
 _PLAIN = {"float32", "int64", "bool", "complex64"}  # what moka.tensor makes of such numbers by itself
 
 
@@ -33,22 +74,23 @@ def text(tensor: Tensor) -> str:
     """
     values = _values(tensor)
     count = values.size
-    if count <= _EXACT and values.dtype.kind in "fc":
-        shown = np.array2string(
-            values, separator=", ", prefix="tensor(", floatmode="unique", max_line_width=100
-        )
+    o = _options
+    style: dict[str, Any] = {"separator": ", ", "prefix": "tensor(", "max_line_width": o.linewidth}
+    digits = 4 if o.precision is None else o.precision
+    if o.sci_mode and values.dtype.kind == "f":
+        style["formatter"] = {"float_kind": lambda x: f"{x:.{digits}e}"}
+    elif o.sci_mode is False or o.precision is not None and values.dtype.kind == "f":
+        style["suppress_small"] = o.sci_mode is False
+        style["floatmode"] = "fixed" if o.precision is not None else "maxprec"
+    if count <= _EXACT and values.dtype.kind in "fc" and o.precision is None and not o.sci_mode:
+        shown = np.array2string(values, **{**style, "floatmode": "unique"})
     else:
+        threshold = sys.maxsize if o.threshold == float("inf") else int(o.threshold)
         shown = np.array2string(
-            values,
-            separator=", ",
-            prefix="tensor(",
-            precision=4,
-            threshold=_WHOLE,
-            edgeitems=3,
-            max_line_width=100,
+            values, precision=digits, threshold=threshold, edgeitems=o.edgeitems, **style
         )
     parts = [shown]
-    if count == 0 and tensor.dim() != 1 or count > _WHOLE:
+    if count == 0 and tensor.dim() != 1 or count > o.threshold:
         parts.append(f"shape={list(tensor.shape)}")
     if tensor.dtype.name not in _PLAIN or count == 0 and tensor.dtype.name != "float32":
         parts.append(f"dtype={tensor.dtype!r}")
@@ -59,7 +101,7 @@ def text(tensor: Tensor) -> str:
     elif tensor.requires_grad:
         parts.append("requires_grad=True")
     body = f"tensor({', '.join(parts)})"
-    return f"{body}\n{_statistics(tensor, values)}" if count > _WHOLE else body
+    return f"{body}\n{_statistics(tensor, values)}" if count > o.threshold else body
 
 
 def _statistics(tensor: Tensor, values: np.ndarray) -> str:
