@@ -20,6 +20,11 @@ struct Indexed {
 
 Tensor index_tensor(PyObject* o) {
   if (is_tensor(o)) return unwrap(o);
+  if (PyRange_Check(o)) {
+    PyRef list = PyRef::steal(PySequence_List(o));
+    if (!list) throw PythonErrorSet{};
+    return index_tensor(list.get());
+  }
   Tensor t = tensor_from_data(o);
   // An empty list selects nothing; it reads as floats otherwise.
   return t.numel() == 0 && is_floating(t.dtype()) ? to_dtype(t, DType::I64) : t;
@@ -30,10 +35,19 @@ bool is_index_number(PyObject* o) {
   if (is_tensor(o)) return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype());
   return !PyBool_Check(o) && PyIndex_Check(o);
 }
-int consumed_dims(PyObject* o) {
-  if (o == Py_None || o == Py_Ellipsis) return 0;
-  if (is_tensor(o) && unwrap(o).dtype() == DType::Bool) return unwrap(o).dim();
-  return 1;
+bool is_view_key(PyObject* o) {
+  return o == Py_None || o == Py_Ellipsis || PySlice_Check(o) || is_single(o) || is_index_number(o) ||
+         PyBool_Check(o);
+}
+// x[True] and a 0-d mask index a new dimension of size 1: it stays, or becomes empty.
+Tensor truth_index(bool on) {
+  Tensor t = new_tensor(Dims{on ? 1 : 0}, DType::I64);
+  if (on) *t.data<int64_t>() = 0;
+  return t;
+}
+int consumed_dims(PyObject* o, const Tensor& index) {
+  if (o == Py_None || o == Py_Ellipsis || PyBool_Check(o)) return 0;
+  return index && index.dtype() == DType::Bool ? index.dim() : 1;
 }
 
 Tensor take_slice(const Tensor& x, int d, PyObject* s) {
@@ -56,8 +70,16 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   }
   int consumed = 0;
   bool ellipsis = false;
+  std::vector<Tensor> given(static_cast<size_t>(n));  // what is no view, as tensors
   for (Py_ssize_t i = 0; i < n; i++) {
-    consumed += consumed_dims(items[i]);
+    PyObject* o = items[i];
+    if (!is_view_key(o)) {
+      if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyRange_Check(o) && !PyObject_CheckBuffer(o))
+        fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
+                  Py_TYPE(o)->tp_name);
+      given[static_cast<size_t>(i)] = index_tensor(o);
+    }
+    consumed += consumed_dims(o, given[static_cast<size_t>(i)]);
     if (items[i] == Py_Ellipsis) {
       MOKA_CHECK_KIND(Index, !ellipsis, "index: ... may come only once");
       ellipsis = true;
@@ -66,9 +88,19 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   MOKA_CHECK_KIND(Index, consumed <= x.dim(), "index: ", consumed, " indices for a ", x.dim(),
                   "-d tensor of shape ", x.sizes());
   Indexed out{x, {}, false};
-  int d = 0;
+  int d = 0, entries = 0;  // the dimension of base, and of the list: a mask of k dimensions is one entry
+  auto index_here = [&](const Tensor& t, int dims) {
+    out.indices.resize(static_cast<size_t>(entries));
+    out.indices.push_back(t);
+    out.advanced = true;
+    d += dims;
+    entries++;
+  };
+  int before = 0;
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject* o = items[i];
+    const Tensor& t = given[static_cast<size_t>(i)];
+    before = d;
     if (o == Py_Ellipsis) {
       d += x.dim() - consumed;
     } else if (o == Py_None) {
@@ -84,23 +116,15 @@ Indexed split_key(const Tensor& x, PyObject* key) {
       Py_DECREF(index);
       if (v == -1 && PyErr_Occurred()) throw PythonErrorSet{};
       out.base = select(out.base, d, v);
-    } else if (PyBool_Check(o)) {
-      fail_kind(ErrorKind::NotImplemented,
-                "index: a Python bool is not supported as an index; use a bool tensor");
+    } else if (PyBool_Check(o) || (t && t.dtype() == DType::Bool && t.dim() == 0)) {
+      out.base = unsqueeze(out.base, d);
+      index_here(truth_index(t ? element_as_int(t, 0) != 0 : o == Py_True), 1);
+      continue;
     } else {
-      if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyObject_CheckBuffer(o))
-        fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
-                  Py_TYPE(o)->tp_name);
-      Tensor t = index_tensor(o);
-      out.indices.resize(static_cast<size_t>(d));
-      out.indices.push_back(t);
-      out.advanced = true;
-      // A mask of k dimensions stands at k places; the rest of them are filled when it is expanded.
-      d += 1;
-      if (t.dtype() == DType::Bool && t.dim() > 1) {
-        MOKA_CHECK_KIND(NotImplemented, i == n - 1, "index: a mask of several dimensions must come last");
-      }
+      index_here(t, t.dtype() == DType::Bool ? t.dim() : 1);
+      continue;
     }
+    entries += d - before;
   }
   return out;
 }

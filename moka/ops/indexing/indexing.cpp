@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "moka/base/parallel.h"
 #include "moka/ops/define.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -43,6 +44,7 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
       out.push_back(t);
       continue;
     }
+    MOKA_CHECK_KIND(Index, t.dim() > 0, op, ": a 0-d mask indexes no dimension; use where");
     int first = static_cast<int>(out.size());
     MOKA_CHECK_KIND(Index, first + t.dim() <= x.dim(), op, ": a mask of shape ", t.sizes(),
                     " does not fit shape ", x.sizes());
@@ -66,7 +68,6 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
       }
       k++;
     }
-    MOKA_CHECK_KIND(NotImplemented, t.dim() > 0, op, ": 0-d masks are not supported as indices; use where");
     for (Tensor& p : parts) out.push_back(p);
   }
   return out;
@@ -81,7 +82,11 @@ IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given, std::string
   for (size_t d = 0; d < list.size(); d++) {
     if (!list[d]) continue;
     check_integral(list[d], op);
-    p.broadcast = first ? Dims(list[d].sizes()) : broadcast_shape(p.broadcast, list[d].sizes(), op);
+    try {
+      p.broadcast = first ? Dims(list[d].sizes()) : broadcast_shape(p.broadcast, list[d].sizes(), op);
+    } catch (const Error& e) {
+      fail_kind(ErrorKind::Index, e.message(), "; the index tensors must have shapes that broadcast together");
+    }
     first = false;
     if (!p.dims.empty() && p.dims.back() + 1 != static_cast<int>(d)) p.adjacent = false;
     p.dims.push_back(static_cast<int>(d));
@@ -154,6 +159,88 @@ void for_slices(const Tensor& x, const Tensor& out, const IndexPlan& p, F f) {
   }
 }
 
+// Calls f(place in x, place in the contiguous result, run) for every run of elements that lie together in both; places
+// are in elements. Positions of the index come in order, so that of several writes to one place the last wins.
+template <class F>
+void for_index_runs(const Tensor& x, const IndexPlan& p, bool shared, F f) {
+  SliceWalk w = walk_slices(x, p);
+  size_t before = p.before.size();
+  // Trailing kept dimensions that lie together make the run, the others are counted.
+  int64_t run = 1, rows = 1, slices = 1;
+  size_t whole = w.kept_sizes.size();
+  while (whole > before && (w.kept_strides[whole - 1] == run || w.kept_sizes[whole - 1] == 1))
+    run *= w.kept_sizes[--whole];
+  for (size_t d = before; d < whole; d++) rows *= w.kept_sizes[d];
+  for (size_t d = 0; d < before; d++) slices *= w.kept_sizes[d];
+  int64_t positions = static_cast<int64_t>(w.offsets.size());
+  if (run == 0 || rows == 0 || slices == 0) return;
+  auto place = [&](int64_t linear, size_t first, size_t last) {
+    int64_t at = 0;
+    for (size_t d = last; d-- > first;) {
+      at += linear % w.kept_sizes[d] * w.kept_strides[d];
+      linear /= w.kept_sizes[d];
+    }
+    return at;
+  };
+  auto part = [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) {
+      int64_t at = place(i / positions, 0, before) + w.offsets[static_cast<size_t>(i % positions)];
+      for (int64_t r = 0; r < rows; r++) f(at + (rows > 1 ? place(r, before, whole) : 0), (i * rows + r) * run, run);
+    }
+  };
+  if (shared) parallel_for(0, slices * positions, 4096 / (rows * run) + 1, part);
+  else part(0, slices * positions);
+}
+// Copies runs of elements between two memories; `place` of one and the other.
+template <class F>
+void with_item_copy(size_t item, F f) {
+  switch (item) {
+    case 1: return f([](char* to, const char* from, int64_t n) { n == 1 ? void(*to = *from) : void(std::memcpy(to, from, static_cast<size_t>(n))); });
+    case 4: return f([](char* to, const char* from, int64_t n) {
+      if (n == 1) std::memcpy(to, from, 4);
+      else std::memcpy(to, from, static_cast<size_t>(n) * 4);
+    });
+    case 8: return f([](char* to, const char* from, int64_t n) {
+      if (n == 1) std::memcpy(to, from, 8);
+      else std::memcpy(to, from, static_cast<size_t>(n) * 8);
+    });
+    default: return f([item](char* to, const char* from, int64_t n) { std::memcpy(to, from, static_cast<size_t>(n) * item); });
+  }
+}
+// x[index] += values, or = values; `values` is contiguous in the shape of the result.
+void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool accumulate) {
+  if (!accumulate) {
+    size_t item = item_size(x.dtype());
+    return with_item_copy(item, [&](auto copy) {
+      char* to = x.data<char>();
+      const char* from = values.data<char>();
+      for_index_runs(x, p, false, [&](int64_t at, int64_t source, int64_t n) {
+        copy(to + at * static_cast<int64_t>(item), from + source * static_cast<int64_t>(item), n);
+      });
+    });
+  }
+  auto add = [&]<class T>(T* to) {
+    const T* from = values.data<T>();
+    for_index_runs(x, p, false, [&](int64_t at, int64_t source, int64_t n) {
+      for (int64_t k = 0; k < n; k++) to[at + k] = static_cast<T>(to[at + k] + from[source + k]);
+    });
+  };
+  switch (x.dtype()) {
+    case DType::F32: return add(x.data<float>());
+    case DType::F64: return add(x.data<double>());
+    case DType::I32: return add(x.data<int32_t>());
+    case DType::I64: return add(x.data<int64_t>());
+    default: {
+      DType type = is_floating(x.dtype()) ? DType::F32 : is_complex(x.dtype()) ? x.dtype() : DType::I64;
+      MOKA_CHECK_KIND(NotImplemented, type != x.dtype(), "index_put: accumulate is not defined for ", x.dtype());
+      Tensor wide = new_tensor(x.sizes(), type);
+      copy_elements(x, wide);
+      write_runs(wide, p, to_dtype(values, type), true);
+      copy_elements(wide, x);
+    }
+  }
+}
+
 template <class T>
 void add_run(const Tensor& from, const Tensor& to) {
   Tensor source = as_contiguous(from);
@@ -189,14 +276,21 @@ void view_index(Frame& f) {
   IndexPlan p = plan_index(x, f.tensors(1), "index");
   f.outs.resize(1);
   f.outs[0] = new_tensor(result_sizes(p), x.dtype(), x.device());
-  for_slices(x, f.outs[0], p, [](const Tensor& from, const Tensor& to) { copy_elements(from, to); });
+  size_t item = item_size(x.dtype());
+  with_item_copy(item, [&](auto copy) {
+    const char* from = x.has_storage() ? x.data<char>() : nullptr;
+    char* to = f.outs[0].data<char>();
+    for_index_runs(x, p, true, [&](int64_t at, int64_t target, int64_t n) {
+      copy(to + target * static_cast<int64_t>(item), from + at * static_cast<int64_t>(item), n);
+    });
+  });
 }
 void shape_given(Frame& f) { f.output(0, f.ints(1), f.tensor(0).dtype()); }
 void run_index_backward(Frame& f) {
   const Tensor& out = f.outs[0];
   std::memset(out.raw_data(), 0, out.bytes());
   IndexPlan p = plan_index(out, f.tensors(2), "index_backward");
-  for_slices(out, f.tensor(0), p, [](const Tensor& to, const Tensor& from) { add_into(from, to); });
+  write_runs(out, p, to_dtype(f.tensor(0), out.dtype()), true);
 }
 void shape_index_put(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
 void run_index_put(Frame& f) {
@@ -205,11 +299,7 @@ void run_index_put(Frame& f) {
   IndexPlan p = plan_index(out, f.tensors(1), "index_put");
   Tensor values = new_tensor(result_sizes(p), out.dtype(), out.device());
   copy_elements(f.tensor(2), values);
-  bool accumulate = f.flag(3);
-  for_slices(out, values, p, [&](const Tensor& to, const Tensor& from) {
-    if (accumulate) add_into(from, to);
-    else copy_elements(from, to);
-  });
+  write_runs(out, p, values, f.flag(3));
 }
 
 // ---- index_select and embedding: whole slices of one dimension
@@ -231,14 +321,26 @@ void run_index_select(Frame& f) {
     checked_index(index.data<int64_t>()[0], 1, 0, "index_select");
     return copy_elements(x, out);
   }
-  Dims sizes(x.sizes());
-  sizes[d] = 1;
-  for (int64_t i = 0; i < index.numel(); i++) {
-    int64_t at = checked_index(index.data<int64_t>()[i], x.size(d), d, "index_select");
-    if (checked_numel(sizes, "index_select") == 0) continue;
-    copy_elements(strided_view(x, sizes, x.strides(), x.impl()->offset + at * x.stride(d)),
-                  strided_view(out, sizes, out.strides(), out.impl()->offset + i * out.stride(d)));
-  }
+  // Runs of whole inner dimensions.
+  Tensor from = as_contiguous(x);
+  int64_t outer = 1, run = static_cast<int64_t>(item_size(x.dtype())), n = index.numel(), count = x.size(d);
+  for (int k = 0; k < d; k++) outer *= x.size(k);
+  for (int k = d + 1; k < x.dim(); k++) run *= x.size(k);
+  std::vector<int64_t> places(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; i++)
+    places[static_cast<size_t>(i)] = checked_index(index.data<int64_t>()[i], count, d, "index_select");
+  if (out.numel() == 0) return;
+  const char* source = from.data<char>();
+  char* to = out.data<char>();
+  auto part = [&](auto copy) {
+    parallel_for(0, outer * n, 16384 / run + 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; i++)
+        copy(to + i * run, source + (i / n * count + places[static_cast<size_t>(i % n)]) * run);
+    });
+  };
+  if (run == 4) part([](char* a, const char* b) { std::memcpy(a, b, 4); });
+  else if (run == 8) part([](char* a, const char* b) { std::memcpy(a, b, 8); });
+  else part([run](char* a, const char* b) { std::memcpy(a, b, static_cast<size_t>(run)); });
 }
 
 void shape_embedding(Frame& f) {
@@ -265,30 +367,56 @@ void run_embedding(Frame& f) {
 
 // ---- gather and scatter: one index for every element
 void check_gather(const Tensor& x, const Tensor& index, int64_t dim, std::string_view op, bool limit) {
-  check_integral(index, op);
   int d = wrap_dim(dim, x.dim(), op);
+  if (index.numel() == 0) return;
+  MOKA_CHECK(index.dtype() == DType::I64 || index.dtype() == DType::I32, op,
+             ": Expected dtype int32/int64 for index, got ", index.dtype());
   MOKA_CHECK(index.dim() == x.dim() || (index.dim() <= 1 && x.dim() <= 1), op, ": index of shape ",
              index.sizes(), " must have as many dimensions as the tensor of shape ", x.sizes());
   for (int k = 0; limit && k < index.dim() && k < x.dim(); k++)
     MOKA_CHECK(k == d || index.size(k) <= x.size(k), op, ": index of shape ", index.sizes(),
                " is larger than shape ", x.sizes(), " in dimension ", k);
 }
-// Calls f(element offset in `x` at the index, linear position in the index) for every element of `index`.
+// Calls f(element offset in `x` at the index, linear position in the index) for every element of `index`, row by row;
+// `shared` lets threads share the rows.
 template <class F>
-void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_view op, F f) {
+void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_view op, bool shared, F f) {
+  if (index.numel() == 0) return;
   const int64_t* v = index.data<int64_t>();
-  int n = index.dim();
-  for (int64_t i = 0; i < index.numel(); i++) {
-    int64_t rest = i, at = 0;
-    for (int d = n; d-- > 0;) {
-      int64_t k = rest % index.size(d);
-      rest /= index.size(d);
-      if (x.dim() && d != dim) at += k * x.stride(d);
+  int n = index.dim(), last = n - 1;
+  int64_t limit = x.dim() ? x.size(dim) : 1, stride = x.dim() ? x.stride(dim) : 1;
+  int64_t row = n ? index.size(last) : 1, step = n && x.dim() && dim != last ? x.stride(last) : 0;
+  auto part = [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; r++) {
+      int64_t rest = r, at = 0;
+      for (int d = last; d-- > 0;) {
+        int64_t k = rest % index.size(d);
+        rest /= index.size(d);
+        if (d != dim) at += k * x.stride(d);
+      }
+      for (int64_t i = r * row; i < (r + 1) * row; i++, at += step) {
+        int64_t k = v[i];
+        if (__builtin_expect(static_cast<uint64_t>(k) >= static_cast<uint64_t>(limit), 0)) {
+          MOKA_CHECK(k >= -limit && k < 0, op, ": index ", k, " is out of bounds for dimension ", dim, " with size ",
+                     limit);
+          k += limit;
+        }
+        f(at + k * stride, i);
+      }
     }
-    if (x.dim()) at += checked_index(v[i], x.size(dim), dim, op) * x.stride(dim);
-    else checked_index(v[i], 1, 0, op);
-    f(at, i);
-  }
+  };
+  int64_t rows = index.numel() / row;
+  if (shared) parallel_for(0, rows, 8192 / row + 1, part);
+  else part(0, rows);
+}
+template <class F>
+void with_item_type(size_t item, F f) {
+  struct Pair { uint64_t a, b; };
+  if (item == 1) f(static_cast<uint8_t*>(nullptr));
+  else if (item == 2) f(static_cast<uint16_t*>(nullptr));
+  else if (item == 4) f(static_cast<uint32_t*>(nullptr));
+  else if (item == 8) f(static_cast<uint64_t*>(nullptr));
+  else f(static_cast<Pair*>(nullptr));
 }
 void shape_gather(Frame& f) {
   check_gather(f.tensor(0), f.tensor(2), f.integer(1), "gather", true);
@@ -297,11 +425,12 @@ void shape_gather(Frame& f) {
 void run_gather(Frame& f) {
   const Tensor& x = f.tensor(0);
   Tensor index = as_index(f.tensor(2), "gather");
-  size_t item = item_size(x.dtype());
-  const char* from = static_cast<const char*>(x.raw_data());
-  char* to = static_cast<char*>(f.outs[0].raw_data());
-  for_elements(x, index, wrap_dim(f.integer(1), x.dim(), "gather"), "gather", [&](int64_t at, int64_t i) {
-    std::memcpy(to + static_cast<size_t>(i) * item, from + at * static_cast<int64_t>(item), item);
+  if (index.numel() == 0) return;
+  with_item_type(item_size(x.dtype()), [&]<class T>(T*) {
+    const T* from = x.data<T>();
+    T* to = f.outs[0].data<T>();
+    for_elements(x, index, wrap_dim(f.integer(1), x.dim(), "gather"), "gather", true,
+                 [&](int64_t at, int64_t i) { to[i] = from[at]; });
   });
 }
 void shape_scatter(Frame& f) {
@@ -311,7 +440,7 @@ void shape_scatter(Frame& f) {
     const Tensor& src = f.tensor(3);
     MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": src is ", src.dtype(), " but the tensor is ",
                x.dtype());
-    for (int d = 0; d < index.dim(); d++)
+    for (int d = 0; d < index.dim() && index.numel(); d++)
       MOKA_CHECK(d < src.dim() && index.size(d) <= src.size(d), f.name(), ": index of shape ", index.sizes(),
                  " is larger than src of shape ", src.sizes());
   }
@@ -341,7 +470,8 @@ void run_scatter(Frame& f) {
     auto add = [&]<class T>(T*) {
       T* to = out.data<T>();
       const T* from = src.data<T>();
-      for_elements(out, index, dim, "scatter_add",
+      // Rows of the result are apart where the last dimension is indexed.
+      for_elements(out, index, dim, "scatter_add", dim == index.dim() - 1,
                    [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
     };
     switch (out.dtype()) {
@@ -349,15 +479,26 @@ void run_scatter(Frame& f) {
       case DType::F64: return add(static_cast<double*>(nullptr));
       case DType::I32: return add(static_cast<int32_t*>(nullptr));
       case DType::I64: return add(static_cast<int64_t*>(nullptr));
-      default:
-        fail_kind(ErrorKind::NotImplemented, "scatter_add: not defined for ", out.dtype(),
-                  "; convert to float32 or int64 first");
+      default: {
+        bool whole = !is_floating(out.dtype());
+        MOKA_CHECK_KIND(NotImplemented, !is_complex(out.dtype()), "scatter_add: not defined for ", out.dtype());
+        Tensor wide = to_dtype(out, whole ? DType::I64 : DType::F32), addends = to_dtype(src, wide.dtype());
+        auto add_wide = [&]<class T>(T* to) {
+          const T* from = addends.data<T>();
+          for_elements(wide, index, dim, "scatter_add", dim == index.dim() - 1,
+                       [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
+        };
+        if (whole) add_wide(wide.data<int64_t>());
+        else add_wide(wide.data<float>());
+        copy_elements(wide, out);
+      }
     }
   } else {
-    char* to = static_cast<char*>(out.raw_data());
-    const char* from = static_cast<const char*>(src.raw_data());
-    for_elements(out, index, dim, "scatter", [&](int64_t at, int64_t i) {
-      std::memcpy(to + at * static_cast<int64_t>(item), from + static_cast<size_t>(i) * item, item);
+    with_item_type(item, [&]<class T>(T*) {
+      T* to = out.data<T>();
+      const T* from = src.data<T>();
+      for_elements(out, index, dim, "scatter", dim == index.dim() - 1,
+                   [&](int64_t at, int64_t i) { to[at] = from[i]; });
     });
   }
 }

@@ -249,6 +249,8 @@ void run_narrow(Frame& f) {
   const Tensor& x = f.tensor(0);
   int d = wrap_dim(f.integer(1), x.dim(), "narrow");
   int64_t start = f.integer(2), length = f.integer(3), n = x.dim() ? x.size(d) : 0;
+  MOKA_CHECK_KIND(Index, start >= -n && start <= n, "narrow: start ", start, " is out of range for dimension ", d,
+                  " of shape ", x.sizes(), " (expected -", n, " to ", n, ")");
   if (start < 0) start += n;
   MOKA_CHECK(length >= 0 && start >= 0 && start <= n && length <= n - start, "narrow: start ", f.integer(2),
              " and length ", length, " reach outside dimension ", d, " of shape ", x.sizes());
@@ -320,7 +322,7 @@ void run_chunk(Frame& f) {
 }
 void run_unbind(Frame& f) {
   const Tensor& x = f.tensor(0);
-  MOKA_CHECK(x.dim() > 0, "unbind: a 0-d tensor cannot be unbound");
+  MOKA_CHECK_KIND(Index, x.dim() > 0, "unbind: a 0-d tensor cannot be unbound");
   int d = wrap_dim(f.integer(1), x.dim(), "unbind");
   Dims sizes(x.sizes()), strides(x.strides());
   sizes.erase(static_cast<size_t>(d));
