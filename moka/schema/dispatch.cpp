@@ -52,8 +52,10 @@ bool shares_storage_with_inputs(const Frame& f, const Tensor& t) {
 void write_result(const Frame& f, const Tensor& result, const Tensor& target) {
   if (result == target) return;
   check_result_fits(f.name(), result.dtype(), target.dtype());
-  MOKA_CHECK(std::equal(result.sizes().begin(), result.sizes().end(), target.sizes().begin(), target.sizes().end()),
-             f.name(), ": the output given has shape ", target.sizes(), " but the result has shape ", result.sizes());
+  MOKA_CHECK(
+      std::equal(result.sizes().begin(), result.sizes().end(), target.sizes().begin(), target.sizes().end()),
+      f.name(), ": the output given has shape ", target.sizes(), " but the result has shape ",
+      result.sizes());
   static const Op* const copy = find_op("copy_");
   if (!copy) return copy_elements(result, target);  // a build for given models
   Arg args[] = {target, result};

@@ -45,7 +45,8 @@ Versioned* hostile(int64_t* shape, int64_t* strides) {
 
 TEST(DLPack, refuses_what_it_cannot_read_and_gives_it_back) {
   given_back = 0;
-  int64_t big[] = {INT64_MAX, 4}, small[] = {2, 2}, back_to_front[] = {-2, 1}, far[] = {INT64_MAX / 2, INT64_MAX / 2};
+  int64_t big[] = {INT64_MAX, 4}, small[] = {2, 2}, back_to_front[] = {-2, 1},
+          far[] = {INT64_MAX / 2, INT64_MAX / 2};
   EXPECT_THROW(from_versioned(hostile(big, nullptr)), Error);
   EXPECT_THROW(from_versioned(hostile(small, back_to_front)), Error);
   EXPECT_THROW(from_versioned(hostile(small, far)), Error);

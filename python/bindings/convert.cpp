@@ -434,12 +434,14 @@ PyObject* converted(PyObject* self, const DType* dtype, const Device* device, bo
                     PyObject* format = nullptr) {
   try {
     static const Op& op = get_op("to");
-    Arg args[5] = {unwrap(self), dtype ? Arg(*dtype) : Arg(), device ? Arg(*device) : Arg(), Arg(copy), Arg()};
+    Arg args[5] = {unwrap(self), dtype ? Arg(*dtype) : Arg(), device ? Arg(*device) : Arg(), Arg(copy),
+                   Arg()};
     if (format && format != Py_None) {
       Scratch scratch;
       static const ArgType text{Kind::String};
       if (!convert(format, text, args[4], scratch))
-        throw Error(ErrorKind::Type, cat("to: memory_format must be a memory format, got ", Py_TYPE(format)->tp_name));
+        throw Error(ErrorKind::Type,
+                    cat("to: memory_format must be a memory format, got ", Py_TYPE(format)->tp_name));
     }
     Frame f(op, args, 5);
     const Tensor& t = unwrap(self);
@@ -474,8 +476,7 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
       else if (to_device_value(v, device)) has_device = true;
       else if (PyBool_Check(v)) {  // non_blocking, then copy
         if (bools++) copy = v == Py_True;
-      }
-      else
+      } else
         throw Error(ErrorKind::Type,
                     cat("to: expected a dtype, a device or a Tensor, got ", Py_TYPE(v)->tp_name));
     };
@@ -488,8 +489,7 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
         if (name == "copy") copy = PyObject_IsTrue(value);
         else if (name == "memory_format") format = value;
         else if (name == "dtype" || name == "device" || name == "other") take(value);
-        else if (name != "non_blocking")
-          throw Error(ErrorKind::Type, cat("to: no argument '", name, "'"));
+        else if (name != "non_blocking") throw Error(ErrorKind::Type, cat("to: no argument '", name, "'"));
       }
     }
   } catch (...) {
@@ -582,26 +582,16 @@ PyMethodDef tensor_methods[] = {
     {"to", with_keywords(m_to), METH_VARARGS | METH_KEYWORDS,
      "In another element type or on another device."},
     {"type_as", m_type_as, METH_O, "In the element type of another tensor."},
-    {"float", with_keywords(m_convert<DType::F32>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.float32)"},
-    {"double", with_keywords(m_convert<DType::F64>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.float64)"},
-    {"half", with_keywords(m_convert<DType::F16>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.float16)"},
-    {"bfloat16", with_keywords(m_convert<DType::BF16>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.bfloat16)"},
-    {"long", with_keywords(m_convert<DType::I64>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.int64)"},
-    {"int", with_keywords(m_convert<DType::I32>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.int32)"},
-    {"short", with_keywords(m_convert<DType::I16>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.int16)"},
-    {"char", with_keywords(m_convert<DType::I8>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.int8)"},
-    {"byte", with_keywords(m_convert<DType::U8>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.uint8)"},
-    {"bool", with_keywords(m_convert<DType::Bool>), METH_VARARGS | METH_KEYWORDS,
-     "to(moka.bool)"},
+    {"float", with_keywords(m_convert<DType::F32>), METH_VARARGS | METH_KEYWORDS, "to(moka.float32)"},
+    {"double", with_keywords(m_convert<DType::F64>), METH_VARARGS | METH_KEYWORDS, "to(moka.float64)"},
+    {"half", with_keywords(m_convert<DType::F16>), METH_VARARGS | METH_KEYWORDS, "to(moka.float16)"},
+    {"bfloat16", with_keywords(m_convert<DType::BF16>), METH_VARARGS | METH_KEYWORDS, "to(moka.bfloat16)"},
+    {"long", with_keywords(m_convert<DType::I64>), METH_VARARGS | METH_KEYWORDS, "to(moka.int64)"},
+    {"int", with_keywords(m_convert<DType::I32>), METH_VARARGS | METH_KEYWORDS, "to(moka.int32)"},
+    {"short", with_keywords(m_convert<DType::I16>), METH_VARARGS | METH_KEYWORDS, "to(moka.int16)"},
+    {"char", with_keywords(m_convert<DType::I8>), METH_VARARGS | METH_KEYWORDS, "to(moka.int8)"},
+    {"byte", with_keywords(m_convert<DType::U8>), METH_VARARGS | METH_KEYWORDS, "to(moka.uint8)"},
+    {"bool", with_keywords(m_convert<DType::Bool>), METH_VARARGS | METH_KEYWORDS, "to(moka.bool)"},
     {"cpu", m_cpu, METH_NOARGS, "On the CPU."},
     {"backward", with_keywords(tensor_backward), METH_VARARGS | METH_KEYWORDS,
      "backward(gradient=None, retain_graph=None, create_graph=False): accumulates gradients into the "

@@ -74,7 +74,8 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject* o = items[i];
     if (!is_view_key(o)) {
-      if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyRange_Check(o) && !PyObject_CheckBuffer(o))
+      if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyRange_Check(o) &&
+          !PyObject_CheckBuffer(o))
         fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
                   Py_TYPE(o)->tp_name);
       given[static_cast<size_t>(i)] = index_tensor(o);

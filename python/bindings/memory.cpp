@@ -79,16 +79,17 @@ void resize(const Tensor& x, const std::vector<int64_t>& sizes, std::optional<st
   MOKA_CHECK(!autograd::requires_grad(x), "resize_: cannot resize variables that require grad");
   autograd::check_in_place(x, "resize_");
   std::string_view order = format ? std::string_view(*format) : "contiguous_format";
-  for (int64_t s : sizes)
-    MOKA_CHECK(s >= 0, "resize_: Trying to create tensor with negative dimension ", s);
+  for (int64_t s : sizes) MOKA_CHECK(s >= 0, "resize_: Trying to create tensor with negative dimension ", s);
   int64_t n = checked_numel(sizes, "resize_"), offset = x.impl()->offset;
   Dims strides = format_strides(order, std::span<const int64_t>(sizes), "resize_");
   size_t item = item_size(x.dtype());
-  size_t needed = static_cast<size_t>(checked_mul(checked_add(offset, n, "resize_"), static_cast<int64_t>(item), "resize_"));
+  size_t needed = static_cast<size_t>(
+      checked_mul(checked_add(offset, n, "resize_"), static_cast<int64_t>(item), "resize_"));
   if (n > 0 && needed > x.impl()->storage->bytes) {
     // Larger memory with the old elements in front; tensors that shared the old memory keep it.
     Tensor wide = new_tensor(sizes, x.dtype(), x.device());
-    size_t old = x.impl()->storage->bytes - std::min(x.impl()->storage->bytes, static_cast<size_t>(offset) * item);
+    size_t old =
+        x.impl()->storage->bytes - std::min(x.impl()->storage->bytes, static_cast<size_t>(offset) * item);
     if (old) std::memcpy(wide.raw_data(), x.raw_data(), std::min(old, wide.bytes()));
     return take_geometry(x, strided_view(wide, sizes, strides, 0));
   }

@@ -45,7 +45,8 @@ Tensor join_vectors(List list) {
 }
 Tensor join_blocks(List list) {
   std::vector<Tensor> blocks = each(list, "block_diag", [](const Tensor& t) {
-    MOKA_CHECK(t.dim() <= 2, "block_diag: Input tensors must have 2 or fewer dimensions, got shape ", t.sizes());
+    MOKA_CHECK(t.dim() <= 2, "block_diag: Input tensors must have 2 or fewer dimensions, got shape ",
+               t.sizes());
     return at_least_2d(t);
   });
   int64_t columns = 0, before = 0;
@@ -70,7 +71,8 @@ std::vector<Tensor> mesh(List list, std::string_view indexing) {
   MOKA_CHECK(!list.empty(), "meshgrid: expects a non-empty TensorList");
   Dims sizes;
   for (const Tensor& t : list) {
-    MOKA_CHECK(t.dim() <= 1, "meshgrid: Expected 0D or 1D tensor in the tensor list but got shape ", t.sizes());
+    MOKA_CHECK(t.dim() <= 1, "meshgrid: Expected 0D or 1D tensor in the tensor list but got shape ",
+               t.sizes());
     MOKA_CHECK(t.dtype() == list[0].dtype(), "meshgrid: expects all tensors to have the same dtype, got ",
                list[0].dtype(), " and ", t.dtype());
     sizes.push_back(t.numel());
@@ -155,8 +157,10 @@ std::vector<Tensor> split_indices(const Tensor& x, Ints indices, int64_t dim) {
   return split_at(x, indices, dim, "tensor_split");
 }
 std::vector<Tensor> split_by_tensor(const Tensor& x, const Tensor& by, int64_t dim) {
-  MOKA_CHECK(by.dtype() == DType::I64, "tensor_split: tensor_indices_or_sections must be int64, got ", by.dtype());
-  MOKA_CHECK(by.dim() <= 1, "tensor_split: tensor_indices_or_sections must be 0- or 1-d, got shape ", by.sizes());
+  MOKA_CHECK(by.dtype() == DType::I64, "tensor_split: tensor_indices_or_sections must be int64, got ",
+             by.dtype());
+  MOKA_CHECK(by.dim() <= 1, "tensor_split: tensor_indices_or_sections must be 0- or 1-d, got shape ",
+             by.sizes());
   Tensor places = as_contiguous(by);
   if (by.dim() == 0) return split_sections(x, places.data<int64_t>()[0], dim);
   return split_indices(x, Ints(places.data<int64_t>(), static_cast<size_t>(places.numel())), dim);
@@ -170,9 +174,9 @@ template <int least>
 std::vector<Tensor> split_axis(const Tensor& x, int64_t sections) {
   constexpr std::string_view op = least == 1 ? "hsplit" : least == 2 ? "vsplit" : "dsplit";
   int64_t d = axis_of(x, op, least);
-  MOKA_CHECK(sections > 0 && x.size(static_cast<int>(d)) % sections == 0, op, ": attempted to split along dimension ",
-             d, ", but the size of the dimension ", x.size(static_cast<int>(d)), " is not divisible by the split_size ",
-             sections, "!");
+  MOKA_CHECK(sections > 0 && x.size(static_cast<int>(d)) % sections == 0, op,
+             ": attempted to split along dimension ", d, ", but the size of the dimension ",
+             x.size(static_cast<int>(d)), " is not divisible by the split_size ", sections, "!");
   return split_even(x, sections, d, op);
 }
 template <int least>
@@ -185,7 +189,8 @@ std::vector<Tensor> split_sizes(const Tensor& x, Ints sizes, int64_t dim) {
   int d = wrap_dim(dim, x.dim(), "split_with_sizes");
   int64_t total = 0, at = 0;
   for (int64_t s : sizes) {
-    MOKA_CHECK(s >= 0, "split_with_sizes: expects split_sizes have only non-negative entries, but got ", sizes);
+    MOKA_CHECK(s >= 0, "split_with_sizes: expects split_sizes have only non-negative entries, but got ",
+               sizes);
     total = checked_add(total, s, "split_with_sizes");
   }
   MOKA_CHECK(total == x.size(d), "split_with_sizes: expects split_sizes to sum exactly to ", x.size(d),
@@ -199,30 +204,32 @@ std::vector<Tensor> split_sizes(const Tensor& x, Ints sizes, int64_t dim) {
 }
 }  // namespace
 
-#define MOKA_PART_OP(name, signature, text, where, function, ...)                                            \
-  constinit const Op name##_op {                                                                             \
-    .schema = signature, .doc = text, .method = where, .body = parts<function>(),                            \
-    .onnx = none("written as its parts"), .netdef = none("written as its parts"), .samples = {__VA_ARGS__},  \
+#define MOKA_PART_OP(name, signature, text, where, function, ...)                                           \
+  constinit const Op name##_op {                                                                            \
+    .schema = signature, .doc = text, .method = where, .body = parts<function>(),                           \
+    .onnx = none("written as its parts"), .netdef = none("written as its parts"), .samples = {__VA_ARGS__}, \
   }
 
 MOKA_PART_OP(atleast_1d, "atleast_1d(Tensor input) -> Tensor", "input with at least 1 dimension.", "function",
              at_least_1d, shape(), shape(2, 3));
-MOKA_PART_OP(atleast_2d, "atleast_2d(Tensor input) -> Tensor", "input with at least 2 dimensions.", "function",
-             at_least_2d, shape(), shape(3), shape(2, 3));
-MOKA_PART_OP(atleast_3d, "atleast_3d(Tensor input) -> Tensor", "input with at least 3 dimensions.", "function",
-             at_least_3d, shape(), shape(3), shape(2, 3));
+MOKA_PART_OP(atleast_2d, "atleast_2d(Tensor input) -> Tensor", "input with at least 2 dimensions.",
+             "function", at_least_2d, shape(), shape(3), shape(2, 3));
+MOKA_PART_OP(atleast_3d, "atleast_3d(Tensor input) -> Tensor", "input with at least 3 dimensions.",
+             "function", at_least_3d, shape(), shape(3), shape(2, 3));
 MOKA_PART_OP(hstack, "hstack(Tensor[] tensors) -> Tensor", "Joins tensors side by side: vectors end to end.",
              "function", join_columns, shapes({2, 1}, {2, 3}).as_list(), shapes({2}, {0}).as_list());
-MOKA_PART_OP(vstack, "vstack(Tensor[] tensors) -> Tensor", "Joins tensors on top of each other: vectors are rows.",
-             "function", join_rows, shapes({1, 3}, {3}).as_list(), shapes({3}, {3}).as_list());
-MOKA_PART_OP(row_stack, "row_stack(Tensor[] tensors) -> Tensor", "vstack by another name.", "function", join_rows,
+MOKA_PART_OP(vstack, "vstack(Tensor[] tensors) -> Tensor",
+             "Joins tensors on top of each other: vectors are rows.", "function", join_rows,
              shapes({1, 3}, {3}).as_list(), shapes({3}, {3}).as_list());
-MOKA_PART_OP(dstack, "dstack(Tensor[] tensors) -> Tensor", "Joins tensors along the third dimension.", "function",
-             join_depth, shapes({2, 3}, {2, 3}).as_list(), shapes({2}, {2}).as_list());
-MOKA_PART_OP(column_stack, "column_stack(Tensor[] tensors) -> Tensor", "Joins tensors as columns.", "function",
-             join_vectors, shapes({2}, {2, 3}).as_list(), shapes({2}, {2}).as_list());
-MOKA_PART_OP(block_diag, "block_diag(Tensor[] tensors) -> Tensor", "The matrix with the given blocks on its diagonal.",
-             "function", join_blocks, shapes({2, 1}, {2, 3}).as_list(), shapes({}, {2}).as_list());
+MOKA_PART_OP(row_stack, "row_stack(Tensor[] tensors) -> Tensor", "vstack by another name.", "function",
+             join_rows, shapes({1, 3}, {3}).as_list(), shapes({3}, {3}).as_list());
+MOKA_PART_OP(dstack, "dstack(Tensor[] tensors) -> Tensor", "Joins tensors along the third dimension.",
+             "function", join_depth, shapes({2, 3}, {2, 3}).as_list(), shapes({2}, {2}).as_list());
+MOKA_PART_OP(column_stack, "column_stack(Tensor[] tensors) -> Tensor", "Joins tensors as columns.",
+             "function", join_vectors, shapes({2}, {2, 3}).as_list(), shapes({2}, {2}).as_list());
+MOKA_PART_OP(block_diag, "block_diag(Tensor[] tensors) -> Tensor",
+             "The matrix with the given blocks on its diagonal.", "function", join_blocks,
+             shapes({2, 1}, {2, 3}).as_list(), shapes({}, {2}).as_list());
 MOKA_PART_OP(broadcast_tensors, "broadcast_tensors(Tensor[] tensors) -> Tensor[]",
              "All tensors expanded to the one shape to which they broadcast.", "function", broadcast_all,
              shapes({2, 1}, {3}).as_list(), shapes({}, {0}).as_list());
@@ -235,7 +242,8 @@ MOKA_PART_OP(cartesian_prod, "cartesian_prod(Tensor[] tensors) -> Tensor",
 MOKA_PART_OP(combinations, "combinations(Tensor input, int r=2, bool with_replacement=False) -> Tensor",
              "All choices of r elements of a vector, a row each.", "function", choose, shape(4),
              shape(3).with("r", 2).with("with_replacement", true), shape(2).with("r", 3));
-MOKA_PART_OP(tensor_split, "tensor_split.sections(Tensor input, int indices_or_sections, int dim=0) -> Tensor[]",
+MOKA_PART_OP(tensor_split,
+             "tensor_split.sections(Tensor input, int indices_or_sections, int dim=0) -> Tensor[]",
              "So many views along dim, the first ones larger by one where the size does not divide.", "both",
              split_sections, shape(5, 2).with("indices_or_sections", 3),
              shape(2).with("indices_or_sections", 4));
@@ -248,24 +256,24 @@ MOKA_PART_OP(tensor_split_tensor,
              "The same with places, or a number of parts, in a tensor.", "both", split_by_tensor,
              shapes({5, 2}, {2}).in(Domain::Index, 1, 4), shapes({4}, {0}).in(Domain::Index, 1, 4));
 MOKA_PART_OP(hsplit, "hsplit.int(Tensor input, int sections) -> Tensor[]",
-             "Equal views side by side: along dimension 1, of vectors along their only one.", "both", split_axis<1>,
-             shape(2, 4).with("sections", 2), shape(4).with("sections", 4));
+             "Equal views side by side: along dimension 1, of vectors along their only one.", "both",
+             split_axis<1>, shape(2, 4).with("sections", 2), shape(4).with("sections", 4));
 MOKA_PART_OP(hsplit_indices, "hsplit.array(Tensor input, int[] indices) -> Tensor[]",
              "Views side by side that end and begin at the given places.", "both", split_axis_at<1>,
              shape(2, 4).with("indices", {1}), shape(4).with("indices", {2, 3}));
-MOKA_PART_OP(vsplit, "vsplit.int(Tensor input, int sections) -> Tensor[]", "Equal views along dimension 0.", "both",
-             split_axis<2>, shape(4, 2).with("sections", 2), shape(2, 0).with("sections", 1));
+MOKA_PART_OP(vsplit, "vsplit.int(Tensor input, int sections) -> Tensor[]", "Equal views along dimension 0.",
+             "both", split_axis<2>, shape(4, 2).with("sections", 2), shape(2, 0).with("sections", 1));
 MOKA_PART_OP(vsplit_indices, "vsplit.array(Tensor input, int[] indices) -> Tensor[]",
              "Views along dimension 0 that end and begin at the given places.", "both", split_axis_at<2>,
              shape(4, 2).with("indices", {1}), shape(4, 1).with("indices", {2, 3}));
-MOKA_PART_OP(dsplit, "dsplit.int(Tensor input, int sections) -> Tensor[]", "Equal views along dimension 2.", "both",
-             split_axis<3>, shape(2, 1, 4).with("sections", 2), shape(1, 2, 0).with("sections", 1));
+MOKA_PART_OP(dsplit, "dsplit.int(Tensor input, int sections) -> Tensor[]", "Equal views along dimension 2.",
+             "both", split_axis<3>, shape(2, 1, 4).with("sections", 2), shape(1, 2, 0).with("sections", 1));
 MOKA_PART_OP(dsplit_indices, "dsplit.array(Tensor input, int[] indices) -> Tensor[]",
              "Views along dimension 2 that end and begin at the given places.", "both", split_axis_at<3>,
              shape(2, 1, 4).with("indices", {1}), shape(1, 1, 4).with("indices", {2, 3}));
 MOKA_PART_OP(split_with_sizes, "split_with_sizes(Tensor input, int[] split_sizes, int dim=0) -> Tensor[]",
-             "Views of the given sizes along dim.", "both", split_sizes, shape(5, 2).with("split_sizes", {2, 3}),
-             shape(2, 3).with("split_sizes", {3, 0}).with("dim", 1));
+             "Views of the given sizes along dim.", "both", split_sizes,
+             shape(5, 2).with("split_sizes", {2, 3}), shape(2, 3).with("split_sizes", {3, 0}).with("dim", 1));
 #undef MOKA_PART_OP
 
 }  // namespace moka::ops

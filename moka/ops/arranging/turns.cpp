@@ -23,8 +23,8 @@ Tensor expand_to(const Tensor& x, Ints sizes) { return expand(x, sizes); }
 Tensor swap(const Tensor& x, int64_t a, int64_t b) { return transpose(x, a, b); }
 
 Tensor move_dims(const Tensor& x, Ints source, Ints destination) {
-  MOKA_CHECK(source.size() == destination.size(), "movedim: source ", source, " and destination ", destination,
-             " must have equally many dimensions");
+  MOKA_CHECK(source.size() == destination.size(), "movedim: source ", source, " and destination ",
+             destination, " must have equally many dimensions");
   Dims order(static_cast<size_t>(x.dim()), -1);
   uint64_t moved = 0, filled = 0;
   for (size_t i = 0; i < source.size(); i++) {
@@ -80,16 +80,17 @@ Tensor roll_dim(const Tensor& x, int64_t shift, int64_t dim) {
 Tensor roll_dims(const Tensor& x, Ints shifts, Ints dims) {
   MOKA_CHECK(!shifts.empty(), "roll: `shifts` required");
   if (dims.empty()) {
-    MOKA_CHECK(shifts.size() == 1, "roll: shifts and dimensions must align; without dims one shift is expected, got ",
-               shifts);
+    MOKA_CHECK(shifts.size() == 1,
+               "roll: shifts and dimensions must align; without dims one shift is expected, got ", shifts);
     const int64_t flat[] = {x.numel()};
     return reshape(roll_dim(reshape(x, Ints(flat)), shifts[0], 0), x.sizes());
   }
-  MOKA_CHECK(shifts.size() == dims.size(), "roll: shifts and dimensions must align, got shifts ", shifts, " and dims ",
-             dims);
+  MOKA_CHECK(shifts.size() == dims.size(), "roll: shifts and dimensions must align, got shifts ", shifts,
+             " and dims ", dims);
   Tensor out = x;
   for (size_t i = 0; i < dims.size(); i++) {
-    MOKA_CHECK_KIND(Index, x.dim() > 0, "roll: Dimension specified as ", dims[i], " but tensor has no dimensions");
+    MOKA_CHECK_KIND(Index, x.dim() > 0, "roll: Dimension specified as ", dims[i],
+                    " but tensor has no dimensions");
     out = roll_dim(out, shifts[i], dims[i]);
   }
   return out;
@@ -119,8 +120,8 @@ Tensor flat(const Tensor& x) {
 }
 
 Tensor diag_of(const Tensor& x, int64_t offset) {
-  MOKA_CHECK(x.dim() == 1 || x.dim() == 2, "diag: Supports 1D or 2D tensors. Got ", x.dim(), "D (shape ", x.sizes(),
-             ")");
+  MOKA_CHECK(x.dim() == 1 || x.dim() == 2, "diag: Supports 1D or 2D tensors. Got ", x.dim(), "D (shape ",
+             x.sizes(), ")");
   if (x.dim() == 1) return diag_embed(x, offset);
   return clone(diagonal(x, offset, 0, 1));
 }
@@ -163,7 +164,8 @@ void view_places(Frame& f) {
     total = checked_add(total, r[i], "repeat_interleave");
   }
   if (f.has(1))
-    MOKA_CHECK(f.integer(1) == total, "repeat_interleave: allocated size does not match required size: output_size is ",
+    MOKA_CHECK(f.integer(1) == total,
+               "repeat_interleave: allocated size does not match required size: output_size is ",
                f.integer(1), " but the repeats add up to ", total);
   const int64_t sizes[] = {total};
   f.outs.resize(1);
@@ -187,10 +189,12 @@ Tensor repeat_each(const Tensor& input, const Any& repeats, std::optional<int64_
     MOKA_CHECK(counts.dim() <= 1, "repeat_interleave: repeats must be 0- or 1-d, got shape ", counts.sizes());
     if (counts.numel() == 1 && x.size(d) != 1) counts = expand(reshape(counts, Dims{1}), Dims{x.size(d)});
     else if (counts.dim() == 0) counts = reshape(counts, Dims{1});
-    MOKA_CHECK(counts.size(0) == x.size(d), "repeat_interleave: repeats must have the same size as input along dim, ",
+    MOKA_CHECK(counts.size(0) == x.size(d),
+               "repeat_interleave: repeats must have the same size as input along dim, ",
                "but got repeats.size(0) = ", counts.size(0), " and input.size(", d, ") = ", x.size(d));
-    return index_select(x, d, EagerReading::call(repeat_interleave_places_op, counts,
-                                                 output_size ? Any(*output_size) : Any()));
+    return index_select(
+        x, d,
+        EagerReading::call(repeat_interleave_places_op, counts, output_size ? Any(*output_size) : Any()));
   }
   int64_t k = repeats.to_int();
   MOKA_CHECK(k >= 0, "repeat_interleave: repeats can not be negative, got ", k);
@@ -199,8 +203,8 @@ Tensor repeat_each(const Tensor& input, const Any& repeats, std::optional<int64_
   joined[static_cast<size_t>(d)] = checked_mul(x.size(d), k, "repeat_interleave");
   if (output_size)
     MOKA_CHECK(*output_size == joined[static_cast<size_t>(d)],
-               "repeat_interleave: allocated size does not match required size: output_size is ", *output_size,
-               " but the result has ", joined[static_cast<size_t>(d)]);
+               "repeat_interleave: allocated size does not match required size: output_size is ",
+               *output_size, " but the result has ", joined[static_cast<size_t>(d)]);
   return reshape(contiguous(expand(unsqueeze(x, d + 1), wide)), joined);
 }
 
@@ -213,14 +217,15 @@ Tensor powers(const Tensor& x, std::optional<int64_t> count, bool increasing) {
 }
 }  // namespace
 
-#define MOKA_PART_OP(name, signature, text, function, ...)                                     \
-  constinit const Op name##_op {                                                               \
+#define MOKA_PART_OP(name, signature, text, function, ...)                                             \
+  constinit const Op name##_op {                                                                       \
     .schema = signature, .doc = text, .body = parts<function>(), .onnx = none("written as its parts"), \
-    .netdef = none("written as its parts"), .samples = {__VA_ARGS__},                          \
+    .netdef = none("written as its parts"), .samples = {__VA_ARGS__},                                  \
   }
 
-MOKA_PART_OP(expand_as, "expand_as(Tensor input, Tensor other) -> Tensor", "input expanded to the shape of other.",
-             expand_like, shapes({2, 1}, {2, 3}), shapes({1}, {0}).no_gradient());
+MOKA_PART_OP(expand_as, "expand_as(Tensor input, Tensor other) -> Tensor",
+             "input expanded to the shape of other.", expand_like, shapes({2, 1}, {2, 3}),
+             shapes({1}, {0}).no_gradient());
 MOKA_PART_OP(view_as, "view_as(Tensor input, Tensor other) -> Tensor", "input viewed in the shape of other.",
              view_like, shapes({2, 6}, {3, 4}), shapes({0}, {2, 0}).no_gradient());
 MOKA_PART_OP(reshape_as, "reshape_as(Tensor input, Tensor other) -> Tensor", "input in the shape of other.",
@@ -228,54 +233,59 @@ MOKA_PART_OP(reshape_as, "reshape_as(Tensor input, Tensor other) -> Tensor", "in
 MOKA_PART_OP(broadcast_to, "broadcast_to(Tensor input, int[] size) -> Tensor",
              "input expanded to a shape to which it broadcasts.", expand_to, shape(2, 1).with("size", {2, 3}),
              shape(1).with("size", {0}));
-MOKA_PART_OP(swapaxes, "swapaxes(Tensor input, int axis0, int axis1) -> Tensor", "transpose, in NumPy's words.", swap,
-             shape(2, 3, 4).with("axis0", 0).with("axis1", -1), shape(0, 3).with("axis0", 0).with("axis1", 1));
-MOKA_PART_OP(swapdims, "swapdims(Tensor input, int dim0, int dim1) -> Tensor", "transpose by another name.", swap,
-             shape(2, 3, 4).with("dim0", 0).with("dim1", -1), shape(0, 3).with("dim0", 0).with("dim1", 1));
+MOKA_PART_OP(swapaxes, "swapaxes(Tensor input, int axis0, int axis1) -> Tensor",
+             "transpose, in NumPy's words.", swap, shape(2, 3, 4).with("axis0", 0).with("axis1", -1),
+             shape(0, 3).with("axis0", 0).with("axis1", 1));
+MOKA_PART_OP(swapdims, "swapdims(Tensor input, int dim0, int dim1) -> Tensor", "transpose by another name.",
+             swap, shape(2, 3, 4).with("dim0", 0).with("dim1", -1),
+             shape(0, 3).with("dim0", 0).with("dim1", 1));
 MOKA_PART_OP(movedim, "movedim(Tensor input, int[] source, int[] destination) -> Tensor",
-             "Moves the dimensions in source to the places in destination; the others keep their order.", move_dims,
-             shape(2, 3, 4).with("source", {0, 1}).with("destination", {-1, 0}),
+             "Moves the dimensions in source to the places in destination; the others keep their order.",
+             move_dims, shape(2, 3, 4).with("source", {0, 1}).with("destination", {-1, 0}),
              shape(0, 2).with("source", {0}).with("destination", {1}));
 MOKA_PART_OP(moveaxis, "moveaxis(Tensor input, int[] source, int[] destination) -> Tensor",
              "movedim, in NumPy's words.", move_dims,
              shape(2, 3, 4).with("source", {0, 1}).with("destination", {-1, 0}),
              shape(0, 2).with("source", {0}).with("destination", {1}));
-MOKA_PART_OP(rot90, "rot90(Tensor input, int k=1, int[] dims=[0, 1]) -> Tensor",
-             "input turned k times by 90 degrees in the plane of two dimensions, from the first towards the second.",
-             turn, shape(2, 3), shape(2, 3, 2).with("k", -1).with("dims", {1, 2}), shape(0, 2).with("k", 2));
-MOKA_PART_OP(fliplr, "fliplr(Tensor input) -> Tensor", "input with its columns in reversed order.", flip_columns,
-             shape(2, 3), shape(2, 0));
+MOKA_PART_OP(
+    rot90, "rot90(Tensor input, int k=1, int[] dims=[0, 1]) -> Tensor",
+    "input turned k times by 90 degrees in the plane of two dimensions, from the first towards the second.",
+    turn, shape(2, 3), shape(2, 3, 2).with("k", -1).with("dims", {1, 2}), shape(0, 2).with("k", 2));
+MOKA_PART_OP(fliplr, "fliplr(Tensor input) -> Tensor", "input with its columns in reversed order.",
+             flip_columns, shape(2, 3), shape(2, 0));
 MOKA_PART_OP(flipud, "flipud(Tensor input) -> Tensor", "input with its rows in reversed order.", flip_rows,
              shape(2, 3), shape(0));
 MOKA_PART_OP(roll, "roll(Tensor input, int[] shifts, int[] dims=[]) -> Tensor",
-             "Elements shifted along dimensions, round the end; without dims along the flattened tensor.", roll_dims,
-             shape(3, 4).with("shifts", {1, -2}).with("dims", {0, 1}), shape(2, 3).with("shifts", {-7}),
-             shape(0, 3).with("shifts", {1}).with("dims", {1}));
+             "Elements shifted along dimensions, round the end; without dims along the flattened tensor.",
+             roll_dims, shape(3, 4).with("shifts", {1, -2}).with("dims", {0, 1}),
+             shape(2, 3).with("shifts", {-7}), shape(0, 3).with("shifts", {1}).with("dims", {1}));
 MOKA_PART_OP(tile, "tile(Tensor input, int[] dims) -> Tensor",
              "input repeated along each dimension; missing leading repeats are 1.", tile_dims,
              shape(2, 3).with("dims", {2}), shape(2).with("dims", {2, 3}), shape(3).with("dims", {0}));
-MOKA_PART_OP(ravel, "ravel(Tensor input) -> Tensor", "All elements in one dimension.", flat, shape(2, 3), shape(),
-             shape(0, 2));
+MOKA_PART_OP(ravel, "ravel(Tensor input) -> Tensor", "All elements in one dimension.", flat, shape(2, 3),
+             shape(), shape(0, 2));
 MOKA_PART_OP(diag, "diag(Tensor input, int diagonal=0) -> Tensor",
              "The matrix with input on a diagonal, or of a matrix that diagonal.", diag_of, shape(3),
              shape(3, 4).with("diagonal", 1), shape(0));
 MOKA_PART_OP(diagflat, "diagflat(Tensor input, int offset=0) -> Tensor",
              "The matrix whose diagonal holds all elements of input.", diag_flat, shape(2, 2),
              shape(3).with("offset", -1), shape());
-MOKA_PART_OP(narrow_copy, "narrow_copy(Tensor input, int dim, int start, int length) -> Tensor", "A copy of narrow().",
-             copy_of_part, shape(5, 3).with("dim", 0).with("start", 1).with("length", 2),
+MOKA_PART_OP(narrow_copy, "narrow_copy(Tensor input, int dim, int start, int length) -> Tensor",
+             "A copy of narrow().", copy_of_part,
+             shape(5, 3).with("dim", 0).with("start", 1).with("length", 2),
              shape(4).with("dim", 0).with("start", 4).with("length", 0));
-MOKA_PART_OP(transpose_copy, "transpose_copy(Tensor input, int dim0, int dim1) -> Tensor", "A copy of transpose().",
-             copy_of_transpose, shape(2, 3).with("dim0", 0).with("dim1", 1),
+MOKA_PART_OP(transpose_copy, "transpose_copy(Tensor input, int dim0, int dim1) -> Tensor",
+             "A copy of transpose().", copy_of_transpose, shape(2, 3).with("dim0", 0).with("dim1", 1),
              shape(0, 3).with("dim0", 0).with("dim1", 1));
 MOKA_PART_OP(sum_to_size, "sum_to_size(Tensor input, int[] size) -> Tensor",
              "The sum over the dimensions in which a tensor of the given size was broadcast.", sum_to,
              shape(2, 3).with("size", {1, 3}), shape(2, 3).with("size", {3}), shape(2).with("size", {2}));
-MOKA_PART_OP(repeat_interleave,
-             "repeat_interleave(Tensor input, Operand repeats, int? dim=None, *, int? output_size=None) -> Tensor",
-             "Each element (slice along dim) as often as repeats says, the copies side by side.", repeat_each,
-             shape(2, 3).with("repeats", 2).with("dim", 1), shape(2, 2).with("repeats", 3),
-             shape(2).with("repeats", 0));
+MOKA_PART_OP(
+    repeat_interleave,
+    "repeat_interleave(Tensor input, Operand repeats, int? dim=None, *, int? output_size=None) -> Tensor",
+    "Each element (slice along dim) as often as repeats says, the copies side by side.", repeat_each,
+    shape(2, 3).with("repeats", 2).with("dim", 1), shape(2, 2).with("repeats", 3),
+    shape(2).with("repeats", 0));
 MOKA_PART_OP(vander, "vander(Tensor x, int? N=None, bool increasing=False) -> Tensor",
              "The powers of each element of a vector, a row each.", powers, shape(3).in(Domain::Positive),
              shape(2).in(Domain::Positive).with("N", 3).with("increasing", true));

@@ -61,8 +61,8 @@ void check_strides(const Frame& f, const Strides& s) {
   MOKA_CHECK(s.sizes.size() == s.strides.size(), f.name(), ": ", s.sizes.size(), " sizes but ",
              s.strides.size(), " strides");
   for (size_t d = 0; d < s.sizes.size(); d++)
-    MOKA_CHECK(s.sizes[d] >= 0 && s.strides[d] >= 0, f.name(), ": sizes and strides must not be negative, got ",
-               s.sizes, " and ", s.strides);
+    MOKA_CHECK(s.sizes[d] >= 0 && s.strides[d] >= 0, f.name(),
+               ": sizes and strides must not be negative, got ", s.sizes, " and ", s.strides);
   MOKA_CHECK(s.offset >= 0, f.name(), ": the offset must not be negative, got ", s.offset);
 }
 void view_as_strided(Frame& f) {
@@ -90,7 +90,9 @@ Tensor storage_like(const Tensor& x, const Strides& part, DType dtype) {
 Strides part_of(const Frame& f, int first, const Tensor& x) {
   return {f.ints(first), f.ints(first + 1), f.has(first + 2) ? f.integer(first + 2) : x.impl()->offset};
 }
-Tensor show(const Tensor& memory, const Strides& s) { return strided_view(memory, s.sizes, s.strides, s.offset); }
+Tensor show(const Tensor& memory, const Strides& s) {
+  return strided_view(memory, s.sizes, s.strides, s.offset);
+}
 Tensor show_like(const Tensor& memory, const Tensor& x) {
   return strided_view(memory, x.sizes(), x.strides(), x.impl()->offset);
 }
@@ -135,8 +137,8 @@ void shape_as_strided_scatter(Frame& f) {
   const Tensor &x = f.tensor(0), &src = f.tensor(1);
   Strides part = part_of(f, 2, x);
   check_strides(f, part);
-  MOKA_CHECK(std::equal(src.sizes().begin(), src.sizes().end(), part.sizes.begin(), part.sizes.end()), f.name(),
-             ": src has shape ", src.sizes(), " but the part has shape ", part.sizes);
+  MOKA_CHECK(std::equal(src.sizes().begin(), src.sizes().end(), part.sizes.begin(), part.sizes.end()),
+             f.name(), ": src has shape ", src.sizes(), " but the part has shape ", part.sizes);
   if (x.has_storage()) strided_view(x, part.sizes, part.strides, part.offset);  // checks that it lies inside
   f.output(0, x.sizes(), x.dtype());
 }
@@ -182,7 +184,8 @@ void shape_diag_embed(Frame& f) {
   int n = x.dim() + 1;
   int a = wrap_dim(f.integer(2), n, "diag_embed"), b = wrap_dim(f.integer(3), n, "diag_embed");
   MOKA_CHECK(a != b, "diag_embed: the two dimensions must differ, got ", a, " twice");
-  int64_t shift = f.integer(1), side = checked_add(x.size(-1), shift < 0 ? -(shift + 1) : shift, "diag_embed");
+  int64_t shift = f.integer(1),
+          side = checked_add(x.size(-1), shift < 0 ? -(shift + 1) : shift, "diag_embed");
   if (shift < 0) side = checked_add(side, 1, "diag_embed");
   Dims sizes;
   for (int d = 0, k = 0; d < n; d++) sizes.push_back(d == a || d == b ? side : x.size(k++));
@@ -265,7 +268,8 @@ void run_unfold_backward(Frame& f) {
 void view_bits(Frame& f) {
   const Tensor& x = f.tensor(0);
   DType to = f.args[1].dtype;
-  int64_t from_size = static_cast<int64_t>(item_size(x.dtype())), to_size = static_cast<int64_t>(item_size(to));
+  int64_t from_size = static_cast<int64_t>(item_size(x.dtype())),
+          to_size = static_cast<int64_t>(item_size(to));
   MOKA_CHECK(x.dtype() != DType::String && to != DType::String, "view: strings have no bits to show");
   Dims sizes(x.sizes()), strides(x.strides());
   int64_t offset = x.impl()->offset;
@@ -281,12 +285,13 @@ void view_bits(Frame& f) {
       offset = checked_mul(offset, ratio, "view");
     } else {
       int64_t ratio = to_size / from_size;
-      MOKA_CHECK(sizes.back() % ratio == 0 && offset % ratio == 0, "view: the last dimension of shape ", x.sizes(),
-                 " and the offset ", offset, " must be multiples of ", ratio, " to view ", x.dtype(), " as ", to);
+      MOKA_CHECK(sizes.back() % ratio == 0 && offset % ratio == 0, "view: the last dimension of shape ",
+                 x.sizes(), " and the offset ", offset, " must be multiples of ", ratio, " to view ",
+                 x.dtype(), " as ", to);
       sizes.back() /= ratio;
       for (size_t d = 0; d + 1 < strides.size(); d++) {
-        MOKA_CHECK(strides[d] % ratio == 0, "view: the strides ", x.strides(), " must be multiples of ", ratio,
-                   " to view ", x.dtype(), " as ", to);
+        MOKA_CHECK(strides[d] % ratio == 0, "view: the strides ", x.strides(), " must be multiples of ",
+                   ratio, " to view ", x.dtype(), " as ", to);
         strides[d] /= ratio;
       }
       offset /= ratio;
@@ -312,7 +317,9 @@ void view_bits(Frame& f) {
 
 constinit const Op as_strided_op{
     .schema = "as_strided(Tensor input, int[] size, int[] stride, int? storage_offset=None) -> Tensor",
-    .doc = "The memory of input with other sizes, strides and offset, counted in elements from the storage's start.",
+    .doc =
+        "The memory of input with other sizes, strides and offset, counted in elements from the storage's "
+        "start.",
     .view = view_as_strided,
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto size, auto stride, auto offset) {
@@ -325,23 +332,23 @@ constinit const Op as_strided_op{
                 shape(2).with("size", {0}).with("stride", {1})},
 };
 constinit const Op as_strided_backward_op{
-    .schema = "as_strided_backward(Tensor dy, Tensor input, int[] size, int[] stride, int? storage_offset) -> "
-              "Tensor",
+    .schema =
+        "as_strided_backward(Tensor dy, Tensor input, int[] size, int[] stride, int? storage_offset) -> "
+        "Tensor",
     .doc = "The gradient of as_strided: dy added where the part read, in memory that lies like the input's.",
     .method = "none",
     .shape = [](Frame& f) { f.output(0, f.tensor(1).sizes(), f.tensor(0).dtype()); },
     .kernels = {KernelRow{"add", run_as_strided_backward}},
-    .derivative = {wrt("dy",
-                       [](auto ddx, auto, auto input, auto size, auto stride, auto offset) {
-                         return as_strided_again(ddx, input, size, stride, offset);
-                       })},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto input, auto size, auto stride,
+                                auto offset) { return as_strided_again(ddx, input, size, stride, offset); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},
 };
 constinit const Op as_strided_again_op{
-    .schema = "as_strided_again(Tensor values, Tensor input, int[] size, int[] stride, int? storage_offset) -> "
-              "Tensor",
+    .schema =
+        "as_strided_again(Tensor values, Tensor input, int[] size, int[] stride, int? storage_offset) -> "
+        "Tensor",
     .doc = "as_strided of values laid out in memory like input.",
     .method = "none",
     .shape = [](Frame& f) { f.output(0, f.ints(2), f.tensor(0).dtype()); },
@@ -355,21 +362,20 @@ constinit const Op as_strided_again_op{
     .samples = {},
 };
 constinit const Op as_strided_scatter_op{
-    .schema = "as_strided_scatter(Tensor input, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> "
-              "Tensor",
+    .schema =
+        "as_strided_scatter(Tensor input, Tensor src, int[] size, int[] stride, int? storage_offset=None) -> "
+        "Tensor",
     .doc = "input with src at the elements that as_strided with these sizes, strides and offset shows.",
     .shape = shape_as_strided_scatter,
     .kernels = {KernelRow{"copy", run_as_strided_scatter}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto, auto size, auto stride, auto offset) {
                          // dy without what the part covers
-                         return dy - as_strided_backward(as_strided_again(dy, input, size, stride, offset), input,
-                                                         size, stride, offset);
+                         return dy - as_strided_backward(as_strided_again(dy, input, size, stride, offset),
+                                                         input, size, stride, offset);
                        }),
-                   wrt("src",
-                       [](auto dy, auto input, auto, auto size, auto stride, auto offset) {
-                         return as_strided_again(dy, input, size, stride, offset);
-                       })},
+                   wrt("src", [](auto dy, auto input, auto, auto size, auto stride,
+                                 auto offset) { return as_strided_again(dy, input, size, stride, offset); })},
     .onnx = none("graphs have no memory to share"),
     .netdef = none("graphs have no memory to share"),
     .samples = {shapes({3, 4}, {2, 2}).with("size", {2, 2}).with("stride", {4, 1}).with("storage_offset", 1),
@@ -377,7 +383,9 @@ constinit const Op as_strided_scatter_op{
 };
 constinit const Op diagonal_op{
     .schema = "diagonal(Tensor input, int offset=0, int dim1=0, int dim2=1) -> Tensor",
-    .doc = "The diagonals of the matrices that dim1 and dim2 span, as a view; offset > 0 lies above the main one.",
+    .doc =
+        "The diagonals of the matrices that dim1 and dim2 span, as a view; offset > 0 lies above the main "
+        "one.",
     .view = view_diagonal,
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto offset, auto dim1, auto dim2) {
@@ -424,7 +432,8 @@ constinit const Op diagonal_scatter_op{
                                  auto dim2) { return diagonal(dy, offset, dim1, dim2); })},
     .onnx = none("written as ScatterND by an adapter"),
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({3, 4}, {3}), shapes({2, 3, 4}, {3, 2}).with("offset", -1).with("dim1", 2).with("dim2", 0)},
+    .samples = {shapes({3, 4}, {3}),
+                shapes({2, 3, 4}, {3, 2}).with("offset", -1).with("dim1", 2).with("dim2", 0)},
 };
 constinit const Op select_scatter_op{
     .schema = "select_scatter(Tensor input, Tensor src, int dim, int index) -> Tensor",
@@ -444,7 +453,8 @@ constinit const Op select_scatter_op{
 };
 constinit const Op slice_scatter_op{
     .schema =
-        "slice_scatter(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor",
+        "slice_scatter(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1) -> "
+        "Tensor",
     .doc = "input with src in the slice of dimension dim.",
     .shape = shape_part_scatter<slice_op>,
     .kernels = {KernelRow{"copy", run_part_scatter<slice_op>}},
@@ -461,7 +471,9 @@ constinit const Op slice_scatter_op{
 };
 constinit const Op unfold_op{
     .schema = "unfold(Tensor input, int dimension, int size, int step) -> Tensor",
-    .doc = "All windows of `size` elements along a dimension, `step` apart, as a view with a new last dimension.",
+    .doc =
+        "All windows of `size` elements along a dimension, `step` apart, as a view with a new last "
+        "dimension.",
     .method = "method",
     .view = view_unfold,
     .derivative = {wrt("input",
@@ -488,7 +500,9 @@ constinit const Op unfold_backward_op{
 };
 constinit const Op view_dtype_op{
     .schema = "view.dtype(Tensor input, DType dtype) -> Tensor",
-    .doc = "The same bytes read as elements of another type; the last dimension grows or shrinks with their size.",
+    .doc =
+        "The same bytes read as elements of another type; the last dimension grows or shrinks with their "
+        "size.",
     .method = "none",
     .view = view_bits,
     .derivative = none("bits have no gradient"),

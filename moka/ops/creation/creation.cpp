@@ -200,10 +200,9 @@ constinit const Op eye_op{
 
 #define MOKA_LIKE(name, text, kernel)                                                                      \
   constinit const Op name##_op {                                                                           \
-    .schema = #name                                                                                     \
+    .schema = #name                                                                                        \
         "(Tensor input, *, DType? dtype=None, Device? device=None, str? memory_format=None) -> Tensor",    \
-    .doc = text,                                                                                           \
-    .method = "function", .shape = shape_like, .kernels = {KernelRow{"fill", kernel}},                     \
+    .doc = text, .method = "function", .shape = shape_like, .kernels = {KernelRow{"fill", kernel}},        \
     .derivative = none("the result does not depend on the values of input"),                               \
     .onnx = none("written as Shape and ConstantOfShape"),                                                  \
     .netdef = none("written as ConstantFill with the input as shape"), .samples = {shape(2, 3), shape(0)}, \

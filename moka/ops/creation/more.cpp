@@ -11,7 +11,9 @@ namespace moka::ops {
 
 namespace {
 DType type_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
-Device device_of(const Frame& f, int i, Device otherwise = {}) { return f.has(i) ? f.args[i].device : otherwise; }
+Device device_of(const Frame& f, int i, Device otherwise = {}) {
+  return f.has(i) ? f.args[i].device : otherwise;
+}
 
 // Arguments: start, end, steps, base.
 void shape_logspace(Frame& f) {
@@ -41,10 +43,11 @@ void run_logspace(Frame& f) {
 
 void strided_output(Frame& f, std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype,
                     Device device) {
-  MOKA_CHECK(sizes.size() == strides.size(), f.name(), ": ", sizes.size(), " sizes but ", strides.size(), " strides");
+  MOKA_CHECK(sizes.size() == strides.size(), f.name(), ": ", sizes.size(), " sizes but ", strides.size(),
+             " strides");
   for (size_t d = 0; d < sizes.size(); d++)
-    MOKA_CHECK(sizes[d] >= 0 && strides[d] >= 0, f.name(), ": sizes and strides must not be negative, got ", sizes,
-               " and ", strides);
+    MOKA_CHECK(sizes[d] >= 0 && strides[d] >= 0, f.name(), ": sizes and strides must not be negative, got ",
+               sizes, " and ", strides);
   if (f.infer || f.given & 1) return f.output(0, sizes, dtype, device);
   f.outs.resize(1);
   f.outs[0] = new_strided_tensor(sizes, strides, dtype, device);
@@ -58,16 +61,18 @@ void shape_like_strided(Frame& f) {
 }
 void shape_permuted(Frame& f) {
   std::span<const int64_t> sizes = f.ints(0), order = f.ints(1);
-  MOKA_CHECK(sizes.size() == order.size(), "empty_permuted: Number of dimensions in size does not match the length of "
-             "the physical_layout; i.e. len(size) = ", sizes.size(), " is not equal to len(physical_layout) = ",
-             order.size());
+  MOKA_CHECK(sizes.size() == order.size(),
+             "empty_permuted: Number of dimensions in size does not match the length of "
+             "the physical_layout; i.e. len(size) = ",
+             sizes.size(), " is not equal to len(physical_layout) = ", order.size());
   Dims strides(sizes.size());
   uint64_t seen = 0;
   int64_t step = 1;
   for (size_t i = order.size(); i-- > 0;) {
     int64_t d = order[i];
     MOKA_CHECK(d >= 0 && d < static_cast<int64_t>(order.size()),
-               "empty_permuted: Dimension out of range (expected to be between 0 and ", order.size(), ", but got ", d, ")");
+               "empty_permuted: Dimension out of range (expected to be between 0 and ", order.size(),
+               ", but got ", d, ")");
     MOKA_CHECK(!(seen >> d & 1), "empty_permuted: Duplicate dim not allowed, got ", d, " twice in ", order);
     seen |= uint64_t(1) << d;
     strides[static_cast<size_t>(d)] = step;
@@ -85,8 +90,8 @@ Tensor number_tensor(const Any& number, const Any& dtype, const Any& device) {
 template <bool Lower>
 void shape_triangle(Frame& f) {
   int64_t rows = f.integer(0), columns = f.integer(1);
-  MOKA_CHECK(rows >= 0 && columns >= 0, f.name(), ": rows and columns must not be negative, got ", rows, " and ",
-             columns);
+  MOKA_CHECK(rows >= 0 && columns >= 0, f.name(), ": rows and columns must not be negative, got ", rows,
+             " and ", columns);
   checked_mul(rows, columns, "tril_indices");
   int64_t offset = std::clamp(f.integer(2), -rows - 1, columns + 1), count = 0;
   for (int64_t r = 0; r < rows; r++) {
@@ -113,7 +118,8 @@ void run_triangle(Frame& f) {
   if (!(places == out)) copy_elements(places, out);
 }
 
-Tensor new_like(const Op& op, const Tensor& x, std::span<const int64_t> size, const Any& dtype, const Any& device) {
+Tensor new_like(const Op& op, const Tensor& x, std::span<const int64_t> size, const Any& dtype,
+                const Any& device) {
   return EagerReading::call(op, size, dtype.is_none() ? Any(x.dtype()) : dtype,
                             device.is_none() ? Any(x.device()) : device);
 }
@@ -123,13 +129,15 @@ Tensor new_of(const Tensor& x, std::span<const int64_t> size, const Any& dtype, 
 }
 Tensor new_filled(const Tensor& x, std::span<const int64_t> size, const Any& value, const Any& dtype,
                   const Any& device) {
-  return full(size, value, dtype.is_none() ? Any(x.dtype()) : dtype, device.is_none() ? Any(x.device()) : device);
+  return full(size, value, dtype.is_none() ? Any(x.dtype()) : dtype,
+              device.is_none() ? Any(x.device()) : device);
 }
 }  // namespace
 
 constinit const Op logspace_op{
-    .schema = "logspace(Number start, Number end, int steps, float base=10.0, *, DType? dtype=None, Device? "
-              "device=None) -> Tensor",
+    .schema =
+        "logspace(Number start, Number end, int steps, float base=10.0, *, DType? dtype=None, Device? "
+        "device=None) -> Tensor",
     .doc = "base to the power of `steps` evenly spaced exponents from start to end.",
     .method = "function",
     .shape = shape_logspace,
@@ -154,7 +162,9 @@ constinit const Op empty_strided_op{
                 no_tensors().with("size", {0}).with("stride", {1})},
 };
 constinit const Op empty_permuted_op{
-    .schema = "empty_permuted(int[] size, int[] physical_layout, *, DType? dtype=None, Device? device=None) -> Tensor",
+    .schema =
+        "empty_permuted(int[] size, int[] physical_layout, *, DType? dtype=None, Device? device=None) -> "
+        "Tensor",
     .doc = "Uninitialised memory without gaps whose dimensions lie in the given order, the outermost first.",
     .method = "function",
     .shape = shape_permuted,
@@ -167,8 +177,10 @@ constinit const Op empty_permuted_op{
                 no_tensors().with("size", {0}).with("physical_layout", {0})},
 };
 constinit const Op new_empty_strided_op{
-    .schema = "new_empty_strided(Tensor input, int[] size, int[] stride, *, DType? dtype=None, Device? device=None) "
-              "-> Tensor",
+    .schema =
+        "new_empty_strided(Tensor input, int[] size, int[] stride, *, DType? dtype=None, Device? "
+        "device=None) "
+        "-> Tensor",
     .doc = "Uninitialised memory with the given sizes and strides, of input's type and device.",
     .method = "method",
     .shape = shape_like_strided,
@@ -177,7 +189,8 @@ constinit const Op new_empty_strided_op{
     .onnx = none("uninitialised memory has no value"),
     .netdef = none("uninitialised memory has no value"),
     .effect = Effect::Random,
-    .samples = {shape(2).with("size", {2, 3}).with("stride", {1, 2}), shape(1).with("size", {0}).with("stride", {1})},
+    .samples = {shape(2).with("size", {2, 3}).with("stride", {1, 2}),
+                shape(1).with("size", {0}).with("stride", {1})},
 };
 constinit const Op scalar_tensor_op{
     .schema = "scalar_tensor(Number s, *, DType? dtype=None, Device? device=None) -> Tensor",
@@ -189,33 +202,34 @@ constinit const Op scalar_tensor_op{
     .netdef = none("a constant in graphs"),
     .samples = {no_tensors().with("s", 2.5), no_tensors().with("s", 3)},
 };
-#define MOKA_TRIANGLE(name, text, lower)                                                                         \
-  constinit const Op name##_op {                                                                                 \
-    .schema = #name "(int row, int col, int offset=0, *, DType? dtype=None, Device? device=None) -> Tensor",     \
-    .doc = text, .method = "function", .shape = shape_triangle<lower>,                                           \
-    .kernels = {KernelRow{"fill", run_triangle<lower>}}, .derivative = none("it has no tensor arguments"),       \
-    .onnx = none("a constant in graphs"), .netdef = none("a constant in graphs"),                                \
-    .samples = {no_tensors().with("row", 3).with("col", 4),                                                      \
-                no_tensors().with("row", 2).with("col", 3).with("offset", -1)},                                  \
+#define MOKA_TRIANGLE(name, text, lower)                                                                     \
+  constinit const Op name##_op {                                                                             \
+    .schema = #name "(int row, int col, int offset=0, *, DType? dtype=None, Device? device=None) -> Tensor", \
+    .doc = text, .method = "function", .shape = shape_triangle<lower>,                                       \
+    .kernels = {KernelRow{"fill", run_triangle<lower>}}, .derivative = none("it has no tensor arguments"),   \
+    .onnx = none("a constant in graphs"), .netdef = none("a constant in graphs"),                            \
+    .samples = {no_tensors().with("row", 3).with("col", 4),                                                  \
+                no_tensors().with("row", 2).with("col", 3).with("offset", -1)},                              \
   }
 MOKA_TRIANGLE(tril_indices, "Rows and columns of the elements of a lower triangle.", true);
 MOKA_TRIANGLE(triu_indices, "Rows and columns of the elements of an upper triangle.", false);
 #undef MOKA_TRIANGLE
-#define MOKA_NEW(name, text, source, kind)                                                                       \
-  constinit const Op name##_op {                                                                                 \
-    .schema = #name "(Tensor input, int[] size, *, DType? dtype=None, Device? device=None) -> Tensor",           \
-    .doc = text, .method = "method", .body = parts<new_of<source>>(),                                            \
-    .derivative = none("the result does not depend on input"), .onnx = none("written as its parts"),             \
-    .netdef = none("written as its parts"), .effect = kind,                                                      \
-    .samples = {shape(2).with("size", {2, 3}), shape(1).with("size", {0})},                                      \
+#define MOKA_NEW(name, text, source, kind)                                                             \
+  constinit const Op name##_op {                                                                       \
+    .schema = #name "(Tensor input, int[] size, *, DType? dtype=None, Device? device=None) -> Tensor", \
+    .doc = text, .method = "method", .body = parts<new_of<source>>(),                                  \
+    .derivative = none("the result does not depend on input"), .onnx = none("written as its parts"),   \
+    .netdef = none("written as its parts"), .effect = kind,                                            \
+    .samples = {shape(2).with("size", {2, 3}), shape(1).with("size", {0})},                            \
   }
 MOKA_NEW(new_empty, "Uninitialised memory of the given size and input's type.", empty_op, Effect::Random);
 MOKA_NEW(new_zeros, "Zeros of the given size and input's type.", zeros_op, Effect::Pure);
 MOKA_NEW(new_ones, "Ones of the given size and input's type.", ones_op, Effect::Pure);
 #undef MOKA_NEW
 constinit const Op new_full_op{
-    .schema = "new_full(Tensor input, int[] size, Number fill_value, *, DType? dtype=None, Device? device=None) -> "
-              "Tensor",
+    .schema =
+        "new_full(Tensor input, int[] size, Number fill_value, *, DType? dtype=None, Device? device=None) -> "
+        "Tensor",
     .doc = "One value in the given size and input's type.",
     .method = "method",
     .body = parts<new_filled>(),

@@ -85,7 +85,8 @@ IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given, std::string
     try {
       p.broadcast = first ? Dims(list[d].sizes()) : broadcast_shape(p.broadcast, list[d].sizes(), op);
     } catch (const Error& e) {
-      fail_kind(ErrorKind::Index, e.message(), "; the index tensors must have shapes that broadcast together");
+      fail_kind(ErrorKind::Index, e.message(),
+                "; the index tensors must have shapes that broadcast together");
     }
     first = false;
     if (!p.dims.empty() && p.dims.back() + 1 != static_cast<int>(d)) p.adjacent = false;
@@ -185,7 +186,8 @@ void for_index_runs(const Tensor& x, const IndexPlan& p, bool shared, F f) {
   auto part = [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; i++) {
       int64_t at = place(i / positions, 0, before) + w.offsets[static_cast<size_t>(i % positions)];
-      for (int64_t r = 0; r < rows; r++) f(at + (rows > 1 ? place(r, before, whole) : 0), (i * rows + r) * run, run);
+      for (int64_t r = 0; r < rows; r++)
+        f(at + (rows > 1 ? place(r, before, whole) : 0), (i * rows + r) * run, run);
     }
   };
   if (shared) parallel_for(0, slices * positions, 4096 / (rows * run) + 1, part);
@@ -195,16 +197,24 @@ void for_index_runs(const Tensor& x, const IndexPlan& p, bool shared, F f) {
 template <class F>
 void with_item_copy(size_t item, F f) {
   switch (item) {
-    case 1: return f([](char* to, const char* from, int64_t n) { n == 1 ? void(*to = *from) : void(std::memcpy(to, from, static_cast<size_t>(n))); });
-    case 4: return f([](char* to, const char* from, int64_t n) {
-      if (n == 1) std::memcpy(to, from, 4);
-      else std::memcpy(to, from, static_cast<size_t>(n) * 4);
-    });
-    case 8: return f([](char* to, const char* from, int64_t n) {
-      if (n == 1) std::memcpy(to, from, 8);
-      else std::memcpy(to, from, static_cast<size_t>(n) * 8);
-    });
-    default: return f([item](char* to, const char* from, int64_t n) { std::memcpy(to, from, static_cast<size_t>(n) * item); });
+    case 1:
+      return f([](char* to, const char* from, int64_t n) {
+        n == 1 ? void(*to = *from) : void(std::memcpy(to, from, static_cast<size_t>(n)));
+      });
+    case 4:
+      return f([](char* to, const char* from, int64_t n) {
+        if (n == 1) std::memcpy(to, from, 4);
+        else std::memcpy(to, from, static_cast<size_t>(n) * 4);
+      });
+    case 8:
+      return f([](char* to, const char* from, int64_t n) {
+        if (n == 1) std::memcpy(to, from, 8);
+        else std::memcpy(to, from, static_cast<size_t>(n) * 8);
+      });
+    default:
+      return f([item](char* to, const char* from, int64_t n) {
+        std::memcpy(to, from, static_cast<size_t>(n) * item);
+      });
   }
 }
 // x[index] += values, or = values; `values` is contiguous in the shape of the result.
@@ -232,7 +242,8 @@ void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool 
     case DType::I64: return add(x.data<int64_t>());
     default: {
       DType type = is_floating(x.dtype()) ? DType::F32 : is_complex(x.dtype()) ? x.dtype() : DType::I64;
-      MOKA_CHECK_KIND(NotImplemented, type != x.dtype(), "index_put: accumulate is not defined for ", x.dtype());
+      MOKA_CHECK_KIND(NotImplemented, type != x.dtype(), "index_put: accumulate is not defined for ",
+                      x.dtype());
       Tensor wide = new_tensor(x.sizes(), type);
       copy_elements(x, wide);
       write_runs(wide, p, to_dtype(values, type), true);
@@ -397,8 +408,8 @@ void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_vie
       for (int64_t i = r * row; i < (r + 1) * row; i++, at += step) {
         int64_t k = v[i];
         if (__builtin_expect(static_cast<uint64_t>(k) >= static_cast<uint64_t>(limit), 0)) {
-          MOKA_CHECK(k >= -limit && k < 0, op, ": index ", k, " is out of bounds for dimension ", dim, " with size ",
-                     limit);
+          MOKA_CHECK(k >= -limit && k < 0, op, ": index ", k, " is out of bounds for dimension ", dim,
+                     " with size ", limit);
           k += limit;
         }
         f(at + k * stride, i);
@@ -411,7 +422,9 @@ void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_vie
 }
 template <class F>
 void with_item_type(size_t item, F f) {
-  struct Pair { uint64_t a, b; };
+  struct Pair {
+    uint64_t a, b;
+  };
   if (item == 1) f(static_cast<uint8_t*>(nullptr));
   else if (item == 2) f(static_cast<uint16_t*>(nullptr));
   else if (item == 4) f(static_cast<uint32_t*>(nullptr));
@@ -481,7 +494,8 @@ void run_scatter(Frame& f) {
       case DType::I64: return add(static_cast<int64_t*>(nullptr));
       default: {
         bool whole = !is_floating(out.dtype());
-        MOKA_CHECK_KIND(NotImplemented, !is_complex(out.dtype()), "scatter_add: not defined for ", out.dtype());
+        MOKA_CHECK_KIND(NotImplemented, !is_complex(out.dtype()), "scatter_add: not defined for ",
+                        out.dtype());
         Tensor wide = to_dtype(out, whole ? DType::I64 : DType::F32), addends = to_dtype(src, wide.dtype());
         auto add_wide = [&]<class T>(T* to) {
           const T* from = addends.data<T>();

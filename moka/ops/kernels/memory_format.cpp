@@ -11,8 +11,8 @@ Dims format_strides(std::string_view format, std::span<const int64_t> sizes, std
   size_t rank = format == "channels_last" ? 4 : format == "channels_last_3d" ? 5 : 0;
   MOKA_CHECK(rank, op, ": unknown memory format '", format,
              "'; there are contiguous_format, preserve_format, channels_last and channels_last_3d");
-  MOKA_CHECK(sizes.size() == rank, op, ": required rank ", rank, " tensor to use ", format, " format, got shape ",
-             sizes);
+  MOKA_CHECK(sizes.size() == rank, op, ": required rank ", rank, " tensor to use ", format,
+             " format, got shape ", sizes);
   Dims strides(rank);
   int64_t step = 1;
   auto place = [&](size_t d) {
@@ -48,7 +48,8 @@ bool is_in_format(std::string_view format, const Tensor& t) {
 void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device) {
   if (!f.has(format) || f.infer || f.given & 1) return f.output(0, like.sizes(), dtype, device);
   f.outs.resize(1);
-  f.outs[0] = new_strided_tensor(like.sizes(), format_strides(f.string(format), like, f.name()), dtype, device);
+  f.outs[0] =
+      new_strided_tensor(like.sizes(), format_strides(f.string(format), like, f.name()), dtype, device);
 }
 
 }  // namespace moka

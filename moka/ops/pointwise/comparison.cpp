@@ -116,8 +116,8 @@ Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
     return where(mask, full(Dims{}, value, input.dtype()), input);
   }
   const Tensor& t = value.tensor();
-  MOKA_CHECK(t.dim() == 0, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ", t.dim(),
-             " dimension(s).");
+  MOKA_CHECK(t.dim() == 0, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",
+             t.dim(), " dimension(s).");
   return where(mask, to(t, input.dtype()), input);
 }
 // Graphs know the types and read one formula.

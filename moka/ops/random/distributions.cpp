@@ -36,7 +36,8 @@ Tensor integers_below_like(const Tensor& x, int64_t high, const Any& generator, 
 void check_deviations(const Tensor& std) {
   Tensor s = to_dtype(std, DType::F64);
   for (int64_t i = 0; i < s.numel(); i++)
-    MOKA_CHECK(!(s.data<double>()[i] < 0), "normal expects all elements of std >= 0.0, got ", s.data<double>()[i]);
+    MOKA_CHECK(!(s.data<double>()[i] < 0), "normal expects all elements of std >= 0.0, got ",
+               s.data<double>()[i]);
 }
 Tensor normal_about(const Tensor& mean, const Any& std, const Any& generator) {
   MOKA_CHECK(is_floating(mean.dtype()), "normal: expected a floating mean, got ", mean.dtype());
@@ -77,7 +78,8 @@ void fill_each(const Tensor& out, Generator::Draw d, F draw) {
 }
 void shape_self(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
 void shape_floating_self(Frame& f) {
-  MOKA_CHECK(is_floating(f.tensor(0).dtype()), f.name(), ": defined for floating types, got ", f.tensor(0).dtype());
+  MOKA_CHECK(is_floating(f.tensor(0).dtype()), f.name(), ": defined for floating types, got ",
+             f.tensor(0).dtype());
   shape_self(f);
 }
 
@@ -108,16 +110,19 @@ void run_poisson(Frame& f) {
   Tensor rates = to_dtype(f.tensor(0), DType::F64);
   const double* rate = rates.data<double>();
   for (int64_t i = 0; i < rates.numel(); i++)
-    MOKA_CHECK(rate[i] >= 0, "poisson: invalid Poisson rate, expected rate to be non-negative, got ", rate[i]);
+    MOKA_CHECK(rate[i] >= 0, "poisson: invalid Poisson rate, expected rate to be non-negative, got ",
+               rate[i]);
   fill_each(f.outs[0], draw_from(f, 1), [&](ElementDraws& w, int64_t i) {
-    return rate[i] < 1e15 ? poisson_number(w, rate[i]) : rate[i];  // counts beyond that exceed double's integers
+    return rate[i] < 1e15 ? poisson_number(w, rate[i])
+                          : rate[i];  // counts beyond that exceed double's integers
   });
 }
 
 void run_exponential(Frame& f) {
   double rate = f.number(1);
   MOKA_CHECK(rate > 0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
-  fill_each(f.outs[0], draw_from(f, 2), [rate](ElementDraws& w, int64_t) { return -std::log(w.next()) / rate; });
+  fill_each(f.outs[0], draw_from(f, 2),
+            [rate](ElementDraws& w, int64_t) { return -std::log(w.next()) / rate; });
 }
 void run_geometric(Frame& f) {
   double p = f.number(1);
@@ -168,7 +173,8 @@ void fill_integers(const Tensor& out, Generator::Draw d, int64_t low, uint64_t c
   for_blocks(2 * t.numel(), d, [&](int64_t i, int64_t n, const uint32_t* w) {
     for (int64_t k = 0; k * 2 < n; k++) {
       uint64_t bits = uint64_t(w[2 * k]) << 32 | w[2 * k + 1];
-      uint64_t part = count ? static_cast<uint64_t>((static_cast<unsigned __int128>(bits) * count) >> 64) : bits;
+      uint64_t part =
+          count ? static_cast<uint64_t>((static_cast<unsigned __int128>(bits) * count) >> 64) : bits;
       p[i / 2 + k] = static_cast<int64_t>(static_cast<uint64_t>(low) + part);
     }
   });
@@ -176,8 +182,9 @@ void fill_integers(const Tensor& out, Generator::Draw d, int64_t low, uint64_t c
 }
 void run_random(Frame& f) {
   int64_t top = largest_integer(f.outs[0].dtype());
-  fill_integers(f.outs[0], draw_from(f, 1), 0,
-                is_floating(f.outs[0].dtype()) ? static_cast<uint64_t>(top) + 1 : static_cast<uint64_t>(top) + 1);
+  fill_integers(
+      f.outs[0], draw_from(f, 1), 0,
+      is_floating(f.outs[0].dtype()) ? static_cast<uint64_t>(top) + 1 : static_cast<uint64_t>(top) + 1);
 }
 void fill_between(Frame& f, int64_t from, int64_t to, int generator) {
   MOKA_CHECK(from < to, "random_ expects 'from' to be less than 'to', but got from=", from, " >= to=", to);
@@ -185,23 +192,26 @@ void fill_between(Frame& f, int64_t from, int64_t to, int generator) {
   if (is_integral(t) || t == DType::Bool) {
     int64_t top = largest_integer(t);
     bool is_signed = family(t) == DTypeClass::Signed;
-    MOKA_CHECK(from >= (is_signed ? -top - 1 : 0) && to - 1 <= top, "random_: from ", from, " and to - 1 = ", to - 1,
-               " must lie in the range of ", t);
+    MOKA_CHECK(from >= (is_signed ? -top - 1 : 0) && to - 1 <= top, "random_: from ", from,
+               " and to - 1 = ", to - 1, " must lie in the range of ", t);
   }
-  fill_integers(f.outs[0], draw_from(f, generator), from, static_cast<uint64_t>(to) - static_cast<uint64_t>(from));
+  fill_integers(f.outs[0], draw_from(f, generator), from,
+                static_cast<uint64_t>(to) - static_cast<uint64_t>(from));
 }
 void run_random_to(Frame& f) { fill_between(f, 0, f.integer(1), 2); }
 void run_random_from(Frame& f) {
   if (f.has(2)) return fill_between(f, f.integer(1), f.integer(2), 3);
   int64_t from = f.integer(1), top = largest_integer(f.outs[0].dtype());
   MOKA_CHECK(from <= top, "random_: from ", from, " lies above the range of ", f.outs[0].dtype());
-  fill_integers(f.outs[0], draw_from(f, 3), from, static_cast<uint64_t>(top) - static_cast<uint64_t>(from) + 1);
+  fill_integers(f.outs[0], draw_from(f, 3), from,
+                static_cast<uint64_t>(top) - static_cast<uint64_t>(from) + 1);
 }
 
 // ---- bernoulli
 void shape_bernoulli_in_place(Frame& f) {
   if (f.args[1].tag == Tag::Tensor)
-    MOKA_CHECK(is_floating(f.tensor(1).dtype()), "bernoulli_: probabilities must be floating, got ", f.tensor(1).dtype());
+    MOKA_CHECK(is_floating(f.tensor(1).dtype()), "bernoulli_: probabilities must be floating, got ",
+               f.tensor(1).dtype());
   shape_self(f);
 }
 void check_probability(double p, std::string_view op) {
@@ -229,7 +239,8 @@ void check_rate(double p, std::string_view op) {
 Tensor kept(const Tensor& x, double p, bool channels) {
   Dims sizes(x.sizes());
   if (channels) {
-    MOKA_CHECK(x.dim() >= 2, "feature dropout requires at least 2 dimensions in the input, got shape ", x.sizes());
+    MOKA_CHECK(x.dim() >= 2, "feature dropout requires at least 2 dimensions in the input, got shape ",
+               x.sizes());
     for (size_t d = 2; d < sizes.size(); d++) sizes[d] = 1;
   }
   return bernoulli(full(sizes, 1 - p, x.dtype()));
@@ -261,33 +272,37 @@ Tensor drop_alpha_elements(const Tensor& x, double p, bool train) { return drop_
 Tensor drop_alpha_channels(const Tensor& x, double p, bool train) { return drop_alpha(x, p, train, true); }
 }  // namespace
 
-#define MOKA_RANDOM_PARTS(name, signature, text, where, function, gradient, ...)                          \
-  constinit const Op name##_op {                                                                          \
-    .schema = signature, .doc = text, .method = where, .body = parts<function>(), .derivative = gradient, \
+#define MOKA_RANDOM_PARTS(name, signature, text, where, function, gradient, ...)                            \
+  constinit const Op name##_op {                                                                            \
+    .schema = signature, .doc = text, .method = where, .body = parts<function>(), .derivative = gradient,   \
     .onnx = none("written as its parts"), .netdef = none("written as its parts"), .effect = Effect::Random, \
-    .samples = {__VA_ARGS__},                                                                             \
+    .samples = {__VA_ARGS__},                                                                               \
   }
-MOKA_RANDOM_PARTS(rand_like,
-                  "rand_like(Tensor input, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> "
-                  "Tensor",
-                  "Uniform numbers in [0, 1) in the shape of input.", "function", uniform_like,
-                  none("the numbers do not depend on input"), shape(2, 3), shape(0));
-MOKA_RANDOM_PARTS(randn_like,
-                  "randn_like(Tensor input, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> "
-                  "Tensor",
-                  "Normal numbers of mean 0 and deviation 1 in the shape of input.", "function", normal_like,
-                  none("the numbers do not depend on input"), shape(2, 3), shape(0));
-MOKA_RANDOM_PARTS(randint_like,
-                  "randint_like(Tensor input, int high, *, Generator? generator=None, DType? dtype=None, Device? "
-                  "device=None) -> Tensor",
-                  "Uniform integers in [0, high) in the shape of input.", "function", integers_below_like,
-                  none("the numbers do not depend on input"), shape(2, 3).with("high", 5), shape(0).with("high", 1));
-MOKA_RANDOM_PARTS(randint_like_low,
-                  "randint_like.low(Tensor input, int low, int high, *, Generator? generator=None, DType? dtype=None, "
-                  "Device? device=None) -> Tensor",
-                  "Uniform integers in [low, high) in the shape of input.", "function", integers_like,
-                  none("the numbers do not depend on input"), shape(2, 3).with("low", -2).with("high", 5),
-                  shape(0).with("low", 0).with("high", 1));
+MOKA_RANDOM_PARTS(
+    rand_like,
+    "rand_like(Tensor input, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> "
+    "Tensor",
+    "Uniform numbers in [0, 1) in the shape of input.", "function", uniform_like,
+    none("the numbers do not depend on input"), shape(2, 3), shape(0));
+MOKA_RANDOM_PARTS(
+    randn_like,
+    "randn_like(Tensor input, *, Generator? generator=None, DType? dtype=None, Device? device=None) -> "
+    "Tensor",
+    "Normal numbers of mean 0 and deviation 1 in the shape of input.", "function", normal_like,
+    none("the numbers do not depend on input"), shape(2, 3), shape(0));
+MOKA_RANDOM_PARTS(
+    randint_like,
+    "randint_like(Tensor input, int high, *, Generator? generator=None, DType? dtype=None, Device? "
+    "device=None) -> Tensor",
+    "Uniform integers in [0, high) in the shape of input.", "function", integers_below_like,
+    none("the numbers do not depend on input"), shape(2, 3).with("high", 5), shape(0).with("high", 1));
+MOKA_RANDOM_PARTS(
+    randint_like_low,
+    "randint_like.low(Tensor input, int low, int high, *, Generator? generator=None, DType? dtype=None, "
+    "Device? device=None) -> Tensor",
+    "Uniform integers in [low, high) in the shape of input.", "function", integers_like,
+    none("the numbers do not depend on input"), shape(2, 3).with("low", -2).with("high", 5),
+    shape(0).with("low", 0).with("high", 1));
 MOKA_RANDOM_PARTS(normal, "normal(Tensor mean, Operand std=1.0, *, Generator? generator=None) -> Tensor",
                   "Normal numbers with the given means and deviations.", "function", normal_about,
                   none("the numbers are constants to gradients"), shape(2, 3),
@@ -295,15 +310,15 @@ MOKA_RANDOM_PARTS(normal, "normal(Tensor mean, Operand std=1.0, *, Generator? ge
 MOKA_RANDOM_PARTS(normal_float_tensor,
                   "normal.float_Tensor(Number mean, Tensor std, *, Generator? generator=None) -> Tensor",
                   "Normal numbers with one mean and the given deviations.", "function", normal_wide,
-                  none("the numbers are constants to gradients"), shape(2, 3).in(Domain::Positive).with("mean", 1.0),
-                  shape(0).with("mean", 0));
-MOKA_RANDOM_PARTS(normal_size,
-                  "normal.float_float(Number mean, Number std, int[] size, *, Generator? generator=None, DType? "
-                  "dtype=None, Device? device=None) -> Tensor",
-                  "Normal numbers of one mean and deviation in the given size.", "function", normal_of_size,
-                  none("it has no tensor arguments"),
-                  no_tensors().with("mean", 1.0).with("std", 2.0).with("size", {2, 3}),
-                  no_tensors().with("mean", 0).with("std", 0).with("size", {0}));
+                  none("the numbers are constants to gradients"),
+                  shape(2, 3).in(Domain::Positive).with("mean", 1.0), shape(0).with("mean", 0));
+MOKA_RANDOM_PARTS(
+    normal_size,
+    "normal.float_float(Number mean, Number std, int[] size, *, Generator? generator=None, DType? "
+    "dtype=None, Device? device=None) -> Tensor",
+    "Normal numbers of one mean and deviation in the given size.", "function", normal_of_size,
+    none("it has no tensor arguments"), no_tensors().with("mean", 1.0).with("std", 2.0).with("size", {2, 3}),
+    no_tensors().with("mean", 0).with("std", 0).with("size", {0}));
 #undef MOKA_RANDOM_PARTS
 
 constinit const Op poisson_op{
@@ -319,41 +334,45 @@ constinit const Op poisson_op{
     .samples = {shape(2, 3).in(Domain::Positive), shape(0)},
 };
 
-#define MOKA_FILL_DRAW(name, signature, text, check, kernel, ...)                               \
-  constinit const Op name##_op {                                                                \
-    .schema = signature, .doc = text, .method = "method", .shape = check,                       \
-    .kernels = {KernelRow{"philox", kernel}},                                                   \
-    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},                           \
-    .onnx = none("an in-place write; graphs see its value"),                                    \
-    .netdef = none("an in-place write; graphs see its value"), .effect = Effect::Random,        \
-    .samples = {__VA_ARGS__},                                                                   \
+#define MOKA_FILL_DRAW(name, signature, text, check, kernel, ...)                        \
+  constinit const Op name##_op {                                                         \
+    .schema = signature, .doc = text, .method = "method", .shape = check,                \
+    .kernels = {KernelRow{"philox", kernel}},                                            \
+    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},                    \
+    .onnx = none("an in-place write; graphs see its value"),                             \
+    .netdef = none("an in-place write; graphs see its value"), .effect = Effect::Random, \
+    .samples = {__VA_ARGS__},                                                            \
   }
-MOKA_FILL_DRAW(exponential_, "exponential_(Tensor input, Number lambd=1.0, *, Generator? generator=None) -> Tensor",
-               "Sets every element to an exponential number of rate lambd.", shape_floating_self, run_exponential,
-               shape(2, 3), shape(0).with("lambd", 2.0));
+MOKA_FILL_DRAW(exponential_,
+               "exponential_(Tensor input, Number lambd=1.0, *, Generator? generator=None) -> Tensor",
+               "Sets every element to an exponential number of rate lambd.", shape_floating_self,
+               run_exponential, shape(2, 3), shape(0).with("lambd", 2.0));
 MOKA_FILL_DRAW(geometric_, "geometric_(Tensor input, Number p, *, Generator? generator=None) -> Tensor",
-               "Sets every element to the number of trials up to the first success of probability p.", shape_self,
-               run_geometric, shape(2, 3).with("p", 0.5), shape(0).with("p", 0.1));
-MOKA_FILL_DRAW(log_normal_,
-               "log_normal_(Tensor input, Number mean=1.0, Number std=2.0, *, Generator? generator=None) -> Tensor",
-               "Sets every element to e to the power of a normal number.", shape_floating_self, run_log_normal,
-               shape(2, 3), shape(0));
-MOKA_FILL_DRAW(cauchy_,
-               "cauchy_(Tensor input, Number median=0.0, Number sigma=1.0, *, Generator? generator=None) -> Tensor",
-               "Sets every element to a number of the Cauchy distribution.", shape_floating_self, run_cauchy,
-               shape(2, 3), shape(0));
+               "Sets every element to the number of trials up to the first success of probability p.",
+               shape_self, run_geometric, shape(2, 3).with("p", 0.5), shape(0).with("p", 0.1));
+MOKA_FILL_DRAW(
+    log_normal_,
+    "log_normal_(Tensor input, Number mean=1.0, Number std=2.0, *, Generator? generator=None) -> Tensor",
+    "Sets every element to e to the power of a normal number.", shape_floating_self, run_log_normal,
+    shape(2, 3), shape(0));
+MOKA_FILL_DRAW(
+    cauchy_,
+    "cauchy_(Tensor input, Number median=0.0, Number sigma=1.0, *, Generator? generator=None) -> Tensor",
+    "Sets every element to a number of the Cauchy distribution.", shape_floating_self, run_cauchy,
+    shape(2, 3), shape(0));
 MOKA_FILL_DRAW(random_, "random_(Tensor input, *, Generator? generator=None) -> Tensor",
-               "Sets every element to any integer from 0 up that its type holds exactly.", shape_self, run_random,
-               shape(2, 3), shape(0));
+               "Sets every element to any integer from 0 up that its type holds exactly.", shape_self,
+               run_random, shape(2, 3), shape(0));
 MOKA_FILL_DRAW(random__to, "random_.to(Tensor input, int to, *, Generator? generator=None) -> Tensor",
-               "Sets every element to an integer in [0, to).", shape_self, run_random_to, shape(2, 3).with("to", 5),
-               shape(0).with("to", 1));
-MOKA_FILL_DRAW(random__from, "random_.from(Tensor input, int from, int? to, *, Generator? generator=None) -> Tensor",
+               "Sets every element to an integer in [0, to).", shape_self, run_random_to,
+               shape(2, 3).with("to", 5), shape(0).with("to", 1));
+MOKA_FILL_DRAW(random__from,
+               "random_.from(Tensor input, int from, int? to, *, Generator? generator=None) -> Tensor",
                "Sets every element to an integer in [from, to).", shape_self, run_random_from,
                shape(2, 3).with("from", -2).with("to", 5), shape(0).with("from", 0).with("to", 1));
 MOKA_FILL_DRAW(bernoulli_, "bernoulli_(Tensor input, Operand p=0.5, *, Generator? generator=None) -> Tensor",
-               "Sets every element to 1 with probability p, else to 0.", shape_bernoulli_in_place, run_bernoulli_with,
-               shape(2, 3).with("p", 0.25), shape(0));
+               "Sets every element to 1 with probability p, else to 0.", shape_bernoulli_in_place,
+               run_bernoulli_with, shape(2, 3).with("p", 0.25), shape(0));
 #undef MOKA_FILL_DRAW
 
 constinit const Op bernoulli_p_op{
@@ -368,17 +387,20 @@ constinit const Op bernoulli_p_op{
     .samples = {shape(2, 3).with("p", 0.25).no_gradient(), shape(0).with("p", 1.0)},
 };
 
-#define MOKA_DROPOUT(name, text, function)                                                                \
-  constinit const Op name##_op {                                                                          \
-    .schema = #name "(Tensor input, float p, bool train) -> Tensor", .doc = text, .method = "function",   \
-    .body = parts<function>(), .onnx = none("written as its parts"),                                      \
-    .netdef = none("written as its parts"), .effect = Effect::Random,                                     \
-    .samples = {shape(2, 3, 2).with("p", 0.5).with("train", true), shape(2, 3).with("p", 0.5).with("train", false)}, \
+#define MOKA_DROPOUT(name, text, function)                                                                   \
+  constinit const Op name##_op {                                                                             \
+    .schema = #name "(Tensor input, float p, bool train) -> Tensor", .doc = text, .method = "function",      \
+    .body = parts<function>(), .onnx = none("written as its parts"), .netdef = none("written as its parts"), \
+    .effect = Effect::Random,                                                                                \
+    .samples = {shape(2, 3, 2).with("p", 0.5).with("train", true),                                           \
+                shape(2, 3).with("p", 0.5).with("train", false)},                                            \
   }
-MOKA_DROPOUT(dropout, "In training zeroes elements with probability p and scales the rest by 1 / (1 - p).", drop);
+MOKA_DROPOUT(dropout, "In training zeroes elements with probability p and scales the rest by 1 / (1 - p).",
+             drop);
 MOKA_DROPOUT(feature_dropout, "In training zeroes whole channels with probability p and scales the rest.",
              drop_channels);
-MOKA_DROPOUT(alpha_dropout, "Dropout that keeps mean and variance of standard normal inputs.", drop_alpha_elements);
+MOKA_DROPOUT(alpha_dropout, "Dropout that keeps mean and variance of standard normal inputs.",
+             drop_alpha_elements);
 MOKA_DROPOUT(feature_alpha_dropout, "alpha_dropout of whole channels.", drop_alpha_channels);
 #undef MOKA_DROPOUT
 

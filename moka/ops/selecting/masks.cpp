@@ -32,12 +32,14 @@ Tensor select_by_mask(const Tensor& x, const Tensor& mask) {
 void check_masked(const Frame& f) {
   const Tensor &x = f.tensor(0), &mask = f.tensor(1), &source = f.tensor(2);
   MOKA_CHECK(mask.dtype() == DType::Bool, "masked_scatter: expected BoolTensor for mask, got ", mask.dtype());
-  MOKA_CHECK(source.dtype() == x.dtype(), "masked_scatter: expected self and source to have same dtypes but got ",
-             x.dtype(), " and ", source.dtype());
+  MOKA_CHECK(source.dtype() == x.dtype(),
+             "masked_scatter: expected self and source to have same dtypes but got ", x.dtype(), " and ",
+             source.dtype());
 }
 void shape_masked_scatter(Frame& f) {
   check_masked(f);
-  f.output(0, broadcast_shape(f.tensor(0).sizes(), f.tensor(1).sizes(), "masked_scatter"), f.tensor(0).dtype());
+  f.output(0, broadcast_shape(f.tensor(0).sizes(), f.tensor(1).sizes(), "masked_scatter"),
+           f.tensor(0).dtype());
 }
 void run_masked_scatter(Frame& f) {
   const Tensor& out = f.outs[0];
@@ -51,8 +53,10 @@ void run_masked_scatter(Frame& f) {
   int64_t taken = 0, n = out.numel();
   for (int64_t i = 0; i < n; i++) {
     if (!m[i]) continue;
-    MOKA_CHECK(taken < source.numel(), "masked_scatter: expected source to have at least as many elements as the "
-               "number of ones in the mask, it has ", source.numel());
+    MOKA_CHECK(taken < source.numel(),
+               "masked_scatter: expected source to have at least as many elements as the "
+               "number of ones in the mask, it has ",
+               source.numel());
     std::memcpy(to + static_cast<size_t>(i) * item, from + static_cast<size_t>(taken++) * item, item);
   }
 }
@@ -76,9 +80,12 @@ Tensor put_flat(const Tensor& x, const Tensor& at, const Tensor& source, bool ac
   MOKA_CHECK(at.dtype() == DType::I64, "put(): Expected a long tensor for index, but got ", at.dtype());
   MOKA_CHECK(source.dtype() == x.dtype(), "put(): self and source expected to have the same dtype, but got ",
              x.dtype(), " and ", source.dtype());
-  MOKA_CHECK(source.numel() == at.numel(), "put(): Expected source and index to have the same number of elements, "
-             "but got shapes ", source.sizes(), " and ", at.sizes());
-  MOKA_CHECK_KIND(Index, x.numel() > 0 || at.numel() == 0, "put(): Tried to put elements into an empty tensor");
+  MOKA_CHECK(source.numel() == at.numel(),
+             "put(): Expected source and index to have the same number of elements, "
+             "but got shapes ",
+             source.sizes(), " and ", at.sizes());
+  MOKA_CHECK_KIND(Index, x.numel() > 0 || at.numel() == 0,
+                  "put(): Tried to put elements into an empty tensor");
   if (at.numel() == 0) return clone(x);
   const Tensor list[] = {flat(at)};
   return reshape(index_put(flat(x), List(list), flat(source), accumulate), x.sizes());
@@ -87,15 +94,17 @@ Tensor take_along(const Tensor& x, const Tensor& at, std::optional<int64_t> dim)
   MOKA_CHECK(at.dtype() == DType::I64 || at.dtype() == DType::I32,
              "take_along_dim(): dtype of indices should be Long or Int but got ", at.dtype());
   if (!dim) return gather(flat(x), int64_t(0), flat(at));
-  MOKA_CHECK(x.dim() == at.dim(), "take_along_dim(): input and indices should have the same number of dimensions, but "
-             "got shapes ", x.sizes(), " and ", at.sizes());
+  MOKA_CHECK(x.dim() == at.dim(),
+             "take_along_dim(): input and indices should have the same number of dimensions, but "
+             "got shapes ",
+             x.sizes(), " and ", at.sizes());
   int d = wrap_dim(*dim, x.dim(), "take_along_dim");
   Dims own(x.sizes()), places(at.sizes());
   for (int k = 0; k < x.dim(); k++) {
     if (k == d) continue;
     size_t i = static_cast<size_t>(k);
-    MOKA_CHECK(own[i] == places[i] || own[i] == 1 || places[i] == 1, "take_along_dim(): shapes ", x.sizes(), " and ",
-               at.sizes(), " do not broadcast in dimension ", k);
+    MOKA_CHECK(own[i] == places[i] || own[i] == 1 || places[i] == 1, "take_along_dim(): shapes ", x.sizes(),
+               " and ", at.sizes(), " do not broadcast in dimension ", k);
     own[i] = places[i] = own[i] == 1 ? places[i] : own[i];
   }
   return gather(wide(x, own, "take_along_dim"), int64_t(d), wide(at, places, "take_along_dim"));
@@ -126,11 +135,14 @@ constinit const Op masked_scatter_op{
     .shape = shape_masked_scatter,
     .kernels = {KernelRow{"loop", run_masked_scatter}},
     .derivative = {wrt("input", [](auto dy, auto, auto mask) { return where(mask, 0, dy); }),
-                   wrt("source", [](auto dy, auto, auto mask,
-                                    auto source) { return masked_scatter_backward(dy, mask, shape_of(source)); })},
+                   wrt("source",
+                       [](auto dy, auto, auto mask, auto source) {
+                         return masked_scatter_backward(dy, mask, shape_of(source));
+                       })},
     .onnx = none("the places depend on values"),
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({3, 4}, {4}, {12}).in(Domain::Boolean, 1), shapes({2}, {2}, {3, 1}).in(Domain::Boolean, 1)},
+    .samples = {shapes({3, 4}, {4}, {12}).in(Domain::Boolean, 1),
+                shapes({2}, {2}, {3, 1}).in(Domain::Boolean, 1)},
 };
 constinit const Op masked_scatter_backward_op{
     .schema = "masked_scatter_backward(Tensor dy, Tensor mask, int[] sizes) -> Tensor",
@@ -150,8 +162,8 @@ MOKA_PART_OP(take, "take(Tensor input, Tensor index) -> Tensor",
              "The elements of the flattened input at the places in index, in its shape.", take_flat,
              shapes({3, 2}, {2, 2}).in(Domain::Index, 1, 6), shapes({3}, {0}).in(Domain::Index, 1, 3));
 MOKA_PART_OP(put, "put(Tensor input, Tensor index, Tensor source, bool accumulate=False) -> Tensor",
-             "input with the elements of source written (or added) at places of the flattened tensor.", put_flat,
-             shapes({3, 2}, {2}, {2}).in(Domain::Index, 1, 6).with("accumulate", true),
+             "input with the elements of source written (or added) at places of the flattened tensor.",
+             put_flat, shapes({3, 2}, {2}, {2}).in(Domain::Index, 1, 6).with("accumulate", true),
              shapes({3}, {1}, {1}).in(Domain::Index, 1, 3));
 MOKA_PART_OP(take_along_dim, "take_along_dim(Tensor input, Tensor indices, int? dim=None) -> Tensor",
              "gather with broadcasting; without dim from the flattened input.", take_along,
@@ -174,7 +186,8 @@ constinit const Op nonzero_static_op{
     .derivative = none("the result holds indices"),
     .onnx = none("the rows depend on values"),
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shape(3, 4).in(Domain::Boolean).with("size", 5), shape(3).in(Domain::Boolean).with("size", 0)},
+    .samples = {shape(3, 4).in(Domain::Boolean).with("size", 5),
+                shape(3).in(Domain::Boolean).with("size", 0)},
 };
 
 }  // namespace moka::ops

@@ -32,8 +32,8 @@ void shape_scatter_reduce(Frame& f) {
   reduction_of(f, 4);
   MOKA_CHECK(index.dtype() == DType::I64 || index.dtype() == DType::I32, f.name(),
              ": Expected dtype int32/int64 for index, got ", index.dtype());
-  MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": Expected self.dtype to be equal to src.dtype, got ", x.dtype(),
-             " and ", src.dtype());
+  MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": Expected self.dtype to be equal to src.dtype, got ",
+             x.dtype(), " and ", src.dtype());
   int d = dim_argument(f, 1, x.dim());
   if (index.numel() > 0) {
     int n = std::max(x.dim(), 1);
@@ -41,8 +41,8 @@ void shape_scatter_reduce(Frame& f) {
                ": Index tensor must have the same number of dimensions as self and src tensor, got shapes ",
                index.sizes(), ", ", x.sizes(), " and ", src.sizes());
     for (int k = 0; k < index.dim(); k++) {
-      MOKA_CHECK(k == d || index.size(k) <= (x.dim() ? x.size(k) : 1), f.name(), ": Expected index ", index.sizes(),
-                 " to be no larger than self ", x.sizes(), " apart from dimension ", d);
+      MOKA_CHECK(k == d || index.size(k) <= (x.dim() ? x.size(k) : 1), f.name(), ": Expected index ",
+                 index.sizes(), " to be no larger than self ", x.sizes(), " apart from dimension ", d);
       MOKA_CHECK(index.size(k) <= (src.dim() ? src.size(k) : 1), f.name(), ": Expected index ", index.sizes(),
                  " to be no larger than src ", src.sizes());
     }
@@ -81,8 +81,8 @@ T start_of(Into into) {
   }
 }
 template <class T>
-void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& src, const Tensor& out, int dim,
-                 bool include_self) {
+void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& src, const Tensor& out,
+                 int dim, bool include_self) {
   T* y = out.data<T>();
   const T* x = src.data<T>();
   std::vector<int64_t> counts;
@@ -125,11 +125,12 @@ void run_scatter_reduce(Frame& f) {
 }
 
 // The gradients of input and src, by the rules of each reduction; places that several elements share get their parts.
-std::tuple<Tensor, Tensor> reduce_gradient(const Tensor& dy, const Tensor& x, int64_t dim, const Tensor& index,
-                                           const Tensor& whole, std::string_view reduce, bool include_self,
-                                           const Tensor& y) {
+std::tuple<Tensor, Tensor> reduce_gradient(const Tensor& dy, const Tensor& x, int64_t dim,
+                                           const Tensor& index, const Tensor& whole, std::string_view reduce,
+                                           bool include_self, const Tensor& y) {
   if (index.numel() == 0) return {dy, mul(whole, 0)};
-  bool cut = !std::equal(whole.sizes().begin(), whole.sizes().end(), index.sizes().begin(), index.sizes().end());
+  bool cut =
+      !std::equal(whole.sizes().begin(), whole.sizes().end(), index.sizes().begin(), index.sizes().end());
   Tensor src = whole;
   Dims pad;
   for (int d = whole.dim(); cut && d-- > 0;) {
@@ -172,7 +173,8 @@ std::tuple<Tensor, Tensor> reduce_gradient(const Tensor& dy, const Tensor& x, in
 Tensor scatter_number(const Tensor& x, int64_t dim, const Tensor& index, const Any& value) {
   return EagerReading::call(scatter_op, x, dim, index, value);
 }
-Tensor scatter_with(const Tensor& x, int64_t dim, const Tensor& index, const Any& src, std::string_view reduce) {
+Tensor scatter_with(const Tensor& x, int64_t dim, const Tensor& index, const Any& src,
+                    std::string_view reduce) {
   MOKA_CHECK(reduce == "add" || reduce == "multiply",
              "scatter: reduce argument must be either add or multiply, got ", reduce);
   Tensor from = src.is_tensor() ? src.tensor() : expand(full(Dims{}, src, x.dtype()), index.sizes());
@@ -181,29 +183,36 @@ Tensor scatter_with(const Tensor& x, int64_t dim, const Tensor& index, const Any
 }  // namespace
 
 constinit const Op scatter_reduce_op{
-    .schema = "scatter_reduce(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool "
-              "include_self=True) -> Tensor",
-    .doc = "input with src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names along dim.",
+    .schema =
+        "scatter_reduce(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool "
+        "include_self=True) -> Tensor",
+    .doc =
+        "input with src reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the places that index names "
+        "along dim.",
     .shape = shape_scatter_reduce,
     .kernels = {KernelRow{"loop", run_scatter_reduce}},
-    .derivative = {wrt("input src",
-                       [](auto dy, auto input, auto dim, auto index, auto src, auto reduce, auto include_self,
-                          auto y) {
-                         auto g = op_results(scatter_reduce_backward, dy, input, dim, index, src, reduce,
-                                             include_self, y);
-                         return results(g[0], g[1]);
-                       })},
+    .derivative = {wrt(
+        "input src",
+        [](auto dy, auto input, auto dim, auto index, auto src, auto reduce, auto include_self, auto y) {
+          auto g = op_results(scatter_reduce_backward, dy, input, dim, index, src, reduce, include_self, y);
+          return results(g[0], g[1]);
+        })},
     .onnx = none("written as ScatterElements by an adapter"),
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0).with("reduce", "sum"),
                 shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0).with("reduce", "mean"),
                 shapes({3}, {4}, {5}).in(Domain::Index, 1, 3).with("dim", 0).with("reduce", "prod"),
-                shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0).with("reduce", "amax")
+                shapes({4, 3}, {2, 3}, {2, 3})
+                    .in(Domain::Index, 1, 4)
+                    .with("dim", 0)
+                    .with("reduce", "amax")
                     .with("include_self", false)},
 };
 constinit const Op scatter_reduce_backward_op{
-    .schema = "scatter_reduce_backward(Tensor dy, Tensor input, int dim, Tensor index, Tensor src, str reduce, bool "
-              "include_self, Tensor result) -> (Tensor input_gradient, Tensor src_gradient)",
+    .schema =
+        "scatter_reduce_backward(Tensor dy, Tensor input, int dim, Tensor index, Tensor src, str reduce, "
+        "bool "
+        "include_self, Tensor result) -> (Tensor input_gradient, Tensor src_gradient)",
     .doc = "The gradients of scatter_reduce.",
     .method = "none",
     .body = parts<reduce_gradient>(),

@@ -48,7 +48,8 @@ void write_places(const Tensor& out, int64_t n, F find) {
 }
 template <class T>
 int64_t place_of(const T* begin, int64_t n, T value, bool right) {
-  const T* at = right ? std::upper_bound(begin, begin + n, value, less<T>) : std::lower_bound(begin, begin + n, value, less<T>);
+  const T* at = right ? std::upper_bound(begin, begin + n, value, less<T>)
+                      : std::lower_bound(begin, begin + n, value, less<T>);
   return at - begin;
 }
 // The same through an order of the elements.
@@ -68,37 +69,46 @@ int64_t place_of(const T* begin, const int64_t* order, int64_t n, T value, bool 
 bool goes_right(const Frame& f) {
   if (!f.has(4)) return f.flag(3);
   std::string_view side = f.string(4);
-  MOKA_CHECK(side == "left" || side == "right", "searchsorted(): side can only be 'left' or 'right' but got ", side);
-  MOKA_CHECK(!(f.flag(3) && side == "left"), "searchsorted(): side and right can't be set to opposites, got side of "
+  MOKA_CHECK(side == "left" || side == "right", "searchsorted(): side can only be 'left' or 'right' but got ",
+             side);
+  MOKA_CHECK(!(f.flag(3) && side == "left"),
+             "searchsorted(): side and right can't be set to opposites, got side of "
              "left while right was True");
   return side == "right";
 }
 void shape_searchsorted(Frame& f) {
   const Tensor& bounds = f.tensor(0);
   goes_right(f);
-  MOKA_CHECK(bounds.dim() > 0, "searchsorted(): boundaries tensor should have positive dimension, got a 0-d tensor");
+  MOKA_CHECK(bounds.dim() > 0,
+             "searchsorted(): boundaries tensor should have positive dimension, got a 0-d tensor");
   std::span<const int64_t> sizes;
   if (f.args[1].tag == Tag::Tensor) {
     const Tensor& x = f.tensor(1);
     sizes = x.sizes();
-    MOKA_CHECK(bounds.dim() == 1 || (x.dim() == bounds.dim() &&
-                                     std::equal(x.sizes().begin(), x.sizes().end() - 1, bounds.sizes().begin())),
-               "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-               "tensor and input value tensor must match, but we got boundaries tensor ",
-               bounds.sizes(), " and input value tensor ", x.sizes());
+    MOKA_CHECK(
+        bounds.dim() == 1 || (x.dim() == bounds.dim() &&
+                              std::equal(x.sizes().begin(), x.sizes().end() - 1, bounds.sizes().begin())),
+        "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+        "tensor and input value tensor must match, but we got boundaries tensor ",
+        bounds.sizes(), " and input value tensor ", x.sizes());
     MOKA_CHECK(x.dtype() == bounds.dtype() || x.dim() == 0,
-               "searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor "
-               "dtype ", bounds.dtype(), " and input value tensor dtype ", x.dtype());
+               "searchsorted(): boundary tensor and input value tensor should have same dtype, but got "
+               "boundary tensor "
+               "dtype ",
+               bounds.dtype(), " and input value tensor dtype ", x.dtype());
   } else {
-    MOKA_CHECK(bounds.dim() == 1, "searchsorted(): input value can be a scalar only when boundaries tensor dimension "
-               "is 1, but we got shape ", bounds.sizes());
+    MOKA_CHECK(bounds.dim() == 1,
+               "searchsorted(): input value can be a scalar only when boundaries tensor dimension "
+               "is 1, but we got shape ",
+               bounds.sizes());
   }
   if (const Tensor& sorter = f.maybe(5)) {
-    MOKA_CHECK(std::equal(sorter.sizes().begin(), sorter.sizes().end(), bounds.sizes().begin(), bounds.sizes().end()),
-               "searchsorted(): boundary and sorter must have the same size, but got boundary tensor ", bounds.sizes(),
-               " and got sorter tensor ", sorter.sizes());
-    MOKA_CHECK(sorter.dtype() == DType::I64, "searchsorted(): sorter must be a tensor of long dtype but got dtype ",
-               sorter.dtype());
+    MOKA_CHECK(std::equal(sorter.sizes().begin(), sorter.sizes().end(), bounds.sizes().begin(),
+                          bounds.sizes().end()),
+               "searchsorted(): boundary and sorter must have the same size, but got boundary tensor ",
+               bounds.sizes(), " and got sorter tensor ", sorter.sizes());
+    MOKA_CHECK(sorter.dtype() == DType::I64,
+               "searchsorted(): sorter must be a tensor of long dtype but got dtype ", sorter.dtype());
   }
   f.output(0, sizes, place_type(f.flag(2)));
 }
@@ -129,7 +139,8 @@ void run_searchsorted(Frame& f) {
 // Arguments: input, boundaries, out_int32, right.
 void shape_bucketize(Frame& f) {
   const Tensor& bounds = f.tensor(1);
-  MOKA_CHECK(bounds.dim() == 1, "bucketize(): boundaries tensor must be 1 dimension, but got shape ", bounds.sizes());
+  MOKA_CHECK(bounds.dim() == 1, "bucketize(): boundaries tensor must be 1 dimension, but got shape ",
+             bounds.sizes());
   std::span<const int64_t> sizes;
   if (f.args[0].tag == Tag::Tensor) sizes = f.tensor(0).sizes();
   f.output(0, sizes, place_type(f.flag(2)));
@@ -149,7 +160,8 @@ void run_bucketize(Frame& f) {
 
 // Arguments: elements, test_elements, assume_unique, invert.
 void shape_isin(Frame& f) {
-  MOKA_CHECK(f.args[0].tag == Tag::Tensor || f.args[1].tag == Tag::Tensor, "isin: one of the two must be a tensor");
+  MOKA_CHECK(f.args[0].tag == Tag::Tensor || f.args[1].tag == Tag::Tensor,
+             "isin: one of the two must be a tensor");
   std::span<const int64_t> sizes;
   if (f.args[0].tag == Tag::Tensor) sizes = f.tensor(0).sizes();
   f.output(0, sizes, DType::Bool);
@@ -230,9 +242,12 @@ Tensor sorted_rows(const Tensor& x) { return op_results(sort, x, int64_t(0))[0];
 }  // namespace
 
 constinit const Op searchsorted_op{
-    .schema = "searchsorted(Tensor sorted_sequence, Operand input, *, bool out_int32=False, bool right=False, str? "
-              "side=None, Tensor? sorter=None) -> Tensor",
-    .doc = "Where each value would be inserted into the sorted last dimension: before equal ones, or after (right).",
+    .schema =
+        "searchsorted(Tensor sorted_sequence, Operand input, *, bool out_int32=False, bool right=False, str? "
+        "side=None, Tensor? sorter=None) -> Tensor",
+    .doc =
+        "Where each value would be inserted into the sorted last dimension: before equal ones, or after "
+        "(right).",
     .method = "function",
     .shape = shape_searchsorted,
     .kernels = {KernelRow{"binary", run_searchsorted}},
@@ -242,7 +257,8 @@ constinit const Op searchsorted_op{
     .samples = {shapes({4}, {2, 3}), shapes({2, 3}, {2, 2}).with("right", true), shapes({0}, {2})},
 };
 constinit const Op bucketize_op{
-    .schema = "bucketize(Operand input, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor",
+    .schema =
+        "bucketize(Operand input, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor",
     .doc = "The bucket between sorted boundaries into which each value falls.",
     .method = "function",
     .shape = shape_bucketize,
@@ -253,8 +269,9 @@ constinit const Op bucketize_op{
     .samples = {shapes({2, 3}, {4}), shapes({2}, {0}).with("out_int32", true)},
 };
 constinit const Op isin_op{
-    .schema = "isin(Operand elements, Operand test_elements, *, bool assume_unique=False, bool invert=False) -> "
-              "Tensor",
+    .schema =
+        "isin(Operand elements, Operand test_elements, *, bool assume_unique=False, bool invert=False) -> "
+        "Tensor",
     .doc = "Whether each element is among the test elements.",
     .method = "function",
     .shape = shape_isin,
@@ -265,7 +282,8 @@ constinit const Op isin_op{
     .samples = {shapes({2, 3}, {4}).in(Domain::Integer), shapes({3}, {0}).with("invert", true)},
 };
 constinit const Op kthvalue_op{
-    .schema = "kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
+    .schema =
+        "kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "The k-th smallest element along dim and its place; NaN is the largest.",
     .shape = shape_kthvalue,
     .kernels = {KernelRow{"select", run_kthvalue}},

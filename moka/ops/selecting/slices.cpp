@@ -44,7 +44,8 @@ Tensor places_of(const Frame& f, int64_t limit) {
 }
 void check_index(const Frame& f) {
   const Tensor& index = f.tensor(2);
-  MOKA_CHECK_KIND(Index, index.dim() <= 1, f.name(), ": Index is supposed to be a vector, got shape ", index.sizes());
+  MOKA_CHECK_KIND(Index, index.dim() <= 1, f.name(), ": Index is supposed to be a vector, got shape ",
+                  index.sizes());
   MOKA_CHECK_KIND(Index, index.dtype() == DType::I64 || index.dtype() == DType::I32, f.name(),
                   ": Expected dtype int32/int64 for index, got ", index.dtype());
   dim_argument(f, 1, f.tensor(0).dim());
@@ -56,11 +57,13 @@ void shape_with_source(Frame& f) {
   MOKA_CHECK(source.dtype() == x.dtype(), f.name(), ": self (", x.dtype(), ") and source (", source.dtype(),
              ") must have the same scalar type");
   int64_t count = f.tensor(2).numel();
-  MOKA_CHECK_KIND(Index, (source.dim() ? (d < source.dim() ? source.size(d) : 1) : 1) == count, f.name(), ": Number of indices (", count,
-                  ") should be equal to source.size(dim), source has shape ", source.sizes());
+  MOKA_CHECK_KIND(Index, (source.dim() ? (d < source.dim() ? source.size(d) : 1) : 1) == count, f.name(),
+                  ": Number of indices (", count, ") should be equal to source.size(dim), source has shape ",
+                  source.sizes());
   if (x.dim() && source.dim()) {
-    MOKA_CHECK(source.dim() == x.dim(), f.name(), ": source must have as many dimensions as input, got shapes ",
-               source.sizes(), " and ", x.sizes());
+    MOKA_CHECK(source.dim() == x.dim(), f.name(),
+               ": source must have as many dimensions as input, got shapes ", source.sizes(), " and ",
+               x.sizes());
     for (int k = 0; k < x.dim(); k++)
       MOKA_CHECK(k == d || source.size(k) == x.size(k), f.name(), ": source shape ", source.sizes(),
                  " must match input shape ", x.sizes(), " outside dimension ", d);
@@ -108,7 +111,8 @@ void run_index_add(Frame& f) {
              ": For integral input tensors, argument alpha must not be a floating point number.");
   (void)truth;
   if (out.tensor().dtype() == DType::F64) add(static_cast<double*>(nullptr), f.number(4));
-  else if (out.tensor().dtype() == DType::F32) add(static_cast<float*>(nullptr), static_cast<float>(f.number(4)));
+  else if (out.tensor().dtype() == DType::F32)
+    add(static_cast<float*>(nullptr), static_cast<float>(f.number(4)));
   else add(static_cast<int64_t*>(nullptr), f.args[4].as_int());
   out.finish();
 }
@@ -127,7 +131,8 @@ void run_index_copy(Frame& f) {
 void shape_index_fill(Frame& f) {
   check_index(f);
   if (f.args[3].tag == Tag::Tensor)
-    MOKA_CHECK(f.tensor(3).dim() == 0, "index_fill: only supports a 0-dimensional value tensor, but got tensor with ",
+    MOKA_CHECK(f.tensor(3).dim() == 0,
+               "index_fill: only supports a 0-dimensional value tensor, but got tensor with ",
                f.tensor(3).dim(), " dimension(s).");
   const Tensor& x = f.tensor(0);
   f.output(0, x.sizes(), x.dtype());
@@ -154,14 +159,15 @@ void run_index_fill(Frame& f) {
 }
 
 // index_reduce is scatter_reduce with one index for each slice.
-Tensor reduce_slices(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source, std::string_view reduce,
-                     bool include_self) {
+Tensor reduce_slices(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
+                     std::string_view reduce, bool include_self) {
   MOKA_CHECK(reduce == "prod" || reduce == "mean" || reduce == "amax" || reduce == "amin",
              "index_reduce: Expected reduce to be one of prod, mean, amax or amin but got ", reduce);
   MOKA_CHECK_KIND(Index, index.dim() <= 1, "index_reduce: Index is supposed to be a vector, got shape ",
                   index.sizes());
-  MOKA_CHECK(source.dtype() == x.dtype(), "index_reduce: self and source must have the same scalar type, got ",
-             x.dtype(), " and ", source.dtype());
+  MOKA_CHECK(source.dtype() == x.dtype(),
+             "index_reduce: self and source must have the same scalar type, got ", x.dtype(), " and ",
+             source.dtype());
   if (x.dim() == 0) {
     Tensor wide = reduce_slices(reshape(x, Dims{1}), 0, index, reshape(source, Dims{index.numel()}), reduce,
                                 include_self);
@@ -198,7 +204,8 @@ constinit const Op index_copy_op{
     .doc = "input with the slices of source at the places in index of dimension dim; the last write wins.",
     .shape = shape_with_source,
     .kernels = {KernelRow{"runs", run_index_copy}},
-    .derivative = {wrt("input", [](auto dy, auto, auto dim, auto index) { return index_fill(dy, dim, index, 0); }),
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto dim, auto index) { return index_fill(dy, dim, index, 0); }),
                    wrt("source",
                        [](auto dy, auto, auto dim, auto index, auto source) {
                          return reshape(index_select(dy, dim, index), shape_of(source));
@@ -214,7 +221,8 @@ constinit const Op index_fill_op{
     .doc = "input with a value in the slices of dimension dim at the places in index.",
     .shape = shape_index_fill,
     .kernels = {KernelRow{"runs", run_index_fill}},
-    .derivative = {wrt("input", [](auto dy, auto, auto dim, auto index) { return index_fill(dy, dim, index, 0); }),
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto dim, auto index) { return index_fill(dy, dim, index, 0); }),
                    wrt("value", [](auto dy, auto, auto dim,
                                    auto index) { return sum(dy - index_fill(dy, dim, index, 0)); })},
     .onnx = none("written as ScatterND by an adapter"),
@@ -223,14 +231,19 @@ constinit const Op index_fill_op{
                 shapes({2, 3}, {0}, {}).in(Domain::Index, 1, 3).with("dim", 1)},
 };
 constinit const Op index_reduce_op{
-    .schema = "index_reduce(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool "
-              "include_self=True) -> Tensor",
+    .schema =
+        "index_reduce(Tensor input, int dim, Tensor index, Tensor source, str reduce, *, bool "
+        "include_self=True) -> Tensor",
     .doc = "input with slices of source reduced ('prod', 'mean', 'amax', 'amin') into the places in index.",
     .body = parts<reduce_slices>(),
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
-    .samples = {shapes({4, 3}, {2}, {2, 3}).in(Domain::Distinct, 0).in(Domain::Index, 1, 4).in(Domain::Positive, 2)
-                    .with("dim", 0).with("reduce", "prod"),
+    .samples = {shapes({4, 3}, {2}, {2, 3})
+                    .in(Domain::Distinct, 0)
+                    .in(Domain::Index, 1, 4)
+                    .in(Domain::Positive, 2)
+                    .with("dim", 0)
+                    .with("reduce", "prod"),
                 shapes({2, 3}, {2}, {2, 2}).in(Domain::Index, 1, 3).with("dim", 1).with("reduce", "mean")},
 };
 

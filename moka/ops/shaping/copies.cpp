@@ -162,11 +162,13 @@ void view_contiguous(Frame& f) {
   f.outs.resize(1);
   const Tensor& x = f.tensor(0);
   if (!f.infer && f.has(1)) {
-    MOKA_CHECK(f.string(1) != "preserve_format", "contiguous: preserve memory format is unsupported by the contiguous "
+    MOKA_CHECK(f.string(1) != "preserve_format",
+               "contiguous: preserve memory format is unsupported by the contiguous "
                "operator");
     f.outs[0] = x;
     if (is_in_format(f.string(1), x)) return;
-    f.outs[0] = new_strided_tensor(x.sizes(), format_strides(f.string(1), x, "contiguous"), x.dtype(), x.device());
+    f.outs[0] =
+        new_strided_tensor(x.sizes(), format_strides(f.string(1), x, "contiguous"), x.dtype(), x.device());
     return copy_elements(x, f.outs[0]);
   }
   f.outs[0] = f.infer ? shape_only(x.sizes(), x.dtype()) : as_contiguous(x);
@@ -405,7 +407,9 @@ constinit const Op clone_op{
     .samples = {shape(2, 3), shape(0)},
 };
 constinit const Op to_op{
-    .schema = "to(Tensor input, DType? dtype=None, Device? device=None, bool copy=False, str? memory_format=None) -> Tensor",
+    .schema =
+        "to(Tensor input, DType? dtype=None, Device? device=None, bool copy=False, str? memory_format=None) "
+        "-> Tensor",
     .doc = "input in another element type or on another device; input itself where nothing changes.",
     .method = "none",  // the Python method takes its arguments in many orders; the bindings spell it
     .view = view_to,
@@ -431,11 +435,11 @@ constinit const Op repeat_op{
     .method = "method",
     .shape = shape_repeat,
     .kernels = {KernelRow{"copy", run_repeat}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto repeats) { return repeat_backward(dy, shape_of(input), repeats); })},
+    .derivative = {wrt("input", [](auto dy, auto input,
+                                   auto repeats) { return repeat_backward(dy, shape_of(input), repeats); })},
     .onnx = Format{{.map = "Tile(input, repeats)", .since = 6}},
     .netdef = none("Tile of Caffe2 takes one dimension"),
-    .samples = {shape(2, 3).with("repeats", {2, 1}),
-                shape(2).with("repeats", {3, 2})},
+    .samples = {shape(2, 3).with("repeats", {2, 1}), shape(2).with("repeats", {3, 2})},
 };
 constinit const Op flip_op{
     .schema = "flip(Tensor input, int[] dims) -> Tensor",

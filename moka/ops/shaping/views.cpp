@@ -249,8 +249,9 @@ void run_narrow(Frame& f) {
   const Tensor& x = f.tensor(0);
   int d = wrap_dim(f.integer(1), x.dim(), "narrow");
   int64_t start = f.integer(2), length = f.integer(3), n = x.dim() ? x.size(d) : 0;
-  MOKA_CHECK_KIND(Index, start >= -n && start <= n, "narrow: start ", start, " is out of range for dimension ", d,
-                  " of shape ", x.sizes(), " (expected -", n, " to ", n, ")");
+  MOKA_CHECK_KIND(Index, start >= -n && start <= n, "narrow: start ", start,
+                  " is out of range for dimension ", d, " of shape ", x.sizes(), " (expected -", n, " to ", n,
+                  ")");
   if (start < 0) start += n;
   MOKA_CHECK(length >= 0 && start >= 0 && start <= n && length <= n - start, "narrow: start ", f.integer(2),
              " and length ", length, " reach outside dimension ", d, " of shape ", x.sizes());
