@@ -65,7 +65,7 @@ def cartesian_prod(*tensors: Any) -> Tensor:
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """The coordinates of all points of a grid, a tensor for each axis; `indexing="xy"` exchanges the first two."""
+    """The coordinates of all points of a grid, a tensor for each axis; "xy" exchanges the first two."""
     return tuple(_C.meshgrid(_list(tensors), indexing))
 
 
@@ -95,13 +95,15 @@ def concat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None
     return _C.cat(tensors, dim, out=out)
 
 
-def concatenate(tensors: Sequence[Tensor], axis: int = 0, *, dim: int | None = None, out: Tensor | None = None) -> Tensor:
+def concatenate(
+    tensors: Sequence[Tensor], axis: int = 0, *, dim: int | None = None, out: Tensor | None = None
+) -> Tensor:
     """cat, in NumPy's words."""
     return _C.cat(tensors, axis if dim is None else dim, out=out)
 
 
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
-    """The indices of elements that are not zero: a row each, or with `as_tuple` a vector for each dimension."""
+    """The indices of elements that are not zero: a row each; `as_tuple`: a vector for each dimension."""
     if not as_tuple:
         found = _C.nonzero(input)
         return found if out is None else out.resize_(found.shape).copy_(found)
@@ -109,7 +111,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
-    """`input` where the condition holds, else `other`; with the condition alone its nonzero(as_tuple=True)."""
+    """`input` where the condition holds, else `other`; of the condition alone nonzero(as_tuple=True)."""
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if out is not None:

@@ -1,4 +1,4 @@
-"""Tensors and other libraries' arrays on one memory: DLPack and NumPy's protocols; methods that keep the object."""
+"""Tensors and arrays of other libraries on one memory, by DLPack and NumPy; methods that keep the object."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def difference(ours: Any, theirs: Any, loose: float = 1.0, values: bool = True) 
 
 
 def resolve(path: str) -> Any:
-    """Moka's function of that name; where torch has a method only, or its OpInfo a call of its own, that call."""
+    """Moka's function of that name, or the call of its own that its OpInfo makes."""
     if own := _own_calls.get(path):
         return own
     found: Any = moka
