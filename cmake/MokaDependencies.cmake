@@ -77,6 +77,25 @@ endif()
 moka_note("oneDNN" "${MOKA_ONEDNN_FOUND}" "${MOKA_ONEDNN_LIBRARY}"
           "convolution and matmul use Moka's own kernels (pip: onednn-devel-cpu-gomp)")
 
+# LAPACK is opened at run time (moka/ops/linalg/lapack.h), so it is needed to run, not to build: the wheel depends on
+# scipy-openblas32, and a build folder gets a link to what pip installed.
+if(Python_EXECUTABLE AND NOT MOKA_LAPACK_LIBRARY)
+  set(find_lapack "from importlib.metadata import files"
+      "print(next(f.locate().resolve() for f in files('scipy-openblas32') if f.name == 'libscipy_openblas.so'))")
+  list(JOIN find_lapack "\n" find_lapack)
+  execute_process(COMMAND "${Python_EXECUTABLE}" -c "${find_lapack}" OUTPUT_VARIABLE lapack_place
+                  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(lapack_place)
+    set(MOKA_LAPACK_LIBRARY "${lapack_place}" CACHE FILEPATH "LAPACK that programs of this build folder open")
+  endif()
+endif()
+if(MOKA_LAPACK_LIBRARY AND NOT SKBUILD)
+  file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
+  file(CREATE_LINK "${MOKA_LAPACK_LIBRARY}" "${PROJECT_BINARY_DIR}/lib/libscipy_openblas.so" SYMBOLIC)
+endif()
+moka_note("LAPACK" "${MOKA_LAPACK_LIBRARY}" "${MOKA_LAPACK_LIBRARY}, opened at run time"
+          "factorizations, solvers and eigenvalues need one at run time (pip: scipy-openblas32, apt: liblapack3)")
+
 if(MOKA_CUDA)
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
     set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)

@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "moka/ops/complex/kernels.h"
 #include "moka/ops/pointwise/driver.h"
 #include "moka/schema/formula_runner.h"
 
@@ -11,8 +12,8 @@
 // clang-format off
 #define MOKA_FAMILIES(F) \
   F(pointwise) F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) \
-  F(normalization) F(pooling) F(loss) F(optimizer) F(fused) F(arranging) \
-  F(selecting)
+  F(normalization) F(pooling) F(loss) F(optimizer) F(fused) F(arranging) F(selecting) \
+  F(contraction) F(linalg) F(complex) F(fft)
 // clang-format on
 
 namespace moka {
@@ -30,6 +31,9 @@ void register_all_ops() {
 #define MOKA_REGISTER_FAMILY(family) ops::register_##family();
     MOKA_FAMILIES(MOKA_REGISTER_FAMILY)
 #undef MOKA_REGISTER_FAMILY
+    ops::add_complex_arithmetic();
+    ops::add_complex_functions();
+    ops::add_complex_reductions();
   });
 }
 

@@ -286,7 +286,8 @@ void check_args(const Op& op, Arg* args, int count) {
                 " expected)");
     }
     bool good = false;
-    bool number = a.is_number();
+    // Two floats are a complex number, which formulas and composites take.
+    bool number = a.is_number() || ((op.formula || op.body) && a.tag == Tag::Floats && a.count == 2);
     switch (def.type.kind) {
       case Kind::Tensor: good = def.type.list ? a.tag == Tag::Tensors : a.tag == Tag::Tensor; break;
       case Kind::Operand: good = a.tag == Tag::Tensor || number; break;

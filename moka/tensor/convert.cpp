@@ -143,6 +143,9 @@ void copy_run(const char* from, int64_t from_step, DType from_type, char* to, in
       case 8:
         return strided(reinterpret_cast<uint64_t*>(to), to_step, reinterpret_cast<const uint64_t*>(from),
                        from_step);
+      case 16:
+        return strided(reinterpret_cast<std::complex<double>*>(to), to_step,
+                       reinterpret_cast<const std::complex<double>*>(from), from_step);
     }
   }
   for (int64_t i = 0; i < n; i++) {

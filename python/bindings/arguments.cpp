@@ -37,6 +37,12 @@ Tensor* Scratch::tensors(size_t n) {
   return more_tensors_.back().get();
 }
 
+ComplexNumber as_complex_number(const Tensor& t) {
+  Tensor one = to_dtype(t, DType::C128);
+  const double* p = static_cast<const double*>(one.raw_data());
+  return {p[0], p[1]};
+}
+
 namespace {
 struct Names {
   std::vector<PyObject*> args;  // interned
@@ -60,7 +66,7 @@ bool to_int(PyObject* v, int64_t& out) {
   if (PyFloat_Check(v) || PyUnicode_Check(v)) return false;
   if (is_tensor(v)) {
     const Tensor& t = unwrap(v);
-    if (t.numel() != 1 || is_floating(t.dtype())) return false;
+    if (t.numel() != 1 || is_floating(t.dtype()) || is_complex(t.dtype())) return false;
     out = element_as_int(t, 0);
     return true;
   }
@@ -79,7 +85,14 @@ bool to_int(PyObject* v, int64_t& out) {
   return true;
 }
 
-bool to_number(PyObject* v, Arg& out) {
+Arg complex_arg(ComplexNumber c, Scratch& scratch) {
+  double* p = scratch.floats(2);
+  p[0] = c.real;
+  p[1] = c.imag;
+  return Arg(std::span<const double>(p, 2));
+}
+
+bool to_number(PyObject* v, Arg& out, Scratch& scratch) {
   if (PyFloat_CheckExact(v)) {
     out = Arg(PyFloat_AS_DOUBLE(v));
     return true;
@@ -98,12 +111,17 @@ bool to_number(PyObject* v, Arg& out) {
     const Tensor& t = unwrap(v);
     if (t.numel() != 1 || t.dim() != 0) return false;
     if (is_floating(t.dtype())) out = Arg(element_as_double(t, 0));
+    else if (is_complex(t.dtype())) out = complex_arg(as_complex_number(t), scratch);
     else if (t.dtype() == DType::Bool) out = Arg(element_as_int(t, 0) != 0);
     else out = Arg(element_as_int(t, 0));
     return true;
   }
   if (PyFloat_Check(v)) {
     out = Arg(PyFloat_AsDouble(v));
+    return true;
+  }
+  if (PyComplex_Check(v)) {
+    out = complex_arg({PyComplex_RealAsDouble(v), PyComplex_ImagAsDouble(v)}, scratch);
     return true;
   }
   if (PyIndex_Check(v) && to_int(v, i)) {  // NumPy's integers
@@ -162,7 +180,8 @@ bool to_list(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
       double* p = scratch.floats(n);
       for (size_t i = 0; i < n; i++) {
         Arg a;
-        if (!to_number(items[i], a)) return false;
+        if (!to_number(items[i], a, scratch)) return false;
+        if (is_complex_number(a)) return false;
         p[i] = a.as_double();
       }
       out = Arg(std::span<const double>(p, n));
@@ -199,10 +218,10 @@ bool convert(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
         out = Arg(unwrap(v));
         return true;
       }
-      return to_number(v, out);
-    case Kind::Number: return to_number(v, out);
+      return to_number(v, out, scratch);
+    case Kind::Number: return to_number(v, out, scratch);
     case Kind::Float:
-      if (!to_number(v, out)) return false;
+      if (!to_number(v, out, scratch) || is_complex_number(out)) return false;
       out = Arg(out.as_double());
       return true;
     case Kind::Int: {
@@ -251,7 +270,12 @@ bool convert(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
       out.object = g;
       return true;
     }
-    case Kind::Any: return to_number(v, out);
+    case Kind::Any:
+      if (PyUnicode_Check(v)) {
+        static const ArgType text{Kind::String};
+        return convert(v, text, out, scratch);
+      }
+      return to_number(v, out, scratch);
   }
   return false;
 }
@@ -268,6 +292,15 @@ struct Bound {
 bool is_creation(const Schema& s) {
   int dtype = s.find_arg("dtype"), device = s.find_arg("device");
   return dtype >= 0 && device >= 0;
+}
+
+// Formulas and composites, and kernels that fill tensors with a number.
+bool takes_complex_numbers(const Op& op) {
+  if (op.formula || op.body) return true;
+  std::string_view name = info(op).schema.base;
+  for (std::string_view filling : {"full", "full_like", "new_full", "fill_", "fill"})
+    if (name == filling) return true;
+  return false;
 }
 
 bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b,
@@ -371,6 +404,10 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
         PyErr_Clear();
         b.error = cat("argument '", def.name, "' must be ", def.type, ", got ", got);
       }
+      return false;
+    }
+    if (is_complex_number(b.args[i]) && !def.type.list && !takes_complex_numbers(op)) {
+      if (explain) b.error = cat("argument '", def.name, "' must be a real number, got a complex one");
       return false;
     }
     if (def.type.kind == Kind::Int && def.type.list_size > 1 && b.args[i].tag == Tag::Ints &&

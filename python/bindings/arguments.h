@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "moka/ops/complex/scalar.h"
 #include "moka/schema/frame.h"
 #include "moka/schema/reading.h"
 #include "python/bindings/tensor_object.h"
@@ -35,6 +36,8 @@ class Scratch {
   std::vector<std::unique_ptr<Tensor[]>> more_tensors_;
 };
 
+// The element of a tensor that has one.
+ComplexNumber as_complex_number(const Tensor& t);
 // Converts; false (and no Python error) where the value does not fit the type.
 bool convert(PyObject* value, const ArgType& type, Arg& out, Scratch& scratch);
 bool to_dtype_value(PyObject* value, DType& out);   // dtype objects, "float32", Python's float/int/bool

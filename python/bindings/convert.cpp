@@ -126,12 +126,16 @@ void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
     if (is_tensor(o)) {  // lists of tensors stack
       const Tensor& t = unwrap(o);
       if (sizes.size() == depth) sizes.append(t.sizes());
-      rank = std::max(rank, is_floating(t.dtype()) ? 2 : t.dtype() == DType::Bool ? 0 : 1);
+      rank = std::max(rank, is_complex(t.dtype())    ? 3
+                            : is_floating(t.dtype())   ? 2
+                            : t.dtype() == DType::Bool ? 0
+                                                       : 1);
       return;
     }
     if (PyBool_Check(o)) rank = std::max(rank, 0);
     else if (PyLong_Check(o)) rank = std::max(rank, 1);
     else if (PyFloat_Check(o)) rank = std::max(rank, 2);
+    else if (PyComplex_Check(o)) rank = 3;
     else if (PyIndex_Check(o)) rank = std::max(rank, 1);
     else if (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) rank = std::max(rank, 2);
     else throw Error(ErrorKind::Type, cat("tensor: cannot read a value of type ", Py_TYPE(o)->tp_name));
@@ -170,6 +174,11 @@ struct Writer {
         Py_DECREF(index);
         if (PyErr_Occurred()) throw PythonErrorSet{};
         convert_elements(&v, out.dtype() == DType::U64 ? DType::U64 : DType::I64, target, out.dtype(), 1);
+      } else if (PyComplex_Check(o)) {
+        double parts[2] = {PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o)};
+        if (!is_complex(out.dtype()))
+          throw Error(ErrorKind::Type, cat("tensor: a complex number cannot be stored in ", out.dtype()));
+        convert_elements(parts, DType::C128, target, out.dtype(), 1);
       } else {
         double v = PyFloat_AsDouble(o);
         if (PyErr_Occurred()) throw PythonErrorSet{};
@@ -214,7 +223,7 @@ Tensor from_data(PyObject* data, const DType* wanted) {
   Dims sizes;
   int rank = -1;
   measure(data, sizes, 0, rank);
-  DType dtype = wanted ? *wanted : rank == 0 ? DType::Bool : rank == 1 ? DType::I64 : default_float();
+  DType dtype = wanted ? *wanted : rank == 0 ? DType::Bool : rank == 1 ? DType::I64 : rank == 2 ? default_float() : default_float() == DType::F64 ? DType::C128 : DType::C64;
   Tensor out = new_tensor(sizes, dtype);
   if (out.numel()) Writer{out, sizes}.write(data, 0);
   return out;
@@ -327,6 +336,19 @@ PyObject* m_item(PyObject* self, PyObject*) {
     check_not_capturing(t, "item");
     int64_t at = 0;
     return list_of(strided_view(t, {}, {}, t.impl()->offset), 0, at);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+PyObject* m_complex(PyObject* self, PyObject*) {
+  try {
+    const Tensor& t = unwrap(self);
+    MOKA_CHECK(t.numel() == 1, "complex: only a tensor of one element can become a Python number, this one has shape ",
+               t.sizes());
+    check_not_capturing(t, "complex");
+    ComplexNumber c = as_complex_number(t);
+    return PyComplex_FromDoubles(c.real, c.imag);
   } catch (...) {
     set_python_error();
     return nullptr;
@@ -561,6 +583,7 @@ PyMethodDef creation_functions[] = {
 
 PyMethodDef tensor_methods[] = {
     {"item", m_item, METH_NOARGS, "The one element as a Python number."},
+    {"__complex__", m_complex, METH_NOARGS, nullptr},
     {"tolist", m_tolist, METH_NOARGS, "The elements as nested lists."},
     {"numpy", with_keywords(m_numpy), METH_VARARGS | METH_KEYWORDS, "A NumPy array on the same memory."},
     {"__array__", with_keywords(m_array), METH_VARARGS | METH_KEYWORDS, nullptr},

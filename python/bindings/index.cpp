@@ -139,7 +139,8 @@ Tensor value_tensor(PyObject* value, const Tensor& target) {
   static const ArgType any_number{Kind::Number};
   if (convert(value, any_number, number, scratch)) {
     Tensor t = new_tensor({}, target.dtype());
-    if (number.tag == Tag::Float) convert_elements(&number.f, DType::F64, t.raw_data(), t.dtype(), 1);
+    if (is_complex_number(number)) convert_elements(number.floats, DType::C128, t.raw_data(), t.dtype(), 1);
+    else if (number.tag == Tag::Float) convert_elements(&number.f, DType::F64, t.raw_data(), t.dtype(), 1);
     else {
       int64_t i = number.as_int();
       convert_elements(&i, DType::I64, t.raw_data(), t.dtype(), 1);

@@ -8,6 +8,8 @@
 #include <new>
 
 #include "moka/autograd/node.h"
+#include "moka/ops/complex/complex.h"
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -205,6 +207,39 @@ PyObject* get_T(PyObject* o, void*) {
 PyObject* get_mT(PyObject* o, void*) {
   return guarded([&] { return wrap(transpose(unwrap(o), -2, -1)); });
 }
+PyObject* get_mH(PyObject* o, void*) {
+  return guarded([&] { return wrap(conj(transpose(unwrap(o), -2, -1))); });
+}
+PyObject* get_H(PyObject* o, void*) {
+  return guarded([&] {
+    const Tensor& t = unwrap(o);
+    MOKA_CHECK(t.dim() == 2 || t.dim() == 0, "H: only supported on matrices (2-D tensors), got ", t.dim(),
+               "-D tensor; use mH for stacks of matrices");
+    return wrap(t.dim() ? conj(transpose(t, 0, 1)) : conj(t));
+  });
+}
+template <const auto& part>
+PyObject* get_part(PyObject* o, void*) {
+  return guarded([&] { return wrap(part(unwrap(o))); });
+}
+template <const auto& part>
+int set_part(PyObject* o, PyObject* value, void*) {
+  try {
+    Tensor target = part(unwrap(o));
+    static const ArgType operand{Kind::Operand};
+    Arg from;
+    Scratch scratch;
+    if (!value || !convert(value, operand, from, scratch))
+      throw Error(ErrorKind::Type, "real and imag take a Tensor or a number");
+    Tensor source = from.tag == Tag::Tensor ? from.as_tensor() : full(Dims{}, from, target.dtype());
+    copy_elements(source, target);
+    autograd::bump_version(unwrap(o));
+    return 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
 PyObject* get_version(PyObject* o, void*) { return PyLong_FromUnsignedLong(unwrap(o).version()); }
 PyObject* get_false(PyObject*, void*) { Py_RETURN_FALSE; }
 PyObject* get_itemsize(PyObject* o, void*) { return PyLong_FromSize_t(item_size(impl_of(o)->dtype)); }
@@ -223,6 +258,10 @@ PyGetSetDef tensor_getset[] = {
     {"data", get_data, set_data, "The same memory, outside the tape.", nullptr},
     {"T", get_T, nullptr, "All dimensions reversed.", nullptr},
     {"mT", get_mT, nullptr, "The last two dimensions exchanged.", nullptr},
+    {"H", get_H, nullptr, "The conjugate transpose of a matrix.", nullptr},
+    {"mH", get_mH, nullptr, "The conjugate transpose of the last two dimensions.", nullptr},
+    {"real", get_part<real>, set_part<real>, "The real parts, a view; a real tensor itself.", nullptr},
+    {"imag", get_part<imag>, set_part<imag>, "The imaginary parts of a complex tensor, a view.", nullptr},
     {"_version", get_version, nullptr, "How often the memory was written in place.", nullptr},
     {"is_cuda", get_false, nullptr, "Whether it lives on a CUDA device.", nullptr},
     {"is_sparse", get_false, nullptr, "Whether its layout is sparse.", nullptr},
@@ -343,7 +382,10 @@ const Tensor& only_element(PyObject* o, const char* what) {
 }
 int truth(PyObject* o) {
   try {
-    return element_as_double(only_element(o, "bool"), 0) != 0;
+    const Tensor& t = only_element(o, "bool");
+    if (!is_complex(t.dtype())) return element_as_double(t, 0) != 0;
+    ComplexNumber c = as_complex_number(t);
+    return c.real != 0 || c.imag != 0;
   } catch (...) {
     set_python_error();
     return -1;

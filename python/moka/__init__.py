@@ -30,8 +30,10 @@ from .tensor_text import set_printoptions as set_printoptions
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
 _LAZY = {
-    **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "jit", "nn", "onnx", "optim")},
-    **{name: (f"moka.{name}", "") for name in ("safetensors", "utils")},
+    **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "fft", "jit", "linalg", "nn")},
+    **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "safetensors", "signal", "utils")},
+    **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
+    "lu": ("moka.linalg", "_packed_lu"),
     "load": ("moka.checkpoint", "load"),
     "progress": ("moka.progress_bar", "progress"),
     "save": ("moka.checkpoint", "save"),

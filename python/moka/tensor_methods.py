@@ -53,6 +53,12 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     return known
 
 
+def _lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
+    from .linalg import _packed_lu
+
+    return _packed_lu(self, pivot, get_infos)
+
+
 def _reduce(self: Tensor, protocol: int) -> Any:
     plain = self.detach().contiguous()
     carrier = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}.get(self.dtype.name)
@@ -78,6 +84,7 @@ def install() -> None:
         "__contains__": _contains,
         "__deepcopy__": _deepcopy,
         "__reduce_ex__": _reduce,
+        "lu": _lu,
     }.items():
         if name not in Tensor.__dict__:
             setattr(Tensor, name, method)

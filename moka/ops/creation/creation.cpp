@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "moka/base/parallel.h"
+#include "moka/ops/complex/scalar.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/memory_format.h"
 
@@ -15,12 +16,14 @@ namespace {
 Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
 DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
 DType number_type(const Arg& a) {
+  if (is_complex_number(a)) return default_float() == DType::F64 ? DType::C128 : DType::C64;
   return a.tag == Tag::Bool ? DType::Bool : a.tag == Tag::Int ? DType::I64 : default_float();
 }
 
 void fill(const Tensor& t, const Arg& value) {
   char item[16];
-  if (value.tag == Tag::Float) convert_elements(&value.f, DType::F64, item, t.dtype(), 1);
+  if (is_complex_number(value)) convert_elements(value.floats, DType::C128, item, t.dtype(), 1);
+  else if (value.tag == Tag::Float) convert_elements(&value.f, DType::F64, item, t.dtype(), 1);
   else {
     int64_t v = value.as_int();
     convert_elements(&v, DType::I64, item, t.dtype(), 1);

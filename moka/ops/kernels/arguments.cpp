@@ -90,6 +90,7 @@ LossReduction loss_reduction_argument(const Frame& f, int i) {
 DType kernel_dtype(DType dtype) {
   if (dtype == DType::F64) return DType::F64;
   if (is_floating(dtype)) return DType::F32;
+  if (is_complex(dtype)) return dtype;
   return DType::I64;
 }
 

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/linear/linear.h"
 
+#include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/linear/gemm.h"
 #include "moka/ops/linear/products.h"
 
@@ -17,7 +19,7 @@ int64_t rows_of(std::span<const int64_t> sizes) {
 }
 
 void linear_shape(Frame& f) {
-  const Tensor &x = floating_argument(f, 0), &w = floating_argument(f, 1);
+  const Tensor &x = differentiable_argument(f, 0), &w = differentiable_argument(f, 1);
   check_same_dtype(f, 1, 0);
   const Tensor& b = optional_argument(f, 2, 0);
   MOKA_CHECK(w.dim() == 2, "linear: weight must have shape [out, in], got ", w.sizes());
@@ -45,7 +47,7 @@ void linear_kernel(Frame& f) {
 }
 
 void linear_backward_weight_shape(Frame& f) {
-  const Tensor &dy = floating_argument(f, 0), &x = floating_argument(f, 1);
+  const Tensor &dy = differentiable_argument(f, 0), &x = differentiable_argument(f, 1);
   check_same_dtype(f, 0, 1);
   bool fits = dy.dim() >= 1 && dy.dim() == x.dim();
   for (int i = 0; fits && i + 1 < dy.dim(); i++) fits = dy.size(i) == x.size(i);
@@ -75,8 +77,8 @@ constinit const Op linear_op{
     .shape = linear_shape,
     .kernels = {KernelRow{.name = "gemm", .run = linear_kernel}},
     // The gradient of the bias is summed to the bias's shape by the engine.
-    .derivative = {wrt("input", [](auto dy, auto, auto weight) { return matmul(dy, weight); }),
-                   wrt("weight", [](auto dy, auto input) { return linear_backward_weight(dy, input); }),
+    .derivative = {wrt("input", [](auto dy, auto, auto weight) { return matmul(dy, conj(weight)); }),
+                   wrt("weight", [](auto dy, auto input) { return linear_backward_weight(dy, conj(input)); }),
                    wrt("bias", [](auto dy) { return dy; })},
     .onnx = {{.map = "Gemm(input, weight, bias, alpha=1.0, beta=1.0, transA=0, transB=1, =rank(input):2)"}},
     .netdef = "FC(input, weight, bias)",
@@ -90,8 +92,8 @@ constinit const Op linear_backward_weight_op{
     .method = "function",
     .shape = linear_backward_weight_shape,
     .kernels = {KernelRow{.name = "gemm", .run = linear_backward_weight_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto input) { return linear(input, dy); }),
-                   wrt("input", [](auto dy, auto grad) { return matmul(grad, dy); })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto input) { return linear(conj(input), dy); }),
+                   wrt("input", [](auto dy, auto grad) { return matmul(conj(grad), dy); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("part of FCGradient"),
     .samples = {shapes({3, 5}, {3, 4}), shapes({2, 3, 5}, {2, 3, 4}), shapes({0, 5}, {0, 4})},

@@ -1,5 +1,6 @@
 // Matrix products with the shapes of PyTorch: vectors, matrices, and stacks of matrices that broadcast.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/linear/linear.h"
@@ -38,8 +39,9 @@ void check_operands(const Frame& f, int a, int b) {
   tensor_argument(f, b);
   check_same_dtype(f, a, b);
   DTypeClass kind = family(f.tensor(a).dtype());
-  MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned,
-             f.name(), ": takes floating and integer tensors, got ", f.tensor(a).dtype());
+  MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned ||
+                 kind == DTypeClass::Complex,
+             f.name(), ": takes floating, complex and integer tensors, got ", f.tensor(a).dtype());
 }
 
 void product_kernel(Frame& f, const MatmulShape& s) {
@@ -132,11 +134,13 @@ constinit const Op matmul_op{
         "leading dimensions broadcast, a vector is a row on the left and a column on the right.",
     .shape = matmul_shape_of,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto input,
-                                   auto other) { return matmul_backward_input(dy, other, shape_of(input)); }),
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto other) {
+                         return matmul_backward_input(dy, conj(other), shape_of(input));
+                       }),
                    wrt("other",
                        [](auto dy, auto input, auto other) {
-                         return matmul_backward_other(dy, input, shape_of(other));
+                         return matmul_backward_other(dy, conj(input), shape_of(other));
                        })},
     .onnx = "MatMul(input, other)",
     .netdef = "MatMul(input, other)",
@@ -151,9 +155,11 @@ constinit const Op matmul_backward_input_op{
     .method = "function",
     .shape = matmul_backward_shape<0>,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_backward_kernel<0>}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto other) { return matmul(dy, other); }),
-                   wrt("other", [](auto dy, auto grad,
-                                   auto other) { return matmul_backward_other(grad, dy, shape_of(other)); })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto other) { return matmul(dy, conj(other)); }),
+                   wrt("other",
+                       [](auto dy, auto grad, auto other) {
+                         return matmul_backward_other(conj(grad), dy, shape_of(other));
+                       })},
     .onnx = none("a gradient: export the forward graph, or write it as MatMul"),
     .netdef = none("Caffe2's gradient of MatMul is MatMul"),
     .samples = {shapes({3, 5}, {4, 5}).with("sizes", {3, 4}),
@@ -165,9 +171,11 @@ constinit const Op matmul_backward_other_op{
     .method = "function",
     .shape = matmul_backward_shape<1>,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_backward_kernel<1>}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto input) { return matmul(input, dy); }),
-                   wrt("input", [](auto dy, auto grad,
-                                   auto input) { return matmul_backward_input(grad, dy, shape_of(input)); })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto input) { return matmul(conj(input), dy); }),
+                   wrt("input",
+                       [](auto dy, auto grad, auto input) {
+                         return matmul_backward_input(conj(grad), dy, shape_of(input));
+                       })},
     .onnx = none("a gradient: export the forward graph, or write it as MatMul"),
     .netdef = none("Caffe2's gradient of MatMul is MatMul"),
     .samples = {shapes({3, 5}, {3, 4}).with("sizes", {4, 5}),
@@ -179,8 +187,8 @@ constinit const Op mm_op{
     .doc = "Product of two matrices.",
     .shape = mm_shape,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto, auto mat2) { return mm(dy, t(mat2)); }),
-                   wrt("mat2", [](auto dy, auto input) { return mm(t(input), dy); })},
+    .derivative = {wrt("input", [](auto dy, auto, auto mat2) { return mm(dy, t(conj(mat2))); }),
+                   wrt("mat2", [](auto dy, auto input) { return mm(t(conj(input)), dy); })},
     .onnx = "MatMul(input, mat2, =rank(input):2)",
     .netdef = "MatMul(input, mat2)",
     .samples = {shapes({3, 4}, {4, 5}), shapes({1, 1}, {1, 3}), shapes({2, 0}, {0, 3})},
@@ -191,8 +199,9 @@ constinit const Op bmm_op{
     .doc = "Products of equally many matrices: [b, m, k] with [b, k, n] gives [b, m, n].",
     .shape = bmm_shape,
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto, auto mat2) { return bmm(dy, transpose(mat2, 1, 2)); }),
-                   wrt("mat2", [](auto dy, auto input) { return bmm(transpose(input, 1, 2), dy); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto mat2) { return bmm(dy, transpose(conj(mat2), 1, 2)); }),
+                   wrt("mat2", [](auto dy, auto input) { return bmm(transpose(conj(input), 1, 2), dy); })},
     .onnx = "MatMul(input, mat2, =rank(input):3)",
     .netdef = "BatchMatMul(input, mat2)",
     .samples = {shapes({2, 3, 4}, {2, 4, 5}), shapes({0, 3, 4}, {0, 4, 2})},

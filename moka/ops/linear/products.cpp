@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/linear/products.h"
 
+#include <complex>
 #include <cstring>
 
 #include "moka/base/parallel.h"
+#include "moka/ops/kernels/scratch.h"
 #include "moka/ops/linear/gemm.h"
 
 namespace moka {
@@ -27,6 +29,38 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<int64_t> a, MatrixView
       }
     }
   });
+}
+// Complex numbers: large products are four real ones, whose operands are the parts where they lie.
+template <class R>
+void multiply(int64_t m, int64_t n, int64_t k, MatrixView<std::complex<R>> a, MatrixView<std::complex<R>> b,
+              std::complex<R>* c, int64_t ldc, bool add) {
+  if (m * n * k < 2048) {
+    for (int64_t i = 0; i < m; i++)
+      for (int64_t j = 0; j < n; j++) {
+        R re = 0, im = 0;
+        for (int64_t p = 0; p < k; p++) {
+          std::complex<R> x = a.data[i * a.row + p * a.column], y = b.data[p * b.row + j * b.column];
+          re += x.real() * y.real() - x.imag() * y.imag();
+          im += x.real() * y.imag() + x.imag() * y.real();
+        }
+        std::complex<R>& to = c[i * ldc + j];
+        to = add ? to + std::complex<R>(re, im) : std::complex<R>(re, im);
+      }
+    return;
+  }
+  auto part = [](MatrixView<std::complex<R>> v, int which) {
+    return MatrixView<R>{reinterpret_cast<const R*>(v.data) + which, 2 * v.row, 2 * v.column};
+  };
+  Scratch<R> re(m * n), minus(m * n), im(m * n);
+  gemm<R>(m, n, k, part(a, 0), part(b, 0), re.data(), n);
+  gemm<R>(m, n, k, part(a, 1), part(b, 1), minus.data(), n);
+  gemm<R>(m, n, k, part(a, 0), part(b, 1), im.data(), n);
+  gemm<R>(m, n, k, part(a, 1), part(b, 0), im.data(), n, {.accumulate = true});
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n; j++) {
+      std::complex<R> sum(re[i * n + j] - minus[i * n + j], im[i * n + j]), &to = c[i * ldc + j];
+      to = add ? to + sum : sum;
+    }
 }
 template <class T>
 void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
@@ -127,6 +161,8 @@ void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int
     case DType::F32: return run<float>(p);
     case DType::F64: return run<double>(p);
     case DType::I64: return run<int64_t>(p);
+    case DType::C64: return run<std::complex<float>>(p);
+    case DType::C128: return run<std::complex<double>>(p);
     default: MOKA_ASSERT(!"a product of this type");
   }
 }

@@ -15,7 +15,7 @@ struct Matrices {
 };
 
 // result[batch, m, n] = a[batch, m, k] b[batch, k, n], summed over batch dimensions in which the result is repeated. The
-// columns of the result lie together. dtype: float32, float64 or int64.
+// columns of the result lie together. dtype: float32, float64, int64 or complex.
 void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int64_t n, int64_t k,
                      const Matrices& a, const Matrices& b, const Matrices& result);
 

@@ -1,5 +1,6 @@
 // Activation functions, one formula each.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 
 namespace moka::ops {
@@ -51,7 +52,7 @@ constinit const Op tanh_op{
     .schema = "tanh(Tensor input) -> Tensor",
     .doc = "The hyperbolic tangent.",
     .formula = pointwise<Tanh>(DTypeRule::Floating, 12),
-    .derivative = {fused("input", [](auto dy, auto, auto y) { return dy * (1 - y * y); })},
+    .derivative = {fused("input", [](auto dy, auto, auto y) { return dy * conj(1 - y * y); })},
     .onnx = "Tanh(input)",
     .netdef = "Tanh(input)",
     .samples = {shape(3, 4), shape(0)},
@@ -64,7 +65,7 @@ constinit const Op sigmoid_op{
     .schema = "sigmoid(Tensor input) -> Tensor",
     .doc = "1 / (1 + exp(-input)).",
     .formula = pointwise<Sigmoid>(DTypeRule::Floating, 10),
-    .derivative = {fused("input", [](auto dy, auto, auto y) { return dy * y * (1 - y); })},
+    .derivative = {fused("input", [](auto dy, auto, auto y) { return dy * conj(y * (1 - y)); })},
     .onnx = "Sigmoid(input)",
     .netdef = "Sigmoid(input)",
     .samples = {shape(3, 4), shape(0)},
@@ -121,7 +122,7 @@ constinit const Op silu_op{
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            auto s = sigmoid(x);
-                           return dy * s * (1 + x * (1 - s));
+                           return dy * conj(s * (1 + x * (1 - s)));
                          })},
     .onnx = Format{{.map = "Swish(input, alpha?=1.0)", .since = 24}},
     .netdef = "Swish(input)",

@@ -1,5 +1,7 @@
 // Arithmetic of two operands and their relatives.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/complex/complex.h"
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
 
 namespace moka::ops {
@@ -12,7 +14,7 @@ constinit const Op add_op{
     .doc = "input + alpha * other, broadcasting.",
     .formula = pointwise_all<Add, 2>(DTypeRule::Same),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("other", [](auto dy, auto, auto, auto alpha) { return mul(dy, alpha); })},
+                   wrt("other", [](auto dy, auto, auto, auto alpha) { return mul(dy, conj(alpha)); })},
     .onnx = "Add(input, other, =alpha:1)",
     .netdef = "Add(input, other, =alpha:1)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}),
@@ -27,7 +29,7 @@ constinit const Op sub_op{
     .doc = "input - alpha * other, broadcasting.",
     .formula = pointwise_all<Sub, 2>(DTypeRule::Same),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("other", [](auto dy, auto, auto, auto alpha) { return neg(mul(dy, alpha)); })},
+                   wrt("other", [](auto dy, auto, auto, auto alpha) { return neg(mul(dy, conj(alpha))); })},
     .onnx = "Sub(input, other, =alpha:1)",
     .netdef = "Sub(input, other, =alpha:1)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}),
@@ -50,8 +52,8 @@ constinit const Op mul_op{
     .schema = "mul(Operand input, Operand other) -> Tensor",
     .doc = "input * other, broadcasting.",
     .formula = pointwise_all<Mul>(DTypeRule::Same),
-    .derivative = {wrt("input", [](auto dy, auto, auto other) { return mul(dy, other); }),
-                   wrt("other", [](auto dy, auto input) { return mul(dy, input); })},
+    .derivative = {wrt("input", [](auto dy, auto, auto other) { return mul(dy, conj(other)); }),
+                   wrt("other", [](auto dy, auto input) { return mul(dy, conj(input)); })},
     .onnx = "Mul(input, other)",
     .netdef = "Mul(input, other)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}), shapes({}, {3})},
@@ -64,8 +66,8 @@ constinit const Op div_op{
     .schema = "div(Operand input, Operand other) -> Tensor",
     .doc = "input / other, true division: integers give the default floating type.",
     .formula = pointwise<Div>(DTypeRule::Floating),
-    .derivative = {wrt("input", [](auto dy, auto, auto other) { return dy / other; }),
-                   wrt("other", [](auto dy, auto, auto other, auto y) { return neg(dy * y / other); })},
+    .derivative = {wrt("input", [](auto dy, auto, auto other) { return dy / conj(other); }),
+                   wrt("other", [](auto dy, auto, auto other, auto y) { return neg(dy * conj(y / other)); })},
     .onnx = "Div(input, other)",
     .netdef = "Div(input, other)",
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive), shapes({2, 1, 5}, {4, 1}).in(Domain::Positive),
@@ -81,12 +83,13 @@ constinit const Op pow_op{
     .formula = pointwise_all<Pow>(DTypeRule::Same, 40),
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto exponent) {
-                         return where(eq(exponent, 0), 0, dy * exponent * pow(input, exponent - 1));
+                         return where(eq(exponent, 0), 0, dy * conj(exponent * pow(input, exponent - 1)));
                        }),
                    // 0^y has slope 0 for y >= 0, where log(0) would spoil it.
                    wrt("exponent",
                        [](auto dy, auto input, auto exponent, auto y) {
-                         return where(logical_and(eq(input, 0), ge(exponent, 0)), 0, dy * y * log(input));
+                         auto base = zeros_like(exponent) + input;  // input may be a number
+                         return where(logical_and(eq(base, 0), ge(real(exponent), 0)), 0, dy * conj(y * log(base)));
                        })},
     .onnx = "Pow(input, exponent)",
     .netdef = "Pow(input, exponent=exponent)",
@@ -135,9 +138,9 @@ constinit const Op lerp_op{
     .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
     .doc = "input + weight * (end - input), computed from the nearer end.",
     .formula = pointwise<Lerp>(DTypeRule::Floating, 2),
-    .derivative = {wrt("input", [](auto dy, auto, auto, auto weight) { return dy * (1 - weight); }),
-                   wrt("end", [](auto dy, auto, auto, auto weight) { return dy * weight; }),
-                   wrt("weight", [](auto dy, auto input, auto end) { return dy * (end - input); })},
+    .derivative = {wrt("input", [](auto dy, auto, auto, auto weight) { return dy - dy * conj(weight); }),
+                   wrt("end", [](auto dy, auto, auto, auto weight) { return dy * conj(weight); }),
+                   wrt("weight", [](auto dy, auto input, auto end) { return dy * conj(end - input); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}), shapes({2, 1}, {3}, {1}), shapes({0}, {1}, {1})},
@@ -151,8 +154,8 @@ constinit const Op addcmul_op{
     .doc = "input + value * tensor1 * tensor2.",
     .formula = pointwise_all<AddCMul, 3>(DTypeRule::Same, 2),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("tensor1", [](auto dy, auto, auto, auto b, auto value) { return dy * b * value; }),
-                   wrt("tensor2", [](auto dy, auto, auto a, auto, auto value) { return dy * a * value; })},
+                   wrt("tensor1", [](auto dy, auto, auto, auto b, auto value) { return dy * conj(b * value); }),
+                   wrt("tensor2", [](auto dy, auto, auto a, auto, auto value) { return dy * conj(a * value); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}), shapes({2, 1}, {3}, {1}).with("value", 0.5),

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
+#include <vector>
 
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
+#include "moka/ops/complex/scalar.h"
 #include "moka/schema/formula_runner.h"
 
 namespace moka {
@@ -30,6 +33,7 @@ int category(DType d) {
 }
 DType number_dtype(const Arg& a) {
   if (a.tag == Tag::Bool) return DType::Bool;
+  if (is_complex_number(a)) return default_float() == DType::F64 ? DType::C128 : DType::C64;
   return a.tag == Tag::Int ? DType::I64 : default_float();
 }
 
@@ -56,11 +60,25 @@ int column_of(DType compute) {
 struct Plan {
   FormulaKernel kernel;
   DType compute;  // the type of tiles
+  DType written;  // what the kernel writes, unless mask
   DType result;  // the element type of the output
   bool mask;  // the kernel writes bool bytes
 };
 
-Plan plan_types(const Formula& f, std::span<const Arg> operands, std::string_view name) {
+using FormulaRows = std::unordered_map<const Op*, std::vector<FormulaRow>>;
+FormulaRows& formula_rows() {
+  static FormulaRows* rows = new FormulaRows;
+  return *rows;
+}
+// Rows beside the table, which serves types of a column alone.
+std::span<const FormulaRow> rows_of(const Op& op, int column) {
+  if (column >= 0) return {};
+  auto at = formula_rows().find(&op);
+  return at == formula_rows().end() ? std::span<const FormulaRow>() : std::span<const FormulaRow>(at->second);
+}
+
+Plan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name) {
+  const Formula& f = op.formula;
   Plan p{};
   DType common = result_type(f.rule == DTypeRule::Condition ? operands.subspan(1) : operands);
   if (f.rule == DTypeRule::Floating && category(common) < 2) common = default_float();
@@ -71,6 +89,13 @@ Plan plan_types(const Formula& f, std::span<const Arg> operands, std::string_vie
   int column = column_of(p.compute);
   if (p.compute == DType::Bool) p.compute = DType::I32;
   p.kernel = column < 0 ? nullptr : f.kernels[static_cast<int>(isa())][column];
+  p.written = p.compute;
+  for (const FormulaRow& row : rows_of(op, column))
+    if (row.compute == p.compute) {
+      p.kernel = row.kernels[static_cast<int>(isa())];
+      p.written = row.result;
+      if (row.result != row.compute) common = row.result;
+    }
   MOKA_CHECK_KIND(NotImplemented, p.kernel != nullptr, name, ": not defined for ", common);
   p.mask = f.mask_result;
   p.result = f.rule == DTypeRule::Comparing ? DType::Bool : common;
@@ -91,7 +116,12 @@ struct Loop {
   int64_t total = 1;
 };
 
+struct Word16 {
+  uint64_t low, high;
+};
+
 void write_number(const Arg& a, DType compute, void* to) {
+  if (is_complex_number(a)) return convert_elements(a.floats, DType::C128, to, compute, 1);
   if (a.tag == Tag::Float) convert_elements(&a.f, DType::F64, to, compute, 1);
   else {
     int64_t v = a.tag == Tag::Bool ? a.b : a.i;
@@ -110,6 +140,7 @@ void splat_item(void* to, const void* value, int64_t item, int64_t n) {
   if (item == 4) splat<uint32_t>(to, value, n);
   else if (item == 8) splat<uint64_t>(to, value, n);
   else if (item == 2) splat<uint16_t>(to, value, n);
+  else if (item == 16) splat<Word16>(to, value, n);
   else splat<uint8_t>(to, value, n);
 }
 
@@ -166,6 +197,7 @@ void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType 
     else if (o.item == 4) gather_run<uint32_t>(target, from, step, run);
     else if (o.item == 8) gather_run<uint64_t>(target, from, step, run);
     else if (o.item == 2) gather_run<uint16_t>(target, from, step, run);
+    else if (o.item == 16) gather_run<Word16>(target, from, step, run);
     else gather_run<uint8_t>(target, from, step, run);
   });
   if (to == raw) convert_elements(raw, o.dtype, tile, compute, n);
@@ -187,6 +219,7 @@ void scatter(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType
     else if (o.item == 4) scatter_run<uint32_t>(target, source, step, run);
     else if (o.item == 8) scatter_run<uint64_t>(target, source, step, run);
     else if (o.item == 2) scatter_run<uint16_t>(target, source, step, run);
+    else if (o.item == 16) scatter_run<Word16>(target, source, step, run);
     else scatter_run<uint8_t>(target, source, step, run);
   });
 }
@@ -272,7 +305,7 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
   Loop loop = make_loop(out, tensors, {operands, static_cast<size_t>(count)}, target);
   if (loop.total == 0) return;
 
-  DType tile_type = plan.mask ? DType::Bool : plan.compute;  // of what the kernel writes
+  DType tile_type = plan.mask ? DType::Bool : plan.written;  // of what the kernel writes
   int64_t compute_item = static_cast<int64_t>(item_size(plan.compute));
   bool all_direct = true;
   for (int k = 0; k < count; k++) {
@@ -285,6 +318,11 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
   bool direct_target = target.dtype == tile_type && is_linear(loop, target);
   if (!direct_target) all_direct = false;
 
+  // A tile holds fewer elements where they are wide.
+  int64_t widest = std::max<int64_t>({8, compute_item, target.item});
+  for (int k = 0; k < count; k++) widest = std::max(widest, operands[k].item);
+  const int64_t tile_length = tile_elements * 8 / widest;
+
   int64_t grain = std::max<int64_t>(4096, 65536 / std::max<int>(f.cost, 1));
   parallel_for(0, loop.total, grain, [&](int64_t first, int64_t last) {
     const void* in[most_streams];
@@ -296,7 +334,7 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
     alignas(64) char tiles[most_streams + 2][tile_elements * 8];
     char* raw = tiles[most_streams];
     char* result = tiles[most_streams + 1];
-    int64_t length = std::min<int64_t>(tile_elements, last - first);
+    int64_t length = std::min<int64_t>(tile_length, last - first);
     for (int k = 0; k < count; k++) {
       if (operands[k].mode != Operand::Constant) continue;
       char value[16];
@@ -305,8 +343,8 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
       splat_item(tiles[k], value, compute_item, length);
       in[k] = tiles[k];
     }
-    for (int64_t at = first; at < last; at += tile_elements) {
-      int64_t n = std::min<int64_t>(tile_elements, last - at);
+    for (int64_t at = first; at < last; at += tile_length) {
+      int64_t n = std::min<int64_t>(tile_length, last - at);
       for (int k = 0; k < count; k++) {
         if (operands[k].mode == Operand::Direct) in[k] = operands[k].data + at * compute_item;
         else if (operands[k].mode == Operand::Gather) {
@@ -403,6 +441,7 @@ inline bool run_small(Frame& frame, const Formula& f) {
   Uniform uniforms[8];
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& n = frame.args[f.streams + u];
+    if (!n.is_number()) return false;
     uniforms[u] = {n.as_double(), 0};
   }
   frame.outs.resize(1);
@@ -412,11 +451,13 @@ inline bool run_small(Frame& frame, const Formula& f) {
 }
 }  // namespace
 
+void add_formula_kernels(const Op& op, const FormulaRow& row) { formula_rows()[&op].push_back(row); }
+
 DType result_type(std::span<const Arg> operands) {
   Bucket with_dims, zero_dims, numbers;
   for (const Arg& a : operands) {
     if (a.tag == Tag::Tensor) (a.tensor->ndim ? with_dims : zero_dims).add(a.tensor->dtype);
-    else if (a.is_number()) numbers.add(number_dtype(a));
+    else if (a.is_number() || is_complex_number(a)) numbers.add(number_dtype(a));
   }
   Bucket result;
   auto merge = [&](const Bucket& weaker) {
@@ -447,7 +488,7 @@ void run_formula(Frame& frame) {
   MOKA_CHECK_KIND(Type, any, name, ": at least one operand must be a Tensor");
   std::span<const Tensor> all(tensors, static_cast<size_t>(count));
   std::span<const Arg> operands(frame.args, static_cast<size_t>(count));
-  Plan plan = plan_types(f, operands, name);
+  Plan plan = plan_types(frame.op, operands, name);
   Dims shape = common_shape(all, name);
   frame.outs.resize(1);
   if (frame.infer) {
@@ -455,10 +496,18 @@ void run_formula(Frame& frame) {
     return;
   }
   check_same_device(all, name);
-  Uniform uniforms[8] = {};
+  Uniform uniforms[16] = {};
   bool integral = plan.compute == DType::I32 || plan.compute == DType::I64;
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& a = frame.args[count + u];
+    if (is_complex(plan.compute)) {
+      ComplexNumber c = as_complex(a);
+      uniforms[2 * u] = {c.real, 0};
+      uniforms[2 * u + 1] = {c.imag, 0};
+      continue;
+    }
+    MOKA_CHECK(a.is_number(), name, ": argument '", info(frame.op).schema.args[count + u].name,
+               "' is complex but the operands are real; convert them first");
     uniforms[u].f = a.as_double();
     if (integral) {
       MOKA_CHECK(a.tag != Tag::Float || a.f == static_cast<double>(static_cast<int64_t>(a.f)), name,
@@ -503,7 +552,7 @@ Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DTyp
   std::span<const Tensor> all(tensors, count);
   Dims shape = common_shape(all, name);
   Plan plan{};
-  plan.compute = compute_dtype(dtype);
+  plan.compute = plan.written = compute_dtype(dtype);
   plan.result = dtype;
   plan.mask = formula.mask_result;
   int column = column_of(plan.compute);

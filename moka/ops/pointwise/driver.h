@@ -8,6 +8,17 @@
 
 namespace moka {
 
+// A formula in a compute type that Formula's table has no column for.
+struct FormulaRow {
+  DType compute{};  // of the operands
+  DType result{};   // what the kernels write unless they write bool bytes
+  // Numbers that follow the operands come as uniforms; to complex kernels as two each, real and imaginary part.
+  FormulaKernel kernels[isa_count] = {};
+};
+// Lets the formula of an operator work in another compute type: how complex numbers come in, and any registered type.
+// Called while libraries load, before calls run in other threads.
+void add_formula_kernels(const Op& op, const FormulaRow& row);
+
 // The formula_runner of dispatch: computes frame.outs[0] (or its shape when frame.infer).
 void run_formula(Frame& frame);
 

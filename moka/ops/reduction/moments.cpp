@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "moka/ops/creation/creation.h"
+#include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/support.h"
 #include "moka/ops/shaping/shaping.h"
@@ -11,8 +12,9 @@ namespace moka::ops {
 
 namespace {
 void var_shape(Frame& f) {
-  const Tensor& x = floating_argument(f, 0);
-  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(3)), x.dtype());
+  const Tensor& x = differentiable_argument(f, 0);
+  DType type = x.dtype() == DType::C64 ? DType::F32 : x.dtype() == DType::C128 ? DType::F64 : x.dtype();
+  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(3)), type);
 }
 template <class T>
 void variance(const Tensor& x, int64_t rows, int64_t n, double correction, T* out) {
@@ -36,7 +38,7 @@ void var_kernel(Frame& f) {
 
 void var_backward_shape(Frame& f) {
   floating_argument(f, 0);
-  const Tensor& x = floating_argument(f, 1);
+  const Tensor& x = differentiable_argument(f, 1);
   check_same_dtype(f, 0, 1);
   check_shape(f, 0, reduced_sizes(x.sizes(), dims_argument(f, 2, x.dim()), f.flag(4)));
   f.output(0, x.sizes(), x.dtype());

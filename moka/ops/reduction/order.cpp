@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "moka/base/parallel.h"
+#include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/support.h"
 
@@ -45,10 +46,10 @@ void running_sum(const Stage& s, const T* in, T* out, bool backwards) {
   });
 }
 void cumsum_shape(Frame& f) {
-  check_ordered(f);
+  if (!is_complex(tensor_argument(f, 0).dtype())) check_ordered(f);
   const Tensor& x = f.tensor(0);
   dim_argument(f, 1, x.dim());
-  f.output(0, x.sizes(), f.has(2) ? f.args[2].dtype : is_floating(x.dtype()) ? x.dtype() : DType::I64);
+  f.output(0, x.sizes(), f.has(2) ? f.args[2].dtype : is_differentiable(x.dtype()) ? x.dtype() : DType::I64);
 }
 void run_cumsum(Frame& f, bool backwards) {
   Tensor x = f.tensor(0);
@@ -66,7 +67,7 @@ void run_cumsum(Frame& f, bool backwards) {
 }
 void cumsum_kernel(Frame& f) { run_cumsum(f, false); }
 void cumsum_backward_shape(Frame& f) {
-  const Tensor& grad = floating_argument(f, 0);
+  const Tensor& grad = differentiable_argument(f, 0);
   dim_argument(f, 1, grad.dim());
   f.output(0, grad.sizes(), grad.dtype());
 }

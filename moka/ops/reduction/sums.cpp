@@ -1,5 +1,6 @@
 // Sums, means, products, and the view that their gradients are.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/support.h"
 
@@ -9,14 +10,14 @@ namespace {
 DType result_type(const Frame& f, int i, DType natural) { return f.has(i) ? f.args[i].dtype : natural; }
 
 void check_number(const Frame& f, DType d) {
-  MOKA_CHECK(is_floating(d) || is_integral(d) || d == DType::Bool, f.name(),
-             ": takes floating, integer and bool tensors, got ", d);
+  MOKA_CHECK(is_floating(d) || is_integral(d) || is_complex(d) || d == DType::Bool, f.name(),
+             ": takes floating, complex, integer and bool tensors, got ", d);
 }
 
 void sum_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   check_number(f, x.dtype());
-  DType natural = is_floating(x.dtype()) ? x.dtype() : DType::I64, type = result_type(f, 3, natural);
+  DType natural = is_differentiable(x.dtype()) ? x.dtype() : DType::I64, type = result_type(f, 3, natural);
   check_number(f, type);
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }
@@ -37,7 +38,7 @@ void mean_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   DType type = result_type(f, 3, x.dtype());
   check_number(f, x.dtype());
-  MOKA_CHECK(is_floating(type), "mean: the result must be floating, got ", type,
+  MOKA_CHECK(is_differentiable(type), "mean: the result must be floating, got ", type,
              "; give dtype=float32 or convert the input with .float()");
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }
@@ -82,7 +83,7 @@ void reduction_expand_view(Frame& f) {
   f.outs[0] = strided_view(f.tensor(0), sizes, strides, f.tensor(0).impl()->offset);
 }
 void mean_backward_shape(Frame& f) {
-  floating_argument(f, 0);
+  differentiable_argument(f, 0);
   Dims sizes, strides;
   expanded_geometry(f, 1, sizes, strides);
   f.output(0, sizes, f.tensor(0).dtype());
@@ -123,8 +124,8 @@ void product_gradient(int64_t rows, int64_t n, const T* x, const T* grad, T* out
   }
 }
 void prod_backward_shape(Frame& f) {
-  floating_argument(f, 0);
-  floating_argument(f, 1);
+  differentiable_argument(f, 0);
+  differentiable_argument(f, 1);
   check_same_dtype(f, 0, 1);
   const Tensor& x = f.tensor(1);
   check_shape(f, 0, reduced_sizes(x.sizes(), dims_argument(f, 2, x.dim()), f.flag(3)));
