@@ -76,15 +76,14 @@ _ALIKE = {
     "torch.distributions": ("moka.distributions",),
 }
 _KNOWN_ALIKE = {
-    "torch.nn.modules": "activation batchnorm container conv distance dropout flatten fold instancenorm linear "
-    "loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling".split(),
-    "torch.optim": "adadelta adafactor adagrad adam adamax adamw asgd lbfgs nadam radam rmsprop rprop sgd "
-    "sparse_adam swa_utils".split(),
+    "torch.nn.modules": "activation batchnorm container conv distance dropout flatten fold instancenorm "
+    "linear loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling".split(),
+    "torch.optim": "adadelta adafactor adagrad adam adamax adamw asgd lbfgs nadam radam rmsprop rprop "
+    "sgd sparse_adam swa_utils".split(),
     "torch.utils.data": "dataloader dataset sampler".split(),
-    "torch.distributions": "bernoulli beta binomial categorical constraints dirichlet distribution exponential "
-    "gamma independent kl laplace multivariate_normal normal poisson transformed_distribution transforms "
-    "uniform "
-    "utils".split(),
+    "torch.distributions": "bernoulli beta binomial categorical constraints dirichlet distribution "
+    "exponential gamma independent kl laplace multivariate_normal normal poisson "
+    "transformed_distribution transforms uniform utils".split(),
 }
 
 
