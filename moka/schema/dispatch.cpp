@@ -89,11 +89,45 @@ void run_body(Frame& f) {
   f.outs = std::move(results);
 }
 
+// Results that show the memory of the first argument follow its gradients, except detach's.
+void run_view(Frame& f) {
+  f.op.view(f);
+#ifndef MOKA_PREDICTOR
+  if (!f.count || f.args[0].tag != Tag::Tensor || f.op.derivative.rows.count == 0) return;
+  TensorImpl* from = f.args[0].tensor;
+  if (!from->storage || from->inference) return;
+  ViewOrigin origin = from->origin;
+  if (origin == ViewOrigin::Plain) {
+    if (inference_mode) origin = ViewOrigin::Inference;
+    else if (!(thread_layers.enabled & layer::autograd)) origin = ViewOrigin::NoGrad;
+    else if (info(f.op).schema.outs[0].type.list) origin = ViewOrigin::Several;
+  }
+  for (size_t i = 0; i < f.outs.size(); i++) {
+    TensorImpl* view = f.outs[i].impl();
+    if (view == from || view->storage != from->storage || view->base) continue;
+    view->base = from->base ? from->base : from;
+    add_ref(view->base);
+    view->view_version = f.outs[i].version();
+    view->origin = origin;
+  }
+#endif
+}
+
+void raise_versions(Frame& f) {
+  for (size_t i = 0; i < Outputs::inline_limit; i++)
+    if (f.given >> i & 1) f.outs[i].raise_version();
+}
+
 void run_kernel(Frame& f) {
   Tensor given[Outputs::inline_limit];
   uint8_t mask = f.given;
   for (int i = 0; mask >> i; i++)
-    if (mask >> i & 1) given[i] = f.outs[i];
+    if (mask >> i & 1) {
+      given[i] = f.outs[i];
+      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()), f.name(),
+                 ": the output given has elements that share memory (an expanded view); clone() it before "
+                 "writing in place");
+    }
   f.op.shape(f);
   const KernelRow* row = choose_kernel(f, nullptr);
   if (log_enabled(Log::Kernels)) log_kernel(f, row);
@@ -184,17 +218,11 @@ void dispatch_layers(Frame& frame, uint32_t layers) {
 }
 
 void run_op(Frame& f) {
-  if (f.op.formula) return formula_runner(f);
-  if (f.op.view) {
-    f.op.view(f);
-    if (f.count && f.args[0].tag == Tag::Tensor)
-      for (size_t i = 0; i < f.outs.size(); i++)
-        if (f.outs[i].impl() != f.args[0].tensor && f.outs[i].impl()->storage == f.args[0].tensor->storage)
-          f.outs[i].impl()->view = true;
-    return;
-  }
-  if (f.op.body) return run_body(f);
-  run_kernel(f);
+  if (f.op.formula) formula_runner(f);
+  else if (f.op.view) run_view(f);
+  else if (f.op.body) run_body(f);
+  else run_kernel(f);
+  if (f.given) raise_versions(f);
 }
 
 const KernelRow* choose_kernel(const Frame& f, std::string* why) {

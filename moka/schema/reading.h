@@ -140,6 +140,16 @@ struct ShapeOf {
 };
 inline constexpr ShapeOf shape_of;
 
+// A list of tensors of which only shapes are read: with Tensors and graphs it stays what it is.
+struct OnlyShapes {
+  Uses operator()(const Uses& u) const { return shape_of(u); }
+  template <class T>
+  const T& operator()(const T& list) const {
+    return list;
+  }
+};
+inline constexpr OnlyShapes only_shapes;
+
 }  // namespace moka
 
 // Declares `name_op` (the value, defined in an operator page) and `name` (the callable).

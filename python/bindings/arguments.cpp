@@ -7,7 +7,7 @@
 #include <cstring>
 #include <map>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/random/generator.h"
 #include "python/bindings/classes.h"
 
@@ -417,7 +417,7 @@ void set_given(Frame& f, size_t i, PyObject* o) {
     throw Error(ErrorKind::Type, cat(f.name(), "(): out must be a Tensor, got ", Py_TYPE(o)->tp_name));
   if (f.outs.size() <= i) f.outs.resize(i + 1);
   f.outs[i] = unwrap(o);
-  autograd::check_in_place(f.outs[i], f.name());
+  autograd::check_writable(f.outs[i], f.name());
   f.given |= static_cast<uint8_t>(1 << i);
 }
 
@@ -474,7 +474,8 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       const Schema& s = info(*op).schema;
       Frame frame(*op, b.args, static_cast<int>(s.args.size()));
       bool to_self = in_place || writes_first(*op);
-      if (to_self && !s.args.empty() && s.args[0].type.list) to_self = false;
+      bool writes_list = to_self && !s.args.empty() && s.args[0].type.list;  // a step of an optimizer
+      if (writes_list) to_self = false;
       if (to_self) {
         if (b.args[0].tag != Tag::Tensor) report_mismatch(group, args, count, keywords);
         set_given(frame, 0, args[0]);
@@ -490,9 +491,9 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
         GilReleased unlocked(is_large(frame));
         call(frame);
       }
+      if (writes_list)
+        for (const Tensor& t : frame.tensors(0)) t.raise_version();
       if (frame.given) {
-        for (size_t i = 0; i < 4; i++)
-          if (frame.given >> i & 1) autograd::bump_version(frame.outs[i]);
         PyObject* self = to_self ? args[0] : b.out;
         Py_INCREF(self);
         return self;

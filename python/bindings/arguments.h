@@ -41,7 +41,6 @@ bool to_dtype_value(PyObject* value, DType& out);   // dtype objects, "float32",
 bool to_device_value(PyObject* value, Device& out);
 PyObject* dtype_object(DType dtype);                // new reference
 PyObject* device_object(Device device);
-PyObject* any_object(const Any& value);             // Python value of a boxed one
 
 // All operators of one Python name, tried in order.
 struct OpGroup {

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
@@ -593,14 +593,6 @@ PyMethodDef tensor_methods[] = {
     {"byte", with_keywords(m_convert<DType::U8>), METH_VARARGS | METH_KEYWORDS, "to(moka.uint8)"},
     {"bool", with_keywords(m_convert<DType::Bool>), METH_VARARGS | METH_KEYWORDS, "to(moka.bool)"},
     {"cpu", m_cpu, METH_NOARGS, "On the CPU."},
-    {"backward", with_keywords(tensor_backward), METH_VARARGS | METH_KEYWORDS,
-     "backward(gradient=None, retain_graph=None, create_graph=False): accumulates gradients into the "
-     "leaves."},
-    {"requires_grad_", with_keywords(tensor_requires_grad_), METH_VARARGS | METH_KEYWORDS,
-     "Sets requires_grad; returns the tensor."},
-    {"retain_grad", tensor_retain_grad, METH_NOARGS, "Keeps .grad although this is no leaf."},
-    {"register_hook", tensor_register_hook, METH_O,
-     "Calls a function with each gradient; it may return another. Returns a handle with remove()."},
     {"_make_subclass", m_make_subclass, METH_VARARGS | METH_STATIC, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/index.h"
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/indexing/indexing.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -178,26 +178,22 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
   try {
     if (!value) throw Error(ErrorKind::Type, "tensor elements cannot be deleted");
     const Tensor& x = unwrap(self);
-    autograd::check_in_place(x, "index assignment");
-    Tensor v = value_tensor(value, x);
-    MOKA_CHECK(!(autograd::grad_enabled() && (autograd::requires_grad(x) || autograd::requires_grad(v))),
-               "index assignment: it cannot be recorded for gradients; build the result with cat, stack, "
-               "where or scatter");
+    autograd::check_writable(x, "index assignment");
     check_not_capturing(x, "index assignment");
-    LayersOff off(layer::autograd);
+    Tensor v = value_tensor(value, x);
+    // Views of x, written in place: gradients follow as for x.view(...).copy_(v).
     Indexed at = split_key(x, key);
-    if (!at.advanced) {
-      Arg args[2] = {at.base, v};
-      Frame f(ops::copy__op, args, 2);
-      f.outs.resize(1);
-      f.outs[0] = at.base;
-      f.given = 1;
-      call(f);
-    } else {
-      Tensor full = index_put(at.base, std::span<const Tensor>(at.indices), v);
-      copy_elements(full, at.base);
+    Arg args[4] = {at.base, v};
+    if (at.advanced) {
+      args[1] = std::span<const Tensor>(at.indices);
+      args[2] = v;
+      args[3] = false;
     }
-    autograd::bump_version(x);
+    Frame f(at.advanced ? ops::index_put_op : ops::copy__op, args, at.advanced ? 4 : 2);
+    f.outs.resize(1);
+    f.outs[0] = at.base;
+    f.given = 1;
+    call(f);
     return 0;
   } catch (...) {
     set_python_error();

@@ -4,7 +4,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/record.h"
 #include "moka/backends/load.h"
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"

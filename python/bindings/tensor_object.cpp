@@ -7,7 +7,7 @@
 #include <cstring>
 #include <new>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -140,7 +140,9 @@ int set_requires_grad(PyObject* o, PyObject* value, void*) {
     return -1;
   }
 }
-PyObject* get_is_leaf(PyObject* o, void*) { return PyBool_FromLong(autograd::is_leaf(unwrap(o))); }
+PyObject* get_is_leaf(PyObject* o, void*) {
+  return guarded([&] { return PyBool_FromLong(autograd::is_leaf(unwrap(o))); });
+}
 PyObject* get_grad(PyObject* o, void*) {
   autograd::GradMeta* m = autograd::meta(unwrap(o));
   if (!m || !m->grad) Py_RETURN_NONE;
@@ -166,7 +168,7 @@ int set_grad(PyObject* o, PyObject* value, void*) {
   }
 }
 PyObject* get_data(PyObject* o, void*) {
-  return guarded([&] { return wrap(autograd::detach(unwrap(o))); });
+  return guarded([&] { return wrap(autograd::data_of(unwrap(o))); });
 }
 // x.data = y: x shows y's memory from now on.
 int set_data(PyObject* o, PyObject* value, void*) {
@@ -205,7 +207,13 @@ PyObject* get_T(PyObject* o, void*) {
 PyObject* get_mT(PyObject* o, void*) {
   return guarded([&] { return wrap(transpose(unwrap(o), -2, -1)); });
 }
-PyObject* get_version(PyObject* o, void*) { return PyLong_FromUnsignedLong(unwrap(o).version()); }
+PyObject* get_version(PyObject* o, void*) {
+  if (impl_of(o)->inference) {
+    PyErr_SetString(PyExc_RuntimeError, "_version: inference tensors do not count versions");
+    return nullptr;
+  }
+  return PyLong_FromUnsignedLong(unwrap(o).version());
+}
 PyObject* get_false(PyObject*, void*) { Py_RETURN_FALSE; }
 PyObject* get_itemsize(PyObject* o, void*) { return PyLong_FromSize_t(item_size(impl_of(o)->dtype)); }
 PyObject* get_nbytes(PyObject* o, void*) { return PyLong_FromSize_t(unwrap(o).bytes()); }
@@ -220,6 +228,7 @@ PyGetSetDef tensor_getset[] = {
     {"is_leaf", get_is_leaf, nullptr, "Whether no recorded operation made it.", nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node that computes its gradient, or None.", nullptr},
+    {"_base", get_base, nullptr, "The tensor of which this is a view, or None.", nullptr},
     {"data", get_data, set_data, "The same memory, outside the tape.", nullptr},
     {"T", get_T, nullptr, "All dimensions reversed.", nullptr},
     {"mT", get_mT, nullptr, "The last two dimensions exchanged.", nullptr},
@@ -278,12 +287,11 @@ PyObject* binary_in_place(PyObject* a, PyObject* b) {
     f.outs.resize(1);
     f.outs[0] = unwrap(a);
     f.given = 1;
-    autograd::check_in_place(f.outs[0], s.base);
+    autograd::check_writable(f.outs[0], s.base);
     {
       GilReleased unlocked(!thread_layers.forced && args[0].tensor->numel > 32768);
       call(f);
     }
-    autograd::bump_version(f.outs[0]);
     Py_INCREF(a);
     return a;
   } catch (...) {

@@ -217,3 +217,16 @@ def test_is_exact_over_the_whole_range(name, dtype, ulps):
     assert error[worst] <= ulps, (
         f"{name}({x[finite][worst]!r}) = {got[finite][worst]!r}, expected {expected[finite][worst]!r}"
     )
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("dim", [None, 1, (0, 2)])
+def test_moments_are_those_of_numpy(dim, keepdim):
+    x = np.random.default_rng(5).normal(3.0, 2.0, (3, 4, 5))
+    t = moka.tensor(x)
+    var, mean = moka.var_mean(t, dim, keepdim=keepdim)
+    np.testing.assert_allclose(var.numpy(), x.var(dim, ddof=1, keepdims=keepdim), rtol=1e-12)
+    np.testing.assert_allclose(mean.numpy(), x.mean(dim, keepdims=keepdim), rtol=1e-12)
+    std, mean = moka.std_mean(t, dim, correction=0, keepdim=keepdim)
+    np.testing.assert_allclose(std.numpy(), x.std(dim, keepdims=keepdim), rtol=1e-12)
+    np.testing.assert_allclose(mean.numpy(), x.mean(dim, keepdims=keepdim), rtol=1e-12)
