@@ -1,7 +1,8 @@
-"""Writes tests/python/autograd_programs.json: random programs of views and in-place writes, and what torch computes.
+"""Writes tests/python/autograd_programs.json: random programs of views and writes, and torch's results.
 
-Needs torch (and only here): python tools/record_autograd_programs.py [COUNT]. A program is a list of lines over the
-library `m`; it ends with the line that raises, where torch refuses one. The test runs the lines with Moka.
+Needs torch (and only here): python tools/record_autograd_programs.py [COUNT]. A program is a list of lines
+over the library `m`; it ends with the line that raises, where torch refuses one. The test runs the lines
+with Moka.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -29,7 +30,11 @@ def view(rng: random.Random, name: str, t: Any) -> str:
             choices.append(f"{name}.select({d}, {rng.randrange(n)})")
             start = rng.randrange(n)
             choices += [f"{name}.narrow({d}, {start}, {rng.randint(1, n - start)})"] * 2
-            choices += [f"{name}[{rng.randrange(shape[0])}]", f"{name}[::2]", f"{name}[{start if d == 0 else 0}:]"] * 2
+            choices += [
+                f"{name}[{rng.randrange(shape[0])}]",
+                f"{name}[::2]",
+                f"{name}[{start if d == 0 else 0}:]",
+            ] * 2
             choices += [f"{name}.unbind({d})[{rng.randrange(n)}]", f"{name}.split(2, {d})[0]"]
         choices.append(f"{name}.view(-1)" if t.is_contiguous() else f"{name}.reshape(-1)")
         if len(shape) > 1:
@@ -53,12 +58,24 @@ def operand(rng: random.Random, shape: Any, tensors: dict[str, Any]) -> str:
 
 
 def write(rng: random.Random, name: str, t: Any, tensors: dict[str, Any]) -> str:
-    """A statement that writes into t. Operands that overlap t in part are left out: torch's result is undefined."""
+    """A statement that writes into t. Operands overlap it wholly or not: else torch's result is undefined."""
     memory = t.untyped_storage().data_ptr()
     tensors = {k: v for k, v in tensors.items() if k == name or v.untyped_storage().data_ptr() != memory}
     x = operand(rng, t.shape, tensors)
-    choices = [f"{name}.mul_({x})", f"{name}.add_({x})", f"{name} += {x}", f"{name} *= {x}", f"{name}.sub_({x})"]
-    choices += [f"{name}.sigmoid_()", f"{name}.tanh_()", f"{name}.zero_()", f"{name}.fill_(1.5)", f"{name}[...] = {x}"]
+    choices = [
+        f"{name}.mul_({x})",
+        f"{name}.add_({x})",
+        f"{name} += {x}",
+        f"{name} *= {x}",
+        f"{name}.sub_({x})",
+    ]
+    choices += [
+        f"{name}.sigmoid_()",
+        f"{name}.tanh_()",
+        f"{name}.zero_()",
+        f"{name}.fill_(1.5)",
+        f"{name}[...] = {x}",
+    ]
     if not x[-1].isdigit():
         choices += [f"{name}.copy_({x})"] * 3
     if t.shape and t.shape[0]:
@@ -66,7 +83,9 @@ def write(rng: random.Random, name: str, t: Any, tensors: dict[str, Any]) -> str
         row = operand(rng, t.shape[1:], tensors)
         choices += [f"{name}[{rng.randrange(n)}] = {row}"] * 3
         choices.append(f"{name}[1:] = {row}")
-        choices.append(f"{name}[m.tensor([{n - 1}, 0])] = {row}" if n > 1 else f"{name}[m.tensor([0])] = {row}")
+        choices.append(
+            f"{name}[m.tensor([{n - 1}, 0])] = {row}" if n > 1 else f"{name}[m.tensor([0])] = {row}"
+        )
         choices.append(f"{name}[{name}.detach() > 0.5] = {rng.uniform(-1, 1):.2f}")
     return rng.choice(choices)
 
@@ -74,7 +93,14 @@ def write(rng: random.Random, name: str, t: Any, tensors: dict[str, Any]) -> str
 def computed(rng: random.Random, name: str, t: Any, tensors: dict[str, Any]) -> str:
     x = operand(rng, t.shape, tensors)
     return rng.choice(
-        [f"{name} * {x}", f"{name} + {x}", f"{name}.tanh()", f"{name} * {name}", f"{name}.clone()", f"{name}.exp()"]
+        [
+            f"{name} * {x}",
+            f"{name} + {x}",
+            f"{name}.tanh()",
+            f"{name} * {name}",
+            f"{name}.clone()",
+            f"{name}.exp()",
+        ]
         + [f"{name}.sigmoid()", f"m.where({name} > 0, {name}, {x})"]
         + ([f"{name}.sum(0)"] if t.shape else [])
     )
@@ -102,7 +128,16 @@ def make_program(seed: int, m: Any) -> dict[str, Any]:
     space: dict[str, Any] = {"m": m}
     for line in lines:
         exec(line, space)
-    steps = [rng.choice(["t0 = (a * 1.5).view(2, 3)", "t0 = a.view(3, 2) * 1", "t0 = (c * b)", "t0 = m.zeros(4, 3, dtype=m.float64)"])]
+    steps = [
+        rng.choice(
+            [
+                "t0 = (a * 1.5).view(2, 3)",
+                "t0 = a.view(3, 2) * 1",
+                "t0 = (c * b)",
+                "t0 = m.zeros(4, 3, dtype=m.float64)",
+            ]
+        )
+    ]
     program: dict[str, Any] = {}
     for number in range(1, rng.randint(6, 14)):
         line = steps.pop() if steps else None
@@ -111,7 +146,9 @@ def make_program(seed: int, m: Any) -> dict[str, Any]:
         if line is None:
             name = rng.choice(made if rng.random() < 0.9 else list(tensors))
             kind = rng.random()
-            if kind >= 0.35 and any(s == 0 and n > 1 for s, n in zip(tensors[name].stride(), tensors[name].shape, strict=True)):
+            if kind >= 0.35 and any(
+                s == 0 and n > 1 for s, n in zip(tensors[name].stride(), tensors[name].shape, strict=True)
+            ):
                 continue  # elements that share memory are not written
             if kind < 0.35:
                 line = f"t{number} = {view(rng, name, tensors[name])}"
@@ -125,10 +162,10 @@ def make_program(seed: int, m: Any) -> dict[str, Any]:
         try:
             exec(line, space)
         except Exception as error:
-            # Some of the refusals are kept as the end of the program. Not those where Moka is able to do it, or where
-            # torch takes the view of a tensor that got its history later for a leaf.
+            # Some of the refusals are kept as the end of the program. Not those where Moka is able to do it,
+            # or where torch takes the view of a tensor that got its history later for a leaf.
             able = "refer to a single memory" in str(error)
-            mistaken = "a leaf Variable" in str(error) and "_base" in dir(space[name]) and space[name]._base is not None
+            mistaken = "a leaf Variable" in str(error) and space[name]._base is not None
             if rng.random() < 0.3 and not able and not mistaken:
                 return {"lines": lines, "error": type(error).__name__, "text": str(error)[:200]}
             lines.pop()
@@ -159,7 +196,8 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 120
     programs = [p for seed in range(count) if (p := make_program(seed, torch))]
     TARGET.write_text("[\n" + ",\n".join(json.dumps(p) for p in programs) + "\n]\n")
-    print(f"{len(programs)} programs, {sum('error' in p for p in programs)} of them end in an error: {TARGET}")
+    refused = sum("error" in p for p in programs)
+    print(f"{len(programs)} programs, {refused} of them end in an error: {TARGET}")
     return 0
 
 

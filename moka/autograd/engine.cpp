@@ -218,10 +218,12 @@ class Task {
 }  // namespace
 
 Root root_of(const Tensor& t, Tensor g) {
-  MOKA_CHECK(requires_grad(t), "backward: the tensor ", t,
-             " does not require grad: nothing it was computed from does (was it made under no_grad() or detached?)");
+  MOKA_CHECK(
+      requires_grad(t), "backward: the tensor ", t,
+      " does not require grad: nothing it was computed from does (was it made under no_grad() or detached?)");
   if (!g) {
-    MOKA_CHECK(t.numel() == 1, "backward: a gradient must be given unless the root has one element; it has shape ",
+    MOKA_CHECK(t.numel() == 1,
+               "backward: a gradient must be given unless the root has one element; it has shape ",
                t.sizes());
     g = new_tensor(t.sizes(), t.dtype(), t.device());
     double one = 1;
@@ -229,8 +231,8 @@ Root root_of(const Tensor& t, Tensor g) {
   }
   MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
              "backward: the gradient given has shape ", g.sizes(), " but the root has shape ", t.sizes());
-  MOKA_CHECK(g.dtype() == t.dtype(), "backward: the gradient given has type ", g.dtype(), " but the root has type ",
-             t.dtype());
+  MOKA_CHECK(g.dtype() == t.dtype(), "backward: the gradient given has type ", g.dtype(),
+             " but the root has type ", t.dtype());
   return {gradient_edge(t), std::move(g)};
 }
 
@@ -246,7 +248,8 @@ void backward(std::span<const Root> roots, std::span<const Tensor> inputs, Backw
       accumulate_grad(inputs[i], std::move(found[i]), options.create_graph);
 }
 
-std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge> inputs, BackwardOptions options) {
+std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge> inputs,
+                              BackwardOptions options) {
   if (inputs.empty()) return {};
   return Task(roots, inputs, options).run(false);
 }

@@ -24,7 +24,8 @@ Root root_of(const Tensor& t, Tensor gradient);
 // Adds to the .grad of all leaves, or only of `inputs` where any are given.
 void backward(std::span<const Root> roots, std::span<const Tensor> inputs, BackwardOptions options);
 // Gradients of the roots with respect to outputs of nodes; undefined where none flows.
-std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge> inputs, BackwardOptions options);
+std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge> inputs,
+                              BackwardOptions options);
 
 // Whether this thread runs a backward, and the number that tells it from others.
 uint64_t running_task();

@@ -146,9 +146,10 @@ void check_writable(const Tensor& t, std::string_view op) {
   MOKA_CHECK(i->storage != nullptr, op, ": the target has no memory (a shape-only tensor)");
   MOKA_CHECK(!i->storage->read_only, op,
              ": the target's memory is read-only (mapped from a file or borrowed); clone() it first");
-  MOKA_CHECK(!i->inference || inference_mode, op,
-             ": the target was made under inference_mode and cannot be changed in place outside it; clone() it "
-             "first");
+  MOKA_CHECK(
+      !i->inference || inference_mode, op,
+      ": the target was made under inference_mode and cannot be changed in place outside it; clone() it "
+      "first");
 }
 
 }  // namespace moka::autograd

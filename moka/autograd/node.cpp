@@ -86,7 +86,8 @@ void note_failure(const GradNode& n) {
   std::string& text = failure_trace();
   if (!text.empty() || !n.extras || n.extras->trace.empty()) return;
   text = cat("The forward of ", n.name(), " ran here (most recent call last):\n", n.extras->trace);
-  for (const GradNode* by = n.extras->made_by.get(); by; by = by->extras ? by->extras->made_by.get() : nullptr)
+  for (const GradNode* by = n.extras->made_by.get(); by;
+       by = by->extras ? by->extras->made_by.get() : nullptr)
     if (by->extras && !by->extras->trace.empty())
       text += cat("in the backward of ", by->name(), ", whose forward ran here:\n", by->extras->trace);
 }

@@ -30,7 +30,7 @@ struct Edge {
 template <class Signature>
 using Hook = std::shared_ptr<std::function<Signature>>;
 using TensorHook = Tensor(const Tensor& gradient);  // an undefined result leaves the gradient as it is
-using BeforeHook = void(std::span<Tensor> dys);     // may replace them
+using BeforeHook = void(std::span<Tensor> dys);  // may replace them
 using AfterHook = void(std::span<Tensor> dxs, std::span<const Tensor> dys);
 
 // What most nodes do not have.
@@ -80,7 +80,7 @@ class GradNode {
     uint64_t task = 0;
     int waiting = 0;
     bool needed = false;  // a gradient is wanted here
-    bool runs = false;    // and of what lies upstream
+    bool runs = false;  // and of what lies upstream
     SmallVectorOf<Tensor, 1> sums;  // by output: what has come so far
   } visit;
   GradNode* next_dying = nullptr;

@@ -134,7 +134,8 @@ void OpNode::after(Frame& f) {
   }
   Ref<GradNode> self = Ref<GradNode>::share(this);
   if (f.given & 1) return rebase_history(first, std::move(self), self_);
-  size_t differentiable = rules.list_output ? f.outs.size() : std::min<size_t>(rules.gradients, f.outs.size());
+  size_t differentiable =
+      rules.list_output ? f.outs.size() : std::min<size_t>(rules.gradients, f.outs.size());
   for (size_t i = 0; i < differentiable; i++)
     if (is_differentiable(f.outs[i].dtype())) set_history(f.outs[i], self, static_cast<uint32_t>(i));
 }
@@ -214,7 +215,8 @@ void OpNode::run_row(const Row& row, const Any* in, Any* out, bool create_graph)
     if (is_floating(dtype)) {
       Arg operands[16];
       for (int i = 0; i < d.parameters; i++)
-        operands[i] = i == 0 || (row.usage.values & bit(i) && !in[i].is_none()) ? in[i].arg() : Arg(int64_t(0));
+        operands[i] =
+            i == 0 || (row.usage.values & bit(i) && !in[i].is_none()) ? in[i].arg() : Arg(int64_t(0));
       out[0] = apply_formula(d.fused, {operands, static_cast<size_t>(d.parameters)}, dtype,
                              info(*op_).schema.name);
       return;
@@ -227,7 +229,8 @@ void OpNode::run_row(const Row& row, const Any* in, Any* out, bool create_graph)
 Tensor OpNode::fit(const Tensor& g, int target) const {
   const Any& saved = slots_[static_cast<size_t>(rules_->gradients + target)];
   if (saved.is_none()) return g;
-  const Tensor& like = saved.is_tensor() ? saved.tensor() : static_cast<PackedTensor*>(saved.arg().object)->shape;
+  const Tensor& like =
+      saved.is_tensor() ? saved.tensor() : static_cast<PackedTensor*>(saved.arg().object)->shape;
   Tensor out = g;
   if (!same_sizes(out.sizes(), like.sizes())) out = sum_to_shape(out, like.sizes());
   if (out.dtype() != like.dtype()) {
@@ -285,13 +288,12 @@ void OpNode::fail_version(int parameter) const {
   const Schema& s = info(*op_).schema;
   const Any& saved = slots_[static_cast<size_t>(parameter)];
   int arg = parameter - rules_->gradients;
-  std::string what = arg < rules_->args ? cat("argument '", s.args[static_cast<size_t>(arg)].name, "'")
+  std::string what = arg < rules_->args  ? cat("argument '", s.args[static_cast<size_t>(arg)].name, "'")
                      : s.outs.size() > 1 ? cat("result ", arg - rules_->args)
                                          : "result";
   fail("backward: ", s.name, " needs its ", what, " (", saved,
        "), but that was modified in place after it was saved: it is at version ", version_of(saved),
-       ", expected ", versions_[static_cast<size_t>(parameter)],
-       ". Work on a clone(), or write out of place",
+       ", expected ", versions_[static_cast<size_t>(parameter)], ". Work on a clone(), or write out of place",
        anomaly_enabled() ? "" : "; set_detect_anomaly(True) tells where the forward ran");
 }
 

@@ -23,8 +23,9 @@ Rules* make_rules(const Op& op, const Schema& schema) {
     if (!d.constant.empty()) continue;
     if (rules->rows.empty()) rules->gradients = d.gradients;
     if (d.gradients != rules->gradients)
-      fail_kind(ErrorKind::Internal, schema.name, ": all derivatives must take the same output gradients, found ",
-                rules->gradients, " and ", d.gradients);
+      fail_kind(ErrorKind::Internal, schema.name,
+                ": all derivatives must take the same output gradients, found ", rules->gradients, " and ",
+                d.gradients);
     Row row{&d, {}, d.usage()};
     std::string_view rest = d.names;
     while (!rest.empty()) {
@@ -32,7 +33,8 @@ Rules* make_rules(const Op& op, const Schema& schema) {
       std::string_view name = rest.substr(0, space);
       int at = schema.find_arg(name);
       if (at < 0)
-        fail_kind(ErrorKind::Internal, schema.name, ": the derivative names '", name, "', which is no argument");
+        fail_kind(ErrorKind::Internal, schema.name, ": the derivative names '", name,
+                  "', which is no argument");
       row.targets.push_back(at);
       rules->targets |= uint64_t(1) << at;
       rules->slots = std::max({rules->slots, d.gradients + at + 1, d.parameters});
@@ -51,7 +53,8 @@ Rules* make_rules(const Op& op, const Schema& schema) {
 const Rules& rules_of(const Op& op) {
   OpInfo& info = moka::info(op);
   static std::mutex mutex;
-  if (void* known = __atomic_load_n(&info.autograd, __ATOMIC_ACQUIRE)) return *static_cast<const Rules*>(known);
+  if (void* known = __atomic_load_n(&info.autograd, __ATOMIC_ACQUIRE))
+    return *static_cast<const Rules*>(known);
   std::lock_guard lock(mutex);
   if (!info.autograd)
     __atomic_store_n(&info.autograd, static_cast<void*>(make_rules(op, info.schema)), __ATOMIC_RELEASE);

@@ -36,16 +36,19 @@ void check_origin(const Tensor& view, std::string_view op) {
   switch (origin) {
     case ViewOrigin::Several:
       fail(what, " while gradients are recorded, but ", from,
-           " is one of several views from one call (split, chunk, unbind), for which that is not allowed. Replace "
+           " is one of several views from one call (split, chunk, unbind), for which that is not allowed. "
+           "Replace "
            "the write by an operation out of place, or make the views with slices");
     case ViewOrigin::Function:
       fail(what, " while gradients are recorded, but ", from,
-           " was returned by a custom Function, whose backward the write would bypass. Return a clone() from the "
+           " was returned by a custom Function, whose backward the write would bypass. Return a clone() from "
+           "the "
            "Function");
     default:
       fail(what, " while gradients are recorded, but the view was made under ",
            origin == ViewOrigin::Inference ? "inference_mode" : "no_grad",
-           ": whether the write should be recorded is not clear. Make the view and write into it both inside that "
+           ": whether the write should be recorded is not clear. Make the view and write into it both inside "
+           "that "
            "mode, or both outside");
   }
 }
@@ -155,7 +158,8 @@ void check_rebase(const Tensor& t, std::string_view op, bool wanted) {
     Tensor base = Tensor::share(b);
     if (wanted || requires_grad(base)) check_origin(t, op);
     MOKA_CHECK(!requires_grad(t) || !is_leaf(base), op,
-               ": the target is a view of a leaf that requires grad, which cannot be changed in place; use no_grad() "
+               ": the target is a view of a leaf that requires grad, which cannot be changed in place; use "
+               "no_grad() "
                "or work on a copy");
     return;
   }

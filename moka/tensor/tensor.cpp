@@ -262,7 +262,8 @@ bool meets_again(const Axis* axes, size_t n, int64_t offset, bool moved, int& bu
   const Axis& a = axes[n - 1];
   int64_t rest = n > 1 ? axes[n - 2].reach : 0;
   // |offset + step * stride| must not be more than what the remaining axes can take back.
-  int64_t low = std::max(-a.last, -((rest + offset) / a.stride)), high = std::min(a.last, (rest - offset) / a.stride);
+  int64_t low = std::max(-a.last, -((rest + offset) / a.stride)),
+          high = std::min(a.last, (rest - offset) / a.stride);
   for (int64_t step = low; step <= high; step++)
     if (meets_again(axes, n - 1, offset + step * a.stride, moved || step != 0, budget)) return true;
   return false;

@@ -77,7 +77,7 @@ struct TensorImpl {
   TensorImpl* base = nullptr;  // of a view that follows the gradients of a whole tensor: that tensor, counted
   VersionCounter* counter = nullptr;  // of x.data and its views, counted; null: the storage's version counts
   Storage* storage = nullptr;  // null in shape-only tensors
-  int64_t offset = 0;          // in elements
+  int64_t offset = 0;  // in elements
   int64_t numel = 0;
   TensorExtra* extra = nullptr;  // owned
   void* python = nullptr;  // the Python object that wraps this tensor, borrowed; the bindings keep it true

@@ -172,7 +172,9 @@ PyObject* py_at_end(PyObject*, PyObject* function) {
     return Py_NewRef(Py_None);
   });
 }
-PyObject* py_running_task(PyObject*, PyObject*) { return PyLong_FromUnsignedLongLong(autograd::running_task()); }
+PyObject* py_running_task(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLongLong(autograd::running_task());
+}
 
 // ---- modes
 PyObject* py_is_grad_enabled(PyObject*, PyObject*) { return PyBool_FromLong(autograd::grad_enabled()); }
@@ -215,7 +217,8 @@ PyObject* tensor_backward(PyObject* self, PyObject* const* args, Py_ssize_t coun
   PyObject* values[4] = {Py_None, Py_None, Py_None, Py_None};
   static const char* const names[] = {"gradient", "retain_graph", "create_graph", "inputs"};
   return guarded([&]() -> PyObject* {
-    MOKA_CHECK_KIND(Type, count <= 4, "backward(): takes at most 4 arguments, got ", static_cast<int64_t>(count));
+    MOKA_CHECK_KIND(Type, count <= 4, "backward(): takes at most 4 arguments, got ",
+                    static_cast<int64_t>(count));
     std::copy(args, args + count, values);
     for (Py_ssize_t k = 0; keywords && k < PyTuple_GET_SIZE(keywords); k++) {
       const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(keywords, k));
@@ -253,15 +256,17 @@ PyObject* tensor_retain_grad(PyObject* self, PyObject*) {
 PyObject* tensor_register_hook(PyObject* self, PyObject* hook) {
   return guarded([&] {
     PyRef keep = PyRef::share(hook);
-    auto kept = autograd::add_hook(unwrap(self), [keep](const Tensor& g) { return call_tensor_hook(keep.get(), g); });
+    auto kept =
+        autograd::add_hook(unwrap(self), [keep](const Tensor& g) { return call_tensor_hook(keep.get(), g); });
     return make_handle([kept] { *kept = nullptr; });
   });
 }
 PyObject* tensor_after_accumulating(PyObject* self, PyObject* hook) {
   return guarded([&] {
     const Tensor& t = unwrap(self);
-    MOKA_CHECK(autograd::requires_grad(t) && autograd::is_leaf(t),
-               "register_post_accumulate_grad_hook: only leaf tensors that require grad accumulate gradients");
+    MOKA_CHECK(
+        autograd::requires_grad(t) && autograd::is_leaf(t),
+        "register_post_accumulate_grad_hook: only leaf tensors that require grad accumulate gradients");
     PyRef keep = PyRef::share(hook);
     auto kept = std::make_shared<std::function<void(const Tensor&)>>([keep](const Tensor& leaf) {
       GilHeld gil;
@@ -269,7 +274,8 @@ PyObject* tensor_after_accumulating(PyObject* self, PyObject* hook) {
       PyRef result = PyRef::steal(PyObject_CallOneArg(keep.get(), wrapped.get()));
       if (!result) throw PythonErrorSet{};
     });
-    static_cast<autograd::LeafNode*>(autograd::gradient_edge(t).node.get())->after_accumulating.push_back(kept);
+    static_cast<autograd::LeafNode*>(autograd::gradient_edge(t).node.get())
+        ->after_accumulating.push_back(kept);
     return make_handle([kept] { *kept = nullptr; });
   });
 }
@@ -279,8 +285,12 @@ PyObject* tensor_detach_(PyObject* self, PyObject*) {
     return Py_NewRef(self);
   });
 }
-PyObject* tensor_is_view(PyObject* self, PyObject*) { return PyBool_FromLong(unwrap(self).impl()->base != nullptr); }
-PyObject* tensor_is_inference(PyObject* self, PyObject*) { return PyBool_FromLong(unwrap(self).impl()->inference); }
+PyObject* tensor_is_view(PyObject* self, PyObject*) {
+  return PyBool_FromLong(unwrap(self).impl()->base != nullptr);
+}
+PyObject* tensor_is_inference(PyObject* self, PyObject*) {
+  return PyBool_FromLong(unwrap(self).impl()->inference);
+}
 // (node, slot) of the gradient edge, as autograd.graph.get_gradient_edge needs it.
 PyObject* tensor_gradient_edge(PyObject* self, PyObject*) {
   return guarded([&] {
@@ -302,7 +312,8 @@ PyCFunction as_function(F* f) {
 }
 PyMethodDef methods[] = {
     {"backward", as_function(tensor_backward), METH_FASTCALL | METH_KEYWORDS,
-     "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None): accumulates gradients into "
+     "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None): accumulates gradients "
+     "into "
      "the leaves, or only into inputs."},
     {"requires_grad_", as_function(tensor_requires_grad_), METH_VARARGS | METH_KEYWORDS,
      "Sets requires_grad; returns the tensor."},
@@ -331,8 +342,10 @@ PyMethodDef autograd_functions[] = {
     {"is_grad_enabled", py_is_grad_enabled, METH_NOARGS, "Whether operations are recorded in this thread."},
     {"_set_grad_enabled", py_set_grad_enabled, METH_O, "Switches recording; returns what it was."},
     {"_set_inference_mode", py_set_inference, METH_O, "Switches inference mode; returns what it was."},
-    {"is_inference_mode_enabled", py_is_inference, METH_NOARGS, "Whether inference mode is on in this thread."},
-    {"_set_anomaly", py_set_anomaly, METH_VARARGS, "Switches anomaly mode and its search for NaN; returns both before."},
+    {"is_inference_mode_enabled", py_is_inference, METH_NOARGS,
+     "Whether inference mode is on in this thread."},
+    {"_set_anomaly", py_set_anomaly, METH_VARARGS,
+     "Switches anomaly mode and its search for NaN; returns both before."},
     {"_backward", py_backward, METH_VARARGS, nullptr},
     {"_grad", py_grad, METH_VARARGS, nullptr},
     {"_at_end_of_backward", py_at_end, METH_O, nullptr},

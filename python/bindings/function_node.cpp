@@ -28,7 +28,8 @@ enum class OutputKind : int {
 
 class FunctionNode final : public GradNode {
  public:
-  FunctionNode(PyObject* context, std::string name) : context(PyRef::share(context)), name_(std::move(name)) {}
+  FunctionNode(PyObject* context, std::string name)
+      : context(PyRef::share(context)), name_(std::move(name)) {}
   std::string name() const override { return name_; }
 
   void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool create_graph) override {
@@ -39,8 +40,8 @@ class FunctionNode final : public GradNode {
     for (size_t i = 0; i < dxs.size(); i++)
       if (wants(i)) PyTuple_SetItem(needs.get(), positions[i], Py_NewRef(Py_True));
     PyRef node = PyRef::steal(wrap_node(this)), grads = PyRef::steal(tensor_tuple(dys));
-    PyRef result = PyRef::steal(PyObject_CallMethod(context.get(), "_run_backward", "OOO", node.get(), needs.get(),
-                                                    grads.get()));
+    PyRef result = PyRef::steal(
+        PyObject_CallMethod(context.get(), "_run_backward", "OOO", node.get(), needs.get(), grads.get()));
     if (!result) throw PythonErrorSet{};
     for (size_t i = 0; i < dxs.size(); i++) {
       PyObject* g = PyTuple_GET_ITEM(result.get(), positions[i]);
@@ -112,8 +113,8 @@ PyObject* begin_function(PyObject*, PyObject* args) {
   }
 }
 
-Tensor with_function_history(const Tensor& made, FunctionNode& node, uint32_t slot, OutputKind kind, int source,
-                             uint32_t outputs) {
+Tensor with_function_history(const Tensor& made, FunctionNode& node, uint32_t slot, OutputKind kind,
+                             int source, uint32_t outputs) {
   Ref<GradNode> history = Ref<GradNode>::share(&node);
   if (kind == OutputKind::Dirty) {
     autograd::check_rebase(made, node.name(), true);
@@ -142,8 +143,8 @@ Tensor with_function_history(const Tensor& made, FunctionNode& node, uint32_t sl
 // _finish_function(node, outputs, kinds, sources): gives the outputs their history. sources: which input an output is.
 PyObject* finish_function(PyObject*, PyObject* args) {
   PyObject *node_object, *outputs, *kinds, *sources;
-  if (!PyArg_ParseTuple(args, "OO!O!O!", &node_object, &PyTuple_Type, &outputs, &PyTuple_Type, &kinds, &PyTuple_Type,
-                        &sources))
+  if (!PyArg_ParseTuple(args, "OO!O!O!", &node_object, &PyTuple_Type, &outputs, &PyTuple_Type, &kinds,
+                        &PyTuple_Type, &sources))
     return nullptr;
   try {
     auto* node = is_node(node_object) ? dynamic_cast<FunctionNode*>(unwrap_node(node_object)) : nullptr;
@@ -161,7 +162,8 @@ PyObject* finish_function(PyObject*, PyObject* args) {
         PyTuple_SET_ITEM(result.get(), i, cut ? wrap(autograd::detach(unwrap(v))) : Py_NewRef(v));
         continue;
       }
-      Tensor y = with_function_history(unwrap(v), *node, static_cast<uint32_t>(i), kind, source, node->outputs);
+      Tensor y =
+          with_function_history(unwrap(v), *node, static_cast<uint32_t>(i), kind, source, node->outputs);
       PyTuple_SET_ITEM(result.get(), i, wrap(y));
     }
     return result.release();
@@ -241,7 +243,8 @@ struct PythonPacked final : autograd::PackedTensor {
     PyRef result = PyRef::steal(PyObject_CallOneArg(unpack_hook.get(), value.get()));
     if (!result) throw PythonErrorSet{};
     MOKA_CHECK_KIND(Type, is_tensor(result.get()),
-                    "saved_tensors_hooks: the unpack hook must return a Tensor, got ", Py_TYPE(result.get())->tp_name);
+                    "saved_tensors_hooks: the unpack hook must return a Tensor, got ",
+                    Py_TYPE(result.get())->tp_name);
     return unwrap(result.get());
   }
 };
@@ -300,19 +303,17 @@ PyObject* function_context(GradNode* n) {
   return function ? Py_NewRef(function->context.get()) : nullptr;
 }
 
-PyMethodDef function_functions[] = {
-    {"_begin_function", begin_function, METH_VARARGS, nullptr},
-    {"_finish_function", finish_function, METH_VARARGS, nullptr},
-    {"_save_tensor", save_for_function, METH_VARARGS, nullptr},
-    {"_push_saved_tensor_hooks", push_saved_hooks, METH_VARARGS, nullptr},
-    {"_forbid_saved_tensors", forbid_saved, METH_O, nullptr},
-    {"_pop_saved_tensor_hooks", pop_saved_hooks, METH_NOARGS, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef function_functions[] = {{"_begin_function", begin_function, METH_VARARGS, nullptr},
+                                    {"_finish_function", finish_function, METH_VARARGS, nullptr},
+                                    {"_save_tensor", save_for_function, METH_VARARGS, nullptr},
+                                    {"_push_saved_tensor_hooks", push_saved_hooks, METH_VARARGS, nullptr},
+                                    {"_forbid_saved_tensors", forbid_saved, METH_O, nullptr},
+                                    {"_pop_saved_tensor_hooks", pop_saved_hooks, METH_NOARGS, nullptr},
+                                    {nullptr, nullptr, 0, nullptr}};
 
 int init_function_node(PyObject*) {
-  static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(saved_dealloc)},
-                                {Py_tp_methods, saved_methods},
-                                {0, nullptr}};
+  static PyType_Slot slots[] = {
+      {Py_tp_dealloc, reinterpret_cast<void*>(saved_dealloc)}, {Py_tp_methods, saved_methods}, {0, nullptr}};
   static PyType_Spec spec{"moka._C._SavedTensor", sizeof(SavedObject), 0,
                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   saved_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));

@@ -50,7 +50,9 @@ PyObject* node_metadata(PyObject* o, void*) {
   if (!object_of(o)->notes && !(object_of(o)->notes = PyDict_New())) return nullptr;
   return Py_NewRef(object_of(o)->notes);
 }
-PyObject* node_sequence(PyObject* o, PyObject*) { return PyLong_FromUnsignedLongLong(unwrap_node(o)->sequence); }
+PyObject* node_sequence(PyObject* o, PyObject*) {
+  return PyLong_FromUnsignedLongLong(unwrap_node(o)->sequence);
+}
 
 // Replaces gradients by what a hook returned: None, or a tuple (or one tensor) of as many.
 void take_replacements(PyObject* result, std::span<Tensor> gradients, const char* hook) {
@@ -142,7 +144,8 @@ PyObject* node_getattr(PyObject* o, PyObject* key) {
 PyMethodDef node_methods[] = {
     {"name", node_name, METH_NOARGS, "What made the tensor: an operator or a custom function."},
     {"register_hook", node_register_hook, METH_O,
-     "Calls hook(grad_inputs, grad_outputs) after the node ran; a tuple replaces grad_inputs. Returns a handle."},
+     "Calls hook(grad_inputs, grad_outputs) after the node ran; a tuple replaces grad_inputs. Returns a "
+     "handle."},
     {"register_prehook", node_register_prehook, METH_O,
      "Calls hook(grad_outputs) before the node runs; a tuple replaces them. Returns a handle."},
     {"_sequence_nr", node_sequence, METH_NOARGS, "Later nodes have larger numbers."},
@@ -224,14 +227,15 @@ Tensor call_tensor_hook(PyObject* hook, const Tensor& gradient) {
 }
 
 int init_grad_node(PyObject* module) {
-  static PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
-                                     {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
-                                     {Py_tp_getattro, reinterpret_cast<void*>(node_getattr)},
-                                     {Py_tp_methods, node_methods},
-                                     {Py_tp_getset, node_getset},
-                                     {Py_tp_doc, const_cast<char*>("A recorded operation: computes gradients of its "
-                                                                   "inputs from those of its outputs.")},
-                                     {0, nullptr}};
+  static PyType_Slot node_slots[] = {
+      {Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+      {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
+      {Py_tp_getattro, reinterpret_cast<void*>(node_getattr)},
+      {Py_tp_methods, node_methods},
+      {Py_tp_getset, node_getset},
+      {Py_tp_doc, const_cast<char*>("A recorded operation: computes gradients of its "
+                                    "inputs from those of its outputs.")},
+      {0, nullptr}};
   static PyType_Spec node_spec{"moka.autograd.graph.Node", sizeof(NodeObject), 0,
                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
   static PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
@@ -244,7 +248,8 @@ int init_grad_node(PyObject* module) {
   handle_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&handle_spec));
   if (!node_type || !handle_type) return -1;
   return PyModule_AddObjectRef(module, "Node", reinterpret_cast<PyObject*>(node_type)) < 0 ||
-                 PyModule_AddObjectRef(module, "_RemovableHandle", reinterpret_cast<PyObject*>(handle_type)) < 0
+                 PyModule_AddObjectRef(module, "_RemovableHandle", reinterpret_cast<PyObject*>(handle_type)) <
+                     0
              ? -1
              : 0;
 }

@@ -44,7 +44,7 @@ def is_in_place(op):
 
 
 def differentiable_results(case, args):
-    """The results that have a gradient: those that derivatives name, all parts of a list, all of a composite."""
+    """The results with a gradient: those that derivatives name, all parts of a list or composite."""
     results = outputs(case.call(args))
     if case.op["kind"] != "body" and not case.op["outs"][0][1].endswith("[]"):
         results = results[: case.op["gradients"]]
@@ -91,7 +91,9 @@ def check_first_derivative(case, only=None):
         step = 1e-6
         with moka.no_grad():
             up = scalar_of(case, fresh(case, path, values + step * direction, False)[1], weights, only).item()
-            down = scalar_of(case, fresh(case, path, values - step * direction, False)[1], weights, only).item()
+            down = scalar_of(
+                case, fresh(case, path, values - step * direction, False)[1], weights, only
+            ).item()
         expected = (up - down) / (2 * step)
         assert float((gradient * direction).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-7), (
             f"argument {path}"

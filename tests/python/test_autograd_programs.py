@@ -29,11 +29,15 @@ def test_there_are_enough_programs():
     assert sum("_(" in line or "] = " in line or "= " not in line for line in lines) > 100
 
 
-@pytest.mark.parametrize("program", [p for p in PROGRAMS if "error" not in p], ids=lambda p: str(len(p["lines"])))
+@pytest.mark.parametrize(
+    "program", [p for p in PROGRAMS if "error" not in p], ids=lambda p: str(len(p["lines"]))
+)
 def test_values_and_gradients_are_those_of_torch(program):
     space = run(program["lines"])
     for name, expected in program["values"].items():
-        np.testing.assert_allclose(space[name].detach().numpy(), expected, rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(
+            space[name].detach().numpy(), expected, rtol=1e-9, atol=1e-12, err_msg=name
+        )
         assert space[name].requires_grad == program["requires_grad"][name], name
     for name in program["lost"]:
         with pytest.raises(RuntimeError, match="in place"):

@@ -1,4 +1,4 @@
-"""Writing in place into views and bases of views: gradients follow the memory, and what cannot be told is refused."""
+"""Writing in place into views and their bases: gradients follow the memory; what is unclear is refused."""
 # SPDX-License-Identifier: Apache-2.0
 
 import gc
@@ -143,7 +143,9 @@ def test_leaves_and_their_views_are_refused(write):
     assert x.tolist() != [1.0, 2.0, 3.0, 4.0] and x.is_leaf
 
 
-@pytest.mark.parametrize("several", [lambda t: t.split(2)[0], lambda t: t.chunk(2)[1], lambda t: t.unbind()[0].view(1)])
+@pytest.mark.parametrize(
+    "several", [lambda t: t.split(2)[0], lambda t: t.chunk(2)[1], lambda t: t.unbind()[0].view(1)]
+)
 def test_one_of_several_views_is_refused(several):
     base = leaf() * 1
     part = several(base)
@@ -160,7 +162,9 @@ def test_one_of_several_views_can_be_written_where_nothing_is_recorded():
     assert base.tolist() == [3.0, 3.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(("mode", "name"), [(moka.no_grad, "no_grad"), (moka.inference_mode, "inference_mode")])
+@pytest.mark.parametrize(
+    ("mode", "name"), [(moka.no_grad, "no_grad"), (moka.inference_mode, "inference_mode")]
+)
 def test_views_made_where_nothing_is_recorded_are_refused_outside(mode, name):
     base = leaf() * 1
     with mode():

@@ -616,9 +616,8 @@ constinit const Op index_put_backward_op{
     .method = "none",
     .shape = shape_index_put_backward,
     .kernels = {KernelRow{"copy", run_index_put_backward}},
-    .derivative = {wrt("dy", [](auto ddx, auto, auto indices, auto accumulate) {
-      return index_put_backward(ddx, indices, accumulate);
-    })},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto indices,
+                                auto accumulate) { return index_put_backward(ddx, indices, accumulate); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},

@@ -330,10 +330,10 @@ constinit const Op concat_op{
     .method = "function",
     .shape = shape_cat,
     .kernels = {KernelRow{"copy", run_cat}},
-    .derivative = {wrt(
-        "tensors", [](auto dy, auto tensors, auto dim) {
-          return op_list(cat_backward, dy, only_shapes(tensors), dim);
-        })},
+    .derivative = {wrt("tensors",
+                       [](auto dy, auto tensors, auto dim) {
+                         return op_list(cat_backward, dy, only_shapes(tensors), dim);
+                       })},
     .onnx = "Concat(*tensors, axis=dim)",
     .netdef = "Concat(*tensors, axis=dim) -> (output, split_info)",
     .samples = {shapes({2, 3}, {4, 3}).as_list(), shapes({2, 1}, {2, 3}).as_list().with("dim", -1),
@@ -434,7 +434,8 @@ constinit const Op copy__op{
     .method = "method",
     .shape = shape_copy_into,
     .kernels = {KernelRow{"copy", run_copy_into}},
-    .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); }), wrt("src", [](auto dy) { return dy; })},
+    .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); }),
+                   wrt("src", [](auto dy) { return dy; })},
     .onnx = none("an in-place write; graphs see its value"),
     .netdef = none("an in-place write; graphs see its value"),
     .samples = {shapes({2, 3}, {3}), shapes({0}, {1})},

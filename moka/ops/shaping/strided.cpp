@@ -100,8 +100,7 @@ constinit const Op strided_part_op{
                 shape(5).with("size", {0}).with("stride", {1}).with("offset", 0)},
 };
 constinit const Op strided_part_backward_op{
-    .schema =
-        "strided_part_backward(Tensor dy, int[] shape, int[] size, int[] stride, int offset) -> Tensor",
+    .schema = "strided_part_backward(Tensor dy, int[] shape, int[] size, int[] stride, int offset) -> Tensor",
     .doc = "Zeros of the given shape to which dy is added where strided_part read.",
     .method = "none",
     .shape = shape_part_backward,
@@ -115,8 +114,7 @@ constinit const Op strided_part_backward_op{
          shape(3, 2).with("shape", {4}).with("size", {3, 2}).with("stride", {1, 0}).with("offset", 1)},
 };
 constinit const Op strided_put_op{
-    .schema =
-        "strided_put(Tensor input, Operand part, int[] size, int[] stride, int offset) -> Tensor",
+    .schema = "strided_put(Tensor input, Operand part, int[] size, int[] stride, int offset) -> Tensor",
     .doc = "input with `part` at the elements that sizes, strides and offset show.",
     .method = "none",
     .shape = shape_put,

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moka import _C
 from moka._C import Tensor, is_grad_enabled, is_inference_mode_enabled
@@ -21,21 +20,13 @@ from .modes import (
     set_grad_enabled,
 )
 
-if TYPE_CHECKING:
-    from . import functional as functional
-    from .gradcheck import gradcheck as gradcheck
-    from .gradcheck import gradgradcheck as gradgradcheck
-
 __all__ = [
     "Function",
     "FunctionContext",
     "backward",
     "detect_anomaly",
     "enable_grad",
-    "functional",
     "grad",
-    "gradcheck",
-    "gradgradcheck",
     "graph",
     "inference_mode",
     "is_grad_enabled",
@@ -46,24 +37,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-# Loaded when first used: name -> (module, name in it, or "" for the module).
-_LAZY = {
-    "functional": ("moka.autograd.functional", ""),
-    "gradcheck": ("moka.autograd.gradcheck", "gradcheck"),
-    "gradgradcheck": ("moka.autograd.gradcheck", "gradgradcheck"),
-}
-
 Sources = Tensor | graph.GradientEdge | Sequence[Tensor | graph.GradientEdge]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'moka.autograd' has no attribute {name!r}")
-    module, inside = _LAZY[name]
-    value = _import_module(module)
-    value = getattr(value, inside) if inside else value
-    globals()[name] = value
-    return value
 
 
 def backward(
@@ -101,17 +75,17 @@ def grad(
         materialize_grads: give zeros for inputs that outputs do not depend on.
     """
     if not only_inputs:
-        raise ValueError("grad: only_inputs=False is not supported; backward() adds to the .grad of all leaves")
+        raise ValueError("grad: only_inputs=False is not supported; use backward() for all leaves")
     if is_grads_batched:
         raise NotImplementedError(
             "grad: is_grads_batched=True is not supported; call grad once for each vector, or use "
             "moka.autograd.functional.jacobian"
         )
     if materialize_grads and allow_unused is False:
-        raise ValueError("grad: materialize_grads=True gives zeros for unused inputs, allow_unused=False forbids them")
+        raise ValueError("grad: materialize_grads=True and allow_unused=False contradict each other")
     wanted = [inputs] if isinstance(inputs, (Tensor, graph.GradientEdge)) else list(inputs)
     if materialize_grads and not all(isinstance(x, Tensor) for x in wanted):
-        raise ValueError("grad: materialize_grads=True needs Tensors as inputs: the shape of an edge is not known")
+        raise ValueError("grad: materialize_grads=True needs Tensors as inputs, not edges")
     unused = materialize_grads if allow_unused is None else allow_unused
     found = _C._grad(outputs, wanted, grad_outputs, retain_graph, create_graph, unused)
     if materialize_grads:

@@ -55,7 +55,8 @@ class FunctionContext:
         if not self._done:
             return self._kept
         return tuple(
-            None if saved is None else saved.unpack(place, self._node) for place, saved in enumerate(self._kept)
+            None if saved is None else saved.unpack(place, self._node)
+            for place, saved in enumerate(self._kept)
         )
 
     def mark_dirty(self, *tensors: Tensor) -> None:
@@ -77,11 +78,15 @@ class FunctionContext:
         given = {id(t): i for i, t in enumerate(inputs) if isinstance(t, Tensor)}
         missing = dirty - {id(out) for out in outputs}
         if missing:
-            raise RuntimeError(f"{name}: forward marked {len(missing)} inputs as dirty but did not return them")
+            raise RuntimeError(f"{name}: forward did not return {len(missing)} inputs that it marked dirty")
         kinds, sources = [], []
         for out in outputs:
             key = id(out)
-            if not isinstance(out, Tensor) or key in constant or not (out.is_floating_point() or out.is_complex()):
+            if (
+                not isinstance(out, Tensor)
+                or key in constant
+                or not (out.is_floating_point() or out.is_complex())
+            ):
                 kinds.append(_OTHER)
             elif key in dirty:
                 kinds.append(_DIRTY)
@@ -89,7 +94,9 @@ class FunctionContext:
                 kinds.append(_FORWARDED if key in given else _MADE)
             sources.append(given.get(key, -1))
         if self._fill_missing:
-            self._shapes = tuple((out.shape, out.dtype) if isinstance(out, Tensor) else None for out in outputs)
+            self._shapes = tuple(
+                (out.shape, out.dtype) if isinstance(out, Tensor) else None for out in outputs
+            )
         recorded = _C._finish_function(node, outputs, tuple(kinds), tuple(sources))
         # Outputs are kept without their history, which would keep itself alive.
         made = {id(out): i for i, out in enumerate(outputs) if kinds[i] in (_MADE, _DIRTY)}
@@ -190,7 +197,9 @@ class _RefuseSecond(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError(f"{ctx.name}: its backward is marked once_differentiable: there is no second derivative")
+        raise RuntimeError(
+            f"{ctx.name}: its backward is marked once_differentiable: there is no second derivative"
+        )
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -104,8 +104,8 @@ class _Handles:
 def register_multi_grad_hook(
     tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all"
 ) -> _Handles:
-    """Call fn once a backward, when the gradients of all `tensors` have come (with the list of them, None where
-    none comes), or with mode="any" when the first has (with that one).
+    """Call fn once a backward, when the gradients of all `tensors` have come (with the list of them, None
+    where none comes), or with mode="any" when the first has (with that one).
     """
     if mode not in ("all", "any"):
         raise ValueError(f"register_multi_grad_hook: mode must be 'all' or 'any', got {mode!r}")
