@@ -507,6 +507,7 @@ Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DTyp
   plan.result = dtype;
   plan.mask = formula.mask_result;
   int column = column_of(plan.compute);
+  if (plan.compute == DType::Bool) plan.compute = DType::I32;
   plan.kernel = column < 0 ? nullptr : formula.kernels[static_cast<int>(isa())][column];
   MOKA_CHECK_KIND(NotImplemented, plan.kernel != nullptr, name, ": not defined for ", dtype);
   Tensor out = allocate_like(shape, all, dtype, device);
