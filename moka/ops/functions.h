@@ -20,9 +20,9 @@ MOKA_INLINE Num<float, N> in_double(Num<float, N> a, Num<float, N> b, F f) {
   Num<double, N> x{__builtin_convertvector(a.v, Wide)}, y{__builtin_convertvector(b.v, Wide)};
   return {__builtin_convertvector(f(x, y).v, typename Num<float, N>::V)};
 }
-#define MOKA_FLOAT_IN_DOUBLE(name)                                    \
-  template <int N>                                                    \
-  MOKA_INLINE Num<float, N> number_##name(Num<float, N> a) {          \
+#define MOKA_FLOAT_IN_DOUBLE(name)                                      \
+  template <int N>                                                      \
+  MOKA_INLINE Num<float, N> number_##name(Num<float, N> a) {            \
     return in_double(a, [](auto wide) { return number_##name(wide); }); \
   }
 
@@ -30,10 +30,10 @@ MOKA_INLINE Num<float, N> in_double(Num<float, N> a, Num<float, N> b, F f) {
 // below 1e-18.
 template <int N>
 MOKA_INLINE Num<double, N> number_atan(Num<double, N> a) {
-  constexpr double terms[] = {-0.333333333333333333, 0.199999999999999914,  -0.142857142857114906,
-                              0.11111111110751481,   -0.090909090668160809, 0.076923067291948968,
+  constexpr double terms[] = {-0.333333333333333333,  0.199999999999999914,  -0.142857142857114906,
+                              0.11111111110751481,    -0.090909090668160809, 0.076923067291948968,
                               -0.0666664186913118267, 0.0588192305611402256, -0.0525802027265675834,
-                              0.0471925918824209238, -0.041038875468626872, 0.0306229955537355147,
+                              0.0471925918824209238,  -0.041038875468626872, 0.0306229955537355147,
                               -0.0139053745331132339};
   // Into [-tan(pi/8), tan(pi/8)] by atan(x) = pi/2 + atan(-1/x) and pi/4 + atan((x - 1) / (x + 1)).
   Num<double, N> x = number_abs(a);
@@ -41,8 +41,10 @@ MOKA_INLINE Num<double, N> number_atan(Num<double, N> a) {
   Num<double, N> over = number_where(big, -1.0, number_where(middle, x - 1, x));
   Num<double, N> under = number_where(big, x, number_where(middle, x + 1, 1.0));
   Num<double, N> t = over / under, z = t * t;
-  Num<double, N> base = number_where(big, 1.5707963267948966, number_where(middle, 0.78539816339744831, x * 0));
-  Num<double, N> rest = number_where(big, 6.123233995736766e-17, number_where(middle, 3.061616997868383e-17, x * 0));
+  Num<double, N> base =
+      number_where(big, 1.5707963267948966, number_where(middle, 0.78539816339744831, x * 0));
+  Num<double, N> rest =
+      number_where(big, 6.123233995736766e-17, number_where(middle, 3.061616997868383e-17, x * 0));
   Num<double, N> r = base + (t + (t * z * horner(terms, z) + rest));
   r = number_where(x == std::numeric_limits<double>::infinity(), 1.5707963267948966, r);
   return number_where(is_nan(a), a, copy_sign(r, a));
@@ -51,9 +53,9 @@ MOKA_FLOAT_IN_DOUBLE(atan)
 
 template <int N>
 MOKA_INLINE Num<double, N> asin_terms(Num<double, N> z) {
-  constexpr double terms[] = {0.166666666666666666,  0.0750000000000011846,  0.0446428571425501851,
-                              0.0303819444756937049, 0.0223721574356238154,  0.0173528167685464727,
-                              0.0139637757878481364, 0.011566511821890943,   0.00962140274734483034,
+  constexpr double terms[] = {0.166666666666666666,   0.0750000000000011846, 0.0446428571425501851,
+                              0.0303819444756937049,  0.0223721574356238154, 0.0173528167685464727,
+                              0.0139637757878481364,  0.011566511821890943,  0.00962140274734483034,
                               0.00932210150108277387, 0.0030350071727267624, 0.0195792016197446847,
                               -0.0192775459285845554, 0.0296350262635485483};
   return z * horner(terms, z);
@@ -90,11 +92,11 @@ MOKA_INLINE Num<double, N> number_tan(Num<double, N> a) {
   Num<double, N> n = (x * 0.63661977236758134 + P::round_magic) - P::round_magic;
   Num<double, N> r = ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69;
   Num<double, N> z = r * r;
-  constexpr double sine[] = {-1.6666666666666666e-1, 8.3333333333333333e-3, -1.984126984126984e-4,
-                             2.7557319223985893e-6,  -2.505210838544172e-8, 1.6059043836821613e-10,
+  constexpr double sine[] = {-1.6666666666666666e-1,  8.3333333333333333e-3, -1.984126984126984e-4,
+                             2.7557319223985893e-6,   -2.505210838544172e-8, 1.6059043836821613e-10,
                              -7.6471637318198164e-13, 2.8114572543455206e-15};
-  constexpr double cosine[] = {4.1666666666666664e-2, -1.3888888888888889e-3, 2.4801587301587302e-5,
-                               -2.7557319223985888e-7, 2.0876756987868099e-9, -1.1470745597729725e-11,
+  constexpr double cosine[] = {4.1666666666666664e-2,  -1.3888888888888889e-3, 2.4801587301587302e-5,
+                               -2.7557319223985888e-7, 2.0876756987868099e-9,  -1.1470745597729725e-11,
                                4.7794773323873853e-14, -1.5619206968586225e-16};
   Num<double, N> s = r + r * (z * horner(sine, z));
   Num<double, N> c = 1 - (z * 0.5 - z * z * horner(cosine, z));
@@ -176,7 +178,8 @@ MOKA_INLINE LogParts<T, N> log_parts(Num<T, N> a) {
   auto bits = bits_of(x);
   auto e = (bits - root_half) >> P::mantissa;
   Num<T, N> exponent{__builtin_convertvector(e, typename Num<T, N>::V)};
-  return {exponent - number_where(tiny, T(P::log_scale_bits), T(0)), from_bits<T, N>(bits - (e << P::mantissa))};
+  return {exponent - number_where(tiny, T(P::log_scale_bits), T(0)),
+          from_bits<T, N>(bits - (e << P::mantissa))};
 }
 template <class T, int N>
 MOKA_INLINE Num<T, N> log_limits(Num<T, N> a, Num<T, N> r) {
@@ -286,10 +289,10 @@ MOKA_INLINE Num<T, N> number_floor_divide(Num<T, N> a, Num<T, N> b) {
 }
 
 // ---- integers as bits
-#define MOKA_BITS(name, sign)                                                   \
-  template <class T, int N>                                                     \
-  MOKA_INLINE Num<T, N> number_##name(Num<T, N> a, Num<T, N> b) {               \
-    return {a.v sign b.v};                                                      \
+#define MOKA_BITS(name, sign)                                     \
+  template <class T, int N>                                       \
+  MOKA_INLINE Num<T, N> number_##name(Num<T, N> a, Num<T, N> b) { \
+    return {a.v sign b.v};                                        \
   }
 MOKA_BITS(bitwise_and, &)
 MOKA_BITS(bitwise_or, |)
@@ -326,16 +329,16 @@ MOKA_INLINE Num<T, N> number_gcd(Num<T, N> a, Num<T, N> b) {
   });
 }
 
-#define MOKA_FUNCTION_MIXED(name)                                                   \
-  template <class T, int N, class C>                                                \
-    requires std::is_arithmetic_v<C>                                                \
-  MOKA_INLINE auto number_##name(Num<T, N> a, C b) {                                \
-    return number_##name(a, Num<T, N>::of(static_cast<T>(b)));                      \
-  }                                                                                 \
-  template <class T, int N, class C>                                                \
-    requires std::is_arithmetic_v<C>                                                \
-  MOKA_INLINE auto number_##name(C a, Num<T, N> b) {                                \
-    return number_##name(Num<T, N>::of(static_cast<T>(a)), b);                      \
+#define MOKA_FUNCTION_MIXED(name)                              \
+  template <class T, int N, class C>                           \
+    requires std::is_arithmetic_v<C>                           \
+  MOKA_INLINE auto number_##name(Num<T, N> a, C b) {           \
+    return number_##name(a, Num<T, N>::of(static_cast<T>(b))); \
+  }                                                            \
+  template <class T, int N, class C>                           \
+    requires std::is_arithmetic_v<C>                           \
+  MOKA_INLINE auto number_##name(C a, Num<T, N> b) {           \
+    return number_##name(Num<T, N>::of(static_cast<T>(a)), b); \
   }
 MOKA_FUNCTION_MIXED(atan2)
 MOKA_FUNCTION_MIXED(hypot)
@@ -365,10 +368,11 @@ constexpr Formula pointwise_integral(int cost = 1) {
   Text number_##operation(const A&... a) {   \
     return text_operation(#operation, a...); \
   }
-#define MOKA_FUNCTIONS(F)                                                                                       \
-  F(tan) F(asin) F(acos) F(atan) F(atan2) F(sinh) F(cosh) F(asinh) F(acosh) F(atanh) F(exp2) F(log2) F(log10) \
-  F(hypot) F(copysign) F(nextafter) F(signbit) F(fmod) F(remainder) F(truncate_divide) F(floor_divide)         \
-  F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) F(bitwise_right_shift) F(gcd)
+#define MOKA_FUNCTIONS(F)                                                                                  \
+  F(tan)                                                                                                   \
+  F(asin) F(acos) F(atan) F(atan2) F(sinh) F(cosh) F(asinh) F(acosh) F(atanh) F(exp2) F(log2) F(log10)     \
+      F(hypot) F(copysign) F(nextafter) F(signbit) F(fmod) F(remainder) F(truncate_divide) F(floor_divide) \
+          F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) F(bitwise_right_shift) F(gcd)
 MOKA_FUNCTIONS(MOKA_FUNCTION_TEXT)
 #undef MOKA_FUNCTIONS
 

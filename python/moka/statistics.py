@@ -70,7 +70,7 @@ def _norm_over(x: Tensor, p: float, dims: list[int] | None, keepdim: bool) -> Te
     if p == float("-inf"):
         return size.amin(dims, keepdim)
     if p == 0:
-        return (x != 0).sum(dims, keepdim).to(x.dtype)
+        return x.sign().abs().sum(dims, keepdim)
     if p == 1:
         return size.sum(dims, keepdim)
     total = (x * x if p == 2 else size**p).sum(dims, keepdim)
@@ -307,7 +307,7 @@ def cov(
         centred = centred.to(other.dtype)
     product = centred @ other.transpose(0, 1)
     result = product / (divisor if isinstance(divisor, Tensor) else float(divisor))
-    return result.reshape([]) if input.dim() < 2 else result
+    return result.squeeze()
 
 
 def corrcoef(input: Tensor) -> Tensor:

@@ -16,6 +16,13 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def lgamma(x):
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):  # poles, and results beyond the largest number
+        return math.inf
+
+
 def padded(x, pad, value=0.0):
     out = x
     for i in range(len(pad) // 2):
@@ -106,7 +113,7 @@ REFERENCE = {
     "lcm": np.lcm,
     "isclose": np.isclose,
     "erfc": lambda x: 1 - erf(x),
-    "lgamma": np.vectorize(math.lgamma, otypes=[np.float64]),
+    "lgamma": np.vectorize(lgamma, otypes=[np.float64]),
     "i0": np.i0,
     "special_entr": lambda x: -x * np.log(x),
     "special_spherical_bessel_j0": lambda x: np.sin(x) / x,
@@ -123,7 +130,7 @@ REFERENCE = {
     "tanhshrink": lambda x: x - np.tanh(x),
     "threshold": lambda x, threshold, value: np.where(x > threshold, x, value),
     "glu": lambda x, dim=-1: np.multiply(np.split(x, 2, dim)[0], sigmoid(np.split(x, 2, dim)[1])),
-    "cumprod": np.cumprod,
+    "cumprod": lambda x, dim: np.cumprod(x, dim).reshape(x.shape),
     "logcumsumexp": lambda x, dim: np.logaddexp.accumulate(x, dim) if x.size else x,
     "trace": np.trace,
     "nansum": lambda x, dim=None: np.nansum(x, None if dim is None else tuple(dim)),

@@ -14,7 +14,8 @@ namespace {
 // weight [channels] seen as [channels, 1, ...] against input's dimensions behind the channels; a scalar as it is.
 void channel_view_view(Frame& f) {
   const Tensor &weight = tensor_argument(f, 0), &input = tensor_argument(f, 1);
-  MOKA_CHECK(weight.dim() <= 1, "prelu: weight must be a scalar or have one dimension, got shape ", weight.sizes());
+  MOKA_CHECK(weight.dim() <= 1, "prelu: weight must be a scalar or have one dimension, got shape ",
+             weight.sizes());
   int64_t n = weight.numel(), channels = input.dim() > 1 ? input.size(1) : 1;
   MOKA_CHECK(n == 1 || n == channels, "prelu: weight has ", n, " elements, but input has ", channels,
              " channels (shape ", input.sizes(), "); give one or as many");
@@ -35,8 +36,8 @@ void channel_view_backward_view(Frame& f) {
   const Tensor& grad = tensor_argument(f, 0);
   Dims sizes = ints_argument(f, 1), strides;
   for (size_t i = 0; i < sizes.size(); i++) strides.push_back(grad.dim() ? grad.stride(0) : 1);
-  MOKA_CHECK(checked_numel(sizes, "channel_view_backward") == grad.numel() && sizes.size() <= 1, f.name(), ": grad has shape ",
-             grad.sizes(), ", which is none of a weight of shape ", sizes);
+  MOKA_CHECK(checked_numel(sizes, "channel_view_backward") == grad.numel() && sizes.size() <= 1, f.name(),
+             ": grad has shape ", grad.sizes(), ", which is none of a weight of shape ", sizes);
   f.outs.resize(1);
   f.outs[0] = strided_view(grad, sizes, strides, grad.impl()->offset);
 }
@@ -49,7 +50,8 @@ Half half_of(const Frame& f, std::span<const int64_t> sizes, int at) {
   MOKA_CHECK(!sizes.empty(), f.name(), ": a scalar cannot be halved; input needs a dimension");
   int dim = dim_argument(f, at, static_cast<int>(sizes.size()));
   int64_t size = sizes[static_cast<size_t>(dim)];
-  MOKA_CHECK(size % 2 == 0, f.name(), ": the halved dimension must be even, but dimension ", dim, " has size ", size);
+  MOKA_CHECK(size % 2 == 0, f.name(), ": the halved dimension must be even, but dimension ", dim,
+             " has size ", size);
   return {dim, size / 2};
 }
 void half_along_view(Frame& f) {
@@ -58,8 +60,8 @@ void half_along_view(Frame& f) {
   Dims sizes(x.sizes());
   sizes[static_cast<size_t>(h.dim)] = h.length;
   f.outs.resize(1);
-  f.outs[0] = strided_view(x, sizes, x.strides(),
-                           x.impl()->offset + (f.integer(2) ? h.length * x.stride(h.dim) : 0));
+  f.outs[0] =
+      strided_view(x, sizes, x.strides(), x.impl()->offset + (f.integer(2) ? h.length * x.stride(h.dim) : 0));
 }
 void half_along_backward_shape(Frame& f) {
   Dims whole = ints_argument(f, 1), sizes = whole;
@@ -127,7 +129,8 @@ constinit const Op half_along_backward_op{
     .method = "none",
     .shape = half_along_backward_shape,
     .kernels = {KernelRow{.name = "copy", .run = half_along_backward_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto, auto dim, auto index) { return half_along(dy, dim, index); })},
+    .derivative = {wrt("grad",
+                       [](auto dy, auto, auto, auto dim, auto index) { return half_along(dy, dim, index); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shape(3, 2).with("sizes", {3, 4}).with("dim", 1).with("index", 1),

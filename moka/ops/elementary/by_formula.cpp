@@ -32,7 +32,8 @@ void check_divisor(const Frame& f, int i) {
   if (is_floating(f.outs[0].dtype())) return;
   const Arg& a = f.args[i];
   bool zero = a.tag == Tag::Tensor ? element_as_int(all(f.tensor(i)), 0) == 0 : a.as_double() == 0;
-  MOKA_CHECK(!zero, f.name(), ": ZeroDivisionError: integers are divided by '", info(f.op).schema.args[i].name,
+  MOKA_CHECK(!zero, f.name(), ": ZeroDivisionError: integers are divided by '",
+             info(f.op).schema.args[i].name,
              "', which has a zero; convert to a floating type for inf and nan");
 }
 

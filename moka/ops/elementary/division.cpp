@@ -71,12 +71,11 @@ constinit const Op fmod_op{
     .shape = same_shape,
     .kernels = {KernelRow{.name = "formula", .run = checked<FMod>}},
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("other",
-                       [](auto dy, auto x, auto y) { return neg(dy * trunc(x / y)); })},
+                   wrt("other", [](auto dy, auto x, auto y) { return neg(dy * trunc(x / y)); })},
     .onnx = Format{{.map = "Mod(input, other, fmod=1)", .since = 10}},
     .netdef = none("Caffe2's Mod has one integer divisor"),
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1), shapes({2, 1, 5}, {4, 1}).in(Domain::Positive, 1),
-                shapes({0}, {1})},
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1),
+                shapes({2, 1, 5}, {4, 1}).in(Domain::Positive, 1), shapes({0}, {1})},
 };
 constinit const Op remainder_op{
     .schema = "remainder(Operand input, Operand other) -> Tensor",
@@ -87,8 +86,8 @@ constinit const Op remainder_op{
                    wrt("other", [](auto dy, auto x, auto y) { return neg(dy * floor(div(x, y))); })},
     .onnx = Format{{.map = "Mod(input, other, fmod?=0)", .since = 10}},
     .netdef = none("Caffe2's Mod has one integer divisor"),
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1), shapes({2, 1, 5}, {4, 1}).in(Domain::Positive, 1),
-                shapes({0}, {1})},
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1),
+                shapes({2, 1, 5}, {4, 1}).in(Domain::Positive, 1), shapes({0}, {1})},
 };
 constinit const Op floor_divide_op{
     .schema = "floor_divide(Operand input, Operand other) -> Tensor",
@@ -107,15 +106,12 @@ constinit const Op div_mode_op{
     .kernels = {KernelRow{.name = "formula", .run = div_mode_kernel}},
     .derivative = {wrt("input",
                        [](auto dy, auto, auto y, auto mode) { return div_mode_backward(dy, y, mode); }),
-                   wrt("other",
-                       [](auto dy, auto, auto y, auto mode, auto q) {
-                         return neg(div_mode_backward(dy * q, y, mode));
-                       })},
+                   wrt("other", [](auto dy, auto, auto y, auto mode,
+                                   auto q) { return neg(div_mode_backward(dy * q, y, mode)); })},
     .onnx = none("written as Div and Floor"),
     .netdef = none("written as Div and Floor"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1).with("rounding_mode", "floor"),
-                shapes({3, 4}, {1}).in(Domain::Positive, 1).with("rounding_mode", "trunc"),
-                shapes({0}, {1})},
+                shapes({3, 4}, {1}).in(Domain::Positive, 1).with("rounding_mode", "trunc"), shapes({0}, {1})},
 };
 constinit const Op div_mode_backward_op{
     .schema = "div_mode_backward(Tensor grad, Operand other, str? rounding_mode) -> Tensor",
@@ -123,11 +119,10 @@ constinit const Op div_mode_backward_op{
     .method = "function",
     .shape = div_mode_backward_shape,
     .kernels = {KernelRow{.name = "formula", .run = div_mode_backward_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto y, auto mode) { return div_mode_backward(dy, y, mode); }),
-                   wrt("other",
-                       [](auto dy, auto, auto y, auto mode, auto q) {
-                         return neg(div_mode_backward(dy * q, y, mode));
-                       })},
+    .derivative = {wrt("grad",
+                       [](auto dy, auto, auto y, auto mode) { return div_mode_backward(dy, y, mode); }),
+                   wrt("other", [](auto dy, auto, auto y, auto mode,
+                                   auto q) { return neg(div_mode_backward(dy * q, y, mode)); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1).with("rounding_mode", "floor"),
@@ -136,22 +131,24 @@ constinit const Op div_mode_backward_op{
 
 constinit const Op round_decimals_op{
     .schema = "round.decimals(Tensor input, *, int decimals) -> Tensor",
-    .doc = "The nearest number with so many decimals, halves to even; negative counts round before the point.",
+    .doc =
+        "The nearest number with so many decimals, halves to even; negative counts round before the point.",
     .shape =
         [](Frame& f) {
           MOKA_CHECK_KIND(NotImplemented, is_floating(f.tensor(0).dtype()) || f.integer(1) == 0, f.name(),
                           ": decimals are for floating types, got ", f.tensor(0).dtype());
           formula_output(f, 1, DTypeRule::Same);
         },
-    .kernels = {KernelRow{.name = "formula",
-                          .run =
-                              [](Frame& f) {
-                                static constexpr Formula formula = pointwise<RoundDecimals>(DTypeRule::Floating, 8);
-                                if (!is_floating(f.tensor(0).dtype())) return copy_elements(f.tensor(0), f.outs[0]);
-                                double n = static_cast<double>(f.integer(1));
-                                formula_result(f, formula,
-                                               {f.args[0], std::pow(10.0, n > 0 ? n : 0), std::pow(10.0, n < 0 ? -n : 0)});
-                              }}},
+    .kernels = {KernelRow{
+        .name = "formula",
+        .run =
+            [](Frame& f) {
+              static constexpr Formula formula = pointwise<RoundDecimals>(DTypeRule::Floating, 8);
+              if (!is_floating(f.tensor(0).dtype())) return copy_elements(f.tensor(0), f.outs[0]);
+              double n = static_cast<double>(f.integer(1));
+              formula_result(f, formula,
+                             {f.args[0], std::pow(10.0, n > 0 ? n : 0), std::pow(10.0, n < 0 ? -n : 0)});
+            }}},
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("written as Mul, Round and Div"),
     .netdef = none("Caffe2 has no rounding to nearest"),

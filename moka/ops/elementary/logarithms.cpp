@@ -102,10 +102,8 @@ constinit const Op logit_op{
     .schema = "logit(Tensor input, Number? eps=None) -> Tensor",
     .doc = "log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1]. With eps see logit.eps.",
     .formula = pointwise<Logit, 1>(DTypeRule::Floating, 14),
-    .derivative = {fused("input",
-                         [](auto dy, auto x) {
-                           return where(logical_or(x < 0, x > 1), 0, dy / (x * (1 - x)));
-                         })},
+    .derivative = {fused(
+        "input", [](auto dy, auto x) { return where(logical_or(x < 0, x > 1), 0, dy / (x * (1 - x))); })},
     .onnx = none("written as Sub, Div and Log"),
     .netdef = none("Caffe2's Logit always has eps"),
     .samples = {shape(3, 4).in(Domain::Probability), shape(0)},

@@ -40,8 +40,7 @@ constinit const Op copysign_op{
     .schema = "copysign(Tensor input, Operand other) -> Tensor",
     .doc = "input with the sign of other.",
     .formula = pointwise<CopySign>(DTypeRule::Floating),
-    .derivative = {wrt("input",
-                       [](auto dy, auto x, auto, auto y) { return where(eq(x, 0), 0, dy * y / x); }),
+    .derivative = {wrt("input", [](auto dy, auto x, auto, auto y) { return where(eq(x, 0), 0, dy * y / x); }),
                    wrt("other", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("written as Abs, Sign and Where"),
     .netdef = none("written as Abs and Sign"),
@@ -50,7 +49,9 @@ constinit const Op copysign_op{
 
 // The operand that is a number where the other is NaN.
 struct FMax {
-  constexpr auto operator()(auto x, auto y) const { return where(x == x, where(y == y, maximum(x, y), x), y); }
+  constexpr auto operator()(auto x, auto y) const {
+    return where(x == x, where(y == y, maximum(x, y), x), y);
+  }
 };
 constinit const Op fmax_op{
     .schema = "fmax(Tensor input, Tensor other) -> Tensor",
@@ -65,7 +66,9 @@ constinit const Op fmax_op{
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
 };
 struct FMin {
-  constexpr auto operator()(auto x, auto y) const { return where(x == x, where(y == y, minimum(x, y), x), y); }
+  constexpr auto operator()(auto x, auto y) const {
+    return where(x == x, where(y == y, minimum(x, y), x), y);
+  }
 };
 constinit const Op fmin_op{
     .schema = "fmin(Tensor input, Tensor other) -> Tensor",
@@ -100,7 +103,8 @@ constinit const Op heaviside_op{
     .shape =
         [](Frame& f) {
           MOKA_CHECK(f.tensor(0).dtype() == f.tensor(1).dtype(), f.name(), ": input has type ",
-                     f.tensor(0).dtype(), " but values has type ", f.tensor(1).dtype(), "; convert one of them");
+                     f.tensor(0).dtype(), " but values has type ", f.tensor(1).dtype(),
+                     "; convert one of them");
           formula_output(f, 2, DTypeRule::Same);
         },
     .kernels = {KernelRow{.name = "formula",
@@ -124,8 +128,8 @@ constinit const Op addcdiv_op{
     .formula = pointwise<AddCDiv, 3>(DTypeRule::Floating, 4),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("tensor1", [](auto dy, auto, auto, auto b, auto value) { return dy * value / b; }),
-                   wrt("tensor2",
-                       [](auto dy, auto, auto a, auto b, auto value) { return neg(dy * value * a / (b * b)); })},
+                   wrt("tensor2", [](auto dy, auto, auto a, auto b,
+                                     auto value) { return neg(dy * value * a / (b * b)); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}).in(Domain::Positive, 2),

@@ -79,9 +79,11 @@ struct NanToNum {
   }
 };
 constinit const Op nan_to_num_op{
-    .schema = "nan_to_num(Tensor input, Number? nan=None, Number? posinf=None, Number? neginf=None) -> Tensor",
+    .schema =
+        "nan_to_num(Tensor input, Number? nan=None, Number? posinf=None, Number? neginf=None) -> Tensor",
     .doc =
-        "NaN becomes `nan` (0 when None), infinities `posinf` and `neginf` (the largest and lowest number of the "
+        "NaN becomes `nan` (0 when None), infinities `posinf` and `neginf` (the largest and lowest number of "
+        "the "
         "type).",
     .shape = [](Frame& f) { formula_output(f, 1, DTypeRule::Same); },
     .kernels = {KernelRow{
@@ -94,7 +96,7 @@ constinit const Op nan_to_num_op{
                 copy_elements(x, f.outs[0]);
                 return;
               }
-              double most = x.dtype() == DType::F64   ? std::numeric_limits<double>::max()
+              double most = x.dtype() == DType::F64    ? std::numeric_limits<double>::max()
                             : x.dtype() == DType::F16  ? 65504.0
                             : x.dtype() == DType::BF16 ? 0x1.fep127
                                                        : double(std::numeric_limits<float>::max());
@@ -129,8 +131,8 @@ constinit const Op clamp_upper_op{
 namespace {
 void isclose_shape(Frame& f) {
   const Tensor &x = f.tensor(0), &y = f.tensor(1);
-  MOKA_CHECK(x.dtype() == y.dtype(), f.name(), ": input has type ", x.dtype(), " but other has type ", y.dtype(),
-             "; convert one of them");
+  MOKA_CHECK(x.dtype() == y.dtype(), f.name(), ": input has type ", x.dtype(), " but other has type ",
+             y.dtype(), "; convert one of them");
   MOKA_CHECK(f.number(2) >= 0, f.name(), ": rtol must be greater than or equal to zero, got ", f.number(2));
   MOKA_CHECK(f.number(3) >= 0, f.name(), ": atol must be greater than or equal to zero, got ", f.number(3));
   f.output(0, broadcast_shape(x.sizes(), y.sizes(), f.name()), DType::Bool);
@@ -140,15 +142,18 @@ void isclose_kernel(Frame& f) {
   Tensor x = whole ? to_dtype(f.tensor(0), DType::F64) : f.tensor(0),
          y = whole ? to_dtype(f.tensor(1), DType::F64) : f.tensor(1);
   Tensor error = abs(sub(x, y));
-  Tensor close = logical_or(eq(x, y), logical_and(isfinite(error), le(error, add(mul(abs(y), f.number(2)), f.number(3)))));
+  Tensor close = logical_or(
+      eq(x, y), logical_and(isfinite(error), le(error, add(mul(abs(y), f.number(2)), f.number(3)))));
   f.outs[0] = f.flag(4) ? logical_or(close, logical_and(isnan(x), isnan(y))) : close;
 }
 }  // namespace
 
 constinit const Op isclose_op{
     .schema =
-        "isclose(Tensor input, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> Tensor",
-    .doc = "Whether |input - other| <= atol + rtol * |other|, element by element; equal infinities are close.",
+        "isclose(Tensor input, Tensor other, float rtol=1e-05, float atol=1e-08, bool equal_nan=False) -> "
+        "Tensor",
+    .doc =
+        "Whether |input - other| <= atol + rtol * |other|, element by element; equal infinities are close.",
     .shape = isclose_shape,
     .kernels = {KernelRow{.name = "composite", .run = isclose_kernel}},
     .derivative = none("the result is bool"),
@@ -170,14 +175,17 @@ constinit const Op fill_op{
     .kernels = {KernelRow{.name = "fill",
                           .run =
                               [](Frame& f) {
-                                if (f.args[1].tag == Tag::Tensor) return copy_elements(f.tensor(1), f.outs[0]);
+                                if (f.args[1].tag == Tag::Tensor)
+                                  return copy_elements(f.tensor(1), f.outs[0]);
                                 const Arg& v = f.args[1];
-                                Tensor one = new_tensor(Dims(), v.tag == Tag::Float ? DType::F64 : DType::I64);
+                                Tensor one =
+                                    new_tensor(Dims(), v.tag == Tag::Float ? DType::F64 : DType::I64);
                                 if (v.tag == Tag::Float) *one.data<double>() = v.f;
                                 else *one.data<int64_t>() = v.as_int();
                                 copy_elements(one, f.outs[0]);
                               }}},
-    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); }), wrt("value", [](auto dy) { return sum(dy); })},
+    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); }),
+                   wrt("value", [](auto dy) { return sum(dy); })},
     .onnx = none("written as Expand"),
     .netdef = none("written as ConstantFill"),
     .samples = {shape(2, 3).with("value", 2.0), shapes({3, 4}, {}), shape(0).with("value", 1)},

@@ -4,12 +4,14 @@
 
 namespace moka::ops {
 
-MOKA_UNARY(tan, Tan, 12, "The tangent of an angle in radians.", dy*(1 + y * y), 7, "Tan(input)", Domain::Unit);
+MOKA_UNARY(tan, Tan, 12, "The tangent of an angle in radians.", dy * (1 + y * y), 7, "Tan(input)",
+           Domain::Unit);
 MOKA_UNARY(asin, Asin, 14, "The angle whose sine is input; NaN outside [-1, 1].", dy / sqrt(1 - x * x), 7,
            "Asin(input)", Domain::Unit);
-MOKA_UNARY(acos, Acos, 14, "The angle whose cosine is input; NaN outside [-1, 1].", neg(dy / sqrt(1 - x * x)), 7,
-           "Acos(input)", Domain::Unit);
-MOKA_UNARY(atan, Atan, 14, "The angle whose tangent is input.", dy / (1 + x * x), 7, "Atan(input)", Domain::Real);
+MOKA_UNARY(acos, Acos, 14, "The angle whose cosine is input; NaN outside [-1, 1].", neg(dy / sqrt(1 - x * x)),
+           7, "Acos(input)", Domain::Unit);
+MOKA_UNARY(atan, Atan, 14, "The angle whose tangent is input.", dy / (1 + x * x), 7, "Atan(input)",
+           Domain::Real);
 
 struct Sinc {
   constexpr auto operator()(auto x) const {

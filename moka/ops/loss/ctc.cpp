@@ -28,18 +28,18 @@ void check_ctc(const Frame& f, int first) {
   MOKA_CHECK(x.dim() == 3, f.name(), ": log_probs must have shape [time, batch, classes], got ", x.sizes());
   MOKA_CHECK(is_integral(t.dtype()), f.name(), ": targets must be integers, got ", t.dtype());
   int64_t blank = f.integer(first + 4);
-  MOKA_CHECK(blank >= 0 && blank < x.size(2), f.name(), ": blank must be in label range: 0 to ", x.size(2) - 1,
-             ", got ", blank);
+  MOKA_CHECK(blank >= 0 && blank < x.size(2), f.name(), ": blank must be in label range: 0 to ",
+             x.size(2) - 1, ", got ", blank);
   Dims steps = ints_argument(f, first + 2), labels = ints_argument(f, first + 3);
   size_t batch = static_cast<size_t>(x.size(1));
   MOKA_CHECK(steps.size() == batch, f.name(), ": input_lengths must be of size batch_size ", batch, ", got ",
              steps.size());
-  MOKA_CHECK(labels.size() == batch, f.name(), ": target_lengths must be of size batch_size ", batch, ", got ",
-             labels.size());
+  MOKA_CHECK(labels.size() == batch, f.name(), ": target_lengths must be of size batch_size ", batch,
+             ", got ", labels.size());
   int64_t total = 0, longest = 0;
   for (size_t i = 0; i < batch; i++) {
-    MOKA_CHECK(steps[i] >= 0 && steps[i] <= x.size(0), f.name(), ": input_lengths[", i, "] must be between 0 and ",
-               x.size(0), ", got ", steps[i]);
+    MOKA_CHECK(steps[i] >= 0 && steps[i] <= x.size(0), f.name(), ": input_lengths[", i,
+               "] must be between 0 and ", x.size(0), ", got ", steps[i]);
     MOKA_CHECK(labels[i] >= 0, f.name(), ": target_lengths[", i, "] must not be negative, got ", labels[i]);
     total = checked_add(total, labels[i], "ctc");
     longest = std::max(longest, labels[i]);
@@ -71,8 +71,8 @@ Ctc ctc(const Frame& f, int first) {
     at += c.labels[static_cast<size_t>(n)];
     for (int64_t k = 0; k < c.labels[static_cast<size_t>(n)]; k++) {
       int64_t v = c.label[static_cast<size_t>(c.start.back() + k)];
-      MOKA_CHECK_KIND(Index, v >= 0 && v < c.classes, f.name(), ": a label of item ", n, " is ", v, ", but there are ",
-                      c.classes, " classes");
+      MOKA_CHECK_KIND(Index, v >= 0 && v < c.classes, f.name(), ": a label of item ", n, " is ", v,
+                      ", but there are ", c.classes, " classes");
     }
   }
   return c;
@@ -97,7 +97,9 @@ struct Item {
         states(2 * c.labels[static_cast<size_t>(n)] + 1),
         labels(c.label.data() + c.start[static_cast<size_t>(n)]) {}
   int64_t label(int64_t s) const { return s % 2 ? labels[s / 2] : c.blank; }
-  double at(int64_t t, int64_t s) const { return double(c.x.data<T>()[(t * c.batch + n) * c.classes + label(s)]); }
+  double at(int64_t t, int64_t s) const {
+    return double(c.x.data<T>()[(t * c.batch + n) * c.classes + label(s)]);
+  }
   bool skips(int64_t s) const { return s % 2 && s > 1 && labels[s / 2] != labels[s / 2 - 1]; }
 
   // alpha[t][s]: log probability of all paths through state s at time t. Returns the loss.
@@ -110,7 +112,8 @@ struct Item {
       const double* before = alpha.data() + (t - 1) * states;
       double* now = alpha.data() + t * states;
       for (int64_t s = 0; s < states; s++)
-        now[s] = log_sum(before[s], s > 0 ? before[s - 1] : none_yet, skips(s) ? before[s - 2] : none_yet) + at(t, s);
+        now[s] = log_sum(before[s], s > 0 ? before[s - 1] : none_yet, skips(s) ? before[s - 2] : none_yet) +
+                 at(t, s);
     }
     const double* last = alpha.data() + (steps - 1) * states;
     return -log_sum(last[states - 1], states > 1 ? last[states - 2] : none_yet, none_yet);
@@ -159,13 +162,16 @@ void gradient(const Ctc& c, const T* dy, T* out) {
         std::fill(posterior.begin(), posterior.end(), none_yet);
         for (int64_t s = 0; s < item.states; s++) {
           double& p = posterior[static_cast<size_t>(item.label(s))];
-          p = log_sum(p, alpha[static_cast<size_t>(t * item.states + s)] + beta[static_cast<size_t>(t * item.states + s)],
+          p = log_sum(p,
+                      alpha[static_cast<size_t>(t * item.states + s)] +
+                          beta[static_cast<size_t>(t * item.states + s)],
                       none_yet);
         }
         int64_t at = (t * c.batch + n) * c.classes;
         for (int64_t k = 0; k < c.classes; k++) {
           double x = double(c.x.data<T>()[at + k]);
-          out[at + k] = static_cast<T>((std::exp(x) - std::exp(posterior[static_cast<size_t>(k)] + loss - x)) * dy[n]);
+          out[at + k] =
+              static_cast<T>((std::exp(x) - std::exp(posterior[static_cast<size_t>(k)] + loss - x)) * dy[n]);
         }
       }
     }
@@ -202,10 +208,12 @@ void ctc_backward_kernel(Frame& f) {
 
 constinit const Op ctc_terms_op{
     .schema =
-        "ctc_terms(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, bool "
+        "ctc_terms(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int blank=0, "
+        "bool "
         "zero_infinity=False) -> Tensor",
     .doc =
-        "-log of the probability of each item's label sequence, log_probs [time, batch, classes] being outputs of "
+        "-log of the probability of each item's label sequence, log_probs [time, batch, classes] being "
+        "outputs of "
         "log_softmax.",
     .method = "function",
     .shape = ctc_shape,
@@ -231,7 +239,8 @@ constinit const Op ctc_terms_op{
 };
 constinit const Op ctc_backward_op{
     .schema =
-        "ctc_backward(Tensor grad, Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, int "
+        "ctc_backward(Tensor grad, Tensor log_probs, Tensor targets, int[] input_lengths, int[] "
+        "target_lengths, int "
         "blank=0, bool zero_infinity=False) -> Tensor",
     .doc = "Gradient of ctc_terms: that of log_softmax's argument, which passes log_softmax unchanged.",
     .method = "function",

@@ -33,14 +33,15 @@ void check_multi(const Frame& f, int first) {
   const Tensor &x = floating_argument(f, first), &t = tensor_argument(f, first + 1);
   Rows r = rows_of(f, x);
   MOKA_CHECK(is_integral(t.dtype()), f.name(), ": target must hold class indices, got ", t.dtype());
-  MOKA_CHECK(t.numel() == r.items && t.dim() <= 1, f.name(), ": inconsistent target size: target must have shape ",
-             r.sizes, ", got ", t.sizes());
+  MOKA_CHECK(t.numel() == r.items && t.dim() <= 1, f.name(),
+             ": inconsistent target size: target must have shape ", r.sizes, ", got ", t.sizes());
   int64_t p = f.integer(first + 2);
   MOKA_CHECK_KIND(Value, p == 1 || p == 2, f.name(), ": p must be 1 or 2, got ", p);
   if (f.has(first + 4)) {
     check_same_dtype(f, first + 4, first);
     MOKA_CHECK(f.tensor(first + 4).numel() == r.classes && f.tensor(first + 4).dim() <= 1, f.name(),
-               ": inconsistent weight size: weight must have shape [", r.classes, "], got ", f.tensor(first + 4).sizes());
+               ": inconsistent weight size: weight must have shape [", r.classes, "], got ",
+               f.tensor(first + 4).sizes());
   }
 }
 struct Multi {
@@ -50,14 +51,16 @@ struct Multi {
   double margin;
 };
 Multi multi(const Frame& f, int first) {
-  Multi m{rows_of(f, f.tensor(first)), as_contiguous(in_kernel_dtype(f.tensor(first))),
+  Multi m{rows_of(f, f.tensor(first)),
+          as_contiguous(in_kernel_dtype(f.tensor(first))),
           as_contiguous(to_dtype(f.tensor(first + 1), DType::I64)),
           f.has(first + 4) ? as_contiguous(in_kernel_dtype(f.tensor(first + 4))) : Tensor(),
-          f.integer(first + 2) == 2, f.number(first + 3)};
+          f.integer(first + 2) == 2,
+          f.number(first + 3)};
   for (int64_t i = 0; i < m.rows.items; i++) {
     int64_t t = m.target.data<int64_t>()[i];
-    MOKA_CHECK_KIND(Index, t >= 0 && t < m.rows.classes, f.name(), ": target ", i, " is ", t, ", but there are ",
-                    m.rows.classes, " classes");
+    MOKA_CHECK_KIND(Index, t >= 0 && t < m.rows.classes, f.name(), ": target ", i, " is ", t,
+                    ", but there are ", m.rows.classes, " classes");
   }
   return m;
 }
@@ -135,36 +138,40 @@ void each_item(const Frame& f, int first, F item) {
     std::fill(is_label.begin(), is_label.end(), 0);
     int64_t count = 0;
     for (; count < r.classes && t[count] >= 0; count++) {
-      MOKA_CHECK_KIND(Index, t[count] < r.classes, f.name(), ": target is ", t[count], ", but there are ", r.classes,
-                      " classes");
+      MOKA_CHECK_KIND(Index, t[count] < r.classes, f.name(), ": target is ", t[count], ", but there are ",
+                      r.classes, " classes");
       is_label[static_cast<size_t>(t[count])] = 1;
     }
-    item(i, r.classes, x.data<T>() + i * r.classes, std::span<const int64_t>(t, static_cast<size_t>(count)), is_label);
+    item(i, r.classes, x.data<T>() + i * r.classes, std::span<const int64_t>(t, static_cast<size_t>(count)),
+         is_label);
   }
 }
 template <class T>
 void label_forward(const Frame& f, T* out) {
-  each_item<T>(f, 0, [&](int64_t i, int64_t classes, const T* x, std::span<const int64_t> t, const auto& is_label) {
-    double sum = 0;
-    for (int64_t k : t)
-      for (int64_t c = 0; c < classes; c++)
-        if (!is_label[static_cast<size_t>(c)]) sum += std::max(0.0, 1 - (double(x[k]) - double(x[c])));
-    out[i] = static_cast<T>(sum / double(classes));
-  });
+  each_item<T>(f, 0,
+               [&](int64_t i, int64_t classes, const T* x, std::span<const int64_t> t, const auto& is_label) {
+                 double sum = 0;
+                 for (int64_t k : t)
+                   for (int64_t c = 0; c < classes; c++)
+                     if (!is_label[static_cast<size_t>(c)])
+                       sum += std::max(0.0, 1 - (double(x[k]) - double(x[c])));
+                 out[i] = static_cast<T>(sum / double(classes));
+               });
 }
 template <class T>
 void label_gradient(const Frame& f, const T* dy, T* out) {
-  each_item<T>(f, 1, [&](int64_t i, int64_t classes, const T* x, std::span<const int64_t> t, const auto& is_label) {
-    T* row = out + i * classes;
-    std::fill_n(row, classes, T(0));
-    T share = dy[i] / static_cast<T>(classes);
-    for (int64_t k : t)
-      for (int64_t c = 0; c < classes; c++)
-        if (!is_label[static_cast<size_t>(c)] && 1 - (x[k] - x[c]) > 0) {
-          row[k] -= share;
-          row[c] += share;
-        }
-  });
+  each_item<T>(f, 1,
+               [&](int64_t i, int64_t classes, const T* x, std::span<const int64_t> t, const auto& is_label) {
+                 T* row = out + i * classes;
+                 std::fill_n(row, classes, T(0));
+                 T share = dy[i] / static_cast<T>(classes);
+                 for (int64_t k : t)
+                   for (int64_t c = 0; c < classes; c++)
+                     if (!is_label[static_cast<size_t>(c)] && 1 - (x[k] - x[c]) > 0) {
+                       row[k] -= share;
+                       row[c] += share;
+                     }
+               });
 }
 void multilabel_shape(Frame& f) {
   labels(f, 0);
@@ -193,8 +200,10 @@ void multilabel_backward_kernel(Frame& f) {
 
 constinit const Op multi_margin_terms_op{
     .schema =
-        "multi_margin_terms(Tensor input, Tensor target, int p=1, float margin=1.0, Tensor? weight=None) -> Tensor",
-    .doc = "Sum of max(0, margin - x[t] + x[c])^p over the other classes c, times weight[t], over their number.",
+        "multi_margin_terms(Tensor input, Tensor target, int p=1, float margin=1.0, Tensor? weight=None) -> "
+        "Tensor",
+    .doc =
+        "Sum of max(0, margin - x[t] + x[c])^p over the other classes c, times weight[t], over their number.",
     .method = "function",
     .shape = multi_margin_shape,
     .kernels = {KernelRow{.name = "loop", .run = multi_margin_kernel}},
@@ -204,7 +213,8 @@ constinit const Op multi_margin_terms_op{
                        })},
     .onnx = none("ONNX has no margin losses"),
     .netdef = none("Caffe2 has no such loss"),
-    .samples = {shapes({3, 4}, {3}).in(Domain::Index, 1, 4), shapes({4}, {}).in(Domain::Index, 1, 4).with("p", 2)},
+    .samples = {shapes({3, 4}, {3}).in(Domain::Index, 1, 4),
+                shapes({4}, {}).in(Domain::Index, 1, 4).with("p", 2)},
 };
 constinit const Op multi_margin_backward_op{
     .schema =
@@ -226,7 +236,8 @@ constinit const Op multilabel_margin_terms_op{
     .method = "function",
     .shape = multilabel_shape,
     .kernels = {KernelRow{.name = "loop", .run = multilabel_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto x, auto t) { return multilabel_margin_backward(dy, x, t); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto x, auto t) { return multilabel_margin_backward(dy, x, t); })},
     .onnx = none("ONNX has no margin losses"),
     .netdef = none("Caffe2 has no such loss"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 1, 2), shapes({4}, {4}).in(Domain::Index, 1, 2)},

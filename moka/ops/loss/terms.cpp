@@ -110,10 +110,8 @@ constinit const Op kl_div_terms_op{
     .method = "function",
     .formula = pointwise<KlDiv>(DTypeRule::Floating, 14),
     .derivative = {wrt("input", [](auto dy, auto, auto t) { return neg(dy * t); }),
-                   wrt("target",
-                       [](auto dy, auto x, auto t) {
-                         return where(eq(t, 0), 0, dy * (log(t) + 1)) - dy * x;
-                       })},
+                   wrt("target", [](auto dy, auto x,
+                                    auto t) { return where(eq(t, 0), 0, dy * (log(t) + 1)) - dy * x; })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1), shapes({0}, {0})},

@@ -381,7 +381,7 @@ void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
 
 // The case that small programs are made of: one or two float operands of one shape, contiguous, no layers.
 inline bool run_small(Frame& frame, const Formula& f) {
-  if (f.streams > 2 || frame.given || frame.infer) return false;
+  if (f.streams > 2 || frame.given || frame.infer || f.rule == DTypeRule::Integral) return false;
   const Arg& a = frame.args[0];
   if (a.tag != Tag::Tensor) return false;
   TensorImpl* x = a.tensor;

@@ -19,8 +19,9 @@ void run_bincount(Frame& f) {
   MOKA_CHECK(is_integral(x.dtype()) && x.dim() == 1, f.name(),
              ": input must be 1-d and hold integers that are not negative, got ", x);
   MOKA_CHECK(least >= 0, f.name(), ": minlength must not be negative, got ", least);
-  MOKA_CHECK(!w || (w.dim() == 1 && w.numel() == x.numel()), f.name(), ": weights must have the shape of input, ",
-             x.sizes(), ", got ", w ? w.sizes() : std::span<const int64_t>());
+  MOKA_CHECK(!w || (w.dim() == 1 && w.numel() == x.numel()), f.name(),
+             ": weights must have the shape of input, ", x.sizes(), ", got ",
+             w ? w.sizes() : std::span<const int64_t>());
   Tensor at = as_contiguous(to_dtype(x, DType::I64));
   const int64_t* p = at.data<int64_t>();
   int64_t n = at.numel(), size = least;
@@ -61,8 +62,8 @@ void histogram(const Frame& f, const Tensor& x, T* out) {
     low -= 1;
     high += 1;
   }
-  MOKA_CHECK(std::isfinite(double(low)) && std::isfinite(double(high)), f.name(), ": range of [", double(low), ", ",
-             double(high), "] is not finite");
+  MOKA_CHECK(std::isfinite(double(low)) && std::isfinite(double(high)), f.name(), ": range of [", double(low),
+             ", ", double(high), "] is not finite");
   MOKA_CHECK(low < high, f.name(), ": max must be larger than min, got ", double(low), " and ", double(high));
   std::fill_n(out, bins, T(0));
   for (int64_t i = 0; i < n; i++) {
@@ -110,9 +111,11 @@ void run_unique(Frame& f) {
   MOKA_CHECK(count != 0 || input.numel() == 0, f.name(), ": internal sizes");
   for (size_t d = 0; d < sizes.size(); d++)
     if (d != static_cast<size_t>(dim)) length *= sizes[d];
-  MOKA_CHECK(whole || input.dim() == 0 || count == 0 || length != 0, f.name(), ": There are 0 sized dimensions, and they aren't selected, so unique cannot be applied (shape ", input.sizes(), ")");
-  Tensor lines = strided_view(x, sizes, Dims(whole || input.dim() == 0 ? Dims{1} : Dims(x.strides())),
-                              x.impl()->offset);
+  MOKA_CHECK(whole || input.dim() == 0 || count == 0 || length != 0, f.name(),
+             ": There are 0 sized dimensions, and they aren't selected, so unique cannot be applied (shape ",
+             input.sizes(), ")");
+  Tensor lines =
+      strided_view(x, sizes, Dims(whole || input.dim() == 0 ? Dims{1} : Dims(x.strides())), x.impl()->offset);
   // The dimension in front, so that a row is contiguous.
   Dims order_sizes{count}, order_strides{lines.stride(dim)};
   for (size_t d = 0; d < sizes.size(); d++)
@@ -148,7 +151,8 @@ void run_unique(Frame& f) {
   size_t bytes = static_cast<size_t>(length) * item_size(rows.dtype());
   for (int64_t g = 0; g < groups && bytes; g++)
     std::memcpy(static_cast<char*>(packed.raw_data()) + static_cast<size_t>(g) * bytes,
-                static_cast<const char*>(rows.raw_data()) + static_cast<size_t>(first[static_cast<size_t>(g)]) * bytes,
+                static_cast<const char*>(rows.raw_data()) +
+                    static_cast<size_t>(first[static_cast<size_t>(g)]) * bytes,
                 bytes);
   // Back into the order of the dimensions.
   Dims result_sizes = sizes, result_strides(sizes.size());
@@ -175,11 +179,14 @@ constinit const Op bincount_op{
     .derivative = none("takes integers"),
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shape(6).in(Domain::Index, 0, 4).no_gradient(), shape(0).in(Domain::Index, 0, 4).no_gradient()},
+    .samples = {shape(6).in(Domain::Index, 0, 4).no_gradient(),
+                shape(0).in(Domain::Index, 0, 4).no_gradient()},
 };
 constinit const Op histc_op{
     .schema = "histc(Tensor input, int bins=100, Number min=0, Number max=0) -> Tensor",
-    .doc = "The number of elements in each of `bins` equal parts of [min, max], of the range of input where both are 0.",
+    .doc =
+        "The number of elements in each of `bins` equal parts of [min, max], of the range of input where "
+        "both are 0.",
     .shape = histc_shape,
     .kernels = {KernelRow{.name = "loop", .run = histc_kernel}},
     .derivative = none("counts do not change continuously"),
@@ -190,17 +197,20 @@ constinit const Op histc_op{
 };
 constinit const Op unique_all_op{
     .schema =
-        "unique_all(Tensor input, int? dim=None, bool consecutive=False) -> (Tensor values, Tensor inverse, Tensor "
+        "unique_all(Tensor input, int? dim=None, bool consecutive=False) -> (Tensor values, Tensor inverse, "
+        "Tensor "
         "counts)",
     .doc =
-        "The distinct elements, or slices along `dim`, in order (or as they follow each other when consecutive), where "
+        "The distinct elements, or slices along `dim`, in order (or as they follow each other when "
+        "consecutive), where "
         "each element went, and how many there are of each.",
     .method = "function",
     .view = run_unique,
     .derivative = none("the choice does not change continuously"),
     .onnx = none("written as Unique by an adapter"),
     .netdef = none("Caffe2's Unique is for 1-D integers"),
-    .samples = {shape(6).in(Domain::Integer).no_gradient(), shape(3, 2).in(Domain::Integer).with("dim", 0).no_gradient()},
+    .samples = {shape(6).in(Domain::Integer).no_gradient(),
+                shape(3, 2).in(Domain::Integer).with("dim", 0).no_gradient()},
 };
 
 }  // namespace moka::ops

@@ -19,7 +19,11 @@ constexpr Sample shapes4(Size a, Size b, Size c, Size d) {
 enum class Norm { Count, One, Two, Largest, Power };
 Norm norm_of(const Frame& f, double p) {
   MOKA_CHECK(p >= 0, f.name(), ": p must not be negative, got ", p);
-  return p == 0 ? Norm::Count : p == 1 ? Norm::One : p == 2 ? Norm::Two : std::isinf(p) ? Norm::Largest : Norm::Power;
+  return p == 0          ? Norm::Count
+         : p == 1        ? Norm::One
+         : p == 2        ? Norm::Two
+         : std::isinf(p) ? Norm::Largest
+                         : Norm::Power;
 }
 template <class T>
 T distance(Norm norm, double p, const T* a, const T* b, int64_t n) {
@@ -34,7 +38,9 @@ T distance(Norm norm, double p, const T* a, const T* b, int64_t n) {
       case Norm::Power: sum += std::pow(d, p); break;
     }
   }
-  return static_cast<T>(norm == Norm::Two ? std::sqrt(sum) : norm == Norm::Power ? std::pow(sum, 1 / p) : sum);
+  return static_cast<T>(norm == Norm::Two     ? std::sqrt(sum)
+                        : norm == Norm::Power ? std::pow(sum, 1 / p)
+                                              : sum);
 }
 // d(distance)/d(a[i]): sign(d) |d|^(p - 1) / distance^(p - 1); 0 where the distance is 0.
 double slope(Norm norm, double p, double d, double distance) {
@@ -58,15 +64,15 @@ struct Pairs {
 };
 Pairs pairs_of(const Frame& f, int first) {
   const Tensor &a = floating_argument(f, first), &b = floating_argument(f, first + 1);
-  MOKA_CHECK(a.dim() >= 2 && b.dim() >= 2, f.name(), ": x1 and x2 must have at least two dimensions, got shapes ",
-             a.sizes(), " and ", b.sizes());
+  MOKA_CHECK(a.dim() >= 2 && b.dim() >= 2, f.name(),
+             ": x1 and x2 must have at least two dimensions, got shapes ", a.sizes(), " and ", b.sizes());
   check_same_dtype(f, first + 1, first);
   Pairs p;
   p.rows = a.size(a.dim() - 2);
   p.columns = b.size(b.dim() - 2);
   p.width = a.size(a.dim() - 1);
-  MOKA_CHECK(b.size(b.dim() - 1) == p.width, f.name(), ": x1 and x2 must have the same number of columns, got shapes ",
-             a.sizes(), " and ", b.sizes());
+  MOKA_CHECK(b.size(b.dim() - 1) == p.width, f.name(),
+             ": x1 and x2 must have the same number of columns, got shapes ", a.sizes(), " and ", b.sizes());
   p.batch = broadcast_shape(a.sizes().first(static_cast<size_t>(a.dim() - 2)),
                             b.sizes().first(static_cast<size_t>(b.dim() - 2)), f.name());
   p.count = checked_numel(p.batch, "cdist");
@@ -118,7 +124,8 @@ void cdist_backward_shape(Frame& f) {
   f.output(0, sizes, f.tensor(1).dtype());
 }
 template <class T>
-void distances_gradient(const Frame& f, const Pairs& s, const T* dy, const T* a, const T* b, const T* y, T* out) {
+void distances_gradient(const Frame& f, const Pairs& s, const T* dy, const T* a, const T* b, const T* y,
+                        T* out) {
   double p = f.number(4);
   Norm norm = norm_of(f, p);
   parallel_for(0, s.count * s.rows, 4096 / (s.columns * s.width + 1) + 1, [&](int64_t first, int64_t last) {
@@ -136,13 +143,15 @@ void distances_gradient(const Frame& f, const Pairs& s, const T* dy, const T* a,
 void cdist_backward_kernel(Frame& f) {
   Pairs s = pairs_of(f, 1);
   Tensor a = with_batch(f.tensor(1), s, s.rows), b = with_batch(f.tensor(2), s, s.columns);
-  Tensor dy = as_contiguous(to_dtype(f.tensor(0), a.dtype())), y = as_contiguous(to_dtype(f.tensor(3), a.dtype()));
+  Tensor dy = as_contiguous(to_dtype(f.tensor(0), a.dtype())),
+         y = as_contiguous(to_dtype(f.tensor(3), a.dtype()));
   KernelOutput out(f, 0);
   if (a.dtype() == DType::F64)
     distances_gradient(f, s, dy.data<double>(), a.data<double>(), b.data<double>(), y.data<double>(),
                        out.data<double>());
   else
-    distances_gradient(f, s, dy.data<float>(), a.data<float>(), b.data<float>(), y.data<float>(), out.data<float>());
+    distances_gradient(f, s, dy.data<float>(), a.data<float>(), b.data<float>(), y.data<float>(),
+                       out.data<float>());
   out.finish();
 }
 
@@ -185,7 +194,8 @@ void pdist_backward_shape(Frame& f) {
 }
 void pdist_backward_kernel(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(1)));
-  Tensor dy = as_contiguous(to_dtype(f.tensor(0), x.dtype())), y = as_contiguous(to_dtype(f.tensor(2), x.dtype()));
+  Tensor dy = as_contiguous(to_dtype(f.tensor(0), x.dtype())),
+         y = as_contiguous(to_dtype(f.tensor(2), x.dtype()));
   double p = f.number(3);
   Norm norm = norm_of(f, p);
   KernelOutput out(f, 0);
@@ -215,10 +225,8 @@ constinit const Op cdist_op{
     .method = "function",
     .shape = cdist_shape,
     .kernels = {KernelRow{.name = "loop", .run = cdist_kernel}},
-    .derivative = {wrt("x1",
-                       [](auto dy, auto x1, auto x2, auto p, auto, auto y) {
-                         return cdist_backward(dy, x1, x2, y, p);
-                       }),
+    .derivative = {wrt("x1", [](auto dy, auto x1, auto x2, auto p, auto,
+                                auto y) { return cdist_backward(dy, x1, x2, y, p); }),
                    wrt("x2",
                        [](auto dy, auto x1, auto x2, auto p, auto, auto y) {
                          return cdist_backward(transpose(dy, -1, -2), x2, x1, transpose(y, -1, -2), p);
@@ -236,7 +244,8 @@ constinit const Op cdist_backward_op{
     .derivative = none("second derivatives of cdist are not written"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
-    .samples = {shapes4({3, 2}, {3, 4}, {2, 4}, {3, 2}).with("p", 2.0), shapes4({1, 1}, {1, 4}, {1, 4}, {1, 1}).with("p", 1.0)},
+    .samples = {shapes4({3, 2}, {3, 4}, {2, 4}, {3, 2}).with("p", 2.0),
+                shapes4({1, 1}, {1, 4}, {1, 4}, {1, 1}).with("p", 1.0)},
 };
 constinit const Op pdist_op{
     .schema = "pdist(Tensor input, float p=2.0) -> Tensor",
@@ -258,7 +267,8 @@ constinit const Op pdist_backward_op{
     .derivative = none("second derivatives of pdist are not written"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
-    .samples = {shapes({3}, {3, 4}, {3}).in(Domain::Positive, 2).with("p", 2.0), shapes({1}, {2, 2}, {1}).with("p", 1.0)},
+    .samples = {shapes({3}, {3, 4}, {3}).in(Domain::Positive, 2).with("p", 2.0),
+                shapes({1}, {2, 2}, {1}).with("p", 1.0)},
 };
 
 }  // namespace moka::ops

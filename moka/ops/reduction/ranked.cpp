@@ -79,7 +79,8 @@ void kthvalue_shape(Frame& f) {
   ranked_shape(f, 2, f.flag(3));
   const Tensor& x = f.tensor(0);
   int64_t n = x.dim() ? x.size(dim_argument(f, 2, x.dim())) : 1, k = f.integer(1);
-  MOKA_CHECK(k >= 1 && k <= n, "kthvalue: selected number k out of range: k must be between 1 and ", n, ", got ", k);
+  MOKA_CHECK(k >= 1 && k <= n, "kthvalue: selected number k out of range: k must be between 1 and ", n,
+             ", got ", k);
 }
 void kthvalue_kernel(Frame& f) {
   int64_t k = f.integer(1) - 1;
@@ -140,7 +141,8 @@ auto selected_gradient = [](auto dy, auto x, auto dim, auto keepdim, auto, auto 
 }  // namespace
 
 constinit const Op kthvalue_op{
-    .schema = "kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
+    .schema =
+        "kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "The k-th smallest element along `dim` and its place; NaN is the largest.",
     .shape = kthvalue_shape,
     .kernels = {KernelRow{.name = "select", .run = kthvalue_kernel}},

@@ -70,12 +70,14 @@ void cumprod_backward_shape(Frame& f) {
   f.output(0, grad.sizes(), grad.dtype());
 }
 void cumprod_backward_kernel(Frame& f) {
-  Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0))), x = as_contiguous(to_dtype(f.tensor(1), dy.dtype()));
+  Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0))),
+         x = as_contiguous(to_dtype(f.tensor(1), dy.dtype()));
   Stage s = lines_along(x.sizes(), dim_argument(f, 2, x.dim()));
   KernelOutput out(f, 0);
   if (x.numel())
     each_line(s, [&](int64_t at) {
-      if (dy.dtype() == DType::F64) product_line(dy.data<double>(), x.data<double>(), out.data<double>(), at, s);
+      if (dy.dtype() == DType::F64)
+        product_line(dy.data<double>(), x.data<double>(), out.data<double>(), at, s);
       else product_line(dy.data<float>(), x.data<float>(), out.data<float>(), at, s);
     });
   out.finish();
@@ -162,7 +164,8 @@ void logcumsumexp_backward_shape(Frame& f) {
   f.output(0, grad.sizes(), grad.dtype());
 }
 void logcumsumexp_backward_kernel(Frame& f) {
-  Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0))), x = as_contiguous(to_dtype(f.tensor(1), dy.dtype())),
+  Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0))),
+         x = as_contiguous(to_dtype(f.tensor(1), dy.dtype())),
          y = as_contiguous(to_dtype(f.tensor(2), dy.dtype()));
   Stage s = lines_along(x.sizes(), dim_argument(f, 3, x.dim()));
   KernelOutput out(f, 0);
@@ -221,19 +224,16 @@ constinit const Op cumprod_backward_op{
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}).with("dim", 0)},
 };
-#define MOKA_EXTREMUM_SCAN(scan, largest, text)                                                             \
-  constinit const Op scan##_op {                                                                            \
-    .schema = #scan "(Tensor input, int dim) -> (Tensor values, Tensor indices)",                           \
-    .doc = "The " text " element up to each place along `dim` and its place, the last of equal ones.",      \
-    .shape = extremum_scan_shape,                                                                           \
-    .kernels = {KernelRow{"loop", extremum_scan<largest>}},                                  \
-    .derivative = {wrt("input",                                                                             \
-                       [](auto dy, auto x, auto dim, auto, auto places) {                                   \
-                         return put_selected(dy, places, shape_of(x), dim);                                 \
-                       })},                                                                                 \
-    .onnx = none("ONNX has no running extrema"), .netdef = none("Caffe2 has no running extrema"),           \
-    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1), shape(2, 3).in(Domain::Distinct).with("dim", 0), \
-                shape(0, 3).with("dim", 0)},                                                                \
+#define MOKA_EXTREMUM_SCAN(scan, largest, text)                                                           \
+  constinit const Op scan##_op {                                                                          \
+    .schema = #scan "(Tensor input, int dim) -> (Tensor values, Tensor indices)",                         \
+    .doc = "The " text " element up to each place along `dim` and its place, the last of equal ones.",    \
+    .shape = extremum_scan_shape, .kernels = {KernelRow{"loop", extremum_scan<largest>}},                 \
+    .derivative = {wrt("input", [](auto dy, auto x, auto dim, auto,                                       \
+                                   auto places) { return put_selected(dy, places, shape_of(x), dim); })}, \
+    .onnx = none("ONNX has no running extrema"), .netdef = none("Caffe2 has no running extrema"),         \
+    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),                                          \
+                shape(2, 3).in(Domain::Distinct).with("dim", 0), shape(0, 3).with("dim", 0)},             \
   }
 MOKA_EXTREMUM_SCAN(cummax, true, "largest");
 MOKA_EXTREMUM_SCAN(cummin, false, "smallest");
@@ -244,8 +244,8 @@ constinit const Op logcumsumexp_op{
     .doc = "log of the sum of exp(x) up to each place along `dim`, without overflow.",
     .shape = floating_scan_shape,
     .kernels = {KernelRow{.name = "loop", .run = logcumsumexp_kernel}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto x, auto dim, auto y) { return logcumsumexp_backward(dy, x, y, dim); })},
+    .derivative = {wrt(
+        "input", [](auto dy, auto x, auto dim, auto y) { return logcumsumexp_backward(dy, x, y, dim); })},
     .onnx = none("written as Exp, CumSum and Log"),
     .netdef = none("Caffe2 has no running sum"),
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3).with("dim", 0), shape(0, 3).with("dim", 0)},
@@ -256,8 +256,8 @@ constinit const Op logcumsumexp_backward_op{
     .method = "function",
     .shape = logcumsumexp_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = logcumsumexp_backward_kernel}},
-    .derivative = {wrt("grad",
-                       [](auto dy, auto, auto x, auto y, auto dim) { return cumsum(dy * exp(x), dim) * exp(neg(y)); }),
+    .derivative = {wrt("grad", [](auto dy, auto, auto x, auto y,
+                                  auto dim) { return cumsum(dy * exp(x), dim) * exp(neg(y)); }),
                    wrt("input", [](auto dy, auto grad, auto x, auto y,
                                    auto dim) { return dy * logcumsumexp_backward(grad, x, y, dim); }),
                    wrt("result",

@@ -89,25 +89,24 @@ constinit const Op count_nonzero_op{
 constinit const Op aminmax_op{
     .schema = "aminmax(Tensor input, *, int[]? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)",
     .doc = "The smallest and the largest element.",
-    .body = body([](auto x, auto dim, auto keepdim) {
-      return results(amin(x, dim, keepdim), amax(x, dim, keepdim));
-    }),
+    .body = body(
+        [](auto x, auto dim, auto keepdim) { return results(amin(x, dim, keepdim), amax(x, dim, keepdim)); }),
     .onnx = none("written as ReduceMin and ReduceMax"),
     .netdef = none("written as ReduceMin and ReduceMax"),
     .samples = {shape(3, 4).in(Domain::Distinct), shape(2, 3).in(Domain::Distinct).with("dim", {1})},
 };
 
-#define MOKA_PAIR_OF_MOMENTS(name, one, text)                                                            \
-  constinit const Op name##_op {                                                                         \
-    .schema = #name                                                                                      \
-        "(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> (Tensor " #one      \
-        ", Tensor mean)",                                                                                \
-    .doc = text " and the mean over the dimensions `dim`.", .method = "function",                        \
-    .body = body([](auto x, auto dim, auto correction, auto keepdim) {                                   \
-      return results(one(x, dim, correction, keepdim), mean(x, dim, keepdim));                           \
-    }),                                                                                                  \
-    .onnx = none("written as its parts"), .netdef = none("written as its parts"),                        \
-    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},                     \
+#define MOKA_PAIR_OF_MOMENTS(name, one, text)                                                              \
+  constinit const Op name##_op {                                                                           \
+    .schema =                                                                                              \
+        #name "(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> (Tensor " #one \
+              ", Tensor mean)",                                                                            \
+    .doc = text " and the mean over the dimensions `dim`.", .method = "function",                          \
+    .body = body([](auto x, auto dim, auto correction, auto keepdim) {                                     \
+      return results(one(x, dim, correction, keepdim), mean(x, dim, keepdim));                             \
+    }),                                                                                                    \
+    .onnx = none("written as its parts"), .netdef = none("written as its parts"),                          \
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},                       \
   }
 MOKA_PAIR_OF_MOMENTS(var_mean, var, "The variance");
 MOKA_PAIR_OF_MOMENTS(std_mean, std, "The standard deviation");
@@ -115,15 +114,16 @@ MOKA_PAIR_OF_MOMENTS(std_mean, std, "The standard deviation");
 
 // PyTorch's older forms say unbiased where the newer ones say correction=1; a bool is that number.
 #define MOKA_UNBIASED(name, outs)                                                                        \
-  constinit const Op name##_unbiased_op {                                                                \
-    .schema = #name ".unbiased(Tensor input, int[]? dim, bool unbiased, bool keepdim=False) -> " outs,   \
-    .doc = #name " with correction 1 where unbiased, else 0.",                                           \
-    .body = body([](auto x, auto dim, auto unbiased, auto keepdim) {                                     \
-      return MOKA_MOMENT_##name(x, dim, unbiased, keepdim);                                              \
-    }),                                                                                                  \
-    .onnx = none("see " #name), .netdef = none("see " #name),                                            \
-    .samples = {shape(3, 4).with("dim", {1}).with("unbiased", true),                                     \
-                shape(2, 3).with("dim", {0}).with("unbiased", false)},                                   \
+  constinit const Op name##_unbiased_op{                                                                 \
+      .schema = #name ".unbiased(Tensor input, int[]? dim, bool unbiased, bool keepdim=False) -> " outs, \
+      .doc = #name " with correction 1 where unbiased, else 0.",                                         \
+      .body = body([](auto x, auto dim, auto unbiased, auto keepdim) {                                   \
+        return MOKA_MOMENT_##name(x, dim, unbiased, keepdim);                                            \
+      }),                                                                                                \
+      .onnx = none("see " #name),                                                                        \
+      .netdef = none("see " #name),                                                                      \
+      .samples = {shape(3, 4).with("dim", {1}).with("unbiased", true),                                   \
+                  shape(2, 3).with("dim", {0}).with("unbiased", false)},                                 \
   };                                                                                                     \
   constinit const Op name##_all_unbiased_op {                                                            \
     .schema = #name ".all_unbiased(Tensor input, bool unbiased) -> " outs,                               \
@@ -146,7 +146,7 @@ MOKA_UNBIASED(std_mean, "(Tensor std, Tensor mean)");
 
 // Lengths are at least eps; under the root, so that the gradient of a zero vector is finite.
 constinit const Op cosine_similarity_op{
-    .schema = "cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor",
+    .schema = "cosine_similarity(Tensor x1, Tensor x2, int[1] dim=1, float eps=1e-08) -> Tensor",
     .doc = "The product of x1 and x2 along `dim` by the product of their lengths, each at least eps.",
     .method = "function",
     .body = body([](auto x1, auto x2, auto dim, auto eps) {
@@ -156,8 +156,7 @@ constinit const Op cosine_similarity_op{
       auto least = sum(zero, dim) + eps;
       least = least * least;
       auto a = add(x1, zero), b = add(x2, zero);
-      return sum(product, dim) /
-             sqrt(maximum(sum(a * a, dim), least) * maximum(sum(b * b, dim), least));
+      return sum(product, dim) / sqrt(maximum(sum(a * a, dim), least) * maximum(sum(b * b, dim), least));
     }),
     .onnx = none("written as Mul, ReduceSum, Sqrt and Div"),
     .netdef = none("Caffe2's takes matrices and has a fixed eps"),

@@ -20,8 +20,8 @@ MOKA_LANES2(igammac, special::gamma_q)
 
 namespace moka::ops {
 
-MOKA_SPECIAL(lgamma, LGamma, 80, "", "log |Gamma(input)|.", dy * digamma(x), Domain::Positive);
-MOKA_SPECIAL(digamma, Digamma, 60, "", "The derivative of lgamma.", dy * polygamma(1, x), Domain::Positive);
+MOKA_SPECIAL(lgamma, LGamma, 80, "", "log |Gamma(input)|.", dy* digamma(x), Domain::Positive);
+MOKA_SPECIAL(digamma, Digamma, 60, "", "The derivative of lgamma.", dy* polygamma(1, x), Domain::Positive);
 
 struct PolyGamma {
   constexpr auto operator()(auto n, auto x) const { return polygamma_at(n, x); }
@@ -50,11 +50,13 @@ constinit const Op polygamma_op{
     .kernels = {KernelRow{.name = "formula",
                           .run =
                               [](Frame& f) {
-                                static constexpr Formula formula = pointwise<PolyGamma>(DTypeRule::Floating, 200);
+                                static constexpr Formula formula =
+                                    pointwise<PolyGamma>(DTypeRule::Floating, 200);
                                 const Arg operands[] = {f.args[0], f.args[1]};
                                 f.outs[0] = apply_formula(formula, operands, f.outs[0].dtype(), f.name());
                               }}},
-    .derivative = {wrt("input", [](auto dy, auto n, auto x) { return dy * polygamma_at(zeros_like(x) + n + 1, x); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto n, auto x) { return dy * polygamma_at(zeros_like(x) + n + 1, x); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shape(3, 4).in(Domain::Positive).with("n", 1), shape(0).with("n", 2)},
@@ -83,7 +85,8 @@ constinit const Op mvlgamma_slope_op{
     .derivative = none("second derivatives of mvlgamma are not written"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
-    .samples = {shape(3, 4).in(Domain::Positive).with("p", 1).no_gradient(), shape(0).with("p", 2).no_gradient()},
+    .samples = {shape(3, 4).in(Domain::Positive).with("p", 1).no_gradient(),
+                shape(0).with("p", 2).no_gradient()},
 };
 
 struct Zeta {
@@ -94,8 +97,8 @@ constinit const Op special_zeta_op{
     .doc = "The Hurwitz zeta function: sum of (other + k)^-input over k >= 0.",
     .method = "function",
     .formula = pointwise<Zeta>(DTypeRule::Floating, 200),
-    .derivative = {wrt("other",
-                       [](auto dy, auto x, auto q) { return neg(dy * x * special_zeta(add(x, ones_like(q)), q)); })},
+    .derivative = {wrt("other", [](auto dy, auto x,
+                                   auto q) { return neg(dy * x * special_zeta(add(x, ones_like(q)), q)); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive).no_gradient(), shapes({0}, {1}).no_gradient()},
@@ -121,8 +124,8 @@ constinit const Op igammac_op{
     .schema = "igammac(Tensor input, Tensor other) -> Tensor",
     .doc = "The regularized upper incomplete gamma function Q(input, other).",
     .formula = pointwise<IGammaC>(DTypeRule::Floating, 250),
-    .derivative = {wrt("other",
-                       [](auto dy, auto a, auto x) { return neg(dy * exp((a - 1) * log(x) - x - lgamma(a))); })},
+    .derivative = {wrt(
+        "other", [](auto dy, auto a, auto x) { return neg(dy * exp((a - 1) * log(x) - x - lgamma(a))); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive).no_gradient(), shapes({0}, {1}).no_gradient()},

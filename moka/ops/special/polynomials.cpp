@@ -15,16 +15,18 @@ MOKA_LANES2(special_legendre_polynomial_p, special::legendre_p)
 
 namespace moka::ops {
 
-#define MOKA_POLYNOMIAL(name, Name, text)                                                                       \
-  struct Name {                                                                                                 \
-    constexpr auto operator()(auto x, auto n) const { return name(x, n); }                                      \
-  };                                                                                                            \
-  constinit const Op name##_op {                                                                                \
-    .schema = #name "(Operand input, Operand n) -> Tensor",                                                     \
-    .doc = "The " text " polynomial of degree n at input; 0 for negative n.", .method = "function",             \
-    .formula = pointwise<Name>(DTypeRule::Floating, 60), .derivative = none("not differentiable in PyTorch either"), \
-    .onnx = none("ONNX has no such operator"), .netdef = none("Caffe2 has no such operator"),                   \
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 1, 5).no_gradient(), shapes({0}, {1}).no_gradient()},  \
+#define MOKA_POLYNOMIAL(name, Name, text)                                                                  \
+  struct Name {                                                                                            \
+    constexpr auto operator()(auto x, auto n) const { return name(x, n); }                                 \
+  };                                                                                                       \
+  constinit const Op name##_op {                                                                           \
+    .schema = #name "(Operand input, Operand n) -> Tensor",                                                \
+    .doc = "The " text " polynomial of degree n at input; 0 for negative n.", .method = "function",        \
+    .formula = pointwise<Name>(DTypeRule::Floating, 60),                                                   \
+    .derivative = none("not differentiable in PyTorch either"), .onnx = none("ONNX has no such operator"), \
+    .netdef = none("Caffe2 has no such operator"),                                                         \
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 1, 5).no_gradient(),                              \
+                shapes({0}, {1}).no_gradient()},                                                           \
   }
 MOKA_POLYNOMIAL(special_chebyshev_polynomial_t, ChebyshevT, "Chebyshev (first kind)");
 MOKA_POLYNOMIAL(special_chebyshev_polynomial_u, ChebyshevU, "Chebyshev (second kind)");

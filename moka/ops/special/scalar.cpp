@@ -11,7 +11,8 @@
 namespace moka::special {
 
 namespace {
-constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity(),
+                 nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double pi = 3.141592653589793238462643;
 }  // namespace
 
@@ -240,7 +241,8 @@ double chebyshev_w(double x, double n) {
   return recurrence(x, n, 2 * x + 1, chebyshev_step);
 }
 double hermite_h(double x, double n) {
-  return recurrence(x, n, 2 * x, [](double k, double y, double p, double q) { return 2 * y * p - 2 * k * q; });
+  return recurrence(x, n, 2 * x,
+                    [](double k, double y, double p, double q) { return 2 * y * p - 2 * k * q; });
 }
 double hermite_he(double x, double n) {
   return recurrence(x, n, x, [](double k, double y, double p, double q) { return y * p - k * q; });

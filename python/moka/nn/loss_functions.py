@@ -349,6 +349,8 @@ def multi_margin_loss(
 ) -> Tensor:
     """Sum of max(0, margin - x[t] + x[c])^p over other classes c, by their number; p is 1 or 2."""
     reduction = _checked(_old(size_average, reduce, reduction))
+    if weight is not None and weight.dim() != 1:
+        raise ValueError(f"multi_margin_loss: weight must be one-dimensional, got shape {list(weight.shape)}")
     return _reduced(_C.multi_margin_terms(input, target, p, margin, weight), reduction)
 
 
