@@ -368,11 +368,13 @@ constexpr Formula pointwise_integral(int cost = 1) {
   Text number_##operation(const A&... a) {   \
     return text_operation(#operation, a...); \
   }
-#define MOKA_FUNCTIONS(F)                                                                                  \
-  F(tan)                                                                                                   \
-  F(asin) F(acos) F(atan) F(atan2) F(sinh) F(cosh) F(asinh) F(acosh) F(atanh) F(exp2) F(log2) F(log10)     \
-      F(hypot) F(copysign) F(nextafter) F(signbit) F(fmod) F(remainder) F(truncate_divide) F(floor_divide) \
-          F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) F(bitwise_right_shift) F(gcd)
+// clang-format off
+#define MOKA_FUNCTIONS(F) \
+  F(tan) F(asin) F(acos) F(atan) F(atan2) F(sinh) F(cosh) F(asinh) F(acosh) F(atanh) F(exp2) F(log2) \
+  F(log10) F(hypot) F(copysign) F(nextafter) F(signbit) F(fmod) F(remainder) F(truncate_divide) \
+  F(floor_divide) F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) \
+  F(bitwise_right_shift) F(gcd)
+// clang-format on
 MOKA_FUNCTIONS(MOKA_FUNCTION_TEXT)
 #undef MOKA_FUNCTIONS
 

@@ -1,4 +1,4 @@
-"""Special functions by the names of torch.special: the operators `moka.special_NAME`, and aliases of others."""
+"""Special functions by the names of torch.special: operators `moka.special_NAME`, aliases of others."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations

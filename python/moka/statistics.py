@@ -1,4 +1,4 @@
-"""Functions made of operators: comparisons that answer with a bool, quantiles, covariance, differences, integrals.
+"""Functions made of operators: comparisons that answer, quantiles, covariance, differences, integrals.
 
 `import moka` adds them to the module and, those that torch has there, to Tensor.
 """
@@ -88,7 +88,7 @@ def norm(
     out: Tensor | None = None,
     dtype: Any = None,
 ) -> Tensor:
-    """The p-norm over the dimensions `dim`, all when None; 'fro' is p = 2, 'nuc' the sum of singular values."""
+    """The p-norm over the dimensions `dim`, all when None; 'fro' is p = 2, 'nuc' sums singular values."""
     x = input if dtype is None else input.to(dtype)
     if not x.is_floating_point():
         raise RuntimeError(f"norm: input must be floating, got {x.dtype}; convert with .float() first")
@@ -204,7 +204,7 @@ def _quantile(
         )
     fractions = q if isinstance(q, Tensor) else _C.tensor(float(q), dtype=input.dtype)
     if fractions.dim() > 1:
-        raise RuntimeError(f"{name}: q must be a number or have one dimension, got shape {list(fractions.shape)}")
+        raise RuntimeError(f"{name}: q must be a number or a vector, got shape {list(fractions.shape)}")
     if fractions.dtype != input.dtype:
         raise RuntimeError(f"{name}: q must have the type of input, {input.dtype}, got {fractions.dtype}")
     if fractions.numel() and not bool(((fractions >= 0) & (fractions <= 1)).all()):
@@ -215,7 +215,7 @@ def _quantile(
     else:
         last = dim + rank if dim < 0 else dim
         if rank and not 0 <= last < rank:
-            raise IndexError(f"{name}: Dimension out of range: dim must be between {-rank} and {rank - 1}, got {dim}")
+            raise IndexError(f"{name}: dimension out of range: {dim} is not between {-rank} and {rank - 1}")
         lines = input.transpose(last, rank - 1) if rank else input.reshape(-1)
     ordered = lines.sort(-1)[0]
     size = ordered.shape[-1]
@@ -284,7 +284,7 @@ def cov(
         if name == "aweights" and not given.is_floating_point():
             raise RuntimeError(f"cov: aweights must be floating, got {given.dtype}")
         if given.numel() != count:
-            raise RuntimeError(f"cov: {name} must have {count} elements, one an observation, got {given.numel()}")
+            raise RuntimeError(f"cov: {name} must have {count} elements, got {given.numel()}")
         if count and bool((given.detach() < 0).any()):
             raise RuntimeError(f"cov: {name} must not be negative")
         weight = given if weight is None else weight * given
@@ -363,7 +363,9 @@ def trapz(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: i
     return trapezoid(y, x, dx=dx, dim=dim)
 
 
-def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
+def cumulative_trapezoid(
+    y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1
+) -> Tensor:
     """The integrals up to each point but the first, by the trapezoidal rule."""
     return _areas("cumulative_trapezoid", y, x, dx, dim).cumsum(dim)
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from moka.nn import functional as F
 
 import moka
-from moka.nn import functional as F
 
 RNG = np.random.default_rng(3)
 INTS = np.array([-7, -1, 0, 3, 12], dtype=np.int64)
@@ -152,9 +152,7 @@ def test_differences_and_integrals():
 def test_distinct_values(dim):
     x = RNG.integers(0, 3, (6, 2)).astype(np.float32)
     expected = np.unique(x, return_inverse=True, return_counts=True, axis=dim)
-    values, inverse, counts = moka.unique(
-        moka.tensor(x), return_inverse=True, return_counts=True, dim=dim
-    )
+    values, inverse, counts = moka.unique(moka.tensor(x), return_inverse=True, return_counts=True, dim=dim)
     assert values.tolist() == expected[0].tolist() and counts.tolist() == expected[2].tolist()
     assert inverse.reshape(-1).tolist() == expected[1].reshape(-1).tolist()
 

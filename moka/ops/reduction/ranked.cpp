@@ -1,4 +1,4 @@
-// Elements by rank: the k-th smallest, medians, the most frequent.
+// Elements by rank: medians, the most frequent.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <limits>
@@ -75,17 +75,6 @@ Ranked<T> median_of(Ranked<T>* line, int64_t count, bool ignore_nan) {
   return nth(line, count, (numbers - 1) / 2);
 }
 
-void kthvalue_shape(Frame& f) {
-  ranked_shape(f, 2, f.flag(3));
-  const Tensor& x = f.tensor(0);
-  int64_t n = x.dim() ? x.size(dim_argument(f, 2, x.dim())) : 1, k = f.integer(1);
-  MOKA_CHECK(k >= 1 && k <= n, "kthvalue: selected number k out of range: k must be between 1 and ", n,
-             ", got ", k);
-}
-void kthvalue_kernel(Frame& f) {
-  int64_t k = f.integer(1) - 1;
-  choose_ranked(f, 2, [k](auto* line, int64_t count) { return nth(line, count, k); });
-}
 void median_dim_shape(Frame& f) { ranked_shape(f, 1, f.flag(2)); }
 template <bool IgnoreNan>
 void median_dim_kernel(Frame& f) {
@@ -140,22 +129,6 @@ auto selected_gradient = [](auto dy, auto x, auto dim, auto keepdim, auto, auto 
 };
 }  // namespace
 
-constinit const Op kthvalue_op{
-    .schema =
-        "kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
-    .doc = "The k-th smallest element along `dim` and its place; NaN is the largest.",
-    .shape = kthvalue_shape,
-    .kernels = {KernelRow{.name = "select", .run = kthvalue_kernel}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto x, auto, auto dim, auto keepdim, auto, auto places) {
-                         return put_selected(dy, places, shape_of(x), dim, keepdim);
-                       })},
-    .onnx = none("written as TopK and Gather"),
-    .netdef = none("written as TopK"),
-    .samples = {shape(3, 4).in(Domain::Distinct).with("k", 2),
-                shape(3, 4).in(Domain::Distinct).with("k", 1).with("dim", 0).with("keepdim", true),
-                shape().with("k", 1)},
-};
 constinit const Op median_op{
     .schema = "median(Tensor input) -> Tensor",
     .doc = "The median of all elements, the lower of two; NaN where there is one.",

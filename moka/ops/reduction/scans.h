@@ -7,7 +7,7 @@
 // clang-format off
 #define MOKA_SCAN_OPS(OP) \
   OP(cumprod) OP(cumprod_backward) OP(cummax) OP(cummin) OP(logcumsumexp) \
-  OP(logcumsumexp_backward) OP(kthvalue) OP(median) OP(median_dim) OP(nanmedian) OP(nanmedian_dim) OP(mode) \
+  OP(logcumsumexp_backward) OP(median) OP(median_dim) OP(nanmedian) OP(nanmedian_dim) OP(mode) \
   OP(bincount) OP(histc) OP(unique_all) OP(trace) OP(trace_backward) OP(nansum) OP(nanmean) \
   OP(count_nonzero) OP(aminmax) OP(var_mean) OP(std_mean) OP(var_unbiased) OP(std_unbiased) \
   OP(var_mean_unbiased) OP(std_mean_unbiased) OP(var_all_unbiased) OP(std_all_unbiased) \

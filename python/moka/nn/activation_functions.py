@@ -210,7 +210,7 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """x above zero, a * x below; a is drawn from [lower, upper) for each element in training, else its mean."""
+    """x above zero, a * x below; a is drawn from [lower, upper) in training, else their mean."""
     if lower > upper:
         raise RuntimeError(f"rrelu: lower {lower} must not be above upper {upper}")
     if not training:
@@ -219,9 +219,7 @@ def rrelu(
     return (_C.prelu_kernel_ if inplace else _C.prelu_kernel)(input, slopes)
 
 
-def rrelu_(
-    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
-) -> Tensor:
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
     """rrelu in place."""
     return rrelu(input, lower, upper, training, True)
 

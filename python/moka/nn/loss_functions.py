@@ -109,7 +109,7 @@ def cross_entropy(
 def _cross_entropy_of_parts(
     input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
 ) -> Tensor:
-    """Class probabilities that want a gradient themselves: the operator's own gradient is the input's alone."""
+    """Class probabilities that want a gradient: the operator's own gradient is the input's alone."""
     _same_shapes("cross_entropy", input, target)
     dim = 1 if input.dim() > 1 else 0
     shares = target * (1 - label_smoothing) + label_smoothing / input.shape[dim]
@@ -281,7 +281,7 @@ def gaussian_nll_loss(
             v in (i, 1) for v, i in zip(var.shape, input.shape, strict=False)
         ):
             raise ValueError(
-                f"gaussian_nll_loss: var is of incorrect size {list(var.shape)}; input has {list(input.shape)}"
+                f"gaussian_nll_loss: var has incorrect size {list(var.shape)}; input has {list(input.shape)}"
             )
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"gaussian_nll_loss: {reduction} is not valid: 'none', 'mean' or 'sum'")
@@ -381,7 +381,7 @@ def multilabel_soft_margin_loss(
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between x1 and x2 along `dim`: their product by their lengths, each at least eps."""
+    """The cosine of the angle between x1 and x2 along `dim`; their lengths are taken as at least eps."""
     return _C.cosine_similarity(x1, x2, dim, eps)
 
 
@@ -467,11 +467,12 @@ def triplet_margin_with_distance_loss(
         raise ValueError(f"triplet_margin_with_distance_loss: margin must be greater than 0, got {margin}")
     if not anchor.dim() == positive.dim() == negative.dim():
         raise RuntimeError(
-            "triplet_margin_with_distance_loss: The anchor, positive, and negative tensors are expected to have "
-            f"the same number of dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, "
+            "triplet_margin_with_distance_loss: The anchor, positive, and negative tensors are expected to "
+            f"have the same number of dimensions, got: anchor {anchor.dim()}D, positive {positive.dim()}D, "
             f"and negative {negative.dim()}D inputs"
         )
-    return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction)
+    distance = distance_function or pairwise_distance
+    return _triplet(anchor, positive, negative, distance, margin, swap, reduction)
 
 
 def _triplet(
