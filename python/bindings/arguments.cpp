@@ -133,7 +133,7 @@ bool to_list(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
       return true;
     }
   }
-  if (type.kind == Kind::Int && !type.list_size && PyLong_Check(v)) {  // sum(dim=1)
+  if (type.kind == Kind::Int && !type.list_size && PyLong_Check(v) && !PyBool_Check(v)) {  // sum(dim=1)
     int64_t* p = scratch.ints(1);
     if (!to_int(v, *p)) return false;
     out = Arg(std::span<const int64_t>(p, 1));

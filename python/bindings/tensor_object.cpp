@@ -8,6 +8,7 @@
 #include <new>
 
 #include "moka/autograd/history.h"
+#include "moka/ops/elementary/elementary.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -332,10 +333,11 @@ PyObject* unary_abs(PyObject* a) {
   return guarded([&] { return wrap(abs(unwrap(a))); });
 }
 PyObject* unary_not(PyObject* a) {
-  return guarded([&] {
-    if (unwrap(a).dtype() == DType::Bool) return wrap(logical_not(unwrap(a)));
-    return wrap(sub(-1, unwrap(a)));  // ~x of two's complement
-  });
+  return guarded([&] { return wrap(bitwise_not(unwrap(a))); });
+}
+PyObject* power_in_place(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary_in_place<ops::pow_op>(a, b);
 }
 PyObject* same(PyObject* a) {
   Py_INCREF(a);
@@ -443,18 +445,13 @@ int get_buffer(PyObject* o, Py_buffer* view, int flags) {
 void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<BufferShape*>(view->internal); }
 
 PyObject* matmul_slot(PyObject* a, PyObject* b) { return named_binary("matmul", a, b); }
-PyObject* floor_div_slot(PyObject* a, PyObject* b) { return named_binary("floor_divide", a, b); }
-PyObject* remainder_slot(PyObject* a, PyObject* b) { return named_binary("remainder", a, b); }
-// & | ^ of bool tensors; of integers where a build has bitwise operators.
-template <const Op& logical>
-PyObject* bitwise(const char* name, PyObject* a, PyObject* b) {
+// & | ^: of bool tensors the logical kernels, which read bytes as they are.
+template <const Op& op, const Op& logical>
+PyObject* bitwise(PyObject* a, PyObject* b) {
   if (is_tensor(a) && is_tensor(b) && unwrap(a).dtype() == DType::Bool && unwrap(b).dtype() == DType::Bool)
     return guarded([&] { return wrap(EagerReading::call(logical, unwrap(a), unwrap(b))); });
-  return named_binary(name, a, b);
+  return binary<op>(a, b);
 }
-PyObject* and_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_and_op>("bitwise_and", a, b); }
-PyObject* or_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_or_op>("bitwise_or", a, b); }
-PyObject* xor_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_xor_op>("bitwise_xor", a, b); }
 
 // ---- Size: a tuple of ints with numel()
 PyObject* size_repr(PyObject* o) {
@@ -548,11 +545,21 @@ int init_tensor_type(PyObject* module) {
                                 {Py_nb_inplace_multiply, slot(binary_in_place<ops::mul_op>)},
                                 {Py_nb_inplace_true_divide, slot(binary_in_place<ops::div_op>)},
                                 {Py_nb_matrix_multiply, slot(matmul_slot)},
-                                {Py_nb_floor_divide, slot(floor_div_slot)},
-                                {Py_nb_remainder, slot(remainder_slot)},
-                                {Py_nb_and, slot(and_slot)},
-                                {Py_nb_or, slot(or_slot)},
-                                {Py_nb_xor, slot(xor_slot)},
+                                {Py_nb_floor_divide, slot(binary<ops::floor_divide_op>)},
+                                {Py_nb_remainder, slot(binary<ops::remainder_op>)},
+                                {Py_nb_lshift, slot(binary<ops::bitwise_left_shift_op>)},
+                                {Py_nb_rshift, slot(binary<ops::bitwise_right_shift_op>)},
+                                {Py_nb_and, slot(bitwise<ops::bitwise_and_op, ops::logical_and_op>)},
+                                {Py_nb_or, slot(bitwise<ops::bitwise_or_op, ops::logical_or_op>)},
+                                {Py_nb_xor, slot(bitwise<ops::bitwise_xor_op, ops::logical_xor_op>)},
+                                {Py_nb_inplace_power, slot(power_in_place)},
+                                {Py_nb_inplace_floor_divide, slot(binary_in_place<ops::floor_divide_op>)},
+                                {Py_nb_inplace_remainder, slot(binary_in_place<ops::remainder_op>)},
+                                {Py_nb_inplace_lshift, slot(binary_in_place<ops::bitwise_left_shift_op>)},
+                                {Py_nb_inplace_rshift, slot(binary_in_place<ops::bitwise_right_shift_op>)},
+                                {Py_nb_inplace_and, slot(binary_in_place<ops::bitwise_and_op>)},
+                                {Py_nb_inplace_or, slot(binary_in_place<ops::bitwise_or_op>)},
+                                {Py_nb_inplace_xor, slot(binary_in_place<ops::bitwise_xor_op>)},
                                 {Py_nb_negative, slot(unary_neg)},
                                 {Py_nb_positive, slot(same)},
                                 {Py_nb_absolute, slot(unary_abs)},

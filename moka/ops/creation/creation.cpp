@@ -231,7 +231,6 @@ constinit const Op full_like_op{
 constinit const Op zero__op{
     .schema = "zero_(Tensor input) -> Tensor",
     .doc = "Sets every element to zero.",
-    .method = "method",
     .shape = shape_self,
     .kernels = {KernelRow{"fill", run_constant<0>}},
     .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); })},
@@ -242,7 +241,6 @@ constinit const Op zero__op{
 constinit const Op fill__op{
     .schema = "fill_(Tensor input, Number value) -> Tensor",
     .doc = "Sets every element to value.",
-    .method = "method",
     .shape = shape_self,
     .kernels = {KernelRow{"fill", run_fill}},
     .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); })},

@@ -1,5 +1,6 @@
 // Arithmetic of two operands and their relatives.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
 
 namespace moka::ops {
@@ -81,12 +82,14 @@ constinit const Op pow_op{
     .formula = pointwise_all<Pow>(DTypeRule::Same, 40),
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto exponent) {
-                         return where(eq(exponent, 0), 0, dy * exponent * pow(input, exponent - 1));
+                         auto power = zeros_like(input) + exponent;  // exponent may be a number
+                         return where(eq(power, 0), 0, dy * power * pow(input, power - 1));
                        }),
                    // 0^y has slope 0 for y >= 0, where log(0) would spoil it.
                    wrt("exponent",
                        [](auto dy, auto input, auto exponent, auto y) {
-                         return where(logical_and(eq(input, 0), ge(exponent, 0)), 0, dy * y * log(input));
+                         auto base = zeros_like(exponent) + input;  // input may be a number
+                         return where(logical_and(eq(base, 0), ge(exponent, 0)), 0, dy * y * log(base));
                        })},
     .onnx = "Pow(input, exponent)",
     .netdef = "Pow(input, exponent=exponent)",
@@ -135,7 +138,7 @@ constinit const Op lerp_op{
     .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
     .doc = "input + weight * (end - input), computed from the nearer end.",
     .formula = pointwise<Lerp>(DTypeRule::Floating, 2),
-    .derivative = {wrt("input", [](auto dy, auto, auto, auto weight) { return dy * (1 - weight); }),
+    .derivative = {wrt("input", [](auto dy, auto, auto, auto weight) { return dy - dy * weight; }),
                    wrt("end", [](auto dy, auto, auto, auto weight) { return dy * weight; }),
                    wrt("weight", [](auto dy, auto input, auto end) { return dy * (end - input); })},
     .onnx = none("written as its parts"),

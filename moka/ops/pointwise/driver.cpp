@@ -381,7 +381,7 @@ void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
 
 // The case that small programs are made of: one or two float operands of one shape, contiguous, no layers.
 inline bool run_small(Frame& frame, const Formula& f) {
-  if (f.streams > 2 || frame.given || frame.infer) return false;
+  if (f.streams > 2 || frame.given || frame.infer || f.rule == DTypeRule::Integral) return false;
   const Arg& a = frame.args[0];
   if (a.tag != Tag::Tensor) return false;
   TensorImpl* x = a.tensor;
@@ -507,6 +507,7 @@ Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DTyp
   plan.result = dtype;
   plan.mask = formula.mask_result;
   int column = column_of(plan.compute);
+  if (plan.compute == DType::Bool) plan.compute = DType::I32;
   plan.kernel = column < 0 ? nullptr : formula.kernels[static_cast<int>(isa())][column];
   MOKA_CHECK_KIND(NotImplemented, plan.kernel != nullptr, name, ": not defined for ", dtype);
   Tensor out = allocate_like(shape, all, dtype, device);

@@ -10,6 +10,8 @@
 namespace moka::ops {
 
 namespace {
+// None stands for the default, 1.
+double correction_argument(const Frame& f, int i) { return f.has(i) ? f.number(i) : 1; }
 void var_shape(Frame& f) {
   const Tensor& x = floating_argument(f, 0);
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(3)), x.dtype());
@@ -30,7 +32,7 @@ void var_kernel(Frame& f) {
   KernelOutput out(f, 0);
   auto run = [&]<class T>(T* to) {
     Scratch<T> mean(rows);
-    moments(x, rows, n, f.number(2), mean.data(), to);
+    moments(x, rows, n, correction_argument(f, 2), mean.data(), to);
   };
   if (x.dtype() == DType::F64) run(out.data<double>());
   else run(out.data<float>());
@@ -45,8 +47,8 @@ void var_mean_kernel(Frame& f) {
   int64_t n = reduced_count(f.tensor(0).sizes(), dims), rows = f.outs[0].numel();
   Tensor x = with_dims_last(in_kernel_dtype(f.tensor(0)), dims);
   KernelOutput var(f, 0), mean(f, 1);
-  if (x.dtype() == DType::F64) moments(x, rows, n, f.number(2), mean.data<double>(), var.data<double>());
-  else moments(x, rows, n, f.number(2), mean.data<float>(), var.data<float>());
+  if (x.dtype() == DType::F64) moments(x, rows, n, correction_argument(f, 2), mean.data<double>(), var.data<double>());
+  else moments(x, rows, n, correction_argument(f, 2), mean.data<float>(), var.data<float>());
   var.finish();
   mean.finish();
 }
@@ -76,8 +78,8 @@ void var_backward_kernel(Frame& f) {
   Tensor x = with_dims_last(in_kernel_dtype(input), dims), grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
   Tensor back = new_tensor(x.sizes(), x.dtype());
   if (x.dtype() == DType::F64)
-    variance_gradient(x, rows, n, f.number(3), grad.data<double>(), back.data<double>());
-  else variance_gradient(x, rows, n, f.number(3), grad.data<float>(), back.data<float>());
+    variance_gradient(x, rows, n, correction_argument(f, 3), grad.data<double>(), back.data<double>());
+  else variance_gradient(x, rows, n, correction_argument(f, 3), grad.data<float>(), back.data<float>());
   Dims strides(static_cast<size_t>(input.dim()));
   int at = 0;
   for (int pass = 0; pass < 2; pass++)
@@ -97,7 +99,7 @@ void truth_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op var_op{
-    .schema = "var(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .schema = "var(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> Tensor",
     .doc = "Variance over the dimensions `dim`, all when None: sum of (x - mean)^2 / (n - correction).",
     .shape = var_shape,
     .kernels = {KernelRow{.name = "two_passes", .run = var_kernel}},
@@ -113,7 +115,7 @@ constinit const Op var_op{
 // B(g, x) = 2 g (x - mean(x)) / (n - correction) is linear in both, and symmetric in x and the gradient of its result.
 constinit const Op var_backward_op{
     .schema =
-        "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) "
+        "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) "
         "-> Tensor",
     .doc = "Gradient of var.",
     .method = "function",
@@ -134,7 +136,7 @@ constinit const Op var_backward_op{
 };
 constinit const Op var_mean_op{
     .schema =
-        "var_mean(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> (Tensor var, "
+        "var_mean(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> (Tensor var, "
         "Tensor mean)",
     .doc = "Variance and mean over the dimensions `dim`, all when None.",
     .shape = var_mean_shape,
@@ -151,7 +153,7 @@ constinit const Op var_mean_op{
 };
 constinit const Op std_mean_op{
     .schema =
-        "std_mean(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> (Tensor std, "
+        "std_mean(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> (Tensor std, "
         "Tensor mean)",
     .doc = "Standard deviation and mean over the dimensions `dim`, all when None.",
     .body = body([](auto input, auto dim, auto correction, auto keepdim) {
@@ -163,7 +165,7 @@ constinit const Op std_mean_op{
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},
 };
 constinit const Op std_op{
-    .schema = "std(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .schema = "std(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> Tensor",
     .doc = "Standard deviation over the dimensions `dim`: the square root of var.",
     .body = body([](auto input, auto dim, auto correction, auto keepdim) {
       return sqrt(var(input, dim, correction, keepdim));

@@ -9,31 +9,23 @@ from moka import _C
 from moka._C import Tensor
 from moka.autograd import no_grad
 
+from . import activation_functions, loss_functions
+from .activation_functions import *  # noqa: F403
+from .loss_functions import *  # noqa: F403
+
 __all__ = [
+    *activation_functions.__all__,
+    *loss_functions.__all__,
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
-    "binary_cross_entropy_with_logits",
     "conv1d",
     "conv2d",
-    "cross_entropy",
     "dropout",
-    "elu",
     "embedding",
-    "gelu",
-    "l1_loss",
     "layer_norm",
-    "leaky_relu",
     "linear",
-    "log_softmax",
     "max_pool2d",
-    "mse_loss",
-    "nll_loss",
-    "relu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "tanh",
 ]
 
 Pair = int | Sequence[int]
@@ -150,57 +142,17 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) 
     return _C.adaptive_avg_pool2d(input, filled)
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0)."""
-    return input.relu_() if inplace else _C.relu(input)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x above zero, negative_slope * x below."""
-    return _into(input, _C.leaky_relu(input, negative_slope), inplace)
 
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x above zero, alpha * (exp(x) - 1) below."""
-    return _into(input, _C.elu(input, alpha), inplace)
-
-
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x * Phi(x), Phi the distribution function of the normal distribution; "tanh" approximates it."""
-    if approximate == "none":
-        return _C.gelu(input)
-    if approximate == "tanh":
-        return _C.gelu_tanh(input)
-    raise ValueError(f"gelu: approximate must be 'none' or 'tanh', but {approximate!r} came")
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """x / (1 + exp(-x))."""
-    return _into(input, _C.silu(input), inplace)
 
 
 def _into(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     return input.copy_(result) if inplace else result
 
 
-def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-x))."""
-    return _C.sigmoid(input)
 
 
-def tanh(input: Tensor) -> Tensor:
-    """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
-    return _C.tanh(input)
-
-
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """exp(x) / sum of exp(x) along `dim`."""
-    return _C.softmax(input, dim)
-
-
-def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """x - log(sum of exp(x)) along `dim`, without overflow."""
-    return _C.log_softmax(input, dim)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -220,58 +172,6 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     return _C.where((input == padding_idx).unsqueeze(-1), rows.detach(), rows)
 
 
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Tensor:
-    """-weight[t] * input[n, t], t = target[n], for log-probabilities `input`; see nn.NLLLoss."""
-    return _C.nll_loss(input, target, weight, reduction=reduction, ignore_index=ignore_index)
 
 
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """-log(softmax(input)[target]) without overflow; see nn.CrossEntropyLoss."""
-    return _C.cross_entropy(
-        input, target, weight, reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing
-    )
 
-
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target)^2; the shapes must be equal."""
-    _same_shapes("mse_loss", input, target)
-    return _C.mse_loss(input, target, reduction)
-
-
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """|input - target|; the shapes must be equal."""
-    _same_shapes("l1_loss", input, target)
-    return _C.l1_loss(input, target, reduction)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    reduction: str = "mean",
-    pos_weight: Tensor | None = None,
-) -> Tensor:
-    """-(t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid; see nn.BCEWithLogitsLoss."""
-    _same_shapes("binary_cross_entropy_with_logits", input, target)
-    return _C.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
-
-
-def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
-    if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(
-            f"{name}: input and target must have the same shape, but have {list(input.shape)} and "
-            f"{list(target.shape)}; use target.reshape(input.shape) or input.squeeze() where a size is 1"
-        )
