@@ -67,6 +67,8 @@ Storage* make_storage(size_t bytes, Device device) {
   if (device.type == 0 && bytes <= Storage::small_bytes) {
     s->small = true;
     s->data = reinterpret_cast<char*>(s) + storage_header;
+    if (int byte = detail::fill_byte.load(std::memory_order_relaxed); byte >= 0)
+      std::memset(s->data, byte, Storage::small_bytes);
     return s;
   }
   try {
@@ -232,7 +234,7 @@ bool is_non_overlapping(std::span<const int64_t> sizes, std::span<const int64_t>
   int64_t needed = 1;
   for (int d : order) {
     if (strides[d] < needed) return false;
-    needed = strides[d] * sizes[d];
+    if (__builtin_mul_overflow(strides[d], sizes[d], &needed)) needed = INT64_MAX;
   }
   return true;
 }
