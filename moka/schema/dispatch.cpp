@@ -72,7 +72,12 @@ void run_body(Frame& f) {
   size_t n = info(f.op).schema.outs.size();
   Any out[Outputs::inline_limit];
   MOKA_ASSERT(n <= Outputs::inline_limit);
-  f.op.body.eager(in, out);
+  try {
+    f.op.body.eager(in, out);
+  } catch (Error& e) {  // the text names the operator inside
+    e.add_context(cat("in ", f.name()));
+    throw;
+  }
   Outputs results;
   if (n == 1 && out[0].tag() == Tag::Tensors) {
     results.resize(out[0].tensors().size());
@@ -260,6 +265,44 @@ void EagerReading::dispatch(const Op& op, Arg* args, int given, Outputs& outs) {
   Frame frame(op, args, count);
   moka::call(frame);
   outs = std::move(frame.outs);
+}
+
+namespace {
+// A formula of numbers: 0-d tensors through the ordinary kernel, in float64 where the result is floating.
+Any compute_numbers(const Op& op, const Arg* given_args, int given, bool widen) {
+  Arg args[max_args];
+  Tensor numbers[max_args];
+  std::copy(given_args, given_args + given, args);
+  for (int i = 0; i < op.formula.streams; i++) {
+    const Arg& a = given_args[i];
+    const bool floating = widen || a.tag == Tag::Float;
+    numbers[i] = new_tensor({}, floating ? DType::F64 : a.tag == Tag::Bool ? DType::Bool : DType::I64);
+    if (floating) *numbers[i].data<double>() = a.as_double();
+    else if (a.tag == Tag::Bool) *numbers[i].data<bool>() = a.b;
+    else *numbers[i].data<int64_t>() = a.i;
+    args[i] = Arg(numbers[i]);
+  }
+  LayersOff off(~0u);
+  Outputs outs;
+  EagerReading::dispatch(op, args, given, outs);
+  const Tensor& y = outs[0];
+  if (is_floating(y.dtype())) {
+    if (y.dtype() != DType::F64) return compute_numbers(op, given_args, given, true);
+    return Any(element_as_double(y, 0));
+  }
+  if (y.dtype() == DType::Bool) return Any(element_as_int(y, 0) != 0);
+  return Any(element_as_int(y, 0));
+}
+}  // namespace
+
+Any EagerReading::compute(const Op& op, Arg* args, int given) {
+  const int streams = op.formula ? op.formula.streams : 0;
+  bool numbers = streams > 0 && given >= streams;
+  for (int i = 0; numbers && i < streams; i++) numbers = args[i].is_number();
+  if (numbers) return compute_numbers(op, args, given, false);
+  Outputs outs;
+  dispatch(op, args, given, outs);
+  return Any(std::move(outs[0]));
 }
 
 std::vector<Tensor> call_boxed(const Op& op, std::span<const Arg> given) {

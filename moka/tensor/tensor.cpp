@@ -69,6 +69,8 @@ Storage* make_storage(size_t bytes, Device device) {
   if (device.type == 0 && bytes <= Storage::small_bytes) {
     s->small = true;
     s->data = reinterpret_cast<char*>(s) + storage_header;
+    if (int byte = detail::fill_byte.load(std::memory_order_relaxed); byte >= 0)
+      std::memset(s->data, byte, Storage::small_bytes);
     return s;
   }
   try {
@@ -281,11 +283,13 @@ bool is_non_overlapping(std::span<const int64_t> sizes, std::span<const int64_t>
   bool nested = true;  // every stride jumps over all that the smaller ones reach
   SmallVector<Axis, 8> axes;
   for (int d : order) {
-    int64_t reach = axes.empty() ? 0 : axes.back().reach;
+    int64_t reach = axes.empty() ? 0 : axes.back().reach, step;
     if (strides[d] == 0) return false;
     nested &= strides[d] >= needed;
-    needed = strides[d] * sizes[d];
-    axes.push_back({strides[d], sizes[d] - 1, reach + strides[d] * (sizes[d] - 1)});
+    if (__builtin_mul_overflow(strides[d], sizes[d], &needed)) needed = INT64_MAX;
+    if (__builtin_mul_overflow(strides[d], sizes[d] - 1, &step) || __builtin_add_overflow(reach, step, &step))
+      step = INT64_MAX;
+    axes.push_back({strides[d], sizes[d] - 1, step});
   }
   if (nested) return true;
   int budget = 10000;

@@ -199,13 +199,14 @@ inline void release(TensorImpl* t) {
 }
 inline bool Tensor::is_contiguous() const { return moka::is_contiguous(sizes(), strides()); }
 inline bool is_contiguous(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
-  int64_t expected = 1;
+  uint64_t expected = 1;  // may wrap where another size is 0
+  bool in_order = true;
   for (size_t i = sizes.size(); i-- > 0;) {
     if (sizes[i] == 0) return true;
-    if (sizes[i] != 1 && strides[i] != expected) return false;
-    expected *= sizes[i];
+    in_order = in_order && (sizes[i] == 1 || static_cast<uint64_t>(strides[i]) == expected);
+    expected *= static_cast<uint64_t>(sizes[i]);
   }
-  return true;
+  return in_order;
 }
 
 }  // namespace moka

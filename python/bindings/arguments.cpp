@@ -4,6 +4,7 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -50,11 +51,32 @@ const Names& names_of(OpInfo& info) {
   return *static_cast<Names*>(info.python);
 }
 
+}  // namespace
+
+std::string utf8(PyObject* text) {
+  if (const char* p = PyUnicode_AsUTF8(text)) return p;
+  PyErr_Clear();  // half a surrogate pair has no UTF-8
+  return "?";
+}
+
+std::string described(PyObject* v) {
+  if (v == Py_None) return "None";
+  if (is_tensor(v)) return cat("Tensor ", unwrap(v));
+  PyRef shown = PyRef::steal(PyObject_Repr(v));
+  const std::string text = shown ? utf8(shown.get()) : "";
+  PyErr_Clear();
+  std::string out = Py_TYPE(v)->tp_name;
+  const bool telling = text.find('\n') == text.npos && text.find(" at 0x") == text.npos;
+  if (!text.empty() && text.size() < 60 && telling) out += " " + text;
+  return out;
+}
+
+namespace {
 bool to_int(PyObject* v, int64_t& out) {
   if (PyLong_CheckExact(v)) {
     int overflow;
     out = PyLong_AsLongLongAndOverflow(v, &overflow);
-    if (overflow) throw Error(ErrorKind::Runtime, "integer argument does not fit in 64 bits");
+    if (overflow) throw Error(ErrorKind::Value, "the integer does not fit in 64 bits");
     return true;
   }
   if (PyFloat_Check(v) || PyUnicode_Check(v)) return false;
@@ -257,6 +279,76 @@ bool convert(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
 }
 
 namespace {
+// What an argument takes, in words.
+std::string in_words(const ArgType& type) {
+  struct Words {
+    const char *one, *many;
+  };
+  Words w{"a value", "values"};
+  switch (type.kind) {
+    case Kind::Tensor: w = {"a Tensor", "Tensors"}; break;
+    case Kind::Operand: w = {"a Tensor or a number", "Tensors or numbers"}; break;
+    case Kind::Number: w = {"a number", "numbers"}; break;
+    case Kind::Int: w = {"an int", "ints"}; break;
+    case Kind::Float: w = {"a float", "floats"}; break;
+    case Kind::Bool: w = {"a bool", "bools"}; break;
+    case Kind::String: w = {"a str", "strs"}; break;
+    case Kind::DType: w = {"a dtype such as moka.float32", "dtypes"}; break;
+    case Kind::Device: w = {"a device such as 'cpu'", "devices"}; break;
+    case Kind::Generator: w = {"a moka.Generator", "generators"}; break;
+    case Kind::Any: break;
+  }
+  std::string out = w.one;
+  if (type.list && type.list_size) out = cat(w.one, " or ", type.list_size, " ", w.many);
+  else if (type.list) out = cat("a list of ", w.many);
+  return type.optional ? out + " or None" : out;
+}
+
+std::string why_not(PyObject* v, const ArgType& type) {
+  const bool sequence = PyTuple_Check(v) || PyList_Check(v);
+  if (type.list && sequence) {  // the entry that does not fit
+    const ArgType one{type.kind, false, type.optional_elements};
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(v); i++) {
+      PyObject* item = PySequence_Fast_GET_ITEM(v, i);
+      Arg ignored;
+      Scratch scratch;
+      if (!convert(item, one, ignored, scratch))
+        return cat("must be ", in_words(type), ", but entry ", static_cast<int64_t>(i), " is ",
+                   described(item));
+    }
+  }
+  std::string out = cat("must be ", in_words(type), ", got ", described(v));
+  const bool tensor = !type.list && (type.kind == Kind::Tensor || type.kind == Kind::Operand);
+  if (tensor && PyObject_HasAttrString(v, "__array__")) out += "; use moka.from_numpy(array)";
+  else if (tensor && sequence) out += "; use moka.tensor(list)";
+  else if (type.list && type.kind == Kind::Tensor && is_tensor(v)) out += "; put it in a list";
+  return out;
+}
+
+// The argument whose name is nearest to a keyword that none has; "" when all are far.
+std::string nearest(const Schema& s, std::string_view word) {
+  std::string best;
+  size_t least = word.size() / 2 + 1;
+  for (const ArgDef& a : s.args) {
+    std::vector<size_t> row(a.name.size() + 1);  // distance of Levenshtein
+    for (size_t i = 0; i < row.size(); i++) row[i] = i;
+    for (size_t k = 1; k <= word.size(); k++) {
+      size_t corner = row[0];
+      row[0] = k;
+      for (size_t i = 1; i < row.size(); i++) {
+        const size_t changed = corner + (a.name[i - 1] != word[k - 1]);
+        corner = row[i];
+        row[i] = std::min({changed, row[i] + 1, row[i - 1] + 1});
+      }
+    }
+    if (row.back() < least) {
+      least = row.back();
+      best = a.name;
+    }
+  }
+  return best;
+}
+
 // What one attempt to bind Python arguments to a schema found.
 struct Bound {
   Arg args[max_args];
@@ -268,6 +360,18 @@ struct Bound {
 bool is_creation(const Schema& s) {
   int dtype = s.find_arg("dtype"), device = s.find_arg("device");
   return dtype >= 0 && device >= 0;
+}
+
+// Errors of a conversion (an integer beyond 64 bits, a device that is not there) say which argument they are about.
+template <class Convert>
+bool named(const Schema& s, const ArgDef& def, Convert&& convert) {
+  try {
+    return convert();
+  } catch (const Error& e) {
+    std::string_view text = e.message();
+    if (text.starts_with(cat(def.name, ": "))) text.remove_prefix(def.name.size() + 2);
+    throw Error(e.kind(), cat(s.base, "(): argument '", def.name, "': ", text));
+  }
 }
 
 bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b,
@@ -293,8 +397,12 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     size_t k = static_cast<size_t>(count - spread);
     int64_t* p = scratch.ints(k);
     for (size_t i = 0; i < k; i++)
-      if (!to_int(args[spread + static_cast<Py_ssize_t>(i)], p[i])) {
-        if (explain) b.error = cat("argument '", s.args[spread].name, "' must be integers");
+      if (!named(s, s.args[spread],
+                 [&] { return to_int(args[spread + static_cast<Py_ssize_t>(i)], p[i]); })) {
+        if (explain)
+          b.error =
+              cat("argument '", s.args[spread].name, "' must be ints, but entry ", static_cast<int64_t>(i),
+                  " is ", described(args[spread + static_cast<Py_ssize_t>(i)]));
         return false;
       }
     b.args[spread] = Arg(std::span<const int64_t>(p, k));
@@ -302,7 +410,8 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
   } else {
     if (count > s.positional) {
       if (explain)
-        b.error = cat("takes ", s.positional, " positional arguments, got ", static_cast<int64_t>(count));
+        b.error = cat("takes ", s.positional, s.positional == 1 ? " argument" : " arguments",
+                      " by position, got ", static_cast<int64_t>(count));
       return false;
     }
     for (Py_ssize_t i = 0; i < count; i++) slots[i] = args[i];
@@ -318,7 +427,8 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
         if (names.args[static_cast<size_t>(i)] == key) at = i;
       for (int i = 0; i < n && at < 0; i++)
         if (PyUnicode_Compare(names.args[static_cast<size_t>(i)], key) == 0) at = i;
-      const char* text = PyUnicode_AsUTF8(key);
+      const std::string word = utf8(key);
+      const char* text = word.c_str();
       // NumPy's spellings, which PyTorch takes too.
       if (at < 0 && (!std::strcmp(text, "axis"))) at = s.find_arg("dim");
       if (at < 0 && (!std::strcmp(text, "keepdims"))) at = s.find_arg("keepdim");
@@ -337,7 +447,11 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
           continue;
       }
       if (at < 0) {
-        if (explain) b.error = cat("has no argument '", text, "'");
+        if (explain) {
+          const std::string near = nearest(s, text);
+          b.error = cat("has no argument '", text, "'");
+          if (!near.empty()) b.error += cat("; did you mean '", near, "'?");
+        }
         return false;
       }
       if (slots[at] || at == spread) {
@@ -352,32 +466,21 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     const ArgDef& def = s.args[i];
     if (!slots[i]) {
       if (!def.has_default && !def.type.optional) {
-        if (explain) b.error = cat("missing argument '", def.name, "' (", def.type, ")");
+        if (explain) b.error = cat("argument '", def.name, "' is missing (", in_words(def.type), ")");
         return false;
       }
       b.args[i] = def.default_value.arg();
       continue;
     }
     // None for an argument with a default other than None does not fit, except where the schema says so.
-    if (!convert(slots[i], def.type, b.args[i], scratch)) {
-      if (explain) {
-        std::string got = Py_TYPE(slots[i])->tp_name;
-        if (is_tensor(slots[i])) got = cat("Tensor ", unwrap(slots[i]));
-        else if (PyObject* r = PyObject_Repr(slots[i])) {
-          const char* text = PyUnicode_AsUTF8(r);
-          if (text && std::strlen(text) < 60) got += cat(" ", text);
-          Py_DECREF(r);
-        }
-        PyErr_Clear();
-        b.error = cat("argument '", def.name, "' must be ", def.type, ", got ", got);
-      }
+    if (!named(s, def, [&] { return convert(slots[i], def.type, b.args[i], scratch); })) {
+      if (explain) b.error = cat("argument '", def.name, "' ", why_not(slots[i], def.type));
       return false;
     }
     if (def.type.kind == Kind::Int && def.type.list_size > 1 && b.args[i].tag == Tag::Ints &&
         b.args[i].count != static_cast<uint32_t>(def.type.list_size)) {
       if (explain)
-        b.error =
-            cat("argument '", def.name, "' must have ", def.type.list_size, " elements, got ", b.args[i]);
+        b.error = cat("argument '", def.name, "' must be ", in_words(def.type), ", got ", b.args[i]);
       return false;
     }
   }

@@ -61,6 +61,12 @@ Tensor take_slice(const Tensor& x, int d, PyObject* s) {
   return moka::slice(x, d, int64_t(start), int64_t(std::max(start, stop)), int64_t(step));
 }
 
+void check_index(const Tensor& x, int dim, int64_t i) {
+  const int64_t size = x.size(dim);
+  MOKA_CHECK_KIND(Index, i >= -size && i < size, "index ", i, " is out of range for dimension ", dim,
+                  " with size ", size, " (shape ", x.sizes(), ")");
+}
+
 Indexed split_key(const Tensor& x, PyObject* key) {
   PyObject* const* items = &key;
   Py_ssize_t n = 1;
@@ -77,7 +83,7 @@ Indexed split_key(const Tensor& x, PyObject* key) {
       if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyRange_Check(o) &&
           !PyObject_CheckBuffer(o))
         fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
-                  Py_TYPE(o)->tp_name);
+                  described(o));
       given[static_cast<size_t>(i)] = index_tensor(o);
     }
     consumed += consumed_dims(o, given[static_cast<size_t>(i)]);
@@ -89,7 +95,8 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   MOKA_CHECK_KIND(Index, consumed <= x.dim(), "index: ", consumed, " indices for a ", x.dim(),
                   "-d tensor of shape ", x.sizes());
   Indexed out{x, {}, false};
-  int d = 0, entries = 0;  // the dimension of base, and of the list: a mask of k dimensions is one entry
+  int d = 0, own = 0;  // the dimension of base, and of x
+  int entries = 0;     // of the list: a mask of k dimensions is one entry
   auto index_here = [&](const Tensor& t, int dims) {
     out.indices.resize(static_cast<size_t>(entries));
     out.indices.push_back(t);
@@ -104,25 +111,30 @@ Indexed split_key(const Tensor& x, PyObject* key) {
     before = d;
     if (o == Py_Ellipsis) {
       d += x.dim() - consumed;
+      own += x.dim() - consumed;
     } else if (o == Py_None) {
       out.base = unsqueeze(out.base, d);
       d++;
     } else if (PySlice_Check(o)) {
       out.base = take_slice(out.base, d, o);
       d++;
+      own++;
     } else if (is_single(o) || is_index_number(o)) {
       PyObject* index = PyNumber_Index(o);
       if (!index) throw PythonErrorSet{};
       int64_t v = PyLong_AsLongLong(index);
       Py_DECREF(index);
       if (v == -1 && PyErr_Occurred()) throw PythonErrorSet{};
+      check_index(x, own, v);
       out.base = select(out.base, d, v);
+      own++;
     } else if (PyBool_Check(o) || (t && t.dtype() == DType::Bool && t.dim() == 0)) {
       out.base = unsqueeze(out.base, d);
       index_here(truth_index(t ? element_as_int(t, 0) != 0 : o == Py_True), 1);
       continue;
     } else {
       index_here(t, t.dtype() == DType::Bool ? t.dim() : 1);
+      own += t.dtype() == DType::Bool ? t.dim() : 1;
       continue;
     }
     entries += d - before;
@@ -130,7 +142,11 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   return out;
 }
 
-PyObject* plain_select(const Tensor& x, int64_t i) { return wrap(select(x, 0, i)); }
+PyObject* plain_select(const Tensor& x, int64_t i) {
+  MOKA_CHECK_KIND(Index, x.dim() > 0, "index: a 0-d tensor has no element ", i, "; use item()");
+  check_index(x, 0, i);
+  return wrap(select(x, 0, i));
+}
 
 Tensor value_tensor(PyObject* value, const Tensor& target) {
   if (is_tensor(value)) return unwrap(value);

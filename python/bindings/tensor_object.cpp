@@ -21,25 +21,44 @@ namespace moka::python {
 PyTypeObject* tensor_type;
 PyTypeObject* size_type;
 
+namespace {
+// A MemoryError, which Python's convention asks for, and a RuntimeError, which programs written for PyTorch catch.
+PyObject* out_of_memory_error() {
+  static PyObject* type = [] {
+    PyRef bases = PyRef::steal(PyTuple_Pack(2, PyExc_MemoryError, PyExc_RuntimeError));
+    return PyErr_NewExceptionWithDoc("moka.OutOfMemoryError", "Memory that was asked for could not be had.",
+                                     bases.get(), nullptr);
+  }();
+  return type ? type : PyExc_MemoryError;
+}
+}  // namespace
+
 void set_python_error() {
   try {
     throw;
   } catch (const PythonErrorSet&) {
   } catch (const Error& e) {
     PyObject* type = PyExc_RuntimeError;
+    if (e.kind() == ErrorKind::System &&
+        e.system_code()) {  // OSError picks FileNotFoundError and so on by the number
+      PyRef arguments = PyRef::steal(Py_BuildValue("(is)", e.system_code(), e.what()));
+      if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
+      return;
+    }
     switch (e.kind()) {
       case ErrorKind::Value: type = PyExc_ValueError; break;
       case ErrorKind::Type: type = PyExc_TypeError; break;
       case ErrorKind::Index: type = PyExc_IndexError; break;
       case ErrorKind::NotImplemented: type = PyExc_NotImplementedError; break;
-      case ErrorKind::OutOfMemory: type = PyExc_MemoryError; break;
-      case ErrorKind::File: type = PyExc_OSError; break;
+      case ErrorKind::OutOfMemory: type = out_of_memory_error(); break;
+      case ErrorKind::File: type = PyExc_ValueError; break;
+      case ErrorKind::System: type = PyExc_OSError; break;
       case ErrorKind::Cancelled: type = PyExc_TimeoutError; break;
       default: break;
     }
     PyErr_SetString(type, e.what());
   } catch (const std::bad_alloc&) {
-    PyErr_SetString(PyExc_MemoryError, "out of memory");
+    PyErr_SetString(out_of_memory_error(), "out of memory");
   } catch (const std::exception& e) {
     PyErr_SetString(PyExc_RuntimeError, e.what());
   }
@@ -157,7 +176,7 @@ int set_grad(PyObject* o, PyObject* value, void*) {
       return 0;
     }
     if (!is_tensor(value))
-      throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", Py_TYPE(value)->tp_name));
+      throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", described(value)));
     const Tensor& g = unwrap(value);
     MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
                "grad: shape ", g.sizes(), " does not fit the tensor's shape ", t.sizes());
@@ -174,7 +193,9 @@ PyObject* get_data(PyObject* o, void*) {
 // x.data = y: x shows y's memory from now on.
 int set_data(PyObject* o, PyObject* value, void*) {
   try {
-    if (!value || !is_tensor(value)) throw Error(ErrorKind::Type, "data: expected a Tensor");
+    if (!value || !is_tensor(value))
+      throw Error(ErrorKind::Type,
+                  cat("data: expected a Tensor, got ", value ? described(value) : "nothing"));
     TensorImpl* t = impl_of(o);
     Tensor keep = unwrap(value);
     TensorImpl* from = keep.impl();
@@ -312,7 +333,7 @@ PyObject* named_binary(const char* name, PyObject* a, PyObject* b) {
       Py_RETURN_NOTIMPLEMENTED;
     const Op* op = find_op(name);
     if (!op)
-      throw Error(ErrorKind::NotImplemented, cat("operator ", name, " is not available in this build"));
+      throw Error(ErrorKind::NotImplemented, cat(name, ": this version of Moka does not have the operator"));
     OpGroup group{name, {op}};
     return call_group(group, false, args, 2, nullptr);
   } catch (...) {
@@ -346,8 +367,11 @@ PyObject* same(PyObject* a) {
 
 const Tensor& only_element(PyObject* o, const char* what) {
   const Tensor& t = unwrap(o);
-  MOKA_CHECK(t.numel() == 1, what,
-             ": only a tensor of one element can become a Python number, this one has shape ", t.sizes());
+  const bool conversion = std::strcmp(what, "bool") != 0;  // int() and float() of Python raise ValueError
+  if (t.numel() != 1)
+    fail_kind(conversion ? ErrorKind::Value : ErrorKind::Runtime, what,
+              ": only a tensor of one element can become a Python ", conversion ? "number" : "bool",
+              ", this one has shape ", t.sizes(), conversion ? "" : "; use any() or all()");
   check_not_capturing(t, what);
   return t;
 }
@@ -578,6 +602,7 @@ int init_tensor_type(PyObject* module) {
                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!tensor_type) return -1;
+  if (PyModule_AddObjectRef(module, "OutOfMemoryError", out_of_memory_error()) < 0) return -1;
   return PyModule_AddObjectRef(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type));
 }
 

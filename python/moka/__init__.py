@@ -84,6 +84,8 @@ def get_rng_state() -> tuple[int, int]:
 
 def set_rng_state(state: tuple[int, int]) -> None:
     """Make the default random stream go on from a state of get_rng_state()."""
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        raise TypeError(f"set_rng_state: a state of get_rng_state() is needed, but {state!r:.40} came")
     _C.default_generator.set_state(tuple(state))
 
 

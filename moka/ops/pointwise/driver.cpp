@@ -8,6 +8,7 @@
 
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
+#include "moka/ops/pointwise/pointwise.h"
 #include "moka/schema/formula_runner.h"
 
 namespace moka {
@@ -62,6 +63,9 @@ struct Plan {
 
 Plan plan_types(const Formula& f, std::span<const Arg> operands, std::string_view name) {
   Plan p{};
+  if (f.rule == DTypeRule::Condition && operands[0].tag == Tag::Tensor)
+    MOKA_CHECK(operands[0].tensor->dtype == DType::Bool, name, ": the condition must be a bool tensor, got ",
+               operands[0].as_tensor(), "; compare it with something first, such as x != 0");
   DType common = result_type(f.rule == DTypeRule::Condition ? operands.subspan(1) : operands);
   if (f.rule == DTypeRule::Floating && category(common) < 2) common = default_float();
   if (f.rule == DTypeRule::Integral)
@@ -457,6 +461,9 @@ void run_formula(Frame& frame) {
   check_same_device(all, name);
   Uniform uniforms[8] = {};
   bool integral = plan.compute == DType::I32 || plan.compute == DType::I64;
+  if (integral && &frame.op == &ops::pow_op && operands[1].is_number())
+    MOKA_CHECK(operands[1].as_double() >= 0, name, ": integers to the power of ", operands[1].as_int(),
+               " are no integers; convert the tensor first, for example with float()");
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& a = frame.args[count + u];
     uniforms[u].f = a.as_double();
@@ -483,8 +490,8 @@ void run_formula(Frame& frame) {
         tensors[k] = copy;
       }
   } else {
-    frame.outs[0] =
-        allocate_like(shape, all, plan.result, tensors[0] ? tensors[0].device() : tensors[1].device());
+    const auto given = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.defined(); });
+    frame.outs[0] = allocate_like(shape, all, plan.result, given->device());
   }
   run_loop(f, plan, operands, all, frame.outs[0], uniforms);
 }

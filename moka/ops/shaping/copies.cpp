@@ -16,7 +16,7 @@ void zero(const Tensor& t) { std::memset(t.raw_data(), 0, t.bytes()); }
 
 // ---- cat and stack
 DType joined_type(std::span<const Tensor> list, std::string_view op) {
-  MOKA_CHECK(!list.empty(), op, ": expected at least one tensor, got an empty list");
+  MOKA_CHECK_KIND(Value, !list.empty(), op, ": expected at least one tensor, got an empty list");
   DType d = list[0].dtype();
   for (const Tensor& t : list) d = promote(d, t.dtype());
   return d;

@@ -87,6 +87,11 @@ def batch_norm(
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: running_mean and running_var are needed unless training is True")
         return _C.batch_norm(input, weight, bias, running_mean, running_var, eps)
+    if input.dim() > 1 and input.numel() == input.shape[1]:
+        raise ValueError(
+            "batch_norm: more than one value a channel is needed to normalize by their statistics, but the "
+            f"input has shape {list(input.shape)}; give larger batches, or use eval()"
+        )
     result, mean, _, variance = _C.batch_norm_train(input, weight, bias, eps)
     if running_mean is not None and running_var is not None:
         with no_grad():

@@ -81,6 +81,11 @@ class _BatchNorm(Module):
                 f"{type(self).__name__}: input must have {ranks} dimensions, but has {input.dim()} "
                 f"(shape {list(input.shape)})"
             )
+        if input.shape[1] != self.num_features:
+            raise RuntimeError(
+                f"{type(self).__name__}: the layer has {self.num_features} channels, but the input has "
+                f"{input.shape[1]} (shape {list(input.shape)}, read as [batch, channels, ...])"
+            )
         average = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
