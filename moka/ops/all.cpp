@@ -12,7 +12,7 @@
 #define MOKA_FAMILIES(F) \
   F(pointwise) F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) \
   F(normalization) F(pooling) F(loss) F(optimizer) F(fused) F(arranging) \
-  F(selecting)
+  F(selecting) F(resample) F(attention) F(recurrent) F(embedding)
 // clang-format on
 
 namespace moka {
