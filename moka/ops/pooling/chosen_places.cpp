@@ -58,10 +58,10 @@ Pool fractional_geometry(const Frame& f) {
   }
   floating_argument(f, 3);
   check_same_dtype(f, 3, 0);
-  Dims samples = p.leading;
-  if (samples.size() == 1) samples.insert(0, 1);
-  samples.push_back(rank);
-  check_shape(f, 3, samples);
+  const Tensor& u = f.tensor(3);
+  const int64_t batch = p.leading.size() == 1 ? 1 : p.leading[0], channels = p.leading.back();
+  MOKA_CHECK(u.dim() == 3 && u.size(0) >= batch && u.size(1) == channels && u.size(2) == rank, f.name(),
+             ": random_samples must have shape [", batch, ", ", channels, ", ", rank, "], got ", u.sizes());
   return p;
 }
 void fractional_shape(Frame& f) { declare(f, fractional_geometry(f)); }

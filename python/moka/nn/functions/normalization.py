@@ -43,8 +43,13 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: running_mean and running_var are needed unless training is True")
+        if input.dtype == _C.float64 != running_mean.dtype:
+            running_mean, running_var = running_mean.double(), running_var.double()
         return _C.batch_norm(input, weight, bias, running_mean, running_var, eps)
-    if input.dim() >= 2 and input.numel() and input.numel() == input.shape[1]:
+    if input.numel() == 0:  # no statistics: nothing is normalized, nothing followed
+        out = input if weight is None else input * weight[:1]
+        return out.clone() if bias is None else out + bias[:1]
+    if input.dim() >= 2 and input.numel() == input.shape[1]:
         raise ValueError(
             f"batch_norm: needs more than one value a channel when training, got shape {list(input.shape)}"
         )
@@ -69,6 +74,8 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions, which are `normalized_shape`."""
+    if weight is not None and (input.dtype == _C.float64) != (weight.dtype == _C.float64):
+        return _C.rms_norm(input, normalized_shape, None, eps) * weight
     return _C.rms_norm(input, normalized_shape, weight, eps)
 
 
