@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs torch's own module samples through Moka's modules and torch's: state, results and gradients must agree.
+"""Runs torch's own module samples through Moka's modules and torch's: state, results and gradients
+must agree.
 
 It needs an environment with both, as compare_with_torch.py, whose conversions and comparisons it uses.
 """
@@ -12,7 +13,6 @@ import functools
 import warnings
 from pathlib import Path
 from typing import Any
-
 
 import torch
 from compare_with_torch import Report, difference, tensors_in, to_moka
@@ -84,7 +84,9 @@ class Pair:
         self.theirs = info.module_cls(*made.args, **made.kwargs).train(training)
         cls = getattr(moka.nn, info.module_cls.__name__)
         self.ours = cls(*convert(made.args), **convert(made.kwargs)).train(training)
-        self.lazy = any(isinstance(p, torch.nn.parameter.UninitializedParameter) for p in self.theirs.parameters())
+        self.lazy = any(
+            isinstance(p, torch.nn.parameter.UninitializedParameter) for p in self.theirs.parameters()
+        )
 
     def run_theirs(self, given: Any) -> Any:
         return self.theirs(*given.args, **given.kwargs)
@@ -103,7 +105,7 @@ class Pair:
             args, keywords = fresh(self.given.args), fresh(self.given.kwargs)
             torch.manual_seed(2)
             again = plain(self.theirs(*args, **keywords))
-            pairs = zip(tensors_in(first, torch.Tensor), tensors_in(again, torch.Tensor))
+            pairs = zip(tensors_in(first, torch.Tensor), tensors_in(again, torch.Tensor), strict=True)
             values = all(torch.allclose(a, b, equal_nan=True) for a, b in pairs)
             first = again
         our_args, our_keywords = convert(self.given.args, True), convert(self.given.kwargs, True)
@@ -137,7 +139,7 @@ class Pair:
             return f"{len(ours)} leaves require grad, expected {len(leaves)}"
         expected = torch.autograd.grad(outs, [t for _, t in leaves], weights, allow_unused=True)
         got = moka.autograd.grad(made, ours, [to_moka(w) for w in weights], allow_unused=True)
-        for (name, _), g, e in zip(leaves, got, expected):
+        for (name, _), g, e in zip(leaves, got, expected, strict=True):
             if e is None or g is None:
                 rest = g if e is None else e
                 if rest is not None and float(rest.abs().sum()) != 0:
@@ -181,7 +183,9 @@ def compare_module(info: Any, options: argparse.Namespace) -> Report:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="modules by name, Conv2d; none: all")
     parser.add_argument("--dtypes", default="float64,float32", type=lambda s: s.split(","))
     parser.add_argument("--samples", type=int, default=40, help="at most so many a module, dtype and mode")

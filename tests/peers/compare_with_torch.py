@@ -309,7 +309,7 @@ def wrong_gradient(op: Any, sample: Any) -> str:
     leaves = [t for t in tensors_in(theirs, torch.Tensor) if t.requires_grad]
     expected = torch.autograd.grad(outs, leaves, weights, allow_unused=True)
     wanted = (any(t.requires_grad for t in tensors_in(v, torch.Tensor)) for v in theirs)
-    ours = [to_moka(v, w) for v, w in zip((sample.input, sample.args, sample.kwargs), wanted)]
+    ours = [to_moka(v, w) for v, w in zip((sample.input, sample.args, sample.kwargs), wanted, strict=True)]
     results = tensors_in(resolve(op.name)(ours[0], *ours[1], **ours[2]), moka.Tensor)
     made = [t for t in results if t.requires_grad]
     if len(made) != len(outs):
@@ -346,7 +346,8 @@ def wrong_error(op: Any, case: Any) -> str:
 def operators(options: argparse.Namespace) -> list[Report]:
     from torch.testing._internal import common_methods_invocations as invocations
 
-    # Samples of random operators set the seed themselves; without that their results differ, and are not compared.
+    # Samples of random operators set the seed themselves; without that their results differ, and are
+    # not compared.
     invocations.wrapper_set_seed = lambda op, *args, **keywords: op(*args, **keywords)
     op_db = invocations.op_db
 

@@ -20,10 +20,11 @@ AttentionShape attention_shape(const Frame& f, int first, int settings) {
   check_same_dtype(f, first + 1, first);
   check_same_dtype(f, first + 2, first);
   MOKA_CHECK(q.dim() >= 2 && k.dim() == q.dim() && v.dim() == q.dim(), op,
-             ": query, key and value must have the same number of dimensions, at least 2, got shapes ", q.sizes(), ", ",
-             k.sizes(), " and ", v.sizes());
-  MOKA_CHECK(k.size(-1) == q.size(-1) && v.size(-2) == k.size(-2), op, ": query ", q.sizes(), ", key ", k.sizes(),
-             " and value ", v.sizes(), " do not fit: key needs query's last size and value as many rows as key");
+             ": query, key and value must have the same number of dimensions, at least 2, got shapes ",
+             q.sizes(), ", ", k.sizes(), " and ", v.sizes());
+  MOKA_CHECK(k.size(-1) == q.size(-1) && v.size(-2) == k.size(-2), op, ": query ", q.sizes(), ", key ",
+             k.sizes(), " and value ", v.sizes(),
+             " do not fit: key needs query's last size and value as many rows as key");
   AttentionShape s;
   s.queries = q.size(-2);
   s.keys = k.size(-2);
@@ -35,14 +36,14 @@ AttentionShape attention_shape(const Frame& f, int first, int settings) {
   if (q.dim() >= 3) {
     s.heads = q.size(-3);
     s.key_heads = k.size(-3);
-    MOKA_CHECK(v.size(-3) == s.key_heads && (grouped ? s.key_heads > 0 && s.heads % s.key_heads == 0
-                                                     : s.heads == s.key_heads),
+    MOKA_CHECK(v.size(-3) == s.key_heads &&
+                   (grouped ? s.key_heads > 0 && s.heads % s.key_heads == 0 : s.heads == s.key_heads),
                op, ": query ", q.sizes(), ", key ", k.sizes(), " and value ", v.sizes(),
                " do not have the same number of heads", grouped ? ", nor one that key's divides" : "");
   }
   for (int d = 0; d + 3 < q.dim(); d++) {
-    MOKA_CHECK(q.size(d) == k.size(d) && q.size(d) == v.size(d), op, ": the leading dimensions of query ", q.sizes(),
-               ", key ", k.sizes(), " and value ", v.sizes(), " differ");
+    MOKA_CHECK(q.size(d) == k.size(d) && q.size(d) == v.size(d), op, ": the leading dimensions of query ",
+               q.sizes(), ", key ", k.sizes(), " and value ", v.sizes(), " differ");
     s.batch = checked_mul(s.batch, q.size(d), "attention");
   }
   return s;
@@ -178,41 +179,48 @@ void mask_backward_kernel(Frame& f) {
 
 constinit const Op attention_op{
     .schema =
-        "attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, bool is_causal=False, float? "
+        "attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, bool is_causal=False, "
+        "float? "
         "scale=None, bool enable_gqa=False) -> (Tensor output, Tensor logsumexp)",
     .doc =
-        "softmax(query key^T * scale + attn_mask) value for query [..., heads, queries, width], key and value [..., "
-        "heads, keys, width]; a bool mask is true where a key is seen; is_causal lets query i see keys up to i; scale "
-        "is 1 / sqrt(width) when None; with enable_gqa each head of key serves several of query. The matrix of scores "
+        "softmax(query key^T * scale + attn_mask) value for query [..., heads, queries, width], key and "
+        "value [..., "
+        "heads, keys, width]; a bool mask is true where a key is seen; is_causal lets query i see keys up to "
+        "i; scale "
+        "is 1 / sqrt(width) when None; with enable_gqa each head of key serves several of query. The matrix "
+        "of scores "
         "is never kept. Also returns the logarithm of each query's sum of exponentials.",
     .method = "function",
     .shape = forward_shape,
     .kernels = {KernelRow{.name = "blocks", .run = forward_kernel}},
     .derivative = {wrt("query key value",
-                       [](auto dy, auto query, auto key, auto value, auto attn_mask, auto is_causal, auto scale,
-                          auto enable_gqa, auto output, auto logsumexp) {
-                         auto g = op_results(attention_backward, dy, query, key, value, attn_mask, output, logsumexp,
-                                             is_causal, scale, enable_gqa);
+                       [](auto dy, auto query, auto key, auto value, auto attn_mask, auto is_causal,
+                          auto scale, auto enable_gqa, auto output, auto logsumexp) {
+                         auto g = op_results(attention_backward, dy, query, key, value, attn_mask, output,
+                                             logsumexp, is_causal, scale, enable_gqa);
                          return results(g[0], g[1], g[2]);
                        }),
                    wrt("attn_mask",
-                       [](auto dy, auto query, auto key, auto value, auto attn_mask, auto is_causal, auto scale,
-                          auto enable_gqa, auto output, auto logsumexp) {
-                         return attention_mask_backward(dy, query, key, value, attn_mask, output, logsumexp, is_causal,
-                                                        scale, enable_gqa);
+                       [](auto dy, auto query, auto key, auto value, auto attn_mask, auto is_causal,
+                          auto scale, auto enable_gqa, auto output, auto logsumexp) {
+                         return attention_mask_backward(dy, query, key, value, attn_mask, output, logsumexp,
+                                                        is_causal, scale, enable_gqa);
                        })},
     .onnx = Format{{.map = "Attention(query, key, value, attn_mask, is_causal=is_causal, scale?=scale, "
                            "=rank(query):4) -> (output)",
                     .since = 23}},
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({2, 3, 4}, {2, 5, 4}, {2, 5, 3}), shapes({1, 2, 4, 3}, {1, 2, 4, 3}, {1, 2, 4, 3}).with("is_causal", true),
+    .samples = {shapes({2, 3, 4}, {2, 5, 4}, {2, 5, 3}),
+                shapes({1, 2, 4, 3}, {1, 2, 4, 3}, {1, 2, 4, 3}).with("is_causal", true),
                 shapes({1, 4, 3, 2}, {1, 2, 3, 2}, {1, 2, 3, 2}).with("enable_gqa", true).with("scale", 0.3),
                 shapes({0, 3, 4}, {0, 5, 4}, {0, 5, 3})},
 };
 constinit const Op attention_backward_op{
     .schema =
-        "attention_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor? attn_mask, Tensor output, "
-        "Tensor logsumexp, bool is_causal=False, float? scale=None, bool enable_gqa=False) -> (Tensor query_grad, Tensor "
+        "attention_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor? attn_mask, Tensor "
+        "output, "
+        "Tensor logsumexp, bool is_causal=False, float? scale=None, bool enable_gqa=False) -> (Tensor "
+        "query_grad, Tensor "
         "key_grad, Tensor value_grad)",
     .doc = "Gradients of attention; the scores are computed again in blocks.",
     .method = "function",
@@ -225,7 +233,8 @@ constinit const Op attention_backward_op{
 };
 constinit const Op attention_mask_backward_op{
     .schema =
-        "attention_mask_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor attn_mask, Tensor output, "
+        "attention_mask_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor attn_mask, "
+        "Tensor output, "
         "Tensor logsumexp, bool is_causal=False, float? scale=None, bool enable_gqa=False) -> Tensor",
     .doc = "Gradient of attention with respect to a mask that is added to the scores.",
     .method = "function",

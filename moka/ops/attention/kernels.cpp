@@ -30,7 +30,8 @@ constexpr int64_t block_queries = 64, block_keys = 256;
 template <class T>
 void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, const T* k,
                   int64_t q0, int64_t rows, int64_t k0, int64_t columns, T* scores) {
-  gemm<T>(rows, columns, s.width, {q + q0 * s.width, s.width, 1}, {k + k0 * s.width, 1, s.width}, scores, columns);
+  gemm<T>(rows, columns, s.width, {q + q0 * s.width, s.width, 1}, {k + k0 * s.width, 1, s.width}, scores,
+          columns);
   MOKA_BY_ISA(Rows<T>::scale)(scores, rows * columns, static_cast<T>(s.scale));
   const T unseen = -std::numeric_limits<T>::infinity();
   if (mask.data) {
@@ -54,12 +55,15 @@ void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t he
     }
 }
 // Keys that any query before `last` sees.
-int64_t visible_keys(const AttentionShape& s, int64_t last) { return s.causal ? std::min(s.keys, last) : s.keys; }
+int64_t visible_keys(const AttentionShape& s, int64_t last) {
+  return s.causal ? std::min(s.keys, last) : s.keys;
+}
 }  // namespace
 
 template <class T>
 void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, const T* k, const T* v, T* out,
             T* logsumexp) {
+  if (s.batch * s.heads * s.queries == 0) return;
   const int64_t blocks = (s.queries + block_queries - 1) / block_queries, heads = s.batch * s.heads;
   const int64_t shared = s.heads / s.key_heads;
   auto largest = MOKA_BY_ISA(Rows<T>::largest);
@@ -71,7 +75,8 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
     Scratch<T> scores(block_queries * std::min(block_keys, s.keys)), high(block_queries), sum(block_queries);
     for (int64_t task = first; task < last; task++) {
       const int64_t head = task / blocks, q0 = task % blocks * block_queries;
-      const int64_t rows = std::min(block_queries, s.queries - q0), key_head = head / s.heads * s.key_heads + head % s.heads / shared;
+      const int64_t rows = std::min(block_queries, s.queries - q0),
+                    key_head = head / s.heads * s.key_heads + head % s.heads / shared;
       const T *hq = q + head * s.queries * s.width, *hk = k + key_head * s.keys * s.width,
               *hv = v + key_head * s.keys * s.value_width;
       T* to = out + (head * s.queries + q0) * s.value_width;
@@ -95,8 +100,8 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
           sum[i] = sum[i] * shrink + exponentials(row, columns, now);
           high[i] = now;
         }
-        gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1}, {hv + k0 * s.value_width, s.value_width, 1},
-                to, s.value_width, {.accumulate = true});
+        gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1},
+                {hv + k0 * s.value_width, s.value_width, 1}, to, s.value_width, {.accumulate = true});
       }
       for (int64_t i = 0; i < rows; i++) {
         // A query that sees nothing gets zeros.
@@ -110,7 +115,7 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
 template <class T>
 void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T* dy, const T* q, const T* k,
                      const T* v, const T* out, const T* logsumexp, T* dq, T* dk, T* dv, T* dmask) {
-  const int64_t shared = s.heads / s.key_heads, groups = s.batch * s.key_heads;
+  const int64_t groups = s.batch * s.key_heads, shared = s.key_heads ? s.heads / s.key_heads : 0;
   auto exponentials = MOKA_BY_ISA(Rows<T>::exponentials);
   auto dot = MOKA_BY_ISA(Rows<T>::dot);
   auto score_gradient = MOKA_BY_ISA(Rows<T>::score_gradient);
@@ -145,8 +150,8 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
             }
             gemm<T>(columns, s.value_width, rows, {p.data(), 1, columns}, {grad, s.value_width, 1},
                     dv + (group * s.keys + k0) * s.value_width, s.value_width, {.accumulate = true});
-            gemm<T>(rows, columns, s.value_width, {grad, s.value_width, 1}, {hv + k0 * s.value_width, 1, s.value_width},
-                    d.data(), columns);
+            gemm<T>(rows, columns, s.value_width, {grad, s.value_width, 1},
+                    {hv + k0 * s.value_width, 1, s.value_width}, d.data(), columns);
             for (int64_t i = 0; i < rows; i++)
               score_gradient(p.data() + i * columns, d.data() + i * columns, columns, shift[i]);
             if (dmask) {
@@ -166,9 +171,9 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
   });
 }
 
-#define MOKA_INSTANTIATE(T)                                                                                        \
-  template void attend(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, T*, T*);         \
-  template void attend_backward(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*,         \
+#define MOKA_INSTANTIATE(T)                                                                                \
+  template void attend(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, T*, T*); \
+  template void attend_backward(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, \
                                 const T*, const T*, const T*, T*, T*, T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

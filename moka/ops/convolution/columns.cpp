@@ -14,7 +14,8 @@ namespace {
 template <class F>
 void each_entry(const ConvGeometry& g, int64_t first, int64_t last, F visit) {
   for (int64_t row = first; row < last; row++) {
-    const int64_t channel = row / g.taps(), tap = row % g.taps(), ky = tap / g.x.kernel, kx = tap % g.x.kernel;
+    const int64_t channel = row / g.taps(), tap = row % g.taps(), ky = tap / g.x.kernel,
+                  kx = tap % g.x.kernel;
     for (int64_t oy = 0; oy < g.y.out; oy++) {
       const int64_t y = oy * g.y.stride - g.y.padding + ky * g.y.dilation;
       const int64_t x0 = kx * g.x.dilation - g.x.padding, at = row * g.out_pixels() + oy * g.x.out;
@@ -55,7 +56,8 @@ ConvGeometry column_geometry(const Frame& f, std::span<const int64_t> image, int
   g.batch = g.batched ? image[0] : 1;
   g.channels = image[image.size() - 3];
   set_inputs(g, image);
-  MOKA_CHECK(g.channels > 0 && g.in_pixels() > 0, f.name(), ": only the batch may be empty, got shape ", image);
+  MOKA_CHECK(g.channels > 0 && g.in_pixels() > 0, f.name(), ": only the batch may be empty, got shape ",
+             image);
   read_axes(f, first, 1, g, &Axis::kernel);
   read_axes(f, first + 1, 1, g, &Axis::dilation);
   read_axes(f, first + 2, 0, g, &Axis::padding);
@@ -125,9 +127,11 @@ void col2im_kernel(Frame& f) {
 
 constinit const Op im2col_op{
     .schema =
-        "im2col(Tensor input, int[2] kernel_size, int[2] dilation=1, int[2] padding=0, int[2] stride=1) -> Tensor",
+        "im2col(Tensor input, int[2] kernel_size, int[2] dilation=1, int[2] padding=0, int[2] stride=1) -> "
+        "Tensor",
     .doc =
-        "The windows of images [batch, channels, height, width] as columns: [batch, channels * kernel height * "
+        "The windows of images [batch, channels, height, width] as columns: [batch, channels * kernel height "
+        "* "
         "kernel width, windows]; torch.nn.functional.unfold.",
     .method = "function",
     .shape = im2col_shape,
@@ -139,16 +143,21 @@ constinit const Op im2col_op{
     .onnx = none("ONNX has only its transpose"),
     .netdef = none("Im2Col of Caffe2 has one kernel, dilation and pad for both axes"),
     .samples = {shape(2, 3, 5, 6).with("kernel_size", {2, 3}),
-                shape(2, 5, 5).with("kernel_size", {2, 2}).with("dilation", {2, 1}).with("padding", {1, 1}).with(
-                    "stride", {2, 1}),
+                shape(2, 5, 5)
+                    .with("kernel_size", {2, 2})
+                    .with("dilation", {2, 1})
+                    .with("padding", {1, 1})
+                    .with("stride", {2, 1}),
                 shape(0, 2, 3, 3).with("kernel_size", {2, 2})},
 };
 constinit const Op col2im_op{
     .schema =
-        "col2im(Tensor input, int[] output_size, int[2] kernel_size, int[2] dilation=1, int[2] padding=0, int[2] "
+        "col2im(Tensor input, int[] output_size, int[2] kernel_size, int[2] dilation=1, int[2] padding=0, "
+        "int[2] "
         "stride=1) -> Tensor",
     .doc =
-        "The image of output_size (height, width; a longer list ends with them) to which the columns of im2col "
+        "The image of output_size (height, width; a longer list ends with them) to which the columns of "
+        "im2col "
         "add up; torch.nn.functional.fold.",
     .method = "function",
     .shape = col2im_shape,
@@ -157,13 +166,17 @@ constinit const Op col2im_op{
                        [](auto dy, auto, auto, auto kernel_size, auto dilation, auto padding, auto stride) {
                          return im2col(dy, kernel_size, dilation, padding, stride);
                        })},
-    .onnx = Format{{.map = "Col2Im(input, output_size, kernel_size, dilations=dilation, pads=begin_end(padding), "
-                           "strides=stride, =count(output_size):2, =rank(input):3)",
-                    .since = 18}},
+    .onnx =
+        Format{{.map = "Col2Im(input, output_size, kernel_size, dilations=dilation, pads=begin_end(padding), "
+                       "strides=stride, =count(output_size):2, =rank(input):3)",
+                .since = 18}},
     .netdef = none("Col2Im of Caffe2 takes the image's shape from a tensor"),
     .samples = {shape(2, 12, 12).with("output_size", {4, 5}).with("kernel_size", {2, 2}),
-                shape(4, 9).with("output_size", {5, 5}).with("kernel_size", {2, 2}).with("stride", {2, 2}).with(
-                    "padding", {1, 1})},
+                shape(4, 9)
+                    .with("output_size", {5, 5})
+                    .with("kernel_size", {2, 2})
+                    .with("stride", {2, 2})
+                    .with("padding", {1, 1})},
 };
 
 }  // namespace ops

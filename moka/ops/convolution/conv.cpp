@@ -94,8 +94,8 @@ Transposed transposed_geometry(const Frame& f) {
   Arg settings[7] = {f.args[0], f.args[1], f.args[2], f.args[3], f.args[4], f.args[7], f.args[6]};
   Frame as_gradient(f.op, settings, 7);
   Transposed t{conv_geometry(as_gradient, sizes, w.sizes(), 3), sizes};
-  MOKA_CHECK(x.size(static_cast<int>(lead) - 1) == t.g.filters, op, ": weight of shape ", w.sizes(), " takes ",
-             t.g.filters, " channels but input has shape ", x.sizes());
+  MOKA_CHECK(x.size(static_cast<int>(lead) - 1) == t.g.filters, op, ": weight of shape ", w.sizes(),
+             " takes ", t.g.filters, " channels but input has shape ", x.sizes());
   // With more output padding than stride, the convolution back would have further outputs; they have no input here.
   for (int k = v.first(); k < 3; k++) t.g.axis(k).out = v.axis(k).in;
   if (optional_argument(f, 2, 0)) check_shape(f, 2, Dims{sizes[lead - 1]});
@@ -115,105 +115,108 @@ void transpose_kernel(Frame& f) {
 }  // namespace
 
 // The operators of one rank: `n` axes, the rank of a batch, the dimensions that a bias's gradient is summed over.
-#define MOKA_CONVOLUTION(n, dims, batch_rank, conv_samples, input_samples, weight_samples, transpose_samples)  \
-  constinit const Op conv##n##d_op{                                                                            \
-      .schema = "conv" #n "d(Tensor input, Tensor weight, Tensor? bias=None, int[" #n "] stride=1, int[" #n    \
-                "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",                                \
-      .doc = "Cross-correlation of [batch, channels, ...] over the last " #n                                   \
-             " dimensions with filters [out, channels / groups, kernel...]; the batch dimension may be "       \
-             "missing.",                                                                                       \
-      .method = "function",                                                                                    \
-      .shape = conv_shape,                                                                                     \
-      .kernels = {KernelRow{.name = "gather_gemm", .run = conv_kernel}},                                       \
-      .derivative = {wrt("input",                                                                              \
-                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto dilation,  \
-                            auto groups) {                                                                     \
-                           return conv##n##d_backward_input(dy, weight, shape_of(input), stride, padding,      \
-                                                            dilation, groups);                                 \
-                         }),                                                                                   \
-                     wrt("weight",                                                                             \
-                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto dilation,  \
-                            auto groups) {                                                                     \
-                           return conv##n##d_backward_weight(dy, input, shape_of(weight), stride, padding,     \
-                                                             dilation, groups);                                \
-                         }),                                                                                   \
-                     wrt("bias", [](auto dy) { return sum(dy, dims); })},                                      \
-      .onnx = "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "        \
-              "group=groups, kernel_shape=tail(weight), =rank(input):" #batch_rank ")",                        \
-      .netdef = "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "      \
-                "group=groups, kernels=tail(weight), =rank(input):" #batch_rank ")",                           \
-      .samples = conv_samples,                                                                                 \
-  };                                                                                                           \
-  constinit const Op conv##n##d_backward_input_op{                                                             \
-      .schema = "conv" #n "d_backward_input(Tensor grad, Tensor weight, int[] sizes, int[" #n                  \
-                "] stride=1, int[" #n "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",          \
-      .doc = "Gradient of conv" #n "d with respect to its input, whose shape is `sizes`.",                     \
-      .method = "function",                                                                                    \
-      .shape = backward_input_shape,                                                                           \
-      .kernels = {KernelRow{.name = "gather_gemm", .run = backward_input_kernel}},                             \
-      .derivative = {wrt("grad",                                                                               \
-                         [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto dilation,        \
-                            auto groups) {                                                                     \
-                           return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);          \
-                         }),                                                                                   \
-                     wrt("weight",                                                                             \
-                         [](auto dy, auto grad, auto weight, auto, auto stride, auto padding, auto dilation,   \
-                            auto groups) {                                                                     \
-                           return conv##n##d_backward_weight(grad, dy, shape_of(weight), stride, padding,      \
-                                                             dilation, groups);                                \
-                         })},                                                                                  \
-      .onnx = none("a gradient: ConvTranspose is written from conv_transpose"),                                \
-      .netdef = none("part of ConvGradient"),                                                                  \
-      .samples = input_samples,                                                                                \
-  };                                                                                                           \
-  constinit const Op conv##n##d_backward_weight_op{                                                            \
-      .schema = "conv" #n "d_backward_weight(Tensor grad, Tensor input, int[] sizes, int[" #n                  \
-                "] stride=1, int[" #n "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",          \
-      .doc = "Gradient of conv" #n "d with respect to its weight, whose shape is `sizes`.",                    \
-      .method = "function",                                                                                    \
-      .shape = backward_weight_shape,                                                                          \
-      .kernels = {KernelRow{.name = "gather_gemm", .run = backward_weight_kernel}},                            \
-      .derivative = {wrt("grad",                                                                               \
-                         [](auto dy, auto, auto input, auto, auto stride, auto padding, auto dilation,         \
-                            auto groups) {                                                                     \
-                           return conv##n##d(input, dy, nullptr, stride, padding, dilation, groups);           \
-                         }),                                                                                   \
-                     wrt("input",                                                                              \
-                         [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation,    \
-                            auto groups) {                                                                     \
-                           return conv##n##d_backward_input(grad, dy, shape_of(input), stride, padding,        \
-                                                            dilation, groups);                                 \
-                         })},                                                                                  \
-      .onnx = none("a gradient: export the forward graph"),                                                    \
-      .netdef = none("part of ConvGradient"),                                                                  \
-      .samples = weight_samples,                                                                               \
-  };                                                                                                           \
-  constinit const Op conv_transpose##n##d_op{                                                                  \
-      .schema = "conv_transpose" #n "d(Tensor input, Tensor weight, Tensor? bias=None, int[" #n                \
-                "] stride=1, int[" #n "] padding=0, int[" #n "] output_padding=0, int groups=1, int[" #n       \
-                "] dilation=1) -> Tensor",                                                                     \
-      .doc = "The transpose of conv" #n                                                                        \
-             "d as a linear map, also called deconvolution; weight is [in, out / groups, kernel...].",         \
-      .method = "function",                                                                                    \
-      .shape = transpose_shape,                                                                                \
-      .kernels = {KernelRow{.name = "gather_gemm", .run = transpose_kernel}},                                  \
-      .derivative = {wrt("input",                                                                              \
-                         [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto, auto groups,    \
-                            auto dilation) {                                                                   \
-                           return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);          \
-                         }),                                                                                   \
-                     wrt("weight",                                                                             \
-                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto,           \
-                            auto groups, auto dilation) {                                                      \
-                           return conv##n##d_backward_weight(input, dy, shape_of(weight), stride, padding,     \
-                                                             dilation, groups);                                \
-                         }),                                                                                   \
-                     wrt("bias", [](auto dy) { return sum(dy, dims); })},                                      \
-      .onnx = "ConvTranspose(input, weight, bias, strides=stride, pads=begin_end(padding), "                   \
-              "dilations=dilation, group=groups, output_padding=output_padding, kernel_shape=tail(weight), "   \
-              "=rank(input):" #batch_rank ")",                                                                 \
-      .netdef = none("Caffe2's ConvTranspose has neither dilation nor this adjustment rule"),                  \
-      .samples = transpose_samples,                                                                            \
+#define MOKA_CONVOLUTION(n, dims, batch_rank, conv_samples, input_samples, weight_samples,                   \
+                         transpose_samples)                                                                  \
+  constinit const Op conv##n##d_op{                                                                          \
+      .schema = "conv" #n "d(Tensor input, Tensor weight, Tensor? bias=None, int[" #n "] stride=1, int[" #n  \
+                "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",                              \
+      .doc = "Cross-correlation of [batch, channels, ...] over the last " #n                                 \
+             " dimensions with filters [out, channels / groups, kernel...]; the batch dimension may be "     \
+             "missing.",                                                                                     \
+      .method = "function",                                                                                  \
+      .shape = conv_shape,                                                                                   \
+      .kernels = {KernelRow{.name = "gather_gemm", .run = conv_kernel}},                                     \
+      .derivative = {wrt("input",                                                                            \
+                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding,               \
+                            auto dilation, auto groups) {                                                    \
+                           return conv##n##d_backward_input(dy, weight, shape_of(input), stride, padding,    \
+                                                            dilation, groups);                               \
+                         }),                                                                                 \
+                     wrt("weight",                                                                           \
+                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding,               \
+                            auto dilation, auto groups) {                                                    \
+                           return conv##n##d_backward_weight(dy, input, shape_of(weight), stride, padding,   \
+                                                             dilation, groups);                              \
+                         }),                                                                                 \
+                     wrt("bias", [](auto dy) { return sum(dy, dims); })},                                    \
+      .onnx =                                                                                                \
+          "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "          \
+          "group=groups, kernel_shape=tail(weight), =rank(input):" #batch_rank ")",                          \
+      .netdef =                                                                                              \
+          "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "          \
+          "group=groups, kernels=tail(weight), =rank(input):" #batch_rank ")",                               \
+      .samples = conv_samples,                                                                               \
+  };                                                                                                         \
+  constinit const Op conv##n##d_backward_input_op{                                                           \
+      .schema = "conv" #n "d_backward_input(Tensor grad, Tensor weight, int[] sizes, int[" #n                \
+                "] stride=1, int[" #n "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",        \
+      .doc = "Gradient of conv" #n "d with respect to its input, whose shape is `sizes`.",                   \
+      .method = "function",                                                                                  \
+      .shape = backward_input_shape,                                                                         \
+      .kernels = {KernelRow{.name = "gather_gemm", .run = backward_input_kernel}},                           \
+      .derivative = {wrt("grad",                                                                             \
+                         [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto dilation,      \
+                            auto groups) {                                                                   \
+                           return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);        \
+                         }),                                                                                 \
+                     wrt("weight",                                                                           \
+                         [](auto dy, auto grad, auto weight, auto, auto stride, auto padding, auto dilation, \
+                            auto groups) {                                                                   \
+                           return conv##n##d_backward_weight(grad, dy, shape_of(weight), stride, padding,    \
+                                                             dilation, groups);                              \
+                         })},                                                                                \
+      .onnx = none("a gradient: ConvTranspose is written from conv_transpose"),                              \
+      .netdef = none("part of ConvGradient"),                                                                \
+      .samples = input_samples,                                                                              \
+  };                                                                                                         \
+  constinit const Op conv##n##d_backward_weight_op{                                                          \
+      .schema = "conv" #n "d_backward_weight(Tensor grad, Tensor input, int[] sizes, int[" #n                \
+                "] stride=1, int[" #n "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",        \
+      .doc = "Gradient of conv" #n "d with respect to its weight, whose shape is `sizes`.",                  \
+      .method = "function",                                                                                  \
+      .shape = backward_weight_shape,                                                                        \
+      .kernels = {KernelRow{.name = "gather_gemm", .run = backward_weight_kernel}},                          \
+      .derivative = {wrt("grad",                                                                             \
+                         [](auto dy, auto, auto input, auto, auto stride, auto padding, auto dilation,       \
+                            auto groups) {                                                                   \
+                           return conv##n##d(input, dy, nullptr, stride, padding, dilation, groups);         \
+                         }),                                                                                 \
+                     wrt("input",                                                                            \
+                         [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation,  \
+                            auto groups) {                                                                   \
+                           return conv##n##d_backward_input(grad, dy, shape_of(input), stride, padding,      \
+                                                            dilation, groups);                               \
+                         })},                                                                                \
+      .onnx = none("a gradient: export the forward graph"),                                                  \
+      .netdef = none("part of ConvGradient"),                                                                \
+      .samples = weight_samples,                                                                             \
+  };                                                                                                         \
+  constinit const Op conv_transpose##n##d_op {                                                               \
+    .schema = "conv_transpose" #n "d(Tensor input, Tensor weight, Tensor? bias=None, int[" #n                \
+              "] stride=1, int[" #n "] padding=0, int[" #n "] output_padding=0, int groups=1, int[" #n       \
+              "] dilation=1) -> Tensor",                                                                     \
+    .doc = "The transpose of conv" #n                                                                        \
+           "d as a linear map, also called deconvolution; weight is [in, out / groups, kernel...].",         \
+    .method = "function", .shape = transpose_shape,                                                          \
+    .kernels = {KernelRow{.name = "gather_gemm", .run = transpose_kernel}},                                  \
+    .derivative = {wrt("input",                                                                              \
+                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto, auto groups,    \
+                          auto dilation) {                                                                   \
+                         return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);          \
+                       }),                                                                                   \
+                   wrt("weight",                                                                             \
+                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto,           \
+                          auto groups, auto dilation) {                                                      \
+                         return conv##n##d_backward_weight(input, dy, shape_of(weight), stride, padding,     \
+                                                           dilation, groups);                                \
+                       }),                                                                                   \
+                   wrt("bias", [](auto dy) { return sum(dy, dims); })},                                      \
+    .onnx =                                                                                                  \
+        "ConvTranspose(input, weight, bias, strides=stride, pads=begin_end(padding), "                       \
+        "dilations=dilation, group=groups, output_padding=output_padding, kernel_shape=tail(weight), "       \
+        "=rank(input):" #batch_rank ")",                                                                     \
+    .netdef = none("Caffe2's ConvTranspose has neither dilation nor this adjustment rule"),                  \
+    .samples = transpose_samples,                                                                            \
   }
 
 #define MOKA_SUMMED_1 Dims{-1}
@@ -221,10 +224,10 @@ void transpose_kernel(Frame& f) {
 #define MOKA_SUMMED_3 Dims{-3, -2, -1}
 
 namespace {
-constexpr SampleField conv1_samples = {
-    shapes({2, 3, 7}, {4, 3, 3}, {4}).with("padding", {1}),
-    shapes({1, 4, 8}, {6, 2, 3}).with("groups", 2).with("stride", {2}),
-    shapes({3, 6}, {2, 3, 2}).with("dilation", {2}), shapes({0, 3, 4}, {2, 3, 1}, {2})};
+constexpr SampleField conv1_samples = {shapes({2, 3, 7}, {4, 3, 3}, {4}).with("padding", {1}),
+                                       shapes({1, 4, 8}, {6, 2, 3}).with("groups", 2).with("stride", {2}),
+                                       shapes({3, 6}, {2, 3, 2}).with("dilation", {2}),
+                                       shapes({0, 3, 4}, {2, 3, 1}, {2})};
 constexpr SampleField conv1_input_samples = {
     shapes({2, 4, 4}, {4, 3, 3}).with("sizes", {2, 3, 6}),
     shapes({1, 4, 3}, {4, 2, 2}).with("sizes", {1, 4, 6}).with("groups", 2).with("stride", {2})};
@@ -237,8 +240,7 @@ constexpr SampleField conv1_transpose_samples = {
 constexpr SampleField conv2_samples = {
     shapes({2, 3, 6, 5}, {4, 3, 3, 2}, {4}).with("padding", {1, 0}),
     shapes({1, 4, 7, 7}, {6, 2, 3, 3}).with("groups", 2).with("stride", {2, 2}),
-    shapes({3, 5, 5}, {2, 3, 2, 2}).with("dilation", {2, 1}),
-    shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}),
+    shapes({3, 5, 5}, {2, 3, 2, 2}).with("dilation", {2, 1}), shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}),
     shapes({2, 4, 5, 5}, {4, 1, 3, 3}, {4}).with("groups", 4).with("padding", {1, 1})};
 constexpr SampleField conv2_input_samples = {
     shapes({2, 4, 4, 5}, {4, 3, 3, 2}).with("sizes", {2, 3, 6, 6}),
@@ -246,12 +248,12 @@ constexpr SampleField conv2_input_samples = {
 constexpr SampleField conv2_weight_samples = {
     shapes({2, 4, 4, 5}, {2, 3, 6, 6}).with("sizes", {4, 3, 3, 2}),
     shapes({1, 4, 2, 2}, {1, 4, 6, 5}).with("sizes", {4, 2, 3, 3}).with("groups", 2).with("stride", {2, 2})};
-constexpr SampleField conv2_transpose_samples = {
-    shapes({2, 3, 4, 5}, {3, 2, 3, 3}, {2})
-        .with("stride", {2, 2})
-        .with("padding", {1, 1})
-        .with("output_padding", {1, 0}),
-    shapes({1, 4, 3, 3}, {4, 2, 2, 2}).with("groups", 2), shapes({3, 2, 2}, {3, 1, 1, 1})};
+constexpr SampleField conv2_transpose_samples = {shapes({2, 3, 4, 5}, {3, 2, 3, 3}, {2})
+                                                     .with("stride", {2, 2})
+                                                     .with("padding", {1, 1})
+                                                     .with("output_padding", {1, 0}),
+                                                 shapes({1, 4, 3, 3}, {4, 2, 2, 2}).with("groups", 2),
+                                                 shapes({3, 2, 2}, {3, 1, 1, 1})};
 constexpr SampleField conv3_samples = {
     shapes({2, 3, 4, 3, 5}, {4, 3, 3, 2, 2}, {4}).with("padding", {1, 0, 1}),
     shapes({1, 4, 5, 5, 3}, {6, 2, 3, 3, 1}).with("groups", 2).with("stride", {2, 2, 1}),
@@ -259,21 +261,30 @@ constexpr SampleField conv3_samples = {
     shapes({0, 3, 4, 4, 2}, {2, 3, 1, 1, 1}, {2})};
 constexpr SampleField conv3_input_samples = {
     shapes({2, 4, 2, 2, 4}, {4, 3, 3, 2, 1}).with("sizes", {2, 3, 4, 3, 4}),
-    shapes({1, 4, 2, 2, 1}, {4, 2, 3, 3, 2}).with("sizes", {1, 4, 6, 5, 3}).with("groups", 2).with("stride", {2, 2, 2})};
+    shapes({1, 4, 2, 2, 1}, {4, 2, 3, 3, 2})
+        .with("sizes", {1, 4, 6, 5, 3})
+        .with("groups", 2)
+        .with("stride", {2, 2, 2})};
 constexpr SampleField conv3_weight_samples = {
     shapes({2, 4, 2, 2, 4}, {2, 3, 4, 3, 4}).with("sizes", {4, 3, 3, 2, 1}),
-    shapes({1, 4, 2, 2, 1}, {1, 4, 6, 5, 3}).with("sizes", {4, 2, 3, 3, 2}).with("groups", 2).with("stride", {2, 2, 2})};
-constexpr SampleField conv3_transpose_samples = {
-    shapes({1, 3, 2, 3, 2}, {3, 2, 3, 2, 3}, {2})
-        .with("stride", {2, 2, 2})
-        .with("padding", {1, 1, 0})
-        .with("output_padding", {1, 0, 1}),
-    shapes({1, 4, 2, 2, 3}, {4, 2, 2, 2, 1}).with("groups", 2), shapes({3, 2, 2, 1}, {3, 1, 1, 1, 1})};
+    shapes({1, 4, 2, 2, 1}, {1, 4, 6, 5, 3})
+        .with("sizes", {4, 2, 3, 3, 2})
+        .with("groups", 2)
+        .with("stride", {2, 2, 2})};
+constexpr SampleField conv3_transpose_samples = {shapes({1, 3, 2, 3, 2}, {3, 2, 3, 2, 3}, {2})
+                                                     .with("stride", {2, 2, 2})
+                                                     .with("padding", {1, 1, 0})
+                                                     .with("output_padding", {1, 0, 1}),
+                                                 shapes({1, 4, 2, 2, 3}, {4, 2, 2, 2, 1}).with("groups", 2),
+                                                 shapes({3, 2, 2, 1}, {3, 1, 1, 1, 1})};
 }  // namespace
 
-MOKA_CONVOLUTION(1, MOKA_SUMMED_1, 3, conv1_samples, conv1_input_samples, conv1_weight_samples, conv1_transpose_samples);
-MOKA_CONVOLUTION(2, MOKA_SUMMED_2, 4, conv2_samples, conv2_input_samples, conv2_weight_samples, conv2_transpose_samples);
-MOKA_CONVOLUTION(3, MOKA_SUMMED_3, 5, conv3_samples, conv3_input_samples, conv3_weight_samples, conv3_transpose_samples);
+MOKA_CONVOLUTION(1, MOKA_SUMMED_1, 3, conv1_samples, conv1_input_samples, conv1_weight_samples,
+                 conv1_transpose_samples);
+MOKA_CONVOLUTION(2, MOKA_SUMMED_2, 4, conv2_samples, conv2_input_samples, conv2_weight_samples,
+                 conv2_transpose_samples);
+MOKA_CONVOLUTION(3, MOKA_SUMMED_3, 5, conv3_samples, conv3_input_samples, conv3_weight_samples,
+                 conv3_transpose_samples);
 
 }  // namespace moka::ops
 

@@ -149,7 +149,8 @@ struct InputRows {
         int64_t z = input_place(g.z, plane, tap.z), y = input_place(g.y, row - plane * g.y.out, tap.y);
         int64_t offset = input_place(g.x, column, tap.x);
         T* at = to + i * width + j;
-        Range r = inside(z, g.z) && inside(y, g.y) ? valid_range(here, g.x.stride, offset, g.x.in) : Range{0, 0};
+        Range r =
+            inside(z, g.z) && inside(y, g.y) ? valid_range(here, g.x.stride, offset, g.x.in) : Range{0, 0};
         const T* from = channel + (z * g.y.in + y) * g.x.in + offset;
         for (int64_t p = 0; p < r.first; p++) at[p * width] = T(0);
         for (int64_t p = r.first; p < r.last; p++) at[p * width] = from[p * g.x.stride];

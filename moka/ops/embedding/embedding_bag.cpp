@@ -32,7 +32,8 @@ void check_indices(const Frame& f, int i) {
   const Tensor& t = tensor_argument(f, i);
   MOKA_CHECK(t.dtype() == DType::I64 || t.dtype() == DType::I32, f.name(), ": ", argument_name(f, i),
              " must be int64 or int32, got ", t.dtype());
-  MOKA_CHECK(t.dim() == 1, f.name(), ": ", argument_name(f, i), " must have 1 dimension, got shape ", t.sizes());
+  MOKA_CHECK(t.dim() == 1, f.name(), ": ", argument_name(f, i), " must have 1 dimension, got shape ",
+             t.sizes());
 }
 // Arguments `at`..: indices, offsets; `settings`..: include_last_offset, padding_idx.
 Bags read_bags(const Frame& f, const Dims& table, int at, int settings) {
@@ -42,22 +43,24 @@ Bags read_bags(const Frame& f, const Dims& table, int at, int settings) {
   b.count = b.indices.numel();
   if (f.has(settings + 1)) {
     b.padding = f.integer(settings + 1);
-    MOKA_CHECK(b.padding >= -b.rows && b.padding < b.rows, f.name(), ": padding_idx must be between ", -b.rows, " and ",
-               b.rows - 1, ", got ", b.padding);
+    MOKA_CHECK(b.padding >= -b.rows && b.padding < b.rows, f.name(), ": padding_idx must be between ",
+               -b.rows, " and ", b.rows - 1, ", got ", b.padding);
     if (b.padding < 0) b.padding += b.rows;
   }
   const int64_t* o = b.offsets.data<int64_t>();
   b.starts.assign(o, o + b.offsets.numel());
   if (!f.flag(settings)) b.starts.push_back(b.count);
   MOKA_CHECK(!b.starts.empty(), f.name(), ": include_last_offset needs at least one offset");
-  MOKA_CHECK(b.starts.size() == 1 || b.starts[0] == 0, f.name(), ": offsets must begin with 0, got ", b.starts[0]);
+  MOKA_CHECK(b.starts.size() == 1 || b.starts[0] == 0, f.name(), ": offsets must begin with 0, got ",
+             b.starts[0]);
   for (size_t i = 0; i < b.starts.size(); i++)
-    MOKA_CHECK(b.starts[i] >= 0 && b.starts[i] <= b.count && (i == 0 || b.starts[i] >= b.starts[i - 1]), f.name(),
-               ": offsets must not decrease nor exceed the ", b.count, " indices, got ", b.starts[i]);
+    MOKA_CHECK(b.starts[i] >= 0 && b.starts[i] <= b.count && (i == 0 || b.starts[i] >= b.starts[i - 1]),
+               f.name(), ": offsets must not decrease nor exceed the ", b.count, " indices, got ",
+               b.starts[i]);
   const int64_t* v = b.indices.data<int64_t>();
   for (int64_t i = 0; i < b.count; i++)
-    MOKA_CHECK(v[i] >= 0 && v[i] < b.rows, f.name(), ": index ", v[i], " at position ", i, " is outside the ", b.rows,
-               " rows of the weight");
+    MOKA_CHECK(v[i] >= 0 && v[i] < b.rows, f.name(), ": index ", v[i], " at position ", i, " is outside the ",
+               b.rows, " rows of the weight");
   return b;
 }
 int64_t bag_count(const Frame& f, int offsets, int settings) {
@@ -86,8 +89,8 @@ void bag_shape(Frame& f) {
   check_indices(f, 2);
   const Mode mode = mode_argument(f, 3);
   if (optional_argument(f, 4, 0)) {
-    MOKA_CHECK_KIND(NotImplemented, mode == Mode::Sum, "embedding_bag: per_sample_weights belong to mode 'sum', got mode '",
-                    f.string(3), "'");
+    MOKA_CHECK_KIND(NotImplemented, mode == Mode::Sum,
+                    "embedding_bag: per_sample_weights belong to mode 'sum', got mode '", f.string(3), "'");
     check_shape(f, 4, f.tensor(1).sizes());
   }
   const int64_t bags = bag_count(f, 2, 5);
@@ -161,7 +164,8 @@ void bag_backward(Frame& f, T* dw) {
     if (mode == Mode::Max) {
       for (int64_t c = 0; c < n; c++) {
         const int64_t at = places.data<int64_t>()[i * n + c];
-        MOKA_CHECK(at < b.rows, "embedding_bag_backward: place ", at, " is outside the weight's ", b.rows, " rows");
+        MOKA_CHECK(at < b.rows, "embedding_bag_backward: place ", at, " is outside the weight's ", b.rows,
+                   " rows");
         if (at >= 0) dw[at * n + c] += grad[c];
       }
       return;
@@ -221,27 +225,32 @@ void same_shape(Frame& f) {
 
 constinit const Op embedding_bag_op{
     .schema =
-        "embedding_bag(Tensor weight, Tensor indices, Tensor offsets, str mode='mean', Tensor? per_sample_weights=None, "
-        "bool include_last_offset=False, int? padding_idx=None, bool scale_grad_by_freq=False) -> (Tensor output, Tensor "
+        "embedding_bag(Tensor weight, Tensor indices, Tensor offsets, str mode='mean', Tensor? "
+        "per_sample_weights=None, "
+        "bool include_last_offset=False, int? padding_idx=None, bool scale_grad_by_freq=False) -> (Tensor "
+        "output, Tensor "
         "places)",
     .doc =
-        "The 'sum' (weighted by per_sample_weights), 'mean' or 'max' of the rows of weight at the indices of each bag; "
-        "bag i begins at offsets[i]. Indices equal to padding_idx do not count. places are the rows of maxima.",
+        "The 'sum' (weighted by per_sample_weights), 'mean' or 'max' of the rows of weight at the indices of "
+        "each bag; "
+        "bag i begins at offsets[i]. Indices equal to padding_idx do not count. places are the rows of "
+        "maxima.",
     .method = "function",
     .shape = bag_shape,
     .kernels = {KernelRow{.name = "loop", .run = bag_kernel}},
     .derivative = {wrt("weight",
-                       [](auto dy, auto weight, auto indices, auto offsets, auto mode, auto per_sample_weights,
-                          auto include_last_offset, auto padding_idx, auto scale_grad_by_freq, auto, auto places) {
+                       [](auto dy, auto weight, auto indices, auto offsets, auto mode,
+                          auto per_sample_weights, auto include_last_offset, auto padding_idx,
+                          auto scale_grad_by_freq, auto, auto places) {
                          return embedding_bag_backward(dy, shape_of(weight), indices, offsets, places, mode,
                                                        per_sample_weights, include_last_offset, padding_idx,
                                                        scale_grad_by_freq);
                        }),
                    wrt("per_sample_weights",
-                       [](auto dy, auto weight, auto indices, auto offsets, auto, auto, auto include_last_offset,
-                          auto padding_idx) {
-                         return embedding_bag_weights_backward(dy, weight, indices, offsets, include_last_offset,
-                                                               padding_idx);
+                       [](auto dy, auto weight, auto indices, auto offsets, auto, auto,
+                          auto include_last_offset, auto padding_idx) {
+                         return embedding_bag_weights_backward(dy, weight, indices, offsets,
+                                                               include_last_offset, padding_idx);
                        })},
     .onnx = none("ONNX has no bags"),
     .netdef = none("SparseLengthsSum of Caffe2 takes lengths, not offsets"),
@@ -250,7 +259,8 @@ constinit const Op embedding_bag_op{
 constinit const Op embedding_bag_backward_op{
     .schema =
         "embedding_bag_backward(Tensor grad, int[] sizes, Tensor indices, Tensor offsets, Tensor places, str "
-        "mode='mean', Tensor? per_sample_weights=None, bool include_last_offset=False, int? padding_idx=None, bool "
+        "mode='mean', Tensor? per_sample_weights=None, bool include_last_offset=False, int? "
+        "padding_idx=None, bool "
         "scale_grad_by_freq=False) -> Tensor",
     .doc = "Gradient of embedding_bag with respect to weight, whose shape is `sizes`.",
     .method = "function",

@@ -10,8 +10,8 @@ int declared_size(const Frame& f, int i) {
 
 void read_axes(const Frame& f, int i, int64_t lowest, Window& w, int64_t Axis::* field) {
   Dims v = ints_argument(f, i);
-  MOKA_CHECK(v.size() == 1 || static_cast<int>(v.size()) == w.rank, f.name(), ": ",
-                  argument_name(f, i), " must be one integer or ", w.rank, ", got ", f.args[i]);
+  MOKA_CHECK(v.size() == 1 || static_cast<int>(v.size()) == w.rank, f.name(), ": ", argument_name(f, i),
+             " must be one integer or ", w.rank, ", got ", f.args[i]);
   for (int k = 0; k < w.rank; k++) {
     int64_t value = v[v.size() == 1 ? 0 : static_cast<size_t>(k)];
     MOKA_CHECK(value >= lowest, f.name(), ": ", argument_name(f, i), " must be at least ", lowest, ", got ",

@@ -36,15 +36,16 @@ void each_group(const ChannelShape& s, int64_t groups, F f) {
 }  // namespace
 
 template <class T>
-void group_normalize(const ChannelShape& s, int64_t groups, const T* x, const T* weight, const T* bias, double eps,
-                     T* y) {
+void group_normalize(const ChannelShape& s, int64_t groups, const T* x, const T* weight, const T* bias,
+                     double eps, T* y) {
   const int64_t each = s.channels / groups, n = each * s.pixels;
   auto sum = MOKA_BY_ISA(Run<T>::sum);
   auto squares = MOKA_BY_ISA(Run<T>::squares);
   auto affine = MOKA_BY_ISA(Run<T>::affine);
   each_group(s, groups, [&](int64_t i) {
     const T* in = x + i * n;
-    const double mean = sum(in, n) / double(n), scale = 1 / std::sqrt(squares(in, n, T(mean)) / double(n) + eps);
+    const double mean = sum(in, n) / double(n),
+                 scale = 1 / std::sqrt(squares(in, n, T(mean)) / double(n) + eps);
     if (!weight && !bias) return affine(in, n, T(scale), T(-mean * scale), y + i * n);
     for (int64_t c = 0; c < each; c++) {
       const int64_t channel = i % groups * each + c;
@@ -67,7 +68,8 @@ void group_normalize_backward(const ChannelShape& s, int64_t groups, const T* dy
   Scratch<double> sums(s.batch * s.channels), dots(s.batch * s.channels);
   each_group(s, groups, [&](int64_t i) {
     const T *in = x + i * n, *grad = dy + i * n;
-    const double mean = sum(in, n) / double(n), scale = 1 / std::sqrt(squares(in, n, T(mean)) / double(n) + eps);
+    const double mean = sum(in, n) / double(n),
+                 scale = 1 / std::sqrt(squares(in, n, T(mean)) / double(n) + eps);
     double total = 0, dot = 0;
     for (int64_t c = 0; c < each; c++) {
       double own[2] = {0, 0};
@@ -81,7 +83,8 @@ void group_normalize_backward(const ChannelShape& s, int64_t groups, const T* dy
     const double b = -scale * scale * scale * dot / double(n), shift = -scale * total / double(n) - b * mean;
     for (int64_t c = 0; c < each; c++) {
       const double w = weight ? double(weight[i % groups * each + c]) : 1;
-      combine(grad + c * s.pixels, in + c * s.pixels, s.pixels, T(scale * w), T(b), T(shift), dx + i * n + c * s.pixels);
+      combine(grad + c * s.pixels, in + c * s.pixels, s.pixels, T(scale * w), T(b), T(shift),
+              dx + i * n + c * s.pixels);
     }
   });
   for (int64_t c = 0; c < s.channels; c++) {
@@ -108,8 +111,8 @@ void rms_normalize(int64_t rows, int64_t n, const T* x, const T* weight, double 
 }
 
 template <class T>
-void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps, T* dx,
-                            T* dweight) {
+void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps,
+                            T* dx, T* dweight) {
   auto squares = MOKA_BY_ISA(Run<T>::squares);
   auto products = MOKA_BY_ISA(Run<T>::products);
   auto combine = MOKA_BY_ISA(Run<T>::combine);
@@ -138,11 +141,11 @@ void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, co
     for (int64_t i = 0; i < n; i++) dweight[i] += partial[part * n + i];
 }
 
-#define MOKA_INSTANTIATE(T)                                                                                         \
-  template void group_normalize(const ChannelShape&, int64_t, const T*, const T*, const T*, double, T*);            \
-  template void group_normalize_backward(const ChannelShape&, int64_t, const T*, const T*, const T*, double, T*,    \
-                                         T*, T*);                                                                   \
-  template void rms_normalize(int64_t, int64_t, const T*, const T*, double, T*);                                    \
+#define MOKA_INSTANTIATE(T)                                                                                  \
+  template void group_normalize(const ChannelShape&, int64_t, const T*, const T*, const T*, double, T*);     \
+  template void group_normalize_backward(const ChannelShape&, int64_t, const T*, const T*, const T*, double, \
+                                         T*, T*, T*);                                                        \
+  template void rms_normalize(int64_t, int64_t, const T*, const T*, double, T*);                             \
   template void rms_normalize_backward(int64_t, int64_t, const T*, const T*, const T*, double, T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

@@ -22,8 +22,8 @@ void check_parameter(const Frame& f, int i, int input, const Dims& sizes) {
   if (!f.has(i)) return;
   floating_argument(f, i);
   MOKA_CHECK(kernel_dtype(f.tensor(i).dtype()) == kernel_dtype(f.tensor(input).dtype()), f.name(), ": ",
-             argument_name(f, i), " has type ", f.tensor(i).dtype(), " but ", argument_name(f, input), " has type ",
-             f.tensor(input).dtype(), "; convert one of them");
+             argument_name(f, i), " has type ", f.tensor(i).dtype(), " but ", argument_name(f, input),
+             " has type ", f.tensor(input).dtype(), "; convert one of them");
   check_shape(f, i, sizes);
 }
 
@@ -32,8 +32,9 @@ ChannelShape group_shape(const Frame& f, int input) {
   const Tensor& x = floating_argument(f, input);
   const int64_t groups = f.integer(input + 1);
   MOKA_CHECK(x.dim() >= 2, f.name(), ": input must have shape [batch, channels, ...], got ", x.sizes());
-  MOKA_CHECK(groups > 0 && x.size(1) > 0 && x.size(1) % groups == 0, f.name(), ": num_groups must be positive and divide the ",
-             x.size(1), " channels of ", x.sizes(), ", got ", groups);
+  MOKA_CHECK(groups > 0 && x.size(1) > 0 && x.size(1) % groups == 0, f.name(),
+             ": num_groups must be positive and divide the ", x.size(1), " channels of ", x.sizes(), ", got ",
+             groups);
   ChannelShape s{x.size(0), x.size(1), 1};
   for (int d = 2; d < x.dim(); d++) s.pixels *= x.size(d);
   check_parameter(f, input + 2, input, Dims{s.channels});
@@ -48,8 +49,8 @@ template <class T>
 void group_forward(Frame& f, T* y) {
   Tensor x = operand(f, 0), w = operand(f, 2), b = operand(f, 3);
   if (x.numel())
-    group_normalize<T>(group_shape(f, 0), f.integer(1), x.data<T>(), data_or_null<T>(w), data_or_null<T>(b), f.number(4),
-                       y);
+    group_normalize<T>(group_shape(f, 0), f.integer(1), x.data<T>(), data_or_null<T>(w), data_or_null<T>(b),
+                       f.number(4), y);
 }
 void group_norm_kernel(Frame& f) {
   KernelOutput y(f, 0);
@@ -76,11 +77,13 @@ void group_backward(Frame& f, T* dx, T* dw, T* db) {
     std::fill_n(db, s.channels, T(0));
     return;
   }
-  group_normalize_backward<T>(s, f.integer(2), dy.data<T>(), x.data<T>(), data_or_null<T>(w), f.number(4), dx, dw, db);
+  group_normalize_backward<T>(s, f.integer(2), dy.data<T>(), x.data<T>(), data_or_null<T>(w), f.number(4), dx,
+                              dw, db);
 }
 void group_norm_backward_kernel(Frame& f) {
   KernelOutput dx(f, 0), dw(f, 1), db(f, 2);
-  if (dx.tensor().dtype() == DType::F64) group_backward(f, dx.data<double>(), dw.data<double>(), db.data<double>());
+  if (dx.tensor().dtype() == DType::F64)
+    group_backward(f, dx.data<double>(), dw.data<double>(), db.data<double>());
   else group_backward(f, dx.data<float>(), dw.data<float>(), db.data<float>());
   dx.finish();
   dw.finish();
@@ -97,8 +100,10 @@ RowShape row_shape(const Frame& f, int input) {
   RowShape s;
   s.inner = ints_argument(f, input + 1);
   const size_t rank = x.sizes().size(), k = s.inner.size();
-  MOKA_CHECK(k > 0 && k <= rank && std::equal(s.inner.begin(), s.inner.end(), x.sizes().end() - static_cast<int64_t>(k)),
-             f.name(), ": normalized_shape must be the last dimensions of input, got ", s.inner, " for shape ", x.sizes());
+  MOKA_CHECK(k > 0 && k <= rank &&
+                 std::equal(s.inner.begin(), s.inner.end(), x.sizes().end() - static_cast<int64_t>(k)),
+             f.name(), ": normalized_shape must be the last dimensions of input, got ", s.inner,
+             " for shape ", x.sizes());
   for (size_t d = 0; d < rank; d++) (d + k < rank ? s.rows : s.n) *= x.sizes()[d];
   check_parameter(f, input + 2, input, s.inner);
   return s;
@@ -137,8 +142,8 @@ void rms_backward(Frame& f, T* dx, T* dw) {
   RowShape s = row_shape(f, 1);
   std::fill_n(dw, s.n, T(0));
   if (x.numel())
-    rms_normalize_backward<T>(s.rows, s.n, dy.data<T>(), x.data<T>(), data_or_null<T>(w), epsilon(f, 4, x.dtype()), dx,
-                              dw);
+    rms_normalize_backward<T>(s.rows, s.n, dy.data<T>(), x.data<T>(), data_or_null<T>(w),
+                              epsilon(f, 4, x.dtype()), dx, dw);
 }
 void rms_norm_backward_kernel(Frame& f) {
   KernelOutput dx(f, 0), dw(f, 1);
@@ -151,9 +156,11 @@ void rms_norm_backward_kernel(Frame& f) {
 
 constinit const Op group_norm_op{
     .schema =
-        "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05) -> Tensor",
+        "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1e-05) "
+        "-> Tensor",
     .doc =
-        "(x - mean) / sqrt(var + eps) * weight + bias with mean and variance of each group of channels of each image of "
+        "(x - mean) / sqrt(var + eps) * weight + bias with mean and variance of each group of channels of "
+        "each image of "
         "[batch, channels, ...].",
     .method = "function",
     .shape = group_norm_shape,
@@ -163,16 +170,19 @@ constinit const Op group_norm_op{
                          auto g = op_results(group_norm_backward, dy, input, num_groups, weight, eps);
                          return results(g[0], g[1], g[2]);
                        })},
-    .onnx = Format{{.map = "GroupNormalization(input, weight, bias, num_groups=num_groups, epsilon=eps, =given(weight):True, "
+    .onnx = Format{{.map = "GroupNormalization(input, weight, bias, num_groups=num_groups, epsilon=eps, "
+                           "=given(weight):True, "
                            "=given(bias):True)",
                     .since = 21}},
     .netdef = "GroupNorm(input, weight, bias, group=num_groups, epsilon=eps)",
-    .samples = {shapes({2, 4, 3, 2}, {4}, {4}).with("num_groups", 2), shapes({3, 6}, {6}, {6}).with("num_groups", 3),
-                shape(2, 3, 5).with("num_groups", 1), shapes({0, 4, 2}, {4}, {4}).with("num_groups", 2)},
+    .samples = {shapes({2, 4, 3, 2}, {4}, {4}).with("num_groups", 2),
+                shapes({3, 6}, {6}, {6}).with("num_groups", 3), shape(2, 3, 5).with("num_groups", 1),
+                shapes({0, 4, 2}, {4}, {4}).with("num_groups", 2)},
 };
 constinit const Op group_norm_backward_op{
     .schema =
-        "group_norm_backward(Tensor grad, Tensor input, int num_groups, Tensor? weight=None, float eps=1e-05) -> (Tensor "
+        "group_norm_backward(Tensor grad, Tensor input, int num_groups, Tensor? weight=None, float "
+        "eps=1e-05) -> (Tensor "
         "input_grad, Tensor weight_grad, Tensor bias_grad)",
     .doc = "Gradients of group_norm; mean and variance are computed again from the input.",
     .method = "function",
@@ -185,9 +195,11 @@ constinit const Op group_norm_backward_op{
                 shapes({0, 4}, {0, 4}).with("num_groups", 2).no_gradient()},
 };
 constinit const Op rms_norm_op{
-    .schema = "rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
+    .schema =
+        "rms_norm(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
     .doc =
-        "x / sqrt(mean(x^2) + eps) * weight over the last dimensions, which are normalized_shape; eps is the machine "
+        "x / sqrt(mean(x^2) + eps) * weight over the last dimensions, which are normalized_shape; eps is the "
+        "machine "
         "epsilon when None.",
     .method = "function",
     .shape = rms_norm_shape,
@@ -197,9 +209,10 @@ constinit const Op rms_norm_op{
                          auto g = op_results(rms_norm_backward, dy, input, normalized_shape, weight, eps);
                          return results(g[0], g[1]);
                        })},
-    .onnx = Format{{.map = "RMSNormalization(input, weight, axis=-1, epsilon=eps, =count(normalized_shape):1, "
-                           "=given(weight):True, =given(eps):True)",
-                    .since = 23}},
+    .onnx =
+        Format{{.map = "RMSNormalization(input, weight, axis=-1, epsilon=eps, =count(normalized_shape):1, "
+                       "=given(weight):True, =given(eps):True)",
+                .since = 23}},
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({3, 4}, {4}).with("normalized_shape", {4}),
                 shapes({2, 3, 4}, {3, 4}).with("normalized_shape", {3, 4}).with("eps", 0.1),
@@ -207,7 +220,8 @@ constinit const Op rms_norm_op{
 };
 constinit const Op rms_norm_backward_op{
     .schema =
-        "rms_norm_backward(Tensor grad, Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None) -> "
+        "rms_norm_backward(Tensor grad, Tensor input, int[] normalized_shape, Tensor? weight=None, float? "
+        "eps=None) -> "
         "(Tensor input_grad, Tensor weight_grad)",
     .doc = "Gradients of rms_norm.",
     .method = "function",

@@ -34,7 +34,8 @@ void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, 
 
 // Images [batch, channels, pixels] whose channels are normalized in groups; weight and bias are those of channels.
 template <class T>
-void group_normalize(const ChannelShape& s, int64_t groups, const T* x, const T* weight, const T* bias, double eps, T* y);
+void group_normalize(const ChannelShape& s, int64_t groups, const T* x, const T* weight, const T* bias,
+                     double eps, T* y);
 template <class T>
 void group_normalize_backward(const ChannelShape& s, int64_t groups, const T* dy, const T* x, const T* weight,
                               double eps, T* dx, T* dweight, T* dbias);
@@ -43,8 +44,8 @@ void group_normalize_backward(const ChannelShape& s, int64_t groups, const T* dy
 template <class T>
 void rms_normalize(int64_t rows, int64_t n, const T* x, const T* weight, double eps, T* y);
 template <class T>
-void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps, T* dx,
-                            T* dweight);
+void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps,
+                            T* dx, T* dweight);
 
 // Softmax or its logarithm along `count` of [outer, count, inner].
 template <class T>

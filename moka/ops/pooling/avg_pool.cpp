@@ -113,39 +113,42 @@ void adaptive_backward_kernel(Frame& f) {
 // The operators of one rank.
 #define MOKA_AVERAGE_POOL(n, batch_rank, first_samples, back_samples, share_samples, share_back_samples)     \
   constinit const Op avg_pool##n##d_op{                                                                      \
-      .schema = "avg_pool" #n "d(Tensor input, int[" #n "] kernel_size, int[" #n "]? stride=None, int[" #n   \
-                "] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> "\
-                "Tensor",                                                                                    \
+      .schema =                                                                                              \
+          "avg_pool" #n "d(Tensor input, int[" #n "] kernel_size, int[" #n "]? stride=None, int[" #n         \
+          "] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> "  \
+          "Tensor",                                                                                          \
       .doc = "Mean of each window over the last " #n                                                         \
              " dimensions of [batch, channels, ...]; stride is kernel_size when None.",                      \
       .method = "function",                                                                                  \
       .shape = avg_pool_shape,                                                                               \
       .kernels = {KernelRow{.name = "loop", .run = avg_pool_kernel}},                                        \
       .derivative = {wrt("input",                                                                            \
-                         [](auto dy, auto input, auto kernel_size, auto stride, auto padding, auto ceil_mode,\
-                            auto count_include_pad, auto divisor_override) {                                 \
+                         [](auto dy, auto input, auto kernel_size, auto stride, auto padding,                \
+                            auto ceil_mode, auto count_include_pad, auto divisor_override) {                 \
                            return avg_pool##n##d_backward(dy, shape_of(input), kernel_size, stride, padding, \
                                                           ceil_mode, count_include_pad, divisor_override);   \
                          })},                                                                                \
       .onnx = {{.map = "AveragePool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), "      \
                        "pads=begin_end(padding), ceil_mode=ceil_mode, count_include_pad=count_include_pad, " \
                        "=divisor_override:None, =rank(input):" #batch_rank ")"}},                            \
-      .netdef = "AveragePool(input, kernels=kernel_size, strides=or(stride, kernel_size), "                  \
-                "pads=begin_end(padding), count_include_pad=count_include_pad, =ceil_mode:False, "           \
-                "=divisor_override:None, =rank(input):" #batch_rank ")",                                     \
+      .netdef =                                                                                              \
+          "AveragePool(input, kernels=kernel_size, strides=or(stride, kernel_size), "                        \
+          "pads=begin_end(padding), count_include_pad=count_include_pad, =ceil_mode:False, "                 \
+          "=divisor_override:None, =rank(input):" #batch_rank ")",                                           \
       .samples = first_samples,                                                                              \
   };                                                                                                         \
   constinit const Op avg_pool##n##d_backward_op{                                                             \
       .schema = "avg_pool" #n "d_backward(Tensor grad, int[] sizes, int[" #n "] kernel_size, int[" #n        \
-                "]? stride=None, int[" #n "] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? "\
+                "]? stride=None, int[" #n                                                                    \
+                "] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? "                      \
                 "divisor_override=None) -> Tensor",                                                          \
       .doc = "Gradient of avg_pool" #n "d with respect to its input, whose shape is `sizes`.",               \
       .method = "function",                                                                                  \
       .shape = avg_pool_backward_shape,                                                                      \
       .kernels = {KernelRow{.name = "loop", .run = avg_pool_backward_kernel}},                               \
       .derivative = {wrt("grad",                                                                             \
-                         [](auto dy, auto, auto, auto kernel_size, auto stride, auto padding, auto ceil_mode,\
-                            auto count_include_pad, auto divisor_override) {                                 \
+                         [](auto dy, auto, auto, auto kernel_size, auto stride, auto padding,                \
+                            auto ceil_mode, auto count_include_pad, auto divisor_override) {                 \
                            return avg_pool##n##d(dy, kernel_size, stride, padding, ceil_mode,                \
                                                  count_include_pad, divisor_override);                       \
                          })},                                                                                \
@@ -155,39 +158,40 @@ void adaptive_backward_kernel(Frame& f) {
   };                                                                                                         \
   constinit const Op adaptive_avg_pool##n##d_op{                                                             \
       .schema = "adaptive_avg_pool" #n "d(Tensor input, int[] output_size) -> Tensor",                       \
-      .doc = "Means of windows that share out the last " #n                                                  \
-             " dimensions so that the result is output_size: one number for all of them, one for each, or the "\
-             "sizes of the whole result.",                                                                   \
+      .doc =                                                                                                 \
+          "Means of windows that share out the last " #n                                                     \
+          " dimensions so that the result is output_size: one number for all of them, one for each, or the " \
+          "sizes of the whole result.",                                                                      \
       .method = "function",                                                                                  \
       .shape = adaptive_shape<n>,                                                                            \
       .kernels = {KernelRow{.name = "loop", .run = adaptive_kernel<n>}},                                     \
-      .derivative = {wrt("input",                                                                            \
-                         [](auto dy, auto input) {                                                           \
-                           return adaptive_avg_pool##n##d_backward(dy, shape_of(input));                     \
-                         })},                                                                                \
+      .derivative = {wrt(                                                                                    \
+          "input",                                                                                           \
+          [](auto dy, auto input) { return adaptive_avg_pool##n##d_backward(dy, shape_of(input)); })},       \
       .onnx = {{.map = "GlobalAveragePool(input, =output_size:1, =rank(input):" #batch_rank ")"}},           \
       .netdef = "AveragePool(input, global_pooling=1, =output_size:1, =rank(input):" #batch_rank ")",        \
       .samples = share_samples,                                                                              \
   };                                                                                                         \
-  constinit const Op adaptive_avg_pool##n##d_backward_op{                                                    \
-      .schema = "adaptive_avg_pool" #n "d_backward(Tensor grad, int[] sizes) -> Tensor",                     \
-      .doc = "Gradient of adaptive_avg_pool" #n "d with respect to its input, whose shape is `sizes`.",      \
-      .method = "function",                                                                                  \
-      .shape = adaptive_backward_shape<n>,                                                                   \
-      .kernels = {KernelRow{.name = "loop", .run = adaptive_backward_kernel<n>}},                            \
-      .derivative = {wrt("grad",                                                                             \
-                         [](auto dy, auto grad) { return adaptive_avg_pool##n##d(dy, shape_of(grad)); })},   \
-      .onnx = none("a gradient: export the forward graph"),                                                  \
-      .netdef = none("a gradient"),                                                                          \
-      .samples = share_back_samples,                                                                         \
+  constinit const Op adaptive_avg_pool##n##d_backward_op {                                                   \
+    .schema = "adaptive_avg_pool" #n "d_backward(Tensor grad, int[] sizes) -> Tensor",                       \
+    .doc = "Gradient of adaptive_avg_pool" #n "d with respect to its input, whose shape is `sizes`.",        \
+    .method = "function", .shape = adaptive_backward_shape<n>,                                               \
+    .kernels = {KernelRow{.name = "loop", .run = adaptive_backward_kernel<n>}},                              \
+    .derivative = {wrt("grad",                                                                               \
+                       [](auto dy, auto grad) { return adaptive_avg_pool##n##d(dy, shape_of(grad)); })},     \
+    .onnx = none("a gradient: export the forward graph"), .netdef = none("a gradient"),                      \
+    .samples = share_back_samples,                                                                           \
   }
 
 namespace {
-constexpr SampleField avg1_samples = {
-    shape(2, 3, 7).with("kernel_size", {2}),
-    shape(2, 7).with("kernel_size", {3}).with("stride", {2}).with("padding", {1}).with("ceil_mode", true).with(
-        "count_include_pad", false),
-    shape(0, 3, 4).with("kernel_size", {2})};
+constexpr SampleField avg1_samples = {shape(2, 3, 7).with("kernel_size", {2}),
+                                      shape(2, 7)
+                                          .with("kernel_size", {3})
+                                          .with("stride", {2})
+                                          .with("padding", {1})
+                                          .with("ceil_mode", true)
+                                          .with("count_include_pad", false),
+                                      shape(0, 3, 4).with("kernel_size", {2})};
 constexpr SampleField avg1_backward_samples = {
     shape(2, 3, 3).with("sizes", {2, 3, 6}).with("kernel_size", {2}),
     shape(1, 2, 2).with("sizes", {1, 2, 3}).with("kernel_size", {2}).with("stride", {1})};
@@ -223,7 +227,10 @@ constexpr SampleField avg3_samples = {shape(2, 3, 4, 6, 5).with("kernel_size", {
                                       shape(0, 3, 4, 4, 2).with("kernel_size", {2, 2, 2})};
 constexpr SampleField avg3_backward_samples = {
     shape(2, 3, 2, 3, 2).with("sizes", {2, 3, 4, 6, 5}).with("kernel_size", {2, 2, 2}),
-    shape(1, 2, 2, 2, 1).with("sizes", {1, 2, 3, 3, 1}).with("kernel_size", {2, 2, 1}).with("stride", {1, 1, 1})};
+    shape(1, 2, 2, 2, 1)
+        .with("sizes", {1, 2, 3, 3, 1})
+        .with("kernel_size", {2, 2, 1})
+        .with("stride", {1, 1, 1})};
 constexpr SampleField share3_samples = {shape(2, 3, 3, 4, 5).with("output_size", {1, 1, 1}),
                                         shape(3, 3, 5, 4).with("output_size", {2, 3, 5}),
                                         shape(0, 3, 4, 4, 2).with("output_size", {2})};

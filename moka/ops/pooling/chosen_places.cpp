@@ -72,8 +72,8 @@ void fractional_kernel(Frame& f) {
   int64_t* indices = f.outs[1].data<int64_t>();
   auto run = [&]<class T>(T*) {
     for (int64_t i = 0; i < u.numel(); i++)
-      MOKA_CHECK(u.data<T>()[i] >= 0 && u.data<T>()[i] < 1, f.name(), ": random_samples must lie in [0, 1), got ",
-                 double(u.data<T>()[i]));
+      MOKA_CHECK(u.data<T>()[i] >= 0 && u.data<T>()[i] < 1, f.name(),
+                 ": random_samples must lie in [0, 1), got ", double(u.data<T>()[i]));
     const int64_t in = p.g.in_pixels(), out = p.g.out_pixels();
     parallel_for(0, p.g.planes, 32768 / (out * p.g.taps() + 1) + 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; i++)
@@ -94,7 +94,8 @@ Places places(const Frame& f, std::span<const int64_t> whole, std::span<const in
   const size_t axes = static_cast<size_t>(rank);
   MOKA_CHECK(rank >= 1 && whole.size() >= axes && chosen.size() == whole.size() &&
                  std::equal(whole.begin(), whole.end() - rank, chosen.begin()),
-             f.name(), ": shapes ", whole, " and ", chosen, " must agree but in the last ", rank, " dimensions");
+             f.name(), ": shapes ", whole, " and ", chosen, " must agree but in the last ", rank,
+             " dimensions");
   return {checked_numel(whole.first(whole.size() - axes), "plane"),
           checked_numel(whole.subspan(whole.size() - axes), "plane"),
           checked_numel(chosen.subspan(whole.size() - axes), "plane")};
@@ -120,9 +121,10 @@ void take_kernel(Frame& f) {
   const size_t item = item_size(x.dtype());
   const int64_t* indices = at.data<int64_t>();
   for (int64_t i = 0; i < at.numel(); i++)
-    std::memcpy(static_cast<char*>(f.outs[0].raw_data()) + static_cast<size_t>(i) * item,
-                static_cast<const char*>(x.raw_data()) + static_cast<size_t>(place_at(f, indices, i, p)) * item,
-                item);
+    std::memcpy(
+        static_cast<char*>(f.outs[0].raw_data()) + static_cast<size_t>(i) * item,
+        static_cast<const char*>(x.raw_data()) + static_cast<size_t>(place_at(f, indices, i, p)) * item,
+        item);
 }
 void put_shape(Frame& f) {
   tensor_argument(f, 0);
@@ -150,38 +152,36 @@ void put_kernel(Frame& f) {
 }
 }  // namespace
 
-#define MOKA_ADAPTIVE_MAX_POOL(n, first_samples)                                                             \
-  constinit const Op adaptive_max_pool##n##d_op{                                                             \
-      .schema = "adaptive_max_pool" #n "d(Tensor input, int[] output_size) -> (Tensor output, Tensor indices)",\
-      .doc = "Maxima, and their places in the plane, of windows that share out the last " #n                 \
-             " dimensions so that the result is output_size.",                                               \
-      .method = "function",                                                                                  \
-      .shape = adaptive_shape<n>,                                                                            \
-      .kernels = {KernelRow{.name = "loop", .run = adaptive_kernel<n>}},                                     \
-      .derivative = {wrt("input",                                                                            \
-                         [](auto dy, auto input, auto, auto, auto indices) {                           \
-                           return plane_put(dy, indices, shape_of(input), n, true);                          \
-                         })},                                                                                \
-      .onnx = none("ONNX counts places over the whole tensor, not within a plane"),                          \
-      .netdef = none("Caffe2 has no such operator"),                                                         \
-      .samples = first_samples,                                                                              \
+#define MOKA_ADAPTIVE_MAX_POOL(n, first_samples)                                                        \
+  constinit const Op adaptive_max_pool##n##d_op {                                                       \
+    .schema =                                                                                           \
+        "adaptive_max_pool" #n "d(Tensor input, int[] output_size) -> (Tensor output, Tensor indices)", \
+    .doc = "Maxima, and their places in the plane, of windows that share out the last " #n              \
+           " dimensions so that the result is output_size.",                                            \
+    .method = "function", .shape = adaptive_shape<n>,                                                   \
+    .kernels = {KernelRow{.name = "loop", .run = adaptive_kernel<n>}},                                  \
+    .derivative = {wrt("input",                                                                         \
+                       [](auto dy, auto input, auto, auto, auto indices) {                              \
+                         return plane_put(dy, indices, shape_of(input), n, true);                       \
+                       })},                                                                             \
+    .onnx = none("ONNX counts places over the whole tensor, not within a plane"),                       \
+    .netdef = none("Caffe2 has no such operator"), .samples = first_samples,                            \
   }
-#define MOKA_FRACTIONAL_MAX_POOL(n, first_samples)                                                           \
-  constinit const Op fractional_max_pool##n##d_op{                                                           \
-      .schema = "fractional_max_pool" #n "d(Tensor input, int[" #n "] kernel_size, int[" #n                  \
-                "] output_size, Tensor random_samples) -> (Tensor output, Tensor indices)",                  \
-      .doc = "Maxima, and their places in the plane, of windows whose starts random_samples [batch, channels, " #n\
-             "] of [0, 1) decide (Graham 2014).",                                                            \
-      .method = "function",                                                                                  \
-      .shape = fractional_shape,                                                                             \
-      .kernels = {KernelRow{.name = "loop", .run = fractional_kernel}},                                      \
-      .derivative = {wrt("input",                                                                            \
-                         [](auto dy, auto input, auto, auto, auto, auto, auto indices) {               \
-                           return plane_put(dy, indices, shape_of(input), n, true);                          \
-                         })},                                                                                \
-      .onnx = none("ONNX has no random windows"),                                                            \
-      .netdef = none("Caffe2 has no such operator"),                                                         \
-      .samples = first_samples,                                                                              \
+#define MOKA_FRACTIONAL_MAX_POOL(n, first_samples)                                               \
+  constinit const Op fractional_max_pool##n##d_op {                                              \
+    .schema = "fractional_max_pool" #n "d(Tensor input, int[" #n "] kernel_size, int[" #n        \
+              "] output_size, Tensor random_samples) -> (Tensor output, Tensor indices)",        \
+    .doc =                                                                                       \
+        "Maxima, and their places in the plane, of windows whose starts random_samples [batch, " \
+        "channels, " #n "] of [0, 1) decide (Graham 2014).",                                     \
+    .method = "function", .shape = fractional_shape,                                             \
+    .kernels = {KernelRow{.name = "loop", .run = fractional_kernel}},                            \
+    .derivative = {wrt("input",                                                                  \
+                       [](auto dy, auto input, auto, auto, auto, auto, auto indices) {           \
+                         return plane_put(dy, indices, shape_of(input), n, true);                \
+                       })},                                                                      \
+    .onnx = none("ONNX has no random windows"), .netdef = none("Caffe2 has no such operator"),   \
+    .samples = first_samples,                                                                    \
   }
 
 namespace {
@@ -191,16 +191,30 @@ constexpr SampleField shared2 = {shape(2, 3, 5, 7).in(Domain::Distinct).with("ou
                                  shape(3, 4, 4).in(Domain::Distinct).with("output_size", {1})};
 constexpr SampleField shared3 = {shape(2, 1, 3, 5, 4).in(Domain::Distinct).with("output_size", {2, 3, 2}),
                                  shape(3, 2, 3, 4).in(Domain::Distinct).with("output_size", {1})};
-constexpr SampleField random2 = {
-    shapes({2, 1, 6, 7}, {2, 1, 2}).in(Domain::Distinct, 0).in(Domain::Probability, 1).with("kernel_size", {2, 3}).with(
-        "output_size", {3, 2}).no_gradient(),
-    shapes({2, 4, 4}, {1, 2, 2}).in(Domain::Distinct, 0).in(Domain::Probability, 1).with("kernel_size", {1, 1}).with(
-        "output_size", {4, 1}).no_gradient()};
-constexpr SampleField random3 = {
-    shapes({1, 2, 5, 6, 4}, {1, 2, 3}).in(Domain::Distinct, 0).in(Domain::Probability, 1).with("kernel_size", {2, 3, 1}).with(
-        "output_size", {3, 2, 3}).no_gradient(),
-    shapes({2, 3, 4, 4}, {1, 2, 3}).in(Domain::Distinct, 0).in(Domain::Probability, 1).with("kernel_size", {1, 1, 2}).with(
-        "output_size", {2, 4, 1}).no_gradient()};
+constexpr SampleField random2 = {shapes({2, 1, 6, 7}, {2, 1, 2})
+                                     .in(Domain::Distinct, 0)
+                                     .in(Domain::Probability, 1)
+                                     .with("kernel_size", {2, 3})
+                                     .with("output_size", {3, 2})
+                                     .no_gradient(),
+                                 shapes({2, 4, 4}, {1, 2, 2})
+                                     .in(Domain::Distinct, 0)
+                                     .in(Domain::Probability, 1)
+                                     .with("kernel_size", {1, 1})
+                                     .with("output_size", {4, 1})
+                                     .no_gradient()};
+constexpr SampleField random3 = {shapes({1, 2, 5, 6, 4}, {1, 2, 3})
+                                     .in(Domain::Distinct, 0)
+                                     .in(Domain::Probability, 1)
+                                     .with("kernel_size", {2, 3, 1})
+                                     .with("output_size", {3, 2, 3})
+                                     .no_gradient(),
+                                 shapes({2, 3, 4, 4}, {1, 2, 3})
+                                     .in(Domain::Distinct, 0)
+                                     .in(Domain::Probability, 1)
+                                     .with("kernel_size", {1, 1, 2})
+                                     .with("output_size", {2, 4, 1})
+                                     .no_gradient()};
 }  // namespace
 
 MOKA_ADAPTIVE_MAX_POOL(1, shared1);
@@ -225,20 +239,25 @@ constinit const Op plane_take_op{
                 shapes({2, 5}, {2, 0}).in(Domain::Index, 1, 5).with("rank", 1)},
 };
 constinit const Op plane_put_op{
-    .schema = "plane_put(Tensor input, Tensor indices, int[] sizes, int rank, bool accumulate=False) -> Tensor",
+    .schema =
+        "plane_put(Tensor input, Tensor indices, int[] sizes, int rank, bool accumulate=False) -> Tensor",
     .doc =
-        "Zeros of shape `sizes` with input at the places in indices of each plane (the last `rank` dimensions "
-        "flattened): torch's max_unpool. Values that meet are added with accumulate; else the last one stays.",
+        "Zeros of shape `sizes` with input at the places in indices of each plane (the last `rank` "
+        "dimensions "
+        "flattened): torch's max_unpool. Values that meet are added with accumulate; else the last one "
+        "stays.",
     .method = "function",
     .shape = put_shape,
     .kernels = {KernelRow{.name = "loop", .run = put_kernel}},
-    .derivative = {wrt("input", [](auto dy, auto, auto indices, auto, auto rank) {
-      return plane_take(dy, indices, rank);
-    })},
+    .derivative = {wrt(
+        "input", [](auto dy, auto, auto indices, auto, auto rank) { return plane_take(dy, indices, rank); })},
     .onnx = none("MaxUnpool of ONNX counts places over the whole tensor, not within a plane"),
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({2, 1, 2}, {2, 1, 2}).in(Domain::Index, 1, 12).with("sizes", {2, 3, 4}).with("rank", 2).with(
-                    "accumulate", true),
+    .samples = {shapes({2, 1, 2}, {2, 1, 2})
+                    .in(Domain::Index, 1, 12)
+                    .with("sizes", {2, 3, 4})
+                    .with("rank", 2)
+                    .with("accumulate", true),
                 shapes({2, 0}, {2, 0}).in(Domain::Index, 1, 5).with("sizes", {2, 5}).with("rank", 1)},
 };
 

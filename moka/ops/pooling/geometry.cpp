@@ -30,8 +30,8 @@ void finish_windows(const Frame& f, Pool& p, bool ceil) {
   for (int k = p.g.first(); k < 3; k++) {
     Axis& a = p.g.axis(k);
     int64_t reach = checked_add(checked_mul(a.kernel - 1, a.dilation, "pooling"), 1, "pooling");
-    MOKA_CHECK(a.padding <= reach / 2, f.name(), ": padding must be at most half of the window, got ", a.padding,
-               " for a window of ", reach);
+    MOKA_CHECK(a.padding <= reach / 2, f.name(), ": padding must be at most half of the window, got ",
+               a.padding, " for a window of ", reach);
     a.out = window_outputs(f, axis_name(k), a, ceil);
   }
 }
@@ -44,7 +44,8 @@ Dims output_size_argument(const Frame& f, int i, int rank, int dims) {
   Dims out;
   for (size_t k = 0; k < axes; k++) {
     out.push_back(v[v.size() == 1 ? 0 : v.size() - axes + k]);
-    MOKA_CHECK(out.back() >= 0, f.name(), ": ", argument_name(f, i), " must not be negative, got ", f.args[i]);
+    MOKA_CHECK(out.back() >= 0, f.name(), ": ", argument_name(f, i), " must not be negative, got ",
+               f.args[i]);
   }
   return out;
 }

@@ -102,9 +102,9 @@ Reaches fractional_reaches(const PoolGeometry& g, const T* samples) {
     const T u = k < g.first() ? T(0) : samples[g.rank == 2 ? 2 - k : k - g.first()];
     const T step = a.out > 1 ? static_cast<T>(a.in - a.kernel) / static_cast<T>(a.out - 1) : T(0);
     for (int64_t o = 0; o < a.out; o++) {
-      const int64_t first =
-          o + 1 < a.out ? static_cast<int64_t>((static_cast<T>(o) + u) * step) - static_cast<int64_t>(u * step)
-                        : a.in - a.kernel;
+      const int64_t first = o + 1 < a.out ? static_cast<int64_t>((static_cast<T>(o) + u) * step) -
+                                                static_cast<int64_t>(u * step)
+                                          : a.in - a.kernel;
       r.axis[k].push_back({first, first + a.kernel, 1, a.kernel});
     }
   }
@@ -228,10 +228,10 @@ void avg_pool_backward(const PoolGeometry& g, const Reaches& r, Divisor divisor,
   });
 }
 
-#define MOKA_INSTANTIATE(T)                                                                    \
-  template void max_pool(const PoolGeometry&, const Reaches&, const T*, T*, int64_t*);         \
-  template void max_pool_plane(const PoolGeometry&, const Reaches&, const T*, T*, int64_t*);   \
-  template void avg_pool(const PoolGeometry&, const Reaches&, Divisor, const T*, T*);          \
+#define MOKA_INSTANTIATE(T)                                                                  \
+  template void max_pool(const PoolGeometry&, const Reaches&, const T*, T*, int64_t*);       \
+  template void max_pool_plane(const PoolGeometry&, const Reaches&, const T*, T*, int64_t*); \
+  template void avg_pool(const PoolGeometry&, const Reaches&, Divisor, const T*, T*);        \
   template void avg_pool_backward(const PoolGeometry&, const Reaches&, Divisor, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

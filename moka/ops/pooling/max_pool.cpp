@@ -71,14 +71,15 @@ void max_pool_select_kernel(Frame& f) {
 }  // namespace
 
 // The operators of one rank.
-#define MOKA_MAX_POOL_SETTINGS(n)                                                                            \
-  "int[" #n "] kernel_size, int[" #n "]? stride=None, int[" #n "] padding=0, int[" #n                        \
+#define MOKA_MAX_POOL_SETTINGS(n)                                                     \
+  "int[" #n "] kernel_size, int[" #n "]? stride=None, int[" #n "] padding=0, int[" #n \
   "] dilation=1, bool ceil_mode=False)"
 #define MOKA_MAX_POOL(n, batch_rank, first_samples, indices_samples, back_samples, select_samples)           \
   constinit const Op max_pool##n##d_op{                                                                      \
       .schema = "max_pool" #n "d(Tensor input, " MOKA_MAX_POOL_SETTINGS(n) " -> Tensor",                     \
       .doc = "Largest value of each window over the last " #n                                                \
-             " dimensions of [batch, channels, ...]; stride is kernel_size when None, padding is never the largest.",\
+             " dimensions of [batch, channels, ...]; stride is kernel_size when None, padding is never the " \
+             "largest.",                                                                                     \
       .method = "function",                                                                                  \
       .shape = max_pool_shape<false>,                                                                        \
       .kernels = {KernelRow{.name = "loop", .run = max_pool_kernel<false>}},                                 \
@@ -91,8 +92,9 @@ void max_pool_select_kernel(Frame& f) {
       .onnx = {{.map = "MaxPool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), "          \
                        "pads=begin_end(padding), dilations=dilation, ceil_mode=ceil_mode, storage_order=0, " \
                        "=rank(input):" #batch_rank ")"}},                                                    \
-      .netdef = "MaxPool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "\
-                "=dilation:1, =ceil_mode:False, =rank(input):" #batch_rank ")",                              \
+      .netdef =                                                                                              \
+          "MaxPool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "   \
+          "=dilation:1, =ceil_mode:False, =rank(input):" #batch_rank ")",                                    \
       .samples = first_samples,                                                                              \
   };                                                                                                         \
   constinit const Op max_pool##n##d_with_indices_op{                                                         \
@@ -113,7 +115,8 @@ void max_pool_select_kernel(Frame& f) {
       .samples = indices_samples,                                                                            \
   };                                                                                                         \
   constinit const Op max_pool##n##d_backward_op{                                                             \
-      .schema = "max_pool" #n "d_backward(Tensor grad, Tensor input, " MOKA_MAX_POOL_SETTINGS(n) " -> Tensor",\
+      .schema =                                                                                              \
+          "max_pool" #n "d_backward(Tensor grad, Tensor input, " MOKA_MAX_POOL_SETTINGS(n) " -> Tensor",     \
       .doc = "Gradient of max_pool" #n "d: grad at the places of input's maxima, zero elsewhere.",           \
       .method = "function",                                                                                  \
       .shape = max_pool_backward_shape,                                                                      \
@@ -128,30 +131,31 @@ void max_pool_select_kernel(Frame& f) {
       .netdef = none("MaxPoolGradient exists; graphs are written before their gradients"),                   \
       .samples = back_samples,                                                                               \
   };                                                                                                         \
-  constinit const Op max_pool##n##d_select_op{                                                               \
-      .schema = "max_pool" #n "d_select(Tensor values, Tensor input, " MOKA_MAX_POOL_SETTINGS(n) " -> Tensor",\
-      .doc = "values at the places of input's maxima: the derivative of max_pool" #n                         \
-             "d in the direction of values.",                                                                \
-      .method = "function",                                                                                  \
-      .shape = max_pool_select_shape,                                                                        \
-      .kernels = {KernelRow{.name = "loop", .run = max_pool_select_kernel}},                                 \
-      .derivative = {wrt("values",                                                                           \
-                         [](auto dy, auto, auto input, auto kernel_size, auto stride, auto padding,          \
-                            auto dilation, auto ceil_mode) {                                                 \
-                           return max_pool##n##d_backward(dy, input, kernel_size, stride, padding, dilation, \
-                                                          ceil_mode);                                        \
-                         })},                                                                                \
-      .onnx = none("a gradient of a gradient"),                                                              \
-      .netdef = none("a gradient of a gradient"),                                                            \
-      .samples = select_samples,                                                                             \
+  constinit const Op max_pool##n##d_select_op {                                                              \
+    .schema = "max_pool" #n "d_select(Tensor values, Tensor input, " MOKA_MAX_POOL_SETTINGS(n) " -> Tensor", \
+    .doc = "values at the places of input's maxima: the derivative of max_pool" #n                           \
+           "d in the direction of values.",                                                                  \
+    .method = "function", .shape = max_pool_select_shape,                                                    \
+    .kernels = {KernelRow{.name = "loop", .run = max_pool_select_kernel}},                                   \
+    .derivative = {wrt("values",                                                                             \
+                       [](auto dy, auto, auto input, auto kernel_size, auto stride, auto padding,            \
+                          auto dilation, auto ceil_mode) {                                                   \
+                         return max_pool##n##d_backward(dy, input, kernel_size, stride, padding, dilation,   \
+                                                        ceil_mode);                                          \
+                       })},                                                                                  \
+    .onnx = none("a gradient of a gradient"), .netdef = none("a gradient of a gradient"),                    \
+    .samples = select_samples,                                                                               \
   }
 
 namespace {
-constexpr SampleField max1_samples = {
-    shape(2, 3, 7).in(Domain::Distinct).with("kernel_size", {2}),
-    shape(2, 7).in(Domain::Distinct).with("kernel_size", {3}).with("stride", {2}).with("padding", {1}).with(
-        "ceil_mode", true),
-    shape(0, 3, 4).with("kernel_size", {2})};
+constexpr SampleField max1_samples = {shape(2, 3, 7).in(Domain::Distinct).with("kernel_size", {2}),
+                                      shape(2, 7)
+                                          .in(Domain::Distinct)
+                                          .with("kernel_size", {3})
+                                          .with("stride", {2})
+                                          .with("padding", {1})
+                                          .with("ceil_mode", true),
+                                      shape(0, 3, 4).with("kernel_size", {2})};
 constexpr SampleField max1_indices_samples = {
     shape(2, 3, 7).in(Domain::Distinct).with("kernel_size", {2}),
     shape(3, 5).in(Domain::Distinct).with("kernel_size", {2}).with("dilation", {2}).with("stride", {1})};
@@ -174,36 +178,49 @@ constexpr SampleField max2_samples = {shape(2, 3, 6, 7).in(Domain::Distinct).wit
                                           .with("dilation", {2, 2})
                                           .with("stride", {1, 1}),
                                       shape(0, 3, 4, 4).with("kernel_size", {2, 2})};
-constexpr SampleField max2_indices_samples = {shape(2, 3, 6, 7).in(Domain::Distinct).with("kernel_size", {2, 2}),
-                                              shape(3, 4, 4)
-                                                  .in(Domain::Distinct)
-                                                  .with("kernel_size", {3, 3})
-                                                  .with("stride", {1, 1})
-                                                  .with("padding", {1, 1})};
+constexpr SampleField max2_indices_samples = {
+    shape(2, 3, 6, 7).in(Domain::Distinct).with("kernel_size", {2, 2}), shape(3, 4, 4)
+                                                                            .in(Domain::Distinct)
+                                                                            .with("kernel_size", {3, 3})
+                                                                            .with("stride", {1, 1})
+                                                                            .with("padding", {1, 1})};
 constexpr SampleField max2_backward_samples = {
     shapes({2, 3, 3, 3}, {2, 3, 6, 7}).in(Domain::Distinct, 1).with("kernel_size", {2, 2}),
-    shapes({1, 2, 2, 2}, {1, 2, 4, 4}).in(Domain::Distinct, 1).with("kernel_size", {3, 3}).with("stride", {1, 1})};
+    shapes({1, 2, 2, 2}, {1, 2, 4, 4})
+        .in(Domain::Distinct, 1)
+        .with("kernel_size", {3, 3})
+        .with("stride", {1, 1})};
 constexpr SampleField max2_select_samples = {
     shapes({2, 3, 6, 7}, {2, 3, 6, 7}).in(Domain::Distinct, 1).with("kernel_size", {2, 2}),
     shapes({1, 4, 4}, {1, 4, 4}).in(Domain::Distinct, 1).with("kernel_size", {3, 3}).with("stride", {1, 1})};
-constexpr SampleField max3_samples = {shape(2, 3, 4, 2, 5).in(Domain::Distinct).with("kernel_size", {2, 2, 2}),
-                                      shape(2, 5, 4, 3)
-                                          .in(Domain::Distinct)
-                                          .with("kernel_size", {3, 2, 2})
-                                          .with("stride", {2, 1, 1})
-                                          .with("padding", {1, 1, 0})
-                                          .with("ceil_mode", true),
-                                      shape(0, 3, 4, 4, 2).with("kernel_size", {2, 2, 2})};
+constexpr SampleField max3_samples = {
+    shape(2, 3, 4, 2, 5).in(Domain::Distinct).with("kernel_size", {2, 2, 2}),
+    shape(2, 5, 4, 3)
+        .in(Domain::Distinct)
+        .with("kernel_size", {3, 2, 2})
+        .with("stride", {2, 1, 1})
+        .with("padding", {1, 1, 0})
+        .with("ceil_mode", true),
+    shape(0, 3, 4, 4, 2).with("kernel_size", {2, 2, 2})};
 constexpr SampleField max3_indices_samples = {
     shape(2, 1, 4, 3, 4).in(Domain::Distinct).with("kernel_size", {2, 2, 2}),
-    shape(1, 3, 3, 4).in(Domain::Distinct).with("kernel_size", {3, 3, 2}).with("stride", {1, 1, 1}).with(
-        "padding", {1, 1, 0})};
+    shape(1, 3, 3, 4)
+        .in(Domain::Distinct)
+        .with("kernel_size", {3, 3, 2})
+        .with("stride", {1, 1, 1})
+        .with("padding", {1, 1, 0})};
 constexpr SampleField max3_backward_samples = {
     shapes({2, 1, 2, 1, 2}, {2, 1, 4, 3, 4}).in(Domain::Distinct, 1).with("kernel_size", {2, 2, 2}),
-    shapes({2, 2, 2, 1}, {2, 4, 4, 2}).in(Domain::Distinct, 1).with("kernel_size", {3, 3, 2}).with("stride", {1, 1, 1})};
+    shapes({2, 2, 2, 1}, {2, 4, 4, 2})
+        .in(Domain::Distinct, 1)
+        .with("kernel_size", {3, 3, 2})
+        .with("stride", {1, 1, 1})};
 constexpr SampleField max3_select_samples = {
     shapes({1, 2, 4, 2, 3}, {1, 2, 4, 2, 3}).in(Domain::Distinct, 1).with("kernel_size", {2, 2, 2}),
-    shapes({1, 4, 3, 2}, {1, 4, 3, 2}).in(Domain::Distinct, 1).with("kernel_size", {3, 3, 2}).with("stride", {1, 1, 1})};
+    shapes({1, 4, 3, 2}, {1, 4, 3, 2})
+        .in(Domain::Distinct, 1)
+        .with("kernel_size", {3, 3, 2})
+        .with("stride", {1, 1, 1})};
 }  // namespace
 
 MOKA_MAX_POOL(1, 3, max1_samples, max1_indices_samples, max1_backward_samples, max1_select_samples);

@@ -24,7 +24,8 @@ struct Cells {
   // a: the input's part of the gates, u: the state's; c may be where the new c goes.
   static void lstm(int64_t h, const T* a, const T* u, const T* c, T* act, T* c_new, T* m) {
     each(h, [&](int64_t j, int64_t n) {
-      N i = number_sigmoid(get(a + j, n) + get(u + j, n)), f = number_sigmoid(get(a + h + j, n) + get(u + h + j, n)),
+      N i = number_sigmoid(get(a + j, n) + get(u + j, n)),
+        f = number_sigmoid(get(a + h + j, n) + get(u + h + j, n)),
         g = number_tanh(get(a + 2 * h + j, n) + get(u + 2 * h + j, n)),
         o = number_sigmoid(get(a + 3 * h + j, n) + get(u + 3 * h + j, n));
       N cell = f * get(c + j, n) + i * g;
@@ -37,9 +38,11 @@ struct Cells {
     });
   }
   // dc is added to and becomes the gradient of the c before; m, where given, gets o tanh(c) again.
-  static void lstm_backward(int64_t h, const T* dm, const T* act, const T* c, const T* c_new, T* dc, T* da, T* m) {
+  static void lstm_backward(int64_t h, const T* dm, const T* act, const T* c, const T* c_new, T* dc, T* da,
+                            T* m) {
     each(h, [&](int64_t j, int64_t n) {
-      N i = get(act + j, n), f = get(act + h + j, n), g = get(act + 2 * h + j, n), o = get(act + 3 * h + j, n);
+      N i = get(act + j, n), f = get(act + h + j, n), g = get(act + 2 * h + j, n),
+        o = get(act + 3 * h + j, n);
       N t = number_tanh(get(c_new + j, n)), d = get(dm + j, n);
       N cell = get(dc + j, n) + d * o * (1 - t * t);
       if (m) put(m + j, o * t, n);
@@ -52,8 +55,9 @@ struct Cells {
   }
   static void gru(int64_t h, const T* a, const T* u, const T* before, T* kept, T* state) {
     each(h, [&](int64_t j, int64_t n) {
-      N r = number_sigmoid(get(a + j, n) + get(u + j, n)), z = number_sigmoid(get(a + h + j, n) + get(u + h + j, n)),
-        un = get(u + 2 * h + j, n), c = number_tanh(get(a + 2 * h + j, n) + r * un);
+      N r = number_sigmoid(get(a + j, n) + get(u + j, n)),
+        z = number_sigmoid(get(a + h + j, n) + get(u + h + j, n)), un = get(u + 2 * h + j, n),
+        c = number_tanh(get(a + 2 * h + j, n) + r * un);
       put(kept + j, r, n);
       put(kept + h + j, z, n);
       put(kept + 2 * h + j, c, n);
@@ -64,7 +68,8 @@ struct Cells {
   // da: gradient of the input's part, du: of the state's, dh becomes the direct part of the gradient of the state before.
   static void gru_backward(int64_t h, T* dh, const T* kept, const T* before, T* da, T* du) {
     each(h, [&](int64_t j, int64_t n) {
-      N r = get(kept + j, n), z = get(kept + h + j, n), c = get(kept + 2 * h + j, n), un = get(kept + 3 * h + j, n);
+      N r = get(kept + j, n), z = get(kept + h + j, n), c = get(kept + 2 * h + j, n),
+        un = get(kept + 3 * h + j, n);
       N d = get(dh + j, n), dn = d * (1 - z) * (1 - c * c), dr = dn * un * r * (1 - r),
         dz = d * (get(before + j, n) - c) * z * (1 - z);
       put(da + j, dr, n);

@@ -52,12 +52,13 @@ void run_layer(const RnnShape& s, const RnnInputs<T>& in, T* states, T* kept) {
     each_row(s, rows, [&](int64_t b) {
       const T *a = in.gates + (start + b) * g, *own = u.data() + b * g;
       T *to = state.data() + b * p, *keep = kept + (start + b) * s.kept();
-      if (lstm) lstm_cell(h, a, own, cell.data() + b * h, keep, cell.data() + b * h, s.project ? m.data() + b * h : to);
+      if (lstm)
+        lstm_cell(h, a, own, cell.data() + b * h, keep, cell.data() + b * h,
+                  s.project ? m.data() + b * h : to);
       else if (s.kind == CellKind::Gru) gru_cell(h, a, own, to, keep, to);
       else plain_cell(h, s.kind == CellKind::Relu, a, own, to);
     });
-    if (s.project)
-      gemm<T>(rows, p, h, {m.data(), h, 1}, {in.projection, 1, h}, state.data(), p);
+    if (s.project) gemm<T>(rows, p, h, {m.data(), h, 1}, {in.projection, 1, h}, state.data(), p);
     for (int64_t b = 0; b < rows; b++) {
       T* to = states + (start + b) * s.state();
       std::copy_n(state.data() + b * p, p, to);
@@ -67,8 +68,8 @@ void run_layer(const RnnShape& s, const RnnInputs<T>& in, T* states, T* kept) {
 }
 
 template <class T>
-void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dstates, const T* states, const T* kept,
-                        const RnnGradients<T>& out) {
+void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dstates, const T* states,
+                        const T* kept, const RnnGradients<T>& out) {
   const int64_t h = s.hidden, p = s.projected, g = s.gates() * h, most = s.batch.empty() ? 0 : s.batch[0];
   const bool lstm = s.kind == CellKind::Lstm, gru = s.kind == CellKind::Gru;
   auto lstm_cell = MOKA_BY_ISA(Cells<T>::lstm_backward);
@@ -103,8 +104,8 @@ void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dsta
       T *to = dh.data() + b * p, *da = out.gates + (start + b) * g;
       const T *keep = kept + (start + b) * s.kept(), *now = states + (start + b) * s.state();
       if (lstm)
-        lstm_cell(h, s.project ? dm.data() + b * h : to, keep, b < continued ? earlier(b) + p : in.c0 + b * h, now + p,
-                  dc.data() + b * h, da, s.project ? m.data() + (start + b) * h : nullptr);
+        lstm_cell(h, s.project ? dm.data() + b * h : to, keep, b < continued ? earlier(b) + p : in.c0 + b * h,
+                  now + p, dc.data() + b * h, da, s.project ? m.data() + (start + b) * h : nullptr);
       else if (gru) gru_cell(h, to, keep, before.data() + (start + b) * p, da, own.data() + (start + b) * g);
       else plain_cell(h, s.kind == CellKind::Relu, to, now, da);
     });
@@ -121,8 +122,8 @@ void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dsta
   if (out.projection) gemm<T>(p, h, s.rows(), {dprojected.data(), 1, p}, {m.data(), h, 1}, out.projection, h);
 }
 
-#define MOKA_INSTANTIATE(T)                                                             \
-  template void run_layer(const RnnShape&, const RnnInputs<T>&, T*, T*);                \
+#define MOKA_INSTANTIATE(T)                                                                            \
+  template void run_layer(const RnnShape&, const RnnInputs<T>&, T*, T*);                               \
   template void run_layer_backward(const RnnShape&, const RnnInputs<T>&, const T*, const T*, const T*, \
                                    const RnnGradients<T>&);
 MOKA_INSTANTIATE(float)

@@ -34,7 +34,7 @@ struct RnnGradients {
 template <class T>
 void run_layer(const RnnShape& s, const RnnInputs<T>& in, T* states, T* kept);
 template <class T>
-void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dstates, const T* states, const T* kept,
-                        const RnnGradients<T>& out);
+void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dstates, const T* states,
+                        const T* kept, const RnnGradients<T>& out);
 
 }  // namespace moka

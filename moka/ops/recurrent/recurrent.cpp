@@ -15,7 +15,10 @@ RnnShape layer_shape(const Frame& f, int first) {
   RnnShape s;
   MOKA_CHECK_KIND(Value, mode == "lstm" || mode == "gru" || mode == "tanh" || mode == "relu", op,
                   ": mode must be 'lstm', 'gru', 'tanh' or 'relu', got '", mode, "'");
-  s.kind = mode == "lstm" ? CellKind::Lstm : mode == "gru" ? CellKind::Gru : mode == "tanh" ? CellKind::Tanh : CellKind::Relu;
+  s.kind = mode == "lstm"   ? CellKind::Lstm
+           : mode == "gru"  ? CellKind::Gru
+           : mode == "tanh" ? CellKind::Tanh
+                            : CellKind::Relu;
   s.reverse = f.flag(first + 8);
   const bool lstm = s.kind == CellKind::Lstm;
   const Tensor &gates = floating_argument(f, first), &h0 = floating_argument(f, first + 1),
@@ -27,8 +30,8 @@ RnnShape layer_shape(const Frame& f, int first) {
     }
   MOKA_CHECK(f.has(first + 2) == lstm, op, ": c0 belongs to mode 'lstm', got mode '", mode, "'",
              lstm ? " without it" : "");
-  MOKA_CHECK(gates.dim() == 2 && gates.size(1) % s.gates() == 0, op, ": gates must have shape [rows, ", s.gates(),
-             " * hidden], got ", gates.sizes());
+  MOKA_CHECK(gates.dim() == 2 && gates.size(1) % s.gates() == 0, op, ": gates must have shape [rows, ",
+             s.gates(), " * hidden], got ", gates.sizes());
   s.hidden = gates.size(1) / s.gates();
   s.project = f.has(first + 5);
   MOKA_CHECK(!s.project || lstm, op, ": weight_hr belongs to mode 'lstm', got mode '", mode, "'");
@@ -38,15 +41,15 @@ RnnShape layer_shape(const Frame& f, int first) {
   Dims sizes = ints_argument(f, first + 6);
   for (int64_t b : sizes) {
     MOKA_CHECK(b > 0 && b <= h0.size(0) && (s.batch.empty() || b <= s.batch.back()), op,
-               ": batch_sizes must be positive, not increasing and at most the batch of h0 (", h0.size(0), "), got ",
-               sizes);
+               ": batch_sizes must be positive, not increasing and at most the batch of h0 (", h0.size(0),
+               "), got ", sizes);
     s.batch.push_back(b);
     s.start.push_back(checked_add(s.start.back(), b, "rnn_layer"));
   }
-  MOKA_CHECK(s.rows() == gates.size(0), op, ": batch_sizes add up to ", s.rows(), " rows but gates has shape ",
-             gates.sizes());
-  MOKA_CHECK(s.batch.empty() || s.batch[0] == h0.size(0), op, ": the first step has ", s.batch.empty() ? 0 : s.batch[0],
-             " rows but h0 has shape ", h0.sizes());
+  MOKA_CHECK(s.rows() == gates.size(0), op, ": batch_sizes add up to ", s.rows(),
+             " rows but gates has shape ", gates.sizes());
+  MOKA_CHECK(s.batch.empty() || s.batch[0] == h0.size(0), op, ": the first step has ",
+             s.batch.empty() ? 0 : s.batch[0], " rows but h0 has shape ", h0.sizes());
   check_shape(f, first + 1, Dims{h0.size(0), s.projected});
   if (lstm) check_shape(f, first + 2, Dims{h0.size(0), s.hidden});
   check_shape(f, first + 3, Dims{gates.size(1), s.projected});
@@ -70,8 +73,8 @@ struct Operands {
   }
   template <class T>
   RnnInputs<T> inputs() const {
-    return {t[0].data<T>(), t[1].data<T>(), data_or_null<T>(t[2]), t[3].data<T>(), data_or_null<T>(t[4]),
-            data_or_null<T>(t[5])};
+    return {t[0].data<T>(), t[1].data<T>(),        data_or_null<T>(t[2]),
+            t[3].data<T>(), data_or_null<T>(t[4]), data_or_null<T>(t[5])};
   }
 };
 
@@ -135,12 +138,16 @@ constexpr Sample without_projection(Sample s, bool without_cell) {
 
 constinit const Op rnn_layer_op{
     .schema =
-        "rnn_layer(Tensor gates, Tensor h0, Tensor? c0, Tensor weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] "
+        "rnn_layer(Tensor gates, Tensor h0, Tensor? c0, Tensor weight_hh, Tensor? bias_hh, Tensor? "
+        "weight_hr, int[] "
         "batch_sizes, str mode, bool reverse=False) -> (Tensor states, Tensor kept)",
     .doc =
-        "One direction of one recurrent layer of mode 'lstm', 'gru', 'tanh' or 'relu'. gates is the input's part of "
-        "all gates, [rows, gates * hidden], step after step with batch_sizes rows each, longest sequences first; the "
-        "state's part h weight_hh^T + bias_hh is added step by step. states holds h of every row, for an LSTM with c "
+        "One direction of one recurrent layer of mode 'lstm', 'gru', 'tanh' or 'relu'. gates is the input's "
+        "part of "
+        "all gates, [rows, gates * hidden], step after step with batch_sizes rows each, longest sequences "
+        "first; the "
+        "state's part h weight_hh^T + bias_hh is added step by step. states holds h of every row, for an "
+        "LSTM with c "
         "beside it; `kept` is for the gradient.",
     .method = "function",
     .shape = layer_output,
@@ -148,8 +155,8 @@ constinit const Op rnn_layer_op{
     .derivative = {wrt("gates h0 c0 weight_hh bias_hh weight_hr",
                        [](auto dy, auto gates, auto h0, auto c0, auto weight_hh, auto bias_hh, auto weight_hr,
                           auto batch_sizes, auto mode, auto reverse, auto states, auto kept) {
-                         auto g = op_results(rnn_layer_backward, dy, states, kept, gates, h0, c0, weight_hh, bias_hh,
-                                             weight_hr, batch_sizes, mode, reverse);
+                         auto g = op_results(rnn_layer_backward, dy, states, kept, gates, h0, c0, weight_hh,
+                                             bias_hh, weight_hr, batch_sizes, mode, reverse);
                          return results(g[0], g[1], g[2], g[3], g[4], g[5]);
                        })},
     .onnx = none("LSTM, GRU and RNN of ONNX hold the input's product too: read by an adapter"),
@@ -167,9 +174,12 @@ constinit const Op rnn_layer_op{
 };
 constinit const Op rnn_layer_backward_op{
     .schema =
-        "rnn_layer_backward(Tensor grad, Tensor states, Tensor kept, Tensor gates, Tensor h0, Tensor? c0, Tensor "
-        "weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] batch_sizes, str mode, bool reverse=False) -> (Tensor "
-        "gates_grad, Tensor h0_grad, Tensor c0_grad, Tensor weight_hh_grad, Tensor bias_hh_grad, Tensor weight_hr_grad)",
+        "rnn_layer_backward(Tensor grad, Tensor states, Tensor kept, Tensor gates, Tensor h0, Tensor? c0, "
+        "Tensor "
+        "weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] batch_sizes, str mode, bool reverse=False) -> "
+        "(Tensor "
+        "gates_grad, Tensor h0_grad, Tensor c0_grad, Tensor weight_hh_grad, Tensor bias_hh_grad, Tensor "
+        "weight_hr_grad)",
     .doc = "Gradients of rnn_layer; empty for inputs that are None.",
     .method = "function",
     .shape = backward_output,

@@ -44,8 +44,7 @@ Grid read_grid(const Frame& f) {
   g.rank = static_cast<int>(size.size()) - 2;
   g.batch = size[0];
   g.align = f.flag(2);
-  for (int64_t s : size)
-    MOKA_CHECK_KIND(Value, s > 0, f.name(), ": size must be positive, got ", size);
+  for (int64_t s : size) MOKA_CHECK_KIND(Value, s > 0, f.name(), ": size must be positive, got ", size);
   for (int k = 0; k < g.rank; k++) g.sizes[3 - g.rank + k] = size[static_cast<size_t>(k) + 2];
   return g;
 }
@@ -107,8 +106,10 @@ void grid_backward_kernel(Frame& f) {
 constinit const Op affine_grid_op{
     .schema = "affine_grid(Tensor theta, int[] size, bool align_corners=False) -> Tensor",
     .doc =
-        "The places [batch, height, width, 2] (or [batch, depth, height, width, 3]) to which the affine maps theta "
-        "[batch, 2, 3] ([batch, 3, 4]) take the pixels of an image of `size`, whose coordinates go from -1 to 1.",
+        "The places [batch, height, width, 2] (or [batch, depth, height, width, 3]) to which the affine maps "
+        "theta "
+        "[batch, 2, 3] ([batch, 3, 4]) take the pixels of an image of `size`, whose coordinates go from -1 "
+        "to 1.",
     .method = "function",
     .shape = grid_shape,
     .kernels = {KernelRow{.name = "loop", .run = grid_kernel}},
@@ -127,9 +128,8 @@ constinit const Op affine_grid_backward_op{
     .method = "function",
     .shape = grid_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = grid_backward_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto size, auto align_corners) {
-      return affine_grid(dy, size, align_corners);
-    })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto size,
+                                  auto align_corners) { return affine_grid(dy, size, align_corners); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shape(2, 3, 4, 2).with("size", {2, 1, 3, 4}),

@@ -33,11 +33,13 @@ Border plan(const Frame& f, std::span<const int64_t> sizes, int first) {
     const int64_t in = sizes[d], before = pad[2 * k], after = pad[2 * k + 1];
     MOKA_CHECK(in > 0, f.name(), ": dimension ", d, " of shape ", sizes, " is empty");
     if (reflect)
-      MOKA_CHECK(before < in && after < in, f.name(), ": reflection needs pads smaller than the dimension, got (",
-                 before, ", ", after, ") for dimension ", d, " of shape ", sizes);
+      MOKA_CHECK(before < in && after < in, f.name(),
+                 ": reflection needs pads smaller than the dimension, got (", before, ", ", after,
+                 ") for dimension ", d, " of shape ", sizes);
     if (circular)
-      MOKA_CHECK(before <= in && after <= in, f.name(), ": circular padding must not wrap around more than once, got (",
-                 before, ", ", after, ") for dimension ", d, " of shape ", sizes);
+      MOKA_CHECK(before <= in && after <= in, f.name(),
+                 ": circular padding must not wrap around more than once, got (", before, ", ", after,
+                 ") for dimension ", d, " of shape ", sizes);
     const int64_t out = checked_add(checked_add(in, before, "padding"), after, "padding");
     MOKA_CHECK(out >= 0, f.name(), ": the pads (", before, ", ", after, ") remove more than dimension ", d,
                " of shape ", sizes, " has");
@@ -82,8 +84,9 @@ void pad_backward_kernel(Frame& f) {
   Border b = plan(f, ints_argument(f, 1), 2);
   Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput dx(f, 0);
-  by_kernel_dtype(dy.dtype(),
-                  [&]<class T>(T*) { apply_taps_transposed<T>(b.axes, b.outer, dy.data<T>(), dx.data<T>()); });
+  by_kernel_dtype(dy.dtype(), [&]<class T>(T*) {
+    apply_taps_transposed<T>(b.axes, b.outer, dy.data<T>(), dx.data<T>());
+  });
   dx.finish();
 }
 }  // namespace
@@ -91,8 +94,10 @@ void pad_backward_kernel(Frame& f) {
 constinit const Op pad_border_op{
     .schema = "pad_border(Tensor input, int[] pad, str mode) -> Tensor",
     .doc =
-        "Pads with the input itself: mode 'reflect' mirrors it at its border, 'replicate' repeats its last element, "
-        "'circular' goes on at its other end. pad lists (before, after) from the last dimension on; negative numbers "
+        "Pads with the input itself: mode 'reflect' mirrors it at its border, 'replicate' repeats its last "
+        "element, "
+        "'circular' goes on at its other end. pad lists (before, after) from the last dimension on; negative "
+        "numbers "
         "remove.",
     .method = "function",
     .shape = pad_shape,
@@ -114,7 +119,8 @@ constinit const Op pad_border_backward_op{
     .method = "function",
     .shape = pad_backward_shape,
     .kernels = {KernelRow{.name = "taps", .run = pad_backward_kernel}},
-    .derivative = {wrt("grad", [](auto dy, auto, auto, auto pad, auto mode) { return pad_border(dy, pad, mode); })},
+    .derivative = {wrt("grad",
+                       [](auto dy, auto, auto, auto pad, auto mode) { return pad_border(dy, pad, mode); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shape(2, 7).with("sizes", {2, 4}).with("pad", {1, 2}).with("mode", "reflect"),

@@ -28,20 +28,22 @@ struct Sampler {
 Sampler read_sampler(const Frame& f, int input, int first) {
   const Tensor &x = floating_argument(f, input), &grid = floating_argument(f, input + 1);
   check_same_dtype(f, input + 1, input);
-  MOKA_CHECK(x.dim() == 4 || x.dim() == 5, f.name(),
-             ": input must have shape [batch, channels, height, width] or [batch, channels, depth, height, width], "
-             "got ",
-             x.sizes());
+  MOKA_CHECK(
+      x.dim() == 4 || x.dim() == 5, f.name(),
+      ": input must have shape [batch, channels, height, width] or [batch, channels, depth, height, width], "
+      "got ",
+      x.sizes());
   Sampler s{.batch = x.size(0), .channels = x.size(1), .rank = x.dim() - 2};
   MOKA_CHECK(grid.dim() == x.dim() && grid.size(0) == x.size(0) && grid.size(-1) == s.rank, f.name(),
-             ": grid must have shape [", x.size(0), ", ..., ", s.rank, "] with ", x.dim(), " dimensions, got ",
-             grid.sizes());
+             ": grid must have shape [", x.size(0), ", ..., ", s.rank, "] with ", x.dim(),
+             " dimensions, got ", grid.sizes());
   s.result = Dims{s.batch, s.channels};
   for (int k = 0; k < s.rank; k++) {
     s.in[3 - s.rank + k] = x.size(k + 2);
     s.result.push_back(grid.size(k + 1));
     s.out_pixels *= grid.size(k + 1);
-    MOKA_CHECK(x.size(k + 2) > 0, f.name(), ": input must not be empty but in batch and channels, got ", x.sizes());
+    MOKA_CHECK(x.size(k + 2) > 0, f.name(), ": input must not be empty but in batch and channels, got ",
+               x.sizes());
   }
   std::string_view mode = f.string(first), outside = f.string(first + 1);
   MOKA_CHECK_KIND(Value, mode == "bilinear" || mode == "nearest" || mode == "bicubic", f.name(),
@@ -49,9 +51,13 @@ Sampler read_sampler(const Frame& f, int input, int first) {
   MOKA_CHECK_KIND(Value, outside == "zeros" || outside == "border" || outside == "reflection", f.name(),
                   ": padding_mode must be 'zeros', 'border' or 'reflection', got '", outside, "'");
   s.mode = mode == "bilinear" ? Mode::Linear : mode == "nearest" ? Mode::Nearest : Mode::Cubic;
-  MOKA_CHECK(s.mode != Mode::Cubic || s.rank == 2, f.name(), ": mode 'bicubic' is for images [batch, channels, "
-             "height, width], got input of shape ", x.sizes());
-  s.outside = outside == "zeros" ? Outside::Zeros : outside == "border" ? Outside::Border : Outside::Reflection;
+  MOKA_CHECK(s.mode != Mode::Cubic || s.rank == 2, f.name(),
+             ": mode 'bicubic' is for images [batch, channels, "
+             "height, width], got input of shape ",
+             x.sizes());
+  s.outside = outside == "zeros"    ? Outside::Zeros
+              : outside == "border" ? Outside::Border
+                                    : Outside::Reflection;
   s.align = f.flag(first + 2);
   return s;
 }
@@ -156,8 +162,8 @@ void each_tap(const Sampler& s, const T* place, F visit) {
         if (x.index[i] < 0 || y.index[j] < 0 || z.index[k] < 0) continue;
         const T slopes[3] = {x.slope[i] * y.weight[j] * z.weight[k], x.weight[i] * y.slope[j] * z.weight[k],
                              x.weight[i] * y.weight[j] * z.slope[k]};
-        visit((z.index[k] * s.in[1] + y.index[j]) * s.in[2] + x.index[i], x.weight[i] * y.weight[j] * z.weight[k],
-              slopes);
+        visit((z.index[k] * s.in[1] + y.index[j]) * s.in[2] + x.index[i],
+              x.weight[i] * y.weight[j] * z.weight[k], slopes);
       }
 }
 
@@ -170,7 +176,8 @@ void sample(const Sampler& s, const T* x, const T* grid, T* y) {
       T* to = y + image * s.channels * s.out_pixels + pixel;
       for (int64_t c = 0; c < s.channels; c++) to[c * s.out_pixels] = 0;
       each_tap(s, grid + p * s.rank, [&](int64_t at, T weight, const T*) {
-        for (int64_t c = 0; c < s.channels; c++) to[c * s.out_pixels] += weight * from[c * s.in_pixels() + at];
+        for (int64_t c = 0; c < s.channels; c++)
+          to[c * s.out_pixels] += weight * from[c * s.in_pixels() + at];
       });
     }
   });
@@ -235,8 +242,10 @@ constinit const Op grid_sample_op{
         "grid_sample(Tensor input, Tensor grid, str mode='bilinear', str padding_mode='zeros', bool "
         "align_corners=False) -> Tensor",
     .doc =
-        "input [batch, channels, height, width] (or a volume) read at the places of grid [batch, h, w, 2], x before "
-        "y, -1 to 1 over the image; mode 'bilinear', 'nearest' or 'bicubic'; outside lie zeros, the border or the "
+        "input [batch, channels, height, width] (or a volume) read at the places of grid [batch, h, w, 2], x "
+        "before "
+        "y, -1 to 1 over the image; mode 'bilinear', 'nearest' or 'bicubic'; outside lie zeros, the border "
+        "or the "
         "image's reflection.",
     .method = "function",
     .shape = sample_shape,
@@ -247,31 +256,34 @@ constinit const Op grid_sample_op{
                                              align_corners);
                          return results(g[0], g[1]);
                        })},
-    .onnx = {{.map = "GridSample(input, grid, mode='linear', padding_mode=padding_mode, "
-                     "align_corners=align_corners, =mode:'bilinear')",
-              .since = 20},
-             {.map = "GridSample(input, grid, mode='cubic', padding_mode=padding_mode, "
-                     "align_corners=align_corners, =mode:'bicubic')",
-              .since = 20},
-             {.map = "GridSample(input, grid, mode='nearest', padding_mode=padding_mode, "
-                     "align_corners=align_corners, =mode:'nearest')",
-              .since = 20},
-             {.map = "GridSample(input, grid, mode=mode, padding_mode=padding_mode, align_corners=align_corners)",
-              .since = 16,
-              .until = 20}},
+    .onnx =
+        {{.map = "GridSample(input, grid, mode='linear', padding_mode=padding_mode, "
+                 "align_corners=align_corners, =mode:'bilinear')",
+          .since = 20},
+         {.map = "GridSample(input, grid, mode='cubic', padding_mode=padding_mode, "
+                 "align_corners=align_corners, =mode:'bicubic')",
+          .since = 20},
+         {.map = "GridSample(input, grid, mode='nearest', padding_mode=padding_mode, "
+                 "align_corners=align_corners, =mode:'nearest')",
+          .since = 20},
+         {.map = "GridSample(input, grid, mode=mode, padding_mode=padding_mode, align_corners=align_corners)",
+          .since = 16,
+          .until = 20}},
     .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({2, 2, 4, 5}, {2, 3, 2, 2}).in(Domain::Unit, 1),
-                shapes({1, 2, 4, 5}, {1, 3, 2, 2})
-                    .in(Domain::Unit, 1)
-                    .with("mode", "bicubic")
-                    .with("padding_mode", "border")
-                    .with("align_corners", true),
-                shapes({1, 1, 3, 4, 2}, {1, 2, 1, 3, 3}).in(Domain::Unit, 1).with("padding_mode", "reflection"),
-                shapes({1, 1, 3, 4}, {1, 2, 3, 2}).in(Domain::Unit, 1).with("mode", "nearest")},
+    .samples =
+        {shapes({2, 2, 4, 5}, {2, 3, 2, 2}).in(Domain::Unit, 1),
+         shapes({1, 2, 4, 5}, {1, 3, 2, 2})
+             .in(Domain::Unit, 1)
+             .with("mode", "bicubic")
+             .with("padding_mode", "border")
+             .with("align_corners", true),
+         shapes({1, 1, 3, 4, 2}, {1, 2, 1, 3, 3}).in(Domain::Unit, 1).with("padding_mode", "reflection"),
+         shapes({1, 1, 3, 4}, {1, 2, 3, 2}).in(Domain::Unit, 1).with("mode", "nearest")},
 };
 constinit const Op grid_sample_backward_op{
     .schema =
-        "grid_sample_backward(Tensor grad, Tensor input, Tensor grid, str mode='bilinear', str padding_mode='zeros', "
+        "grid_sample_backward(Tensor grad, Tensor input, Tensor grid, str mode='bilinear', str "
+        "padding_mode='zeros', "
         "bool align_corners=False) -> (Tensor input_grad, Tensor grid_grad)",
     .doc = "Gradients of grid_sample.",
     .method = "function",

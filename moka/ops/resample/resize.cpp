@@ -19,8 +19,8 @@ Mode mode_argument(const Frame& f, int i) {
   if (m == "linear") return Mode::Linear;
   if (m == "cubic") return Mode::Cubic;
   if (m == "lanczos") return Mode::Lanczos;
-  fail_kind(ErrorKind::Value, f.name(), ": mode must be 'nearest', 'nearest-exact', 'linear', 'cubic' or 'lanczos', got '", m,
-            "'");
+  fail_kind(ErrorKind::Value, f.name(),
+            ": mode must be 'nearest', 'nearest-exact', 'linear', 'cubic' or 'lanczos', got '", m, "'");
 }
 
 double cubic_near(double x, double a) { return ((a + 2) * x - (a + 3)) * x * x + 1; }
@@ -53,7 +53,8 @@ Taps resize_taps(Mode mode, int64_t in, int64_t out, bool align, double given, b
   t.in = in;
   if (mode == Mode::Nearest || mode == Mode::NearestExact) {
     // In float, as everywhere else: which neighbour is nearest must not depend on the type of the elements.
-    const float scale = given > 0 ? static_cast<float>(1 / given) : static_cast<float>(in) / static_cast<float>(out);
+    const float scale =
+        given > 0 ? static_cast<float>(1 / given) : static_cast<float>(in) / static_cast<float>(out);
     for (int64_t o = 0; o < out; o++) {
       const float place = (static_cast<float>(o) + (mode == Mode::NearestExact ? 0.5f : 0.f)) * scale;
       t.add(std::min<int64_t>(static_cast<int64_t>(std::floor(place)), in - 1), 1);
@@ -61,7 +62,7 @@ Taps resize_taps(Mode mode, int64_t in, int64_t out, bool align, double given, b
     }
     return t;
   }
-  const double scale = align ? out > 1 ? double(in - 1) / double(out - 1) : 0.0
+  const double scale = align       ? out > 1 ? double(in - 1) / double(out - 1) : 0.0
                        : given > 0 ? 1 / given
                                    : double(in) / double(out);
   if (antialias) {
@@ -105,14 +106,15 @@ Resize plan(const Frame& f, std::span<const int64_t> input, const Dims& size, in
     MOKA_CHECK_KIND(Value, scales.size() == rank, f.name(), ": scales must have ", rank, " elements");
   }
   const Mode mode = mode_argument(f, first);
-  MOKA_CHECK_KIND(Value, mode != Mode::Lanczos || f.flag(first + 3), f.name(), ": mode 'lanczos' needs antialias");
+  MOKA_CHECK_KIND(Value, mode != Mode::Lanczos || f.flag(first + 3), f.name(),
+                  ": mode 'lanczos' needs antialias");
   Resize r;
   r.from = r.to = Dims(input);
   r.outer = checked_mul(input[0], input[1], "resample");
   for (size_t k = 0; k < rank; k++) {
     const int64_t in = input[k + 2], out = size[size.size() - rank + k];
-    MOKA_CHECK(in > 0 && out > 0, f.name(), ": input and output sizes must be greater than 0, got ", input, " and ",
-               size);
+    MOKA_CHECK(in > 0 && out > 0, f.name(), ": input and output sizes must be greater than 0, got ", input,
+               " and ", size);
     r.to[k + 2] = out;
   }
   checked_numel(r.to, "resample");
@@ -150,8 +152,9 @@ void resample_backward_kernel(Frame& f) {
   Resize r = plan(f, ints_argument(f, 1), output_axes(f), 2);
   Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput dx(f, 0);
-  by_kernel_dtype(dy.dtype(),
-                  [&]<class T>(T*) { apply_taps_transposed<T>(r.axes, r.outer, dy.data<T>(), dx.data<T>()); });
+  by_kernel_dtype(dy.dtype(), [&]<class T>(T*) {
+    apply_taps_transposed<T>(r.axes, r.outer, dy.data<T>(), dx.data<T>());
+  });
   dx.finish();
 }
 }  // namespace
@@ -161,16 +164,19 @@ constinit const Op resample_op{
         "resample(Tensor input, int[] size, str mode, bool align_corners=False, float[]? scales=None, bool "
         "antialias=False) -> Tensor",
     .doc =
-        "[batch, channels, ...] in another size: mode 'nearest', 'nearest-exact', 'linear' or 'cubic' over all "
-        "further dimensions. scales, where given, say how far apart the results lie; antialias widens the filter "
+        "[batch, channels, ...] in another size: mode 'nearest', 'nearest-exact', 'linear' or 'cubic' over "
+        "all "
+        "further dimensions. scales, where given, say how far apart the results lie; antialias widens the "
+        "filter "
         "where the result is smaller.",
     .method = "function",
     .shape = resample_shape,
     .kernels = {KernelRow{.name = "taps", .run = resample_kernel}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto input, auto, auto mode, auto align_corners, auto scales, auto antialias) {
-                         return resample_backward(dy, shape_of(input), mode, align_corners, scales, antialias);
-                       })},
+    .derivative = {wrt(
+        "input",
+        [](auto dy, auto input, auto, auto mode, auto align_corners, auto scales, auto antialias) {
+          return resample_backward(dy, shape_of(input), mode, align_corners, scales, antialias);
+        })},
     .onnx = none("written as Resize by an adapter"),
     .netdef = none("ResizeNearest of Caffe2 takes scales alone; written by hand"),
     .samples = {shape(1, 2, 3, 4).with("size", {5, 6}).with("mode", "linear"),
@@ -182,16 +188,18 @@ constinit const Op resample_op{
 };
 constinit const Op resample_backward_op{
     .schema =
-        "resample_backward(Tensor grad, int[] sizes, str mode, bool align_corners=False, float[]? scales=None, "
+        "resample_backward(Tensor grad, int[] sizes, str mode, bool align_corners=False, float[]? "
+        "scales=None, "
         "bool antialias=False) -> Tensor",
     .doc = "Gradient of resample with respect to its input, whose shape is `sizes`.",
     .method = "function",
     .shape = resample_backward_shape,
     .kernels = {KernelRow{.name = "taps", .run = resample_backward_kernel}},
-    .derivative = {wrt("grad",
-                       [](auto dy, auto grad, auto, auto mode, auto align_corners, auto scales, auto antialias) {
-                         return resample(dy, shape_of(grad), mode, align_corners, scales, antialias);
-                       })},
+    .derivative = {wrt(
+        "grad",
+        [](auto dy, auto grad, auto, auto mode, auto align_corners, auto scales, auto antialias) {
+          return resample(dy, shape_of(grad), mode, align_corners, scales, antialias);
+        })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shape(1, 2, 5, 6).with("sizes", {1, 2, 3, 4}).with("mode", "linear"),

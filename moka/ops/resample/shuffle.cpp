@@ -20,8 +20,8 @@ Image image_of(const Frame& f, bool small) {
   for (int d = 0; d + 3 < x.dim(); d++) m.planes *= x.size(d);
   if (small) {
     const int64_t square = checked_mul(r, r, "pixel_shuffle");
-    MOKA_CHECK(m.channels % square == 0, f.name(), ": the number of channels must be a multiple of ", square, ", got ",
-               x.sizes());
+    MOKA_CHECK(m.channels % square == 0, f.name(), ": the number of channels must be a multiple of ", square,
+               ", got ", x.sizes());
     m.channels /= square;
   } else {
     MOKA_CHECK(m.height % r == 0 && m.width % r == 0, f.name(), ": height and width must be multiples of ", r,
@@ -90,7 +90,8 @@ constinit const Op pixel_shuffle_op{
     .shape = pixel_shape<true>,
     .kernels = {KernelRow{.name = "copy", .run = pixel_kernel<true>}},
     .derivative = {wrt("input", [](auto dy, auto, auto factor) { return pixel_unshuffle(dy, factor); })},
-    .onnx = Format{{.map = "DepthToSpace(input, blocksize=upscale_factor, mode='CRD', =rank(input):4)", .since = 11}},
+    .onnx = Format{{.map = "DepthToSpace(input, blocksize=upscale_factor, mode='CRD', =rank(input):4)",
+                    .since = 11}},
     .netdef = none("DepthToSpace of Caffe2 orders channels otherwise"),
     .samples = {shape(2, 8, 2, 3).with("upscale_factor", 2), shape(9, 2, 1).with("upscale_factor", 3),
                 shape(0, 4, 2, 2).with("upscale_factor", 1)},

@@ -94,8 +94,8 @@ void apply_taps_transposed(std::span<const Taps> axes, int64_t outer, const T* d
   chain<T>(axes, true, outer, dy, dx, along_axis_transposed<T>);
 }
 
-#define MOKA_INSTANTIATE(T)                                                    \
-  template void apply_taps(std::span<const Taps>, int64_t, const T*, T*);      \
+#define MOKA_INSTANTIATE(T)                                               \
+  template void apply_taps(std::span<const Taps>, int64_t, const T*, T*); \
   template void apply_taps_transposed(std::span<const Taps>, int64_t, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)

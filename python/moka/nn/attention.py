@@ -20,7 +20,8 @@ __all__ = ["MultiheadAttention"]
 class MultiheadAttention(Module):
     """softmax(q k^T / sqrt(width of a head)) v for each head, with projections before and behind.
 
-    Shapes: query [length, batch, embed_dim] (or [batch, length, embed_dim] with batch_first, or without batch),
+    Shapes: query [length, batch, embed_dim] (or [batch, length, embed_dim] with batch_first, or
+    without batch),
     key [keys, batch, kdim], value [keys, batch, vdim] to ([length, batch, embed_dim], weights [batch, length,
     keys] or None).
 
@@ -54,7 +55,8 @@ class MultiheadAttention(Module):
         super().__init__()
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
-                f"MultiheadAttention: embed_dim and num_heads must be positive, got {embed_dim} and {num_heads}"
+                f"MultiheadAttention: embed_dim and num_heads must be positive, got {embed_dim} and "
+                f"{num_heads}"
             )
         if embed_dim % num_heads:
             raise AssertionError(
@@ -107,7 +109,8 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(output, weights): weights are None unless need_weights, without which nothing of the size queries *
+        """(output, weights): weights are None unless need_weights, without which nothing of the size
+        queries *
         keys is kept. Masks are true (or -inf) where a key is hidden.
         """
         flip = self.batch_first and query.dim() == 3
@@ -154,5 +157,7 @@ class MultiheadAttention(Module):
         if attn_mask is None:
             return key_padding_mask, 1
         wide = attn_mask if attn_mask.dim() == 3 else attn_mask.unsqueeze(0)
-        wide = wide.reshape(-1 if wide.shape[0] > 1 else 1, self.num_heads if wide.shape[0] > 1 else 1, *wide.shape[1:])
+        wide = wide.reshape(
+            -1 if wide.shape[0] > 1 else 1, self.num_heads if wide.shape[0] > 1 else 1, *wide.shape[1:]
+        )
         return wide + merged, 2

@@ -96,7 +96,9 @@ class _Convolution(Module):
 
     def _make_parameters(self, device: Any, dtype: Any) -> None:
         self.weight = Parameter(_C.empty(self._shape, device=device, dtype=dtype))
-        value = Parameter(_C.empty(self.out_channels, device=device, dtype=dtype)) if self._with_bias else None
+        value = (
+            Parameter(_C.empty(self.out_channels, device=device, dtype=dtype)) if self._with_bias else None
+        )
         self.register_parameter("bias", value)
         self.reset_parameters()
 
@@ -311,9 +313,13 @@ class ConvTranspose3d(_ConvTranspose):
 
 
 class Unfold(Module):
-    """The windows of images [batch, channels, height, width] as columns [batch, channels * places, windows]."""
+    """The windows of images [batch, channels, height, width] as columns [batch, channels * places,
+    windows].
+    """
 
-    def __init__(self, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1) -> None:
+    def __init__(
+        self, kernel_size: Sizes, dilation: Sizes = 1, padding: Sizes = 0, stride: Sizes = 1
+    ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
         self.dilation = dilation
@@ -349,9 +355,7 @@ class Fold(Module):
         self.stride = stride
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.fold(
-            input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
-        )
+        return F.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
         return (

@@ -41,6 +41,7 @@ __all__ = [
     "tanh",
 ]
 
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
     return input.relu_() if inplace else _C.relu(input)

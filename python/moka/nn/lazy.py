@@ -56,7 +56,8 @@ class UninitializedParameter(Parameter):
 
 
 class LazyModuleMixin:
-    """A layer whose parameters are made when the first input (or a state dict) says their sizes; it then becomes
+    """A layer whose parameters are made when the first input (or a state dict) says their sizes; it
+    then becomes
     an ordinary layer of the class `cls_to_become`.
     """
 
@@ -189,7 +190,8 @@ def _lazy(kind: type, base: type) -> type:
             "__init__": __init__,
             "__module__": __name__,
             "__qualname__": name,
-            "__doc__": f"{base.__name__} that learns the number of its input's channels from the first input.",
+            "__doc__": f"{base.__name__} that learns the number of its input's channels from the first "
+            "input.",
             "cls_to_become": base,
         },
     )

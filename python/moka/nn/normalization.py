@@ -185,7 +185,8 @@ class _InstanceNorm(_Statistics):
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() not in (self.rank + 1, self.rank + 2):
             raise ValueError(
-                f"{type(self).__name__}: input must have {self.rank + 1} or {self.rank + 2} dimensions, got shape "
+                f"{type(self).__name__}: input must have {self.rank + 1} or {self.rank + 2} dimensions, "
+                f"got shape "
                 f"{list(input.shape)}"
             )
         x = input if input.dim() == self.rank + 2 else input.unsqueeze(0)
@@ -257,7 +258,9 @@ class GroupNorm(Module):
     ) -> None:
         super().__init__()
         if num_groups < 1 or num_channels % num_groups:
-            raise ValueError(f"GroupNorm: num_groups ({num_groups}) must divide num_channels ({num_channels})")
+            raise ValueError(
+                f"GroupNorm: num_groups ({num_groups}) must divide num_channels ({num_channels})"
+            )
         self.num_groups = num_groups
         self.num_channels = num_channels
         self.eps = eps

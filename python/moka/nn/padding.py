@@ -39,7 +39,8 @@ class _Pad(Module):
         pads = (padding,) * (2 * self.rank) if isinstance(padding, int) else tuple(padding)
         if len(pads) != 2 * self.rank:
             raise ValueError(
-                f"{type(self).__name__}: padding must be an int or {2 * self.rank} ints, (before, after) from "
+                f"{type(self).__name__}: padding must be an int or {2 * self.rank} ints, (before, "
+                f"after) from "
                 f"the last dimension on, got {padding}"
             )
         self.padding = pads

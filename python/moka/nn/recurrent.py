@@ -24,7 +24,8 @@ _KINDS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "tanh", "RNN_RELU": "relu"}
 class RNNBase(Module):
     """What RNN, LSTM and GRU share.
 
-    Parameters of layer k: weight_ih_lk [gates * hidden, in], weight_hh_lk [gates * hidden, hidden], bias_ih_lk,
+    Parameters of layer k: weight_ih_lk [gates * hidden, in], weight_hh_lk [gates * hidden, hidden],
+    bias_ih_lk,
     bias_hh_lk, with proj_size weight_hr_lk [proj_size, hidden]; those of the other direction end in _reverse.
     All start uniform in ±1/sqrt(hidden_size).
     """
@@ -52,7 +53,7 @@ class RNNBase(Module):
         if hidden_size <= 0 or num_layers <= 0:
             raise ValueError(f"{name}: hidden_size and num_layers must be positive")
         if not 0 <= proj_size < hidden_size:
-            raise ValueError(f"{name}: proj_size must be less than hidden_size ({hidden_size}), got {proj_size}")
+            raise ValueError(f"{name}: proj_size must be in 0 to {hidden_size - 1}, got {proj_size}")
         if proj_size and mode != "LSTM":
             raise ValueError(f"{name}: proj_size is for LSTM")
         self.mode = mode
@@ -121,7 +122,8 @@ class RNNBase(Module):
         if not batched:
             if any(t.dim() != 2 for t in given):
                 raise RuntimeError(
-                    f"{type(self).__name__}: for an input without batch the state must have 2 dimensions, got "
+                    f"{type(self).__name__}: for an input without batch the state must have 2 "
+                    f"dimensions, got "
                     f"{[list(t.shape) for t in given]}"
                 )
             given = tuple(t.unsqueeze(1) for t in given)
@@ -154,7 +156,8 @@ class RNNBase(Module):
             rows, sizes = x.reshape(steps * batch, x.shape[2]), [batch] * steps
         if rows.shape[-1] != self.input_size:
             raise RuntimeError(
-                f"{type(self).__name__}: input.size(-1) must be equal to input_size. Expected {self.input_size}, "
+                f"{type(self).__name__}: input.size(-1) must be equal to input_size. Expected "
+                f"{self.input_size}, "
                 f"got {rows.shape[-1]}"
             )
         state = self._start(hx, batch, rows, batched)
@@ -216,7 +219,17 @@ class RNN(RNNBase):
             raise ValueError(f"RNN: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
         mode = f"RNN_{nonlinearity.upper()}"
         super().__init__(
-            mode, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
+            mode,
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
         )
         self.nonlinearity = nonlinearity
 
@@ -272,7 +285,17 @@ class GRU(RNNBase):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            "GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
         )
 
 
@@ -321,7 +344,8 @@ class RNNCellBase(Module):
             raise ValueError(f"{name}: hidden must have 1 or 2 dimensions, got shape {list(hx.shape)}")
         if tuple(hx.shape) != (*input.shape[:-1], self.hidden_size):
             raise RuntimeError(
-                f"{name}: hidden must have shape {[*input.shape[:-1], self.hidden_size]}, got {list(hx.shape)}"
+                f"{name}: hidden must have shape {[*input.shape[:-1], self.hidden_size]}, got "
+                f"{list(hx.shape)}"
             )
         return hx
 

@@ -54,7 +54,8 @@ def _is_causal(mask: Tensor | None, given: bool | None, length: int) -> bool:
 
 
 class TransformerEncoderLayer(Module):
-    """Attention of a sequence to itself, then a network of two layers at each place; each is added to its input
+    """Attention of a sequence to itself, then a network of two layers at each place; each is added to
+    its input
     and normalized (before it, with norm_first).
 
     Args:
@@ -231,9 +232,7 @@ class TransformerEncoder(Module):
         steps = src.shape[1 if src.dim() == 3 and first.self_attn.batch_first else 0]
         causal = _is_causal(mask, is_causal, steps)
         for layer in self.layers:
-            src = layer(
-                src, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask
-            )
+            src = layer(src, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
         return src if self.norm is None else self.norm(src)
 
 

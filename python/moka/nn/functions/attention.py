@@ -149,9 +149,7 @@ def multi_head_attention_forward(
     else:
         weights = tuple(in_proj_weight.chunk(3))
     if weights:
-        q, k, v = (
-            linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True)
-        )
+        q, k, v = (linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True))
 
     if attn_mask is not None:
         if attn_mask.dim() == 2:
@@ -186,9 +184,10 @@ def multi_head_attention_forward(
     keys = k.shape[1]
     q, k, v = (t.reshape(batch, num_heads, -1, each) for t in (q, k, v))
     if attn_mask is not None:
-        attn_mask = attn_mask.reshape(-1 if attn_mask.shape[0] == 1 else batch, *(
-            (1, length, keys) if attn_mask.shape[0] == 1 else (num_heads, length, keys)
-        ))
+        attn_mask = attn_mask.reshape(
+            -1 if attn_mask.shape[0] == 1 else batch,
+            *((1, length, keys) if attn_mask.shape[0] == 1 else (num_heads, length, keys)),
+        )
     if key_padding_mask is not None:
         hidden = key_padding_mask.reshape(batch, 1, 1, keys)
         attn_mask = hidden if attn_mask is None else attn_mask + hidden

@@ -39,7 +39,8 @@ def _named_padding(
     """Input and padding for padding="same" or "valid"; what cannot be symmetric is added to the input."""
     if weight.dim() != rank + 2 or input.dim() not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"{name}: input must have {rank + 2} dimensions (or {rank + 1} without batch) and weight {rank + 2}, got "
+            f"{name}: input must have {rank + 2} dimensions (or {rank + 1} without batch) and weight "
+            f"{rank + 2}, got "
             f"shapes {list(input.shape)} and {list(weight.shape)}"
         )
     if padding == "valid":
@@ -73,7 +74,8 @@ def _convolution(rank: int, op: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     convolve.__name__ = convolve.__qualname__ = name
     convolve.__doc__ = (
-        f"Cross-correlation of [batch, in, ...] over the last {rank} dimensions with weight [out, in / groups, "
+        f"Cross-correlation of [batch, in, ...] over the last {rank} dimensions with weight [out, in / "
+        f"groups, "
         f'kernel...]; padding may be "same" or "valid"; see nn.Conv{rank}d.'
     )
     return convolve

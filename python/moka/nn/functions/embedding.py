@@ -13,9 +13,7 @@ __all__ = ["bilinear", "embedding", "embedding_bag", "linear", "one_hot"]
 _FLOATING = (_C.float16, _C.bfloat16, _C.float32, _C.float64)
 
 
-def linear(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None
-) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """y = x W^T + b: [..., in] with weight [out, in] and bias [out] gives [..., out]; a weight [in] gives
     [...].
     """
@@ -95,9 +93,7 @@ def embedding(
     factor = _C.ones(input.shape, dtype=weight.dtype, device=weight.device)
     if scale_grad_by_freq:
         index = input.reshape(-1).to(_C.int64)
-        counts = _C.scatter_add(
-            _C.zeros(weight.shape[0], dtype=weight.dtype), 0, index, factor.reshape(-1)
-        )
+        counts = _C.scatter_add(_C.zeros(weight.shape[0], dtype=weight.dtype), 0, index, factor.reshape(-1))
         factor = factor / counts[index].reshape(*input.shape)
     if padding_idx is not None:
         factor = _C.where(input == padding_idx, _C.zeros_like(factor), factor)

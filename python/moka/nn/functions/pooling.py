@@ -42,6 +42,7 @@ __all__ = [
 
 Sizes = int | Sequence[int]
 
+
 def _each(value: Any, rank: int) -> list[Any]:
     if isinstance(value, int | float):
         return [value] * rank
@@ -75,7 +76,14 @@ def _avg_pool(rank: int) -> Callable[..., Tensor]:
         **out: Any,
     ) -> Tensor:
         return op(
-            input, kernel_size, _none_if_empty(stride), padding, ceil_mode, count_include_pad, divisor_override, **out
+            input,
+            kernel_size,
+            _none_if_empty(stride),
+            padding,
+            ceil_mode,
+            count_include_pad,
+            divisor_override,
+            **out,
         )
 
     return _named(
@@ -133,10 +141,13 @@ def _filled(name: str, rank: int, input: Tensor, output_size: Any) -> list[int]:
     if len(sizes) == 1:
         sizes = sizes * rank
     if rank > 1 and len(sizes) == rank == input.dim():
-        raise ValueError(f"{name}: input must have more than {rank} dimensions, got shape {list(input.shape)}")
+        raise ValueError(
+            f"{name}: input must have more than {rank} dimensions, got shape {list(input.shape)}"
+        )
     if len(sizes) != rank or input.dim() < rank:
         raise RuntimeError(
-            f"{name}: output_size must be an int or {rank} ints for an input of at least {rank} dimensions, got "
+            f"{name}: output_size must be an int or {rank} ints for an input of at least {rank} "
+            f"dimensions, got "
             f"{output_size} for shape {list(input.shape)}"
         )
     return [input.shape[k - rank] if size is None else size for k, size in enumerate(sizes)]
@@ -156,7 +167,10 @@ def _adaptive(rank: int) -> tuple[Callable[..., Any], Callable[..., Any], Callab
     def with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
         return max_op(input, _filled(max_name, rank, input, output_size))
 
-    doc = f"of windows that share out the last {rank} dimensions so that the result is output_size (None keeps a size)"
+    doc = (
+        f"of windows that share out the last {rank} dimensions so that the result is output_size (None keeps "
+        "a size)"
+    )
     return (
         _named(mean, mean_name, f"The means {doc}."),
         _named(largest, max_name, f"The maxima {doc}; with return_indices also their places."),
@@ -251,7 +265,8 @@ def _unpool(rank: int) -> Callable[..., Tensor]:
     return _named(
         unpool,
         name,
-        f"Undoes max_pool{rank}d with its indices: maxima at their places, zeros elsewhere; see nn.MaxUnpool{rank}d.",
+        f"Undoes max_pool{rank}d with its indices: maxima at their places, zeros elsewhere; see "
+        f"nn.MaxUnpool{rank}d.",
     )
 
 

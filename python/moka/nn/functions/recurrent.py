@@ -1,4 +1,6 @@
-"""Recurrent networks over whole sequences and single steps, with the call forms of torch.lstm and its like."""
+"""Recurrent networks over whole sequences and single steps, with the call forms of torch.lstm and its
+like.
+"""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -40,9 +42,9 @@ def _run(
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     if mode != "gru":  # its candidate sees the state's bias through a gate; for the others both just add up
         b_ih, b_hh = (None if b_ih is None else b_ih + b_hh), None
-    return _C.rnn_layer(
-        linear(rows, w_ih, b_ih), h0, c0, w_hh, b_hh, w_hr, list(batch_sizes), mode, reverse
-    )[0]
+    return _C.rnn_layer(linear(rows, w_ih, b_ih), h0, c0, w_hh, b_hh, w_hr, list(batch_sizes), mode, reverse)[
+        0
+    ]
 
 
 def _last_rows(states: Tensor, sizes: Sequence[int], reverse: bool) -> Tensor:
@@ -106,7 +108,9 @@ def _unflatten(
 
 
 def _network(mode: str, hx: tuple[Tensor, ...], args: tuple, keywords: dict[str, Any], input: Tensor) -> Any:
-    """torch's two call forms: (input, hx, params, ..., batch_first) and (data, batch_sizes, hx, params, ...)."""
+    """torch's two call forms: (input, hx, params, ..., batch_first) and (data, batch_sizes, hx,
+    params, ...).
+    """
     names = ("params", "has_biases", "num_layers", "dropout", "train", "bidirectional", "batch_first")
     given = {**dict(zip(names, args, strict=False)), **keywords}
     layers = _unflatten(
@@ -161,7 +165,9 @@ def _cell(mode: str, input: Tensor, h: Tensor, c: Tensor | None, weights: tuple[
     if w_ih is None or w_hh is None:
         raise TypeError(f"{mode}_cell: w_ih and w_hh are needed")
     if input.dim() == 1:
-        states = _cell(mode, input.unsqueeze(0), h.unsqueeze(0), None if c is None else c.unsqueeze(0), weights)
+        states = _cell(
+            mode, input.unsqueeze(0), h.unsqueeze(0), None if c is None else c.unsqueeze(0), weights
+        )
         return tuple(s.squeeze(0) for s in states) if mode == "lstm" else states.squeeze(0)
     states = _run(mode, input, h, c, (w_ih, w_hh, b_ih, b_hh, None), [input.shape[0]])
     return (states[:, : h.shape[1]], states[:, h.shape[1] :]) if mode == "lstm" else states
