@@ -154,12 +154,6 @@ def use_own_call(op: Any) -> None:
         _own_calls.pop(op.name, None)
 
 
-def draws_random_numbers(op: Any) -> bool:
-    """OpInfos that set a seed before every call look repeatable; their numbers are torch's own."""
-    own = op.op
-    return isinstance(own, types.FunctionType) and "wrapper_set_seed" in own.__code__.co_names
-
-
 # ---- one operator
 
 
@@ -226,7 +220,6 @@ def compare_operator(op: Any, options: argparse.Namespace) -> Report:
     name = op.name + (f" ({op.variant_test_name})" if op.variant_test_name else "")
     report = Report(name)
     use_own_call(op)
-    random = draws_random_numbers(op)
     for dtype in op.dtypes:
         short = str(dtype).removeprefix("torch.")
         if short not in options.dtypes:
@@ -237,7 +230,7 @@ def compare_operator(op: Any, options: argparse.Namespace) -> Report:
                 break
             try:
                 expected = op(clone(sample.input), *clone(sample.args), **sample.kwargs)
-                values = not random and is_repeatable(op, sample) and "empty" not in op.name
+                values = is_repeatable(op, sample) and "empty" not in op.name
             except Exception:  # noqa: BLE001  (torch refuses its own sample: nothing to compare)
                 continue
             compare_sample(report, op, sample, short, expected, values, options)

@@ -73,5 +73,6 @@ bool has_adapter(std::string_view op, std::string_view domain);  // in any versi
 std::span<const Adapter> tensor_adapters();
 std::span<const Adapter> arithmetic_adapters();
 std::span<const Adapter> network_adapters();
+std::span<const Adapter> layer_adapters();
 
 }  // namespace moka::onnx

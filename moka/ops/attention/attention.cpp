@@ -223,7 +223,7 @@ constinit const Op attention_backward_op{
         "query_grad, Tensor "
         "key_grad, Tensor value_grad)",
     .doc = "Gradients of attention; the scores are computed again in blocks.",
-    .method = "function",
+    .method = "none",
     .shape = backward_shape,
     .kernels = {KernelRow{.name = "blocks", .run = backward_kernel}},
     .derivative = none("second derivatives: write attention with matmul and softmax"),
@@ -237,7 +237,7 @@ constinit const Op attention_mask_backward_op{
         "Tensor output, "
         "Tensor logsumexp, bool is_causal=False, float? scale=None, bool enable_gqa=False) -> Tensor",
     .doc = "Gradient of attention with respect to a mask that is added to the scores.",
-    .method = "function",
+    .method = "none",
     .shape = mask_backward_shape,
     .kernels = {KernelRow{.name = "blocks", .run = mask_backward_kernel}},
     .derivative = none("second derivatives: write attention with matmul and softmax"),

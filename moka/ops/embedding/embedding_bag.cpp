@@ -254,7 +254,9 @@ constinit const Op embedding_bag_op{
                        })},
     .onnx = none("ONNX has no bags"),
     .netdef = none("SparseLengthsSum of Caffe2 takes lengths, not offsets"),
-    .samples = {},
+    .samples = {shapes({4, 3}, {5}, {1}).in(Domain::Index, 1, 4).in(Domain::Index, 2, 1),
+                shapes({4, 3}, {5}, {1}).in(Domain::Distinct, 0).in(Domain::Index, 1, 4).in(Domain::Index, 2, 1).with("mode", "max"),
+                shapes({4, 3}, {0}, {1}).in(Domain::Index, 1, 4).in(Domain::Index, 2, 1).with("mode", "sum")},
 };
 constinit const Op embedding_bag_backward_op{
     .schema =
@@ -263,7 +265,7 @@ constinit const Op embedding_bag_backward_op{
         "padding_idx=None, bool "
         "scale_grad_by_freq=False) -> Tensor",
     .doc = "Gradient of embedding_bag with respect to weight, whose shape is `sizes`.",
-    .method = "function",
+    .method = "none",
     .shape = bag_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = bag_backward_kernel}},
     .derivative = none("second derivatives of embedding_bag are not provided"),
@@ -276,7 +278,7 @@ constinit const Op embedding_bag_weights_backward_op{
         "embedding_bag_weights_backward(Tensor grad, Tensor weight, Tensor indices, Tensor offsets, bool "
         "include_last_offset=False, int? padding_idx=None) -> Tensor",
     .doc = "Gradient of embedding_bag with respect to per_sample_weights.",
-    .method = "function",
+    .method = "none",
     .shape = weights_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = weights_backward_kernel}},
     .derivative = none("second derivatives of embedding_bag are not provided"),

@@ -181,7 +181,7 @@ constinit const Op rnn_layer_backward_op{
         "gates_grad, Tensor h0_grad, Tensor c0_grad, Tensor weight_hh_grad, Tensor bias_hh_grad, Tensor "
         "weight_hr_grad)",
     .doc = "Gradients of rnn_layer; empty for inputs that are None.",
-    .method = "function",
+    .method = "none",
     .shape = backward_output,
     .kernels = {KernelRow{.name = "steps", .run = backward_kernel}},
     .derivative = none("second derivatives of fused recurrent layers are not provided"),
