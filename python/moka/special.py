@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import _C
-from .nn.activation_functions import log_softmax as log_softmax
-from .nn.activation_functions import softmax as softmax
+from .nn.functions.activation import log_softmax as log_softmax
+from .nn.functions.activation import softmax as softmax
 
 # name here: the operator's own name
 _ALIASES = {

@@ -314,7 +314,7 @@ std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
 
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version) {
   std::vector<const Adapter*> out;
-  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
+  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters(), layer_adapters()})
     for (const Adapter& a : family)
       if (a.op == op && a.domain == domain && version >= a.since && (a.until == 0 || version < a.until))
         out.push_back(&a);
@@ -322,7 +322,7 @@ std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view 
 }
 
 bool has_adapter(std::string_view op, std::string_view domain) {
-  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
+  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters(), layer_adapters()})
     for (const Adapter& a : family)
       if (a.op == op && a.domain == domain) return true;
   return false;

@@ -75,5 +75,6 @@ bool is_attribute_name(std::string_view name);
 std::span<const Adapter> tensor_adapters();
 std::span<const Adapter> arithmetic_adapters();
 std::span<const Adapter> network_adapters();
+std::span<const Adapter> layer_adapters();
 
 }  // namespace moka::onnx
