@@ -13,6 +13,7 @@ class Count:
 
     def __init__(self) -> None:
         self.passed = self.failed = self.skipped = 0
+        self.modes: dict[str, int] = {}  # cases of the operator table, as tests/conftest.py prints them
 
     def read_ctest(self, code: int, text: str) -> None:
         match = re.search(r"(\d+) tests? failed out of (\d+)", text)
@@ -31,6 +32,16 @@ class Count:
         self.passed += found.get("passed", 0) + found.get("xfailed", 0)
         self.failed += errors if errors or not code else 1
         self.skipped += found.get("skipped", 0)
+        for mode, count in re.findall(r"^mode (.+): (\d+) cases$", text, re.MULTILINE):
+            self.modes[mode] = self.modes.get(mode, 0) + int(count)
+
+    def table(self) -> str:
+        """Cases by mode; empty when none ran."""
+        if not self.modes:
+            return ""
+        width = max(map(len, self.modes))
+        rows = [f"  {mode:<{width}}  {count:>6}" for mode, count in sorted(self.modes.items())]
+        return "\n".join([f"cases by mode: {sum(self.modes.values())}", *rows])
 
     def line(self) -> str:
         return f"moka: {self.passed} passed, {self.failed} failed, {self.skipped} skipped"

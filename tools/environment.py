@@ -49,6 +49,14 @@ FUZZ_PACKAGES = (
     DebianPackage("clang", ("clang++",), "libFuzzer"),
     DebianPackage("libclang-rt-14-dev", ("<fuzzer runtime>",), "libFuzzer"),
 )
+BROWSER_PACKAGES = (
+    DebianPackage(
+        "chromium-headless-shell",
+        ("chromium-headless-shell", "chromium", "google-chrome"),
+        "slow tests open the demo's report in it",
+        needed=False,
+    ),
+)
 
 
 def _python_headers() -> bool:
@@ -170,12 +178,12 @@ def _fill_environment(folder: Path, requirements: Path) -> Path:
     return python
 
 
-def setup(root: Path, *, fuzz: bool = False, only_needed: bool = False) -> None:
-    """Installs what is missing for building and testing; with `fuzz`, also clang.
+def setup(root: Path, *, fuzz: bool = False, browser: bool = False, only_needed: bool = False) -> None:
+    """Installs what is missing for building and testing; with `fuzz` also clang, with `browser` also one.
 
     With `only_needed` it does not look for optional packages, which saves asking for them again and again.
     """
-    packages = DEBIAN_PACKAGES + (FUZZ_PACKAGES if fuzz else ())
+    packages = DEBIAN_PACKAGES + (FUZZ_PACKAGES if fuzz else ()) + (BROWSER_PACKAGES if browser else ())
     _install_debian(tuple(package for package in packages if package.needed or not only_needed))
     version = subprocess.run(["cmake", "--version"], capture_output=True, text=True).stdout.split()
     if len(version) > 2 and tuple(int(part) for part in version[2].split(".")[:2]) < (3, 25):

@@ -84,7 +84,10 @@ def train_network(options: argparse.Namespace, policy: Policy, train: Any, test:
     run = Run(SmallNet(test.images.shape[1], len(test.classes)), policy, len(loader))
     checkpoint = folder / "training.ckpt"
     if options.resume and checkpoint.exists():
-        state = moka.load(checkpoint)
+        try:
+            state = moka.load(checkpoint)
+        except ValueError as error:
+            raise DemoError(f"{error}; delete it to begin anew") from None
         run.load_state_dict(state["run"])
         loader.load_state_dict(state["loader"])
         moka.set_rng_state(state["random"])

@@ -1,279 +1,263 @@
 // The backward engine: visits nodes in reverse order of their making, in the calling thread.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/autograd/engine.h"
+
 #include <algorithm>
 #include <mutex>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/accumulate.h"
 #include "moka/ops/pointwise/pointwise.h"
-#include "moka/ops/reduction/reduction.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka::autograd {
 
 namespace {
-// Node marks belong to one backward at a time; hooks and custom functions may start another inside it.
+class Task;
+// Marks in nodes belong to one backward at a time; hooks and custom functions may start another inside it.
 std::recursive_mutex engine_mutex;
-uint64_t next_task = 1;
+Task* running = nullptr;  // the innermost; guarded by engine_mutex
+uint64_t last_task = 0;
+thread_local uint64_t task_of_thread = 0;
 
-struct GradModeScope {
-  bool before = grad_enabled();
-  explicit GradModeScope(bool on) { set_grad_enabled(on); }
-  ~GradModeScope() { set_grad_enabled(before); }
-};
-
-bool later(GradNode* a, GradNode* b) { return a->sequence < b->sequence; }
-
-void add_in_place(Tensor& into, const Tensor& g) {
-  Arg args[3] = {into, g, Arg(1)};
-  Frame f(ops::add_op, args, 3);
-  f.outs.resize(1);
-  f.outs[0] = into;
-  f.given = 1;
-  run_op(f);
-}
-
-// Adds `g` to what has come so far. A buffer that nobody else holds is added to in place.
-void accumulate(Tensor& sum, const Tensor& g, bool create_graph) {
-  if (!sum) {
-    sum = g;
-  } else if (!create_graph && sum.impl()->references.load() == 1 && sum.dtype() == g.dtype() &&
-             !sum.impl()->storage->read_only && sum.impl()->storage->references.load() == 1 &&
-             is_non_overlapping(sum.sizes(), sum.strides())) {
-    add_in_place(sum, g);
-  } else {
-    sum = add(sum, g);
-  }
-}
-
-Tensor run_hooks(const Tensor& of, Tensor g) {
-  GradMeta* m = meta(of);
-  for (size_t i = 0; m && i < m->hooks.size(); i++)
-    if (Tensor changed = m->hooks[i].second(g)) g = changed;
-  return g;
-}
-
-void accumulate_leaf(const Tensor& leaf, Tensor g, bool create_graph) {
-  g = run_hooks(leaf, std::move(g));
-  GradMeta& m = make_meta(leaf);
-  if (!m.grad) {
-    bool own = g.impl()->references.load() == 1 && g.impl()->storage->references.load() == 1 &&
-               !g.impl()->storage->read_only;
-    if (create_graph || own) {
-      m.grad = g;
-    } else {
-      m.grad = new_tensor(g.sizes(), g.dtype(), g.device());
-      copy_elements(g, m.grad);
-    }
-    if (!create_graph) m.grad.impl()->layers &= ~layer::autograd;
-  } else if (create_graph) {
-    m.grad = add(m.grad, g);
-  } else {
-    // Whoever holds .grad sees it grow, as in PyTorch.
-    add_in_place(m.grad, g);
-    bump_version(m.grad);
-  }
-}
+bool later(const GradNode* a, const GradNode* b) { return a->sequence < b->sequence; }
 
 class Task {
  public:
-  Task(std::span<const Tensor> roots, std::span<const Tensor> grads, BackwardOptions options)
-      : options_(options), id_(next_task++) {
-    MOKA_CHECK(grads.empty() || grads.size() == roots.size(), "backward: ", roots.size(), " roots but ",
-               grads.size(), " gradients");
-    for (size_t i = 0; i < roots.size(); i++) {
-      const Tensor& root = roots[i];
-      MOKA_CHECK(requires_grad(root), "backward: the tensor ", root,
-                 " does not require grad: nothing it was computed from does (was it made under no_grad() or "
-                 "detached?)");
-      Tensor g = i < grads.size() ? grads[i] : Tensor();
-      if (!g) {
-        MOKA_CHECK(root.numel() == 1,
-                   "backward: a gradient must be given unless the root has one element; it has shape ",
-                   root.sizes());
-        g = new_tensor(root.sizes(), root.dtype(), root.device());
-        double one = 1;
-        convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
-      }
-      MOKA_CHECK(g.sizes().size() == root.sizes().size() &&
-                     std::equal(g.sizes().begin(), g.sizes().end(), root.sizes().begin()),
-                 "backward: the gradient given has shape ", g.sizes(), " but the root has shape ",
-                 root.sizes());
-      root_edges_.push_back(gradient_edge(root));
-      root_grads_.push_back(g);
-    }
+  Task(std::span<const Root> roots, std::span<const Edge> captures, BackwardOptions options)
+      : lock_(engine_mutex),
+        roots_(roots),
+        captures_(captures),
+        options_(options),
+        outer_(running),
+        id_(++last_task),
+        thread_before_(std::exchange(task_of_thread, id_)) {
+    running = this;
+    results_.resize(captures.size());
+  }
+  ~Task() {
+    if (!finished_) forget_sums();
+    for (auto& [node, visit] : kept_) node->visit = std::move(visit);
+    running = outer_;
+    task_of_thread = thread_before_;
   }
 
-  // Only paths to these matter when set.
-  void want(std::span<const Tensor> inputs) {
-    wanted_ = inputs;
-    for (const Tensor& t : inputs) {
-      MOKA_CHECK(requires_grad(t), "grad: the input ", t, " does not require grad");
-      wanted_edges_.push_back(gradient_edge(t));
-    }
-    results_.resize(inputs.size());
-  }
-
-  std::vector<Tensor> run() {
-    std::lock_guard lock(engine_mutex);
-    GradModeScope mode(options_.create_graph);
-    count_dependencies();
-    if (!wanted_.empty()) mark_needed();
-    std::vector<GradNode*> ready;
-    for (size_t i = 0; i < root_edges_.size(); i++) deliver(root_edges_[i], root_grads_[i]);
-    root_grads_.clear();
-    for (const Edge& e : root_edges_)
-      if (e.node && e.node->visit.waiting == 0 &&
-          std::find(ready.begin(), ready.end(), e.node.get()) == ready.end())
-        ready.push_back(e.node.get());
-    std::make_heap(ready.begin(), ready.end(), later);
-    std::vector<Tensor> dxs;
-    while (!ready.empty()) {
-      std::pop_heap(ready.begin(), ready.end(), later);
-      Ref<GradNode> node = Ref<GradNode>::share(ready.back());
-      ready.pop_back();
-      step(*node, dxs);
-      for (const Edge& e : node->edges) {
-        if (!e.node || --e.node->visit.waiting != 0) continue;
-        ready.push_back(e.node.get());
-        std::push_heap(ready.begin(), ready.end(), later);
+  // accumulate: captured leaves add to their .grad as well.
+  std::vector<Tensor> run(bool accumulate_captured) {
+    {
+      GradModeScope mode(options_.create_graph);
+      count_dependencies();
+      if (!captures_.empty()) mark_needed(accumulate_captured);
+      for (const Root& r : roots_) {
+        deliver(r.edge, r.gradient);
+        if (r.edge.node->visit.waiting == 0) make_ready(r.edge.node.get());
       }
-      if (!options_.retain_graph) node->release_saved();
+      while (!ready_.empty()) {
+        std::pop_heap(ready_.begin(), ready_.end(), later);
+        GradNode* node = ready_.back();
+        ready_.pop_back();
+        step(*node);
+        if (!options_.retain_graph) node->release_saved();
+      }
+      finished_ = true;
     }
+    for (size_t i = 0; i < at_end.size(); i++) at_end[i]();
     return std::move(results_);
   }
 
+  std::vector<std::function<void()>> at_end;
+
  private:
-  void enter(GradNode* n, std::vector<GradNode*>& stack) {
-    if (n->visit.task == id_) return;
-    n->visit.task = id_;
-    n->visit.waiting = 0;
-    n->visit.needed = wanted_.empty();
-    n->visit.buffer.clear();
-    stack.push_back(n);
-    nodes_.push_back(n);
+  bool is_running(uint64_t task) const {
+    for (const Task* t = this; t; t = t->outer_)
+      if (t->id_ == task) return true;
+    return false;
+  }
+  void enter(GradNode* n) {
+    GradNode::Visit& v = n->visit;
+    if (v.task == id_) return;
+    if (outer_ && is_running(v.task)) kept_.emplace_back(n, std::exchange(v, {}));
+    v.task = id_;
+    v.waiting = 0;
+    v.needed = v.runs = captures_.empty();
+    stack_.push_back(n);
+    if (!captures_.empty()) nodes_.push_back(n);
   }
   void count_dependencies() {
-    std::vector<GradNode*> stack;
-    for (const Edge& e : root_edges_)
-      if (e.node) enter(e.node.get(), stack);
-    while (!stack.empty()) {
-      GradNode* n = stack.back();
-      stack.pop_back();
-      for (const Edge& e : n->edges) {
+    for (const Root& r : roots_) enter(r.edge.node.get());
+    while (!stack_.empty()) {
+      GradNode* n = stack_.back();
+      stack_.pop_back();
+      for (Edge& e : n->edges) {
         if (!e.node) continue;
-        enter(e.node.get(), stack);
+        enter(e.node.get());
         e.node->visit.waiting++;
       }
     }
   }
-  bool is_wanted(const Edge& e) const {
-    for (const Edge& w : wanted_edges_)
-      if (w.node == e.node && w.slot == e.slot && w.leaf == e.leaf) return true;
-    return false;
-  }
-  // A node is needed when a wanted input lies upstream of it. Sequence numbers fall along edges.
-  void mark_needed() {
-    std::sort(nodes_.begin(), nodes_.end(),
-              [](GradNode* a, GradNode* b) { return a->sequence < b->sequence; });
+  // Only nodes on the way to a captured output run. Sequence numbers fall along edges, except to leaves.
+  void mark_needed(bool accumulate_captured) {
+    for (const Edge& e : captures_) {
+      GradNode::Visit& v = e.node->visit;
+      if (v.task != id_) continue;
+      v.needed = true;
+      if (accumulate_captured && e.node->edges.size() == 0) v.runs = true;
+    }
+    std::sort(nodes_.begin(), nodes_.end(), later);
     for (GradNode* n : nodes_)
       for (const Edge& e : n->edges)
-        if (e && (is_wanted(e) || (e.node && e.node->visit.needed))) n->visit.needed = true;
+        if (e.node && e.node->visit.needed) n->visit.needed = n->visit.runs = true;
+  }
+  void make_ready(GradNode* n) {
+    if (std::find(ready_.begin(), ready_.end(), n) != ready_.end()) return;
+    ready_.push_back(n);
+    std::push_heap(ready_.begin(), ready_.end(), later);
   }
 
-  void deliver(const Edge& e, const Tensor& g) {
-    if (!g) return;
-    if (!wanted_edges_.empty())
-      for (size_t i = 0; i < wanted_edges_.size(); i++) {
-        const Edge& w = wanted_edges_[i];
-        if (w.leaf && w.leaf == e.leaf) accumulate(results_[i], run_hooks(w.leaf, g), options_.create_graph);
+  void deliver(const Edge& e, Tensor g) {
+    auto& sums = e.node->visit.sums;
+    if (sums.size() == 0) sums.resize(e.node->outputs);
+    accumulate(sums[e.slot], std::move(g), options_.create_graph);
+  }
+
+  void step(GradNode& n) {
+    // A backward inside this one may visit the node again: what has come is taken out of it.
+    SmallVectorOf<Tensor, 1> sums = std::exchange(n.visit.sums, {});
+    std::span<Tensor> dys(sums.begin(), sums.size());
+    SmallVectorOf<Tensor, 4> found;
+    if (std::any_of(dys.begin(), dys.end(), [](const Tensor& dy) { return dy.defined(); })) {
+      GradNode* outer_node = std::exchange(running_node, &n);
+      try {
+        if (n.extras) run_tensor_hooks(*n.extras, dys);
+        for (size_t i = 0; i < captures_.size(); i++)
+          if (captures_[i].node.get() == &n && captures_[i].slot < dys.size())
+            results_[i] = dys[captures_[i].slot];
+        if (n.visit.runs) run_node(n, dys, found);
+      } catch (...) {
+        running_node = outer_node;
+        note_failure(n);
+        throw;
       }
-    if (e.leaf) {
-      if (wanted_edges_.empty()) accumulate_leaf(e.leaf, g, options_.create_graph);
-      return;
+      running_node = outer_node;
     }
-    if (!e.node) return;
-    auto& buffer = e.node->visit.buffer;
-    if (buffer.size() < e.node->outputs) buffer.resize(e.node->outputs);
-    accumulate(buffer[e.slot], g, options_.create_graph);
-  }
-
-  void step(GradNode& n, std::vector<Tensor>& dxs) {
-    std::vector<Tensor> dys = std::move(n.visit.buffer);
-    n.visit.buffer.clear();
-    if (dys.size() < n.outputs) dys.resize(n.outputs);
-    bool any = false;
-    for (const Tensor& dy : dys) any |= dy.defined();
-    if (!any) return;
-    for (size_t i = 0; i < wanted_edges_.size(); i++)
-      if (wanted_edges_[i].node.get() == &n && dys[wanted_edges_[i].slot])
-        results_[i] = dys[wanted_edges_[i].slot];
-    if (!n.visit.needed) return;
-    for (auto& hook : n.pre_hooks) hook.second(dys);
-    dxs.clear();
-    dxs.resize(n.edges.size());
-    try {
-      n.backward(dys, dxs, options_.create_graph);
-    } catch (Error& error) {
-      if (!n.source.empty())
-        error.add_context(cat("in the backward of ", n.name(), ", whose forward ran at ", n.source));
-      throw;
-    }
-    if (anomaly_enabled()) check_finite(n, dxs);
-    dys.clear();
     for (size_t i = 0; i < n.edges.size(); i++) {
-      Tensor g = std::move(dxs[i]);
-      deliver(n.edges[i], g);
+      GradNode* to = n.edges[i].node.get();
+      if (!to) continue;
+      if (found.size() && found[i] && to->visit.needed) deliver(n.edges[i], std::move(found[i]));
+      if (--to->visit.waiting != 0) continue;
+      ready_.push_back(to);
+      std::push_heap(ready_.begin(), ready_.end(), later);
     }
   }
 
-  void check_finite(const GradNode& n, const std::vector<Tensor>& dxs) const {
-    for (const Tensor& g : dxs) {
-      if (!g || !is_floating(g.dtype())) continue;
-      for (int64_t i = 0; i < g.numel(); i++)
-        if (double v = element_as_double(g, i); v != v)
-          fail("anomaly mode: the backward of ", n.name(), " returned NaN",
-               n.source.empty() ? "" : "; its forward ran at ", n.source);
+  void run_tensor_hooks(NodeExtras& extras, std::span<Tensor> dys) {
+    for (size_t i = 0; i < extras.tensor_hooks.size(); i++) {
+      auto [slot, hook] = extras.tensor_hooks[i];
+      if (slot >= dys.size() || !dys[slot] || !*hook) continue;
+      if (Tensor changed = (*hook)(dys[slot])) dys[slot] = changed;
+    }
+    for (auto& [slot, meta] : extras.retained)
+      if (slot < dys.size() && dys[slot])
+        meta->grad = meta->grad ? add(meta->grad, dys[slot]) : clone(dys[slot]);
+  }
+
+  void run_node(GradNode& n, std::span<Tensor> dys, SmallVectorOf<Tensor, 4>& found) {
+    found.resize(n.edges.size());
+    std::span<Tensor> dxs(found.begin(), found.size());
+    if (!n.extras) {
+      n.backward(dys, dxs, options_.create_graph);
+    } else {
+      for (size_t i = 0; i < n.extras->before.size(); i++)
+        if (auto hook = n.extras->before[i]; *hook) (*hook)(dys);
+      std::vector<Tensor> came;
+      if (!n.extras->after.empty()) came.assign(dys.begin(), dys.end());
+      n.backward(dys, dxs, options_.create_graph);
+      for (size_t i = 0; i < n.extras->after.size(); i++)
+        if (auto hook = n.extras->after[i]; *hook) (*hook)(dxs, came);
+    }
+    if (anomaly_checks_nan()) check_no_nan(n, dxs);
+    for (Tensor& dy : dys) dy = Tensor();
+  }
+
+  void check_no_nan(const GradNode& n, std::span<const Tensor> dxs) const {
+    for (size_t k = 0; k < dxs.size(); k++) {
+      if (!dxs[k] || !is_floating(dxs[k].dtype())) continue;
+      for (int64_t i = 0; i < dxs[k].numel(); i++)
+        if (double v = element_as_double(dxs[k], i); v != v)
+          fail("anomaly mode: ", n.name(), " returned NaN as its gradient ", k, ", at element ", i, " of ",
+               dxs[k]);
     }
   }
 
+  // After an error: sums wait in nodes that may live on.
+  void forget_sums() {
+    stack_.clear();
+    for (const Root& r : roots_) stack_.push_back(r.edge.node.get());
+    while (!stack_.empty()) {
+      GradNode* n = stack_.back();
+      stack_.pop_back();
+      if (n->visit.task != id_) continue;
+      n->visit.task = 0;
+      for (Tensor& t : n->visit.sums) t = Tensor();
+      for (Edge& e : n->edges)
+        if (e.node) stack_.push_back(e.node.get());
+    }
+  }
+
+  std::lock_guard<std::recursive_mutex> lock_;
+  std::span<const Root> roots_;
+  std::span<const Edge> captures_;
   BackwardOptions options_;
-  uint64_t id_;
-  std::vector<Edge> root_edges_;
-  std::vector<Tensor> root_grads_;
-  std::vector<GradNode*> nodes_;
-  std::span<const Tensor> wanted_;
-  std::vector<Edge> wanted_edges_;
+  Task* outer_;
+  uint64_t id_, thread_before_;
+  bool finished_ = false;
   std::vector<Tensor> results_;
+  SmallVector<GradNode*, 32> stack_, ready_;
+  std::vector<GradNode*> nodes_;  // all of them, where something is captured
+  std::vector<std::pair<GradNode*, GradNode::Visit>> kept_;  // marks of outer tasks
 };
 }  // namespace
 
-void backward(std::span<const Tensor> roots, std::span<const Tensor> grads, BackwardOptions options) {
-  Task task(roots, grads, options);
-  task.run();
+Root root_of(const Tensor& t, Tensor g) {
+  MOKA_CHECK(
+      requires_grad(t), "backward: the tensor ", t,
+      " does not require grad: nothing it was computed from does (was it made under no_grad() or detached?)");
+  if (!g) {
+    MOKA_CHECK(t.numel() == 1,
+               "backward: a gradient must be given unless the root has one element; it has shape ",
+               t.sizes());
+    g = new_tensor(t.sizes(), t.dtype(), t.device());
+    double one = 1;
+    convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
+  }
+  MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
+             "backward: the gradient given has shape ", g.sizes(), " but the root has shape ", t.sizes());
+  MOKA_CHECK(g.dtype() == t.dtype(), "backward: the gradient given has type ", g.dtype(),
+             " but the root has type ", t.dtype());
+  return {gradient_edge(t), std::move(g)};
 }
 
-std::vector<Tensor> grad(std::span<const Tensor> roots, std::span<const Tensor> grads,
-                         std::span<const Tensor> inputs, BackwardOptions options, bool allow_unused) {
+void backward(std::span<const Root> roots, std::span<const Tensor> inputs, BackwardOptions options) {
+  std::vector<Edge> captures(inputs.size());
+  for (size_t i = 0; i < inputs.size(); i++) {
+    MOKA_CHECK(requires_grad(inputs[i]), "backward: input ", i, " (", inputs[i], ") does not require grad");
+    captures[i] = gradient_edge(inputs[i]);
+  }
+  std::vector<Tensor> found = Task(roots, captures, options).run(true);
+  for (size_t i = 0; i < inputs.size(); i++)
+    if (found[i] && !is_leaf(inputs[i]) && !meta(inputs[i])->retains_grad)
+      accumulate_grad(inputs[i], std::move(found[i]), options.create_graph);
+}
+
+std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge> inputs,
+                              BackwardOptions options) {
   if (inputs.empty()) return {};
-  Task task(roots, grads, options);
-  task.want(inputs);
-  std::vector<Tensor> out = task.run();
-  for (size_t i = 0; i < out.size(); i++)
-    MOKA_CHECK(out[i] || allow_unused, "grad: input ", i, " (", inputs[i],
-               ") was not used to compute the outputs; pass allow_unused=True to get None for it");
-  return out;
+  return Task(roots, inputs, options).run(false);
 }
 
-Tensor sum_to_shape(const Tensor& gradient, std::span<const int64_t> sizes) {
-  Dims dims;
-  int lead = gradient.dim() - static_cast<int>(sizes.size());
-  MOKA_ASSERT(lead >= 0);
-  for (int d = 0; d < gradient.dim(); d++)
-    if (d < lead || (sizes[d - lead] == 1 && gradient.size(d) != 1)) dims.push_back(d);
-  if (dims.empty()) return gradient;
-  Tensor out = sum(gradient, dims, true);
-  if (lead == 0) return out;
-  static const Op& reshape = get_op("reshape");
-  return EagerReading::call(reshape, out, sizes);
+uint64_t running_task() { return task_of_thread; }
+void at_end_of_backward(std::function<void()> then) {
+  MOKA_CHECK(task_of_thread != 0, "at_end_of_backward: no backward is running in this thread");
+  running->at_end.push_back(std::move(then));
 }
 
 }  // namespace moka::autograd

@@ -1,60 +1,67 @@
 // The autograd layer: runs an operator below itself and records one node with what its derivative will read.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/autograd/record.h"
+
 #include <algorithm>
-#include <cstring>
 #include <mutex>
 
-#include "moka/autograd/node.h"
-#include "moka/base/small_vector_of.h"
-#include "moka/ops/pointwise/driver.h"
+#include "moka/autograd/accumulate.h"
+#include "moka/autograd/op_node.h"
+#include "moka/autograd/saved.h"
+#include "moka/ops/shaping/shaping.h"
 #include "moka/schema/reading.h"
 
 namespace moka::autograd {
 
-namespace {
-
-// A derivative row with its names resolved to argument indices.
-struct Row {
-  const Derivative* derivative;
-  SmallVector<int, 4> targets;
-  Usage usage;
-};
-struct Rules {
-  std::vector<Row> rows;
-  int args = 0;
-  bool list_output = false;
-};
-
 #ifndef MOKA_PREDICTOR
-const Rules& rules_of(const Op& op) {
-  OpInfo& info = moka::info(op);
-  static std::mutex mutex;
-  void* known = __atomic_load_n(&info.autograd, __ATOMIC_ACQUIRE);
-  if (known) return *static_cast<const Rules*>(known);
-  std::lock_guard lock(mutex);
-  if (info.autograd) return *static_cast<const Rules*>(info.autograd);
+namespace {
+Rules* make_rules(const Op& op, const Schema& schema) {
   Rules* rules = new Rules;  // lives as long as the Op
-  rules->args = static_cast<int>(info.schema.args.size());
-  rules->list_output = info.schema.outs[0].type.list;
+  rules->args = static_cast<int>(schema.args.size());
+  rules->list_output = schema.outs.size() == 1 && schema.outs[0].type.list;
   for (const Derivative& d : op.derivative.rows) {
+    if (!d.constant.empty()) continue;
+    if (rules->rows.empty()) rules->gradients = d.gradients;
+    if (d.gradients != rules->gradients)
+      fail_kind(ErrorKind::Internal, schema.name,
+                ": all derivatives must take the same output gradients, found ", rules->gradients, " and ",
+                d.gradients);
     Row row{&d, {}, d.usage()};
     std::string_view rest = d.names;
     while (!rest.empty()) {
       size_t space = rest.find(' ');
       std::string_view name = rest.substr(0, space);
-      int at = info.schema.find_arg(name);
+      int at = schema.find_arg(name);
       if (at < 0)
-        fail_kind(ErrorKind::Internal, info.schema.name, ": the derivative names '", name,
+        fail_kind(ErrorKind::Internal, schema.name, ": the derivative names '", name,
                   "', which is no argument");
       row.targets.push_back(at);
+      rules->targets |= uint64_t(1) << at;
+      rules->slots = std::max({rules->slots, d.gradients + at + 1, d.parameters});
       rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
     }
+    MOKA_ASSERT(row.targets.size() <= Rules::most_results);
     rules->rows.push_back(row);
   }
-  __atomic_store_n(&info.autograd, static_cast<void*>(rules), __ATOMIC_RELEASE);
-  return *rules;
+  int outputs = rules->list_output ? 1 : rules->gradients > 1 ? rules->gradients : 0;
+  if (outputs) rules->slots = std::max(rules->slots, rules->gradients + rules->args + outputs);
+  MOKA_ASSERT(rules->slots <= 64);
+  return rules;
+}
+}  // namespace
+
+const Rules& rules_of(const Op& op) {
+  OpInfo& info = moka::info(op);
+  static std::mutex mutex;
+  if (void* known = __atomic_load_n(&info.autograd, __ATOMIC_ACQUIRE))
+    return *static_cast<const Rules*>(known);
+  std::lock_guard lock(mutex);
+  if (!info.autograd)
+    __atomic_store_n(&info.autograd, static_cast<void*>(make_rules(op, info.schema)), __ATOMIC_RELEASE);
+  return *static_cast<const Rules*>(info.autograd);
 }
 
+namespace {
 bool wants_gradient(const Arg& a) {
   auto wants = [](const Tensor& t) { return t && requires_grad(t) && is_differentiable(t.dtype()); };
   if (a.tag == Tag::Tensor) return wants(a.as_tensor());
@@ -63,275 +70,109 @@ bool wants_gradient(const Arg& a) {
       if (wants(t)) return true;
   return false;
 }
-
-bool same_sizes(std::span<const int64_t> a, std::span<const int64_t> b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
+bool any_wants_gradient(const Frame& f) {
+  return std::any_of(f.args, f.args + f.count, [](const Arg& a) { return wants_gradient(a); });
 }
 
-// One recorded call of an operator.
-class OpNode final : public GradNode {
- public:
-  OpNode(const Op& op, const Rules& rules) : op_(&op), rules_(&rules) {}
-
-  std::string name() const override {
-    std::string n(info(*op_).schema.base);
-    for (size_t i = 0; i < n.size(); i++)
-      if (i == 0 || n[i - 1] == '_') n[i] = static_cast<char>(std::toupper(n[i]));
-    std::erase(n, '_');
-    return n + "Backward";
-  }
-
-  void backward(std::vector<Tensor>& dys, std::vector<Tensor>& dxs, bool create_graph) override {
-    MOKA_CHECK(!released_, "backward: the saved tensors of ", name(),
-               " were freed by an earlier backward; pass retain_graph=True to the first one");
-    Any in[1 + max_args + Outputs::inline_limit];
-    if (rules_->list_output) in[0] = Any(std::span<const Tensor>(fill_missing(dys)));
-    else in[0] = Any(dys[0] ? dys[0] : zeros_of(0));
-    for (int i = 0; i < rules_->args; i++) in[1 + i] = unpack(i);
-    size_t outs = rules_->list_output ? 0 : outputs;
-    for (size_t i = 0; i < outs && i < Outputs::inline_limit; i++)
-      in[1 + rules_->args + i] = unpack_output(static_cast<int>(i), create_graph);
-
-    size_t edge = 0;
-    for (const Row& row : rules_->rows) {
-      bool active = false;
-      for (int target : row.targets) active |= wanted_ >> target & 1;
-      if (!active) continue;
-      Any out[max_args];
-      run_row(row, in, out, create_graph);
-      for (size_t k = 0; k < row.targets.size(); k++) {
-        int target = row.targets[k];
-        if (!(wanted_ >> target & 1)) continue;
-        if (list_sizes_ && list_arg_ == target) {
-          for (uint32_t j = 0; j < list_sizes_; j++, edge++)
-            if (!out[k].is_none()) dxs[edge] = out[k].tensors()[j];
-        } else if (!out[k].is_none()) {
-          dxs[edge++] = fit(out[k].tensor(), target);
-        } else {
-          edge++;
-        }
-      }
-    }
-  }
-
-  void release_saved() override {
-    for (Any& v : values_) v = Any();
-    for (Any& v : output_values_) v = Any();
-    released_ = true;
-  }
-
-  static void record(Frame& f, const Rules& rules, const Arg* original, uint64_t wanted);
-
- private:
-  void run_row(const Row& row, const Any* in, Any* out, bool create_graph) {
-    const Derivative& d = *row.derivative;
-    if (d.fused && !create_graph) {
-      // One kernel over all parameters, in the type of the gradient.
-      Arg operands[16];
-      DType dtype = in[0].tensor().dtype();
-      for (int i = 0; i < d.parameters; i++)
-        operands[i] = in[i].is_none() || !needs(row, i) ? Arg(int64_t(0)) : in[i].arg();
-      if (dtype == DType::F32 || dtype == DType::F64 || dtype == DType::F16 || dtype == DType::BF16) {
-        out[0] = apply_formula(d.fused, {operands, static_cast<size_t>(d.parameters)}, dtype,
-                               info(*op_).schema.name);
-        return;
-      }
-    }
-    d.eager(in, out);
-  }
-  static bool needs(const Row& row, int parameter) {
-    return row.usage.values >> parameter & 1 || parameter == 0;
-  }
-
-  // A gradient in the shape and type of the argument it belongs to.
-  Tensor fit(const Tensor& g, int target) const {
-    const Any& saved = values_[target];
-    if (!saved.is_tensor()) return g;
-    const Tensor& like = saved.tensor();
-    Tensor out = g;
-    if (!same_sizes(out.sizes(), like.sizes())) out = sum_to_shape(out, like.sizes());
-    if (out.dtype() != like.dtype()) {
-      static const Op& to = get_op("to");
-      out = EagerReading::call(to, out, like.dtype());
-    }
-    return out;
-  }
-
-  Tensor zeros_of(int output) const {
-    const Tensor& like = output_values_[output].tensor();
-    Tensor z = new_tensor(like.sizes(), like.dtype());
-    std::memset(z.raw_data(), 0, z.bytes());
-    return z;
-  }
-  std::vector<Tensor> fill_missing(const std::vector<Tensor>& dys) const {
-    std::vector<Tensor> out = dys;
-    for (size_t i = 0; i < out.size(); i++)
-      if (!out[i]) {
-        const Tensor& like = list_likes_[i];
-        out[i] = new_tensor(like.sizes(), like.dtype());
-        std::memset(out[i].raw_data(), 0, out[i].bytes());
-      }
-    return out;
-  }
-
-  Any unpack(int i) {
-    const Any& v = values_[i];
-    if (!v.is_tensor() || !v.tensor().has_storage()) return v;
-    check_version(v.tensor(), versions_[i], i, "argument");
-    return v;
-  }
-  Any unpack_output(int i, bool create_graph) {
-    const Any& v = output_values_[i];
-    if (!v.is_tensor() || !v.tensor().has_storage()) return v;
-    check_version(v.tensor(), output_versions_[i], i, "output");
-    if (!create_graph) return v;
-    Tensor again = detach(v.tensor());
-    set_history(again, Ref<GradNode>::share(this), static_cast<uint32_t>(i));
-    return again;
-  }
-  void check_version(const Tensor& t, uint32_t version, int i, std::string_view what) const {
-    if (t.version() == version) return;
-    const Schema& s = info(*op_).schema;
-    std::string which = what == "argument" ? s.args[static_cast<size_t>(i)].name : cat(i);
-    fail("backward: ", s.name, " saved its ", what, " '", which, "' (", t,
-         ") for its gradient, but it was modified in place since: ", "version ", t.version(), ", expected ",
-         version, "; work on a clone()", source.empty() ? "" : "\n  forward call at ", source);
-  }
-
-  const Op* op_;
-  const Rules* rules_;
-  uint64_t wanted_ = 0;  // bit i: argument i wants a gradient
-  bool released_ = false;
-  int list_arg_ = -1;
-  uint32_t list_sizes_ = 0;
-  std::vector<Tensor> list_likes_;
-  SmallVectorOf<Any, 4> values_;          // by argument; tensors whole, shape-only or absent
-  SmallVectorOf<Any, 2> output_values_;
-  SmallVector<uint32_t, 4> versions_;
-  SmallVector<uint32_t, 2> output_versions_;
-};
-
-void OpNode::record(Frame& f, const Rules& rules, const Arg* original, uint64_t wanted) {
-  OpNode* node = new OpNode(f.op, rules);
-  Ref<GradNode> keep = Ref<GradNode>::share(node);
-  node->wanted_ = wanted;
-  Usage used;
-  for (const Row& row : rules.rows) {
-    bool active = false;
-    for (int target : row.targets) active |= wanted >> target & 1;
-    if (!active) continue;
-    used.values |= row.usage.values;
-    used.shapes |= row.usage.shapes;
-    for (int target : row.targets) {
-      if (!(wanted >> target & 1)) continue;
-      const Arg& a = original[target];
-      if (a.tag == Tag::Tensors) {
-        node->list_arg_ = target;
-        node->list_sizes_ = a.count;
-        for (const Tensor& t : a.as_tensors())
-          node->edges.push_back(t && is_differentiable(t.dtype()) ? gradient_edge(t) : Edge{});
-      } else {
-        node->edges.push_back(gradient_edge(a.as_tensor()));
-      }
-    }
-  }
-  const Tensor& first = f.outs[0];
-  node->values_.resize(static_cast<size_t>(f.count));
-  node->versions_.resize(static_cast<size_t>(f.count));
-  for (int i = 0; i < f.count; i++) {
-    const Arg& a = original[i];
-    uint64_t bit = uint64_t(1) << (i + 1);
-    if (a.tag == Tag::Tensor) {
-      const Tensor& t = a.as_tensor();
-      if (used.values & bit) {
-        // The tensor that the call changed in place keeps its old history in the saved copy.
-        if (f.given && f.outs[0] == t) {
-          Tensor old = detach(t);
-          if (requires_grad(t)) {
-            Edge e = gradient_edge(t);
-            if (e.node) set_history(old, e.node, e.slot);
-          }
-          node->values_[i] = old;
-        } else {
-          node->values_[i] = t;
-        }
-        // An in-place write raises the version by one after this; what was saved is what came before it.
-        node->versions_[i] = t.version();
-      } else if (used.shapes & bit || ((wanted >> i & 1) && (!same_sizes(t.sizes(), first.sizes()) ||
-                                                             t.dtype() != first.dtype()))) {
-        node->values_[i] = shape_only(t.sizes(), t.dtype());
-      }
-    } else if (a.tag == Tag::Tensors) {
-      if ((used.values | used.shapes) & bit) node->values_[i] = Any::copy(a);
-    } else {
-      node->values_[i] = Any::copy(a);
-    }
-  }
-  node->outputs = static_cast<uint32_t>(f.outs.size());
-  if (rules.list_output) {
-    for (size_t i = 0; i < f.outs.size(); i++)
-      node->list_likes_.push_back(shape_only(f.outs[i].sizes(), f.outs[i].dtype()));
-  } else {
-    node->output_values_.resize(f.outs.size());
-    node->output_versions_.resize(f.outs.size());
-    for (size_t i = 0; i < f.outs.size(); i++) {
-      const Tensor& y = f.outs[i];
-      uint64_t bit = uint64_t(1) << (1 + f.count + static_cast<int>(i));
-      if (used.values & bit) {
-        node->output_values_[i] = detach(y);
-        node->output_versions_[i] = y.version() + (f.given & 1 && i == 0 ? 1 : 0);
-      } else if (used.shapes & bit || f.outs.size() > 1) {
-        node->output_values_[i] = shape_only(y.sizes(), y.dtype());
-      }
-    }
-  }
-  // Derivatives take the gradient of the first output, or of all parts of a list; further outputs are constants to them.
-  for (size_t i = 0; i < (rules.list_output ? f.outs.size() : 1); i++)
-    if (is_differentiable(f.outs[i].dtype())) set_history(f.outs[i], keep, static_cast<uint32_t>(i));
-}
-
-void autograd_layer(Frame& f, uint32_t rest) {
-  const Op& op = f.op;
-  if (op.derivative.rows.count == 0) {
-    // A composite is differentiated through its parts; an operator without a gradient gives constants.
-    if (op.body) return run_op(f);
-    LayersOff off(layer::autograd);
-    if (op.derivative.none.empty()) {
-      for (int i = 0; i < f.count; i++)
-        if (wants_gradient(f.args[i]))
-          fail_kind(ErrorKind::NotImplemented, f.name(),
-                    ": no derivative is defined; use no_grad() or detach() its inputs");
-    }
-    return dispatch_layers(f, rest);
-  }
-  const Rules& rules = rules_of(op);
-  uint64_t wanted = 0;
-  for (const Row& row : rules.rows)
-    for (int target : row.targets)
-      if (wants_gradient(f.args[target])) wanted |= uint64_t(1) << target;
-  if (f.given)
-    for (size_t i = 0; i < f.outs.size(); i++)
-      if (f.given >> i & 1) {
-        bool in_place = f.count > 0 && f.args[0].tag == Tag::Tensor && f.tensor(0) == f.outs[i];
-        MOKA_CHECK(in_place || !(wanted || requires_grad(f.outs[i])), f.name(),
-                   ": out= does not support gradients; leave it away or use no_grad()");
-        if ((wanted || requires_grad(f.outs[i])) && f.outs[i].impl()->view)
-          fail_kind(ErrorKind::NotImplemented, f.name(),
-                    "_: an in-place change of a view cannot be recorded for gradients; build the result with "
-                    "cat, stack, where or scatter");
-      }
+void dispatch_below(Frame& f, uint32_t rest) {
   {
     LayersOff off(layer::autograd);
     dispatch_layers(f, rest);
   }
-  if (wanted) OpNode::record(f, rules, f.args, wanted);
+  if (!f.op.view || f.args[0].tag != Tag::Tensor || f.args[0].tensor->origin != ViewOrigin::Plain) return;
+  // Only this layer was switched off: the views are as good as those made where nothing needs it.
+  ViewOrigin origin = info(f.op).schema.outs[0].type.list ? ViewOrigin::Several : ViewOrigin::Plain;
+  for (size_t i = 0; i < f.outs.size(); i++)
+    if (f.outs[i].impl()->origin == ViewOrigin::NoGrad) f.outs[i].impl()->origin = origin;
 }
-#endif
+
+// A call that writes into tensors it was given: whether it writes into its first argument in a way that is recorded.
+// Errors for what cannot be.
+bool check_targets(const Frame& f, bool wanted) {
+  bool in_place = false;
+  for (size_t i = 0; i < f.outs.size(); i++) {
+    if (!(f.given >> i & 1)) continue;
+    const Tensor& target = f.outs[i];
+    if (i == 0 && f.count > 0 && f.args[0].tag == Tag::Tensor && f.tensor(0) == target) {
+      check_rebase(target, cat(info(f.op).schema.base, "_"), wanted);
+      in_place = wanted || requires_grad(target);
+    } else {
+      MOKA_CHECK(!wanted && !requires_grad(target), f.name(),
+                 ": out= does not support gradients; leave it away or use no_grad()");
+    }
+  }
+  return in_place;
+}
+
+// What an operator without a gradient wrote over: its gradient is zero.
+class ConstantNode final : public GradNode {
+ public:
+  ConstantNode(std::string_view op, Edge before) : op_(op) {
+    edges.resize(1);
+    edges[0] = std::move(before);
+  }
+  std::string name() const override { return node_name(op_); }
+  void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool) override { dxs[0] = zeros_like(dys[0]); }
+
+ private:
+  std::string op_;
+};
+
+void call_composite(Frame& f) {
+  bool wanted = f.given && any_wants_gradient(f);
+  if (!f.given || !check_targets(f, wanted)) return run_op(f);
+  // Its parts are recorded, then the copy of their result into the target. They may save what that overwrites.
+  Tensor before = copy_with_history(f.outs[0]);
+  Arg inputs[max_args];
+  for (int i = 0; i < f.count; i++)
+    inputs[i] = f.args[i].tag == Tag::Tensor && f.tensor(i) == f.outs[0] ? Arg(before) : f.args[i];
+  Frame parts(f.op, inputs, f.count);
+  run_op(parts);
+  Arg args[2] = {f.outs[0], parts.outs[0]};
+  Frame write(ops::copy__op, args, 2);
+  write.outs.resize(1);
+  write.outs[0] = f.outs[0];
+  write.given = 1;
+  call(write);
+}
+
+void call_constant(Frame& f, uint32_t rest) {
+  bool wanted = any_wants_gradient(f);
+  if (wanted && f.op.derivative.none.empty())
+    fail_kind(ErrorKind::NotImplemented, f.name(),
+              ": no derivative is defined; use no_grad() or detach() its inputs");
+  bool overwrites = f.given && check_targets(f, wanted) && requires_grad(f.outs[0]);
+  if (!overwrites) return dispatch_below(f, rest);
+  Edge before = gradient_edge(f.outs[0]);
+  dispatch_below(f, rest);
+  auto node = Ref<GradNode>::share(new ConstantNode(info(f.op).schema.base, std::move(before)));
+  rebase_history(f.outs[0], std::move(node), 0);
+}
+
+void autograd_layer(Frame& f, uint32_t rest) {
+  if (f.op.derivative.rows.count == 0) return f.op.body ? call_composite(f) : call_constant(f, rest);
+  const Rules& rules = rules_of(f.op);
+  uint64_t wanted = 0;
+  for (uint64_t targets = rules.targets; targets; targets &= targets - 1) {
+    int i = __builtin_ctzll(targets);
+    if (wants_gradient(f.args[i])) wanted |= uint64_t(1) << i;
+  }
+  bool overwrites = f.given && check_targets(f, wanted != 0);
+  if (!wanted && !overwrites) return dispatch_below(f, rest);
+  Ref<OpNode> node = OpNode::before(f, rules, wanted);
+  dispatch_below(f, rest);
+  // An operator may hand its input back (contiguous, to): then there is nothing to record.
+  if (!f.given && f.args[0].tag == Tag::Tensor && f.outs[0].impl() == f.args[0].tensor) return;
+  node->after(f);
+}
 }  // namespace
+#endif
 
 void install() {
+#ifndef MOKA_PREDICTOR
   static std::once_flag once;
   std::call_once(once, [] { set_layer_handler(layer::autograd, autograd_layer); });
+#endif
 }
 
 }  // namespace moka::autograd

@@ -4,6 +4,8 @@
 
 namespace moka {
 
-void raise(ErrorKind kind, std::string message) { throw Error(kind, std::move(message)); }
+void raise(ErrorKind kind, std::string message, int system_code) {
+  throw Error(kind, std::move(message), system_code);
+}
 
 }  // namespace moka

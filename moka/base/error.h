@@ -17,17 +17,20 @@ enum class ErrorKind {
   Index,           // out of range -> IndexError
   NotImplemented,  // valid, but no kernel or rule serves it -> NotImplementedError
   OutOfMemory,     // -> MemoryError
-  File,            // a file that cannot be read, written or understood -> OSError / ValueError
+  File,            // a file whose content is damaged, refused or not understood -> ValueError
+  System,          // what the system refuses, by its errno: no such file, no space left -> OSError
   Cancelled,       // deadline or cancellation -> TimeoutError
   Internal,        // a broken promise inside Moka: a bug -> RuntimeError
 };
 
 class Error : public std::exception {
  public:
-  Error(ErrorKind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
+  Error(ErrorKind kind, std::string message, int system_code = 0)
+      : kind_(kind), system_code_(system_code), message_(std::move(message)) {}
   const char* what() const noexcept override { return message_.c_str(); }
   ErrorKind kind() const { return kind_; }
   const std::string& message() const { return message_; }
+  int system_code() const { return system_code_; }  // the errno of a System error
   // Adds where it happened ("in node conv1 of model.onnx") on the way up.
   void add_context(std::string_view context) {
     message_.append("\n  ");
@@ -36,10 +39,11 @@ class Error : public std::exception {
 
  private:
   ErrorKind kind_;
+  int system_code_;
   std::string message_;
 };
 
-[[noreturn]] void raise(ErrorKind kind, std::string message);
+[[noreturn]] void raise(ErrorKind kind, std::string message, int system_code = 0);
 
 template <class... Parts>
 [[noreturn, gnu::cold]] void fail(const Parts&... parts) {
@@ -48,6 +52,11 @@ template <class... Parts>
 template <class... Parts>
 [[noreturn, gnu::cold]] void fail_kind(ErrorKind kind, const Parts&... parts) {
   raise(kind, cat(parts...));
+}
+// A System error; `code` is the errno.
+template <class... Parts>
+[[noreturn, gnu::cold]] void fail_system(int code, const Parts&... parts) {
+  raise(ErrorKind::System, cat(parts...), code);
 }
 
 }  // namespace moka

@@ -14,8 +14,8 @@ void set_num_threads(int n);
 // True inside a parallel_for body: nested loops run in place.
 bool in_parallel();
 
-// Calls body(first, last) over disjoint ranges that cover [begin, end). Ranges hold at least `grain` items; the
-// partition depends only on (begin, end, grain, num_threads()). An error raised in a body is raised here, once.
+// Calls body(first, last) over disjoint ranges that cover [begin, end). All but the last hold at least `grain` items;
+// the partition depends only on (begin, end, grain, num_threads()). An error raised in a body is raised here, once.
 void parallel_for(int64_t begin, int64_t end, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
 
 }  // namespace moka

@@ -30,6 +30,11 @@ std::string error_text(int error) {
   return strerror_r(error, room, sizeof room);  // the GNU form: returns the text
 }
 
+[[noreturn]] void fail_errno(const std::string& path, const char* deed) {
+  const int error = errno;
+  fail_system(error, path, ": ", deed, ": ", error_text(error));
+}
+
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd(fd) {}
@@ -76,19 +81,18 @@ void release(FileBlock* block) {
 Bytes Bytes::of_file(const std::string& path, const Limits& limits) {
   // A FIFO would block open() for ever without O_NONBLOCK; regular files do not know the flag.
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.fd < 0) fail_kind(ErrorKind::File, path, ": cannot be opened: ", error_text(errno));
+  if (file.fd < 0) fail_errno(path, "cannot be opened");
   struct stat status;
-  if (::fstat(file.fd, &status) != 0)
-    fail_kind(ErrorKind::File, path, ": cannot be read: ", error_text(errno));
-  MOKA_CHECK_KIND(File, !S_ISDIR(status.st_mode), path, ": is a folder, a file was expected");
-  MOKA_CHECK_KIND(File, S_ISREG(status.st_mode), path, ": is not a regular file");
+  if (::fstat(file.fd, &status) != 0) fail_errno(path, "cannot be read");
+  if (S_ISDIR(status.st_mode)) fail_system(EISDIR, path, ": is a folder, a file was expected");
+  if (!S_ISREG(status.st_mode)) fail_system(EINVAL, path, ": is not a regular file");
   const uint64_t size = static_cast<uint64_t>(status.st_size);
   MOKA_CHECK_KIND(File, size <= limits.max_bytes, path, ": has ", size, " bytes, the limit is ",
                   limits.max_bytes);
   Bytes out;
   if (size >= map_from_bytes) {
     void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-    if (data == MAP_FAILED) fail_kind(ErrorKind::File, path, ": cannot be mapped: ", error_text(errno));
+    if (data == MAP_FAILED) fail_errno(path, "cannot be mapped");
     FileBlock* block = new FileBlock;
     block->data = static_cast<const char*>(data);
     block->size = size;
@@ -100,8 +104,8 @@ Bytes Bytes::of_file(const std::string& path, const Limits& limits) {
     while (done < size) {
       ssize_t n = ::read(file.fd, const_cast<char*>(out.block_->data) + done, size - done);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail_kind(ErrorKind::File, path, ": cannot be read: ", error_text(errno));
-      if (n == 0) fail_kind(ErrorKind::File, path, ": became shorter while it was read");
+      if (n < 0) fail_errno(path, "cannot be read");
+      if (n == 0) fail_system(EIO, path, ": became shorter while it was read");
       done += static_cast<size_t>(n);
     }
   }
@@ -169,16 +173,17 @@ void AtomicFile::fail_with(const char* deed, int error) {
   std::string message = cat(path_, ": cannot ", deed, ": ", error_text(error));
   if (error == ENOSPC || error == EDQUOT)
     message += cat(" (after ", written_, " bytes); free some space and write again");
-  fail_kind(ErrorKind::File, message, ". What stood there before is untouched.");
+  fail_system(error, message, replaces_ ? "; the old file is as it was" : "; nothing was left behind");
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   MOKA_CHECK_KIND(File, !path_.empty(), "writing a file: the path is empty");
   struct stat status;
   if (::stat(path_.c_str(), &status) == 0) {
-    MOKA_CHECK_KIND(File, !S_ISDIR(status.st_mode), path_, ": is a folder, a file was expected");
-    MOKA_CHECK_KIND(File, S_ISREG(status.st_mode), path_,
-                    ": is not a regular file, so it cannot be replaced in one step");
+    if (S_ISDIR(status.st_mode)) fail_system(EISDIR, path_, ": is a folder, a file was expected");
+    if (!S_ISREG(status.st_mode))
+      fail_system(EINVAL, path_, ": is not a regular file, so it cannot be replaced in one step");
+    replaces_ = true;
   } else {
     status.st_mode = 0;
   }
@@ -209,6 +214,8 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     if (!error) error = errno;
     if (error == EEXIST) continue;
     temporary_.clear();
+    if (error == ENOENT || error == ENOTDIR)
+      fail_system(error, path_, ": cannot be written: there is no folder ", folder_);
     fail_with(cat("be written, its folder ", folder_, " takes no new file").c_str(), error);
   }
   if (descriptor_ < 0) {
@@ -294,8 +301,8 @@ void AtomicFile::commit() {
   error = fault("fsync folder");
   if (!error && ::fsync(folder.fd) != 0 && errno != EINVAL) error = errno;
   if (error)
-    fail_kind(ErrorKind::File, path_,
-              ": is written, but its folder could not be flushed to the device: ", error_text(error));
+    fail_system(error, path_,
+                ": is written, but its folder could not be flushed to the device: ", error_text(error));
 }
 
 void write_file(const std::string& path, std::string_view content) {

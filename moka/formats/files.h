@@ -71,6 +71,7 @@ class AtomicFile {
   std::string path_, folder_, base_, temporary_;
   std::string buffer_;
   uint64_t written_ = 0;
+  bool replaces_ = false;  // a file of this name was there
   int descriptor_ = -1;
 };
 

@@ -55,6 +55,17 @@ class Fault {
   ~Fault() { file_fault = nullptr; }
 };
 
+// The errno of the System error that a call ends with.
+int code_of(auto&& call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::System) << e.message();
+    return e.system_code();
+  }
+  return 0;
+}
+
 TEST(AtomicFile, AnErrorAtAnyCallLeavesTheOldFileAndNoTemporaryOne) {
   Folder folder;
   const std::string path = folder.path + "/model", old_text(100, 'o'), new_text(700'000, 'n');
@@ -69,7 +80,8 @@ TEST(AtomicFile, AnErrorAtAnyCallLeavesTheOldFileAndNoTemporaryOne) {
           write_file(path, new_text);
         } catch (const Error& e) {
           message = e.message();
-          EXPECT_EQ(e.kind(), ErrorKind::File);
+          EXPECT_EQ(e.kind(), ErrorKind::System);
+          EXPECT_EQ(e.system_code(), error);
         }
       }
       EXPECT_EQ(folder.count(), 1);
@@ -149,9 +161,9 @@ TEST(AtomicFile, ReplacesWhatALinkPointsToAndKeepsPermissions) {
 
 TEST(AtomicFile, RefusesFoldersDevicesAndMissingFolders) {
   Folder folder;
-  EXPECT_THROW(write_file(folder.path, "x"), Error);
-  EXPECT_THROW(write_file("/dev/null", "x"), Error);
-  EXPECT_THROW(write_file(folder.path + "/missing/model", "x"), Error);
+  EXPECT_EQ(code_of([&] { write_file(folder.path, "x"); }), EISDIR);
+  EXPECT_EQ(code_of([&] { write_file("/dev/null", "x"); }), EINVAL);
+  EXPECT_EQ(code_of([&] { write_file(folder.path + "/missing/model", "x"); }), ENOENT);
   EXPECT_THROW(write_file("", "x"), Error);
 }
 
@@ -168,10 +180,11 @@ TEST(Bytes, LargeFilesAreMappedAndSmallOnesRead) {
 
 TEST(Bytes, RefusesFoldersPipesMissingFilesAndTooLargeOnes) {
   Folder folder;
-  EXPECT_THROW(Bytes::of_file(folder.path), Error);
-  EXPECT_THROW(Bytes::of_file(folder.path + "/missing"), Error);
+  EXPECT_EQ(code_of([&] { Bytes::of_file(folder.path); }), EISDIR);
+  EXPECT_EQ(code_of([&] { Bytes::of_file(folder.path + "/missing"); }), ENOENT);
   ASSERT_EQ(::mkfifo((folder.path + "/pipe").c_str(), 0600), 0);
-  EXPECT_THROW(Bytes::of_file(folder.path + "/pipe"), Error);  // and does not wait for a writer
+  EXPECT_EQ(code_of([&] { Bytes::of_file(folder.path + "/pipe"); }),
+            EINVAL);  // and does not wait for a writer
   write_file(folder.path + "/file", "12345");
   Limits limits;
   limits.max_bytes = 4;

@@ -10,6 +10,17 @@
 namespace moka::graph {
 
 namespace {
+// Whether no tensor can be of both types.
+bool contradict(const Type& a, const Type& b) {
+  if (a.kind != TypeKind::Tensor || b.kind != TypeKind::Tensor) return false;
+  if (a.has_dtype && b.has_dtype && a.dtype != b.dtype) return true;
+  if (!a.has_dims || !b.has_dims) return false;
+  if (a.dims.size() != b.dims.size()) return true;
+  for (size_t i = 0; i < a.dims.size(); i++)
+    if (a.dims[i].fixed() && b.dims[i].fixed() && a.dims[i].size != b.dims[i].size) return true;
+  return false;
+}
+
 class Parser {
  public:
   Parser(std::string_view text, const TensorTable* table, const ParseLimits& limits)
@@ -382,8 +393,15 @@ class Parser {
         infer_types(n);
         defaults(n);
       }
-      for (size_t i = 0; i < outs.size(); i++)
-        if (outs[i].typed) n.outputs()[i]->type = outs[i].type;
+      // Composite operators are many nodes: what they give is only inferred where the text does not say it.
+      const bool simple = n.kind == NodeKind::Op && !n.op->body;
+      const std::vector<Type> found = simple ? infer_types(*n.op, n.inputs()) : std::vector<Type>();
+      for (size_t i = 0; i < outs.size(); i++) {
+        if (!outs[i].typed) continue;
+        n.outputs()[i]->type = outs[i].type;
+        if (i < found.size() && contradict(found[i], outs[i].type))
+          fail(n.op_name(), ": gives ", found[i].text(), ", but the text declares ", outs[i].type.text());
+      }
       check_node(n);
     } catch (const Error& e) {
       in_.error_at(start, e.message());

@@ -70,10 +70,11 @@ Usage usage_reading() {
 }  // namespace detail
 
 #ifdef MOKA_PREDICTOR
-template <class F>
+template <int gradients = 1, class F>
 constexpr Nothing wrt(std::string_view, F) {
   return {};
 }
+constexpr Nothing constants(std::string_view, std::string_view) { return {}; }
 template <class F>
 constexpr Nothing fused(std::string_view, F) {
   return {};
@@ -85,12 +86,15 @@ constexpr Body body(F) {
   return b;
 }
 #else
-// The derivative with respect to the named arguments ("input", or "weight bias" for several at once).
-template <class F>
+// The derivative with respect to the named arguments ("input", or "weight bias" for several at once). wrt<2> takes the
+// gradients of the first two outputs; where nothing depended on one of them it is zeros.
+template <int gradients = 1, class F>
 constexpr Derivative wrt(std::string_view names, F) {
   constexpr int n = detail::lambda_arity<F, Uses>();
+  static_assert(n >= gradients, "the gradients come first: name all of them");
   Derivative d;
   d.names = names;
+  d.gradients = gradients;
   d.parameters = n;
   d.results = 1;
   for (char c : names) d.results += c == ' ';
@@ -106,6 +110,14 @@ constexpr Derivative fused(std::string_view name, F f) {
   Derivative d = wrt(name, f);
   d.fused = pointwise<F, detail::lambda_arity<F, Uses>()>(DTypeRule::Floating, 4);
   d.fused.text = nullptr;
+  return d;
+}
+// Floating outputs without a gradient ("mean invstd"), and why.
+constexpr Derivative constants(std::string_view outputs, std::string_view why) {
+  Derivative d;
+  d.names = outputs;
+  d.constant = why;
+  d.gradients = d.results = 0;
   return d;
 }
 // A composite operator; the lambda takes all arguments of the schema in order.

@@ -50,7 +50,8 @@ moka_code code_of(ErrorKind kind) {
     case ErrorKind::Index: return MOKA_ERROR_INDEX;
     case ErrorKind::NotImplemented: return MOKA_ERROR_NOT_IMPLEMENTED;
     case ErrorKind::OutOfMemory: return MOKA_ERROR_OUT_OF_MEMORY;
-    case ErrorKind::File: return MOKA_ERROR_FILE;
+    case ErrorKind::File:
+    case ErrorKind::System: return MOKA_ERROR_FILE;
     case ErrorKind::Cancelled: return MOKA_ERROR_CANCELLED;
     case ErrorKind::Internal: break;
   }

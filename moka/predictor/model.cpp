@@ -81,9 +81,9 @@ ModelFormat model_format(std::string_view bytes, std::string_view what) {
     case 0x12: return ModelFormat::NetDef;  // NetDef.op
     default: break;
   }
-  fail_kind(ErrorKind::File, what,
-            ": is neither a .moka package, nor an ONNX model, nor a NetDef (first byte ",
-            static_cast<unsigned>(static_cast<unsigned char>(bytes[0])), ")");
+  const bool weights = bytes.size() > 8 && bytes[8] == '{';  // eight bytes of length, then JSON
+  fail_kind(ErrorKind::File, what, ": is neither a .moka package, nor an ONNX model, nor a NetDef",
+            weights ? "; it looks like safetensors: weights without a program" : "");
 }
 
 Model load_model(const std::string& path, const Limits& limits) {

@@ -72,7 +72,12 @@ void run_body(Frame& f) {
   size_t n = info(f.op).schema.outs.size();
   Any out[Outputs::inline_limit];
   MOKA_ASSERT(n <= Outputs::inline_limit);
-  f.op.body.eager(in, out);
+  try {
+    f.op.body.eager(in, out);
+  } catch (Error& e) {  // the text names the operator inside
+    e.add_context(cat("in ", f.name()));
+    throw;
+  }
   Outputs results;
   if (n == 1 && out[0].tag() == Tag::Tensors) {
     results.resize(out[0].tensors().size());
@@ -89,11 +94,45 @@ void run_body(Frame& f) {
   f.outs = std::move(results);
 }
 
+// Results that show the memory of the first argument follow its gradients, except detach's.
+void run_view(Frame& f) {
+  f.op.view(f);
+#ifndef MOKA_PREDICTOR
+  if (!f.count || f.args[0].tag != Tag::Tensor || f.op.derivative.rows.count == 0) return;
+  TensorImpl* from = f.args[0].tensor;
+  if (!from->storage || from->inference) return;
+  ViewOrigin origin = from->origin;
+  if (origin == ViewOrigin::Plain) {
+    if (inference_mode) origin = ViewOrigin::Inference;
+    else if (!(thread_layers.enabled & layer::autograd)) origin = ViewOrigin::NoGrad;
+    else if (info(f.op).schema.outs[0].type.list) origin = ViewOrigin::Several;
+  }
+  for (size_t i = 0; i < f.outs.size(); i++) {
+    TensorImpl* view = f.outs[i].impl();
+    if (view == from || view->storage != from->storage || view->base) continue;
+    view->base = from->base ? from->base : from;
+    add_ref(view->base);
+    view->view_version = f.outs[i].version();
+    view->origin = origin;
+  }
+#endif
+}
+
+void raise_versions(Frame& f) {
+  for (size_t i = 0; i < Outputs::inline_limit; i++)
+    if (f.given >> i & 1) f.outs[i].raise_version();
+}
+
 void run_kernel(Frame& f) {
   Tensor given[Outputs::inline_limit];
   uint8_t mask = f.given;
   for (int i = 0; mask >> i; i++)
-    if (mask >> i & 1) given[i] = f.outs[i];
+    if (mask >> i & 1) {
+      given[i] = f.outs[i];
+      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()), f.name(),
+                 ": the output given has elements that share memory (an expanded view); clone() it before "
+                 "writing in place");
+    }
   f.op.shape(f);
   const KernelRow* row = choose_kernel(f, nullptr);
   if (log_enabled(Log::Kernels)) log_kernel(f, row);
@@ -184,17 +223,11 @@ void dispatch_layers(Frame& frame, uint32_t layers) {
 }
 
 void run_op(Frame& f) {
-  if (f.op.formula) return formula_runner(f);
-  if (f.op.view) {
-    f.op.view(f);
-    if (f.count && f.args[0].tag == Tag::Tensor)
-      for (size_t i = 0; i < f.outs.size(); i++)
-        if (f.outs[i].impl() != f.args[0].tensor && f.outs[i].impl()->storage == f.args[0].tensor->storage)
-          f.outs[i].impl()->view = true;
-    return;
-  }
-  if (f.op.body) return run_body(f);
-  run_kernel(f);
+  if (f.op.formula) formula_runner(f);
+  else if (f.op.view) run_view(f);
+  else if (f.op.body) run_body(f);
+  else run_kernel(f);
+  if (f.given) raise_versions(f);
 }
 
 const KernelRow* choose_kernel(const Frame& f, std::string* why) {
@@ -232,6 +265,44 @@ void EagerReading::dispatch(const Op& op, Arg* args, int given, Outputs& outs) {
   Frame frame(op, args, count);
   moka::call(frame);
   outs = std::move(frame.outs);
+}
+
+namespace {
+// A formula of numbers: 0-d tensors through the ordinary kernel, in float64 where the result is floating.
+Any compute_numbers(const Op& op, const Arg* given_args, int given, bool widen) {
+  Arg args[max_args];
+  Tensor numbers[max_args];
+  std::copy(given_args, given_args + given, args);
+  for (int i = 0; i < op.formula.streams; i++) {
+    const Arg& a = given_args[i];
+    const bool floating = widen || a.tag == Tag::Float;
+    numbers[i] = new_tensor({}, floating ? DType::F64 : a.tag == Tag::Bool ? DType::Bool : DType::I64);
+    if (floating) *numbers[i].data<double>() = a.as_double();
+    else if (a.tag == Tag::Bool) *numbers[i].data<bool>() = a.b;
+    else *numbers[i].data<int64_t>() = a.i;
+    args[i] = Arg(numbers[i]);
+  }
+  LayersOff off(~0u);
+  Outputs outs;
+  EagerReading::dispatch(op, args, given, outs);
+  const Tensor& y = outs[0];
+  if (is_floating(y.dtype())) {
+    if (y.dtype() != DType::F64) return compute_numbers(op, given_args, given, true);
+    return Any(element_as_double(y, 0));
+  }
+  if (y.dtype() == DType::Bool) return Any(element_as_int(y, 0) != 0);
+  return Any(element_as_int(y, 0));
+}
+}  // namespace
+
+Any EagerReading::compute(const Op& op, Arg* args, int given) {
+  const int streams = op.formula ? op.formula.streams : 0;
+  bool numbers = streams > 0 && given >= streams;
+  for (int i = 0; numbers && i < streams; i++) numbers = args[i].is_number();
+  if (numbers) return compute_numbers(op, args, given, false);
+  Outputs outs;
+  dispatch(op, args, given, outs);
+  return Any(std::move(outs[0]));
 }
 
 std::vector<Tensor> call_boxed(const Op& op, std::span<const Arg> given) {

@@ -80,26 +80,30 @@ struct Frame {
 struct ThreadLayers {
   uint32_t enabled = layer::autograd | layer::batch;
   uint32_t forced = 0;
-  bool inference = false;
 };
 extern thread_local ThreadLayers thread_layers __attribute__((tls_model("initial-exec")));
 
 using LayerHandler = void (*)(Frame& frame, uint32_t rest);  // calls dispatch_layers(frame, rest) to go on
 void set_layer_handler(uint32_t layer, LayerHandler handler);
 void dispatch_layers(Frame& frame, uint32_t layers);
-void run_op(Frame& frame);  // below all layers: formula, view, body or kernels
+// Below all layers: formula, view, body or kernels. Raises the version of outputs that came with the call.
+void run_op(Frame& frame);
 
+inline uint32_t layers_of(const TensorImpl* t) {
+  // A view answers for its base too: a write in place may have given that one a history since.
+  return t->base ? t->layers | (t->base->layers & layer::autograd) : t->layers;
+}
 inline uint32_t active_layers(const Frame& frame) {
   uint32_t layers = 0;
   for (int i = 0; i < frame.count; i++) {
     const Arg& a = frame.args[i];
-    if (a.tag == Tag::Tensor) layers |= a.tensor->layers;
+    if (a.tag == Tag::Tensor) layers |= layers_of(a.tensor);
     else if (a.tag == Tag::Tensors)
       for (const Tensor& t : a.as_tensors())
-        if (t) layers |= t.impl()->layers;
+        if (t) layers |= layers_of(t.impl());
   }
   for (size_t i = 0; i < 4; i++)
-    if (frame.given >> i & 1) layers |= frame.outs[i].impl()->layers;
+    if (frame.given >> i & 1) layers |= layers_of(frame.outs[i].impl());
   return (layers & thread_layers.enabled) | thread_layers.forced;
 }
 inline void call(Frame& frame) {

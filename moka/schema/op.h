@@ -76,10 +76,13 @@ struct Usage {
   uint64_t shapes = 0;  // only sizes and dtype needed
 };
 
-// d(output)/d(names): parameters are the output gradients, then the arguments, then the outputs; a lambda may stop
-// early. `names` may list several arguments ("weight bias"): the lambda then returns that many results.
+// d(outputs)/d(names): parameters are the gradients of the first `gradients` outputs (or one list of all parts of a
+// Tensor[]), then the arguments, then the outputs; a lambda may stop early. `names` may list several arguments ("weight
+// bias"): the lambda then returns that many results. All rows of an operator take the same gradients.
 struct Derivative {
   std::string_view names;
+  std::string_view constant;  // in the row of constants() only: why the outputs `names` have no gradient
+  int gradients = 1;
   int parameters = 0;
   int results = 1;
   void (*eager)(const Any* in, Any* out) = nullptr;

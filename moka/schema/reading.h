@@ -68,12 +68,19 @@ inline constexpr int max_args = 24;
 struct EagerReading {
   // Fills defaults, checks and dispatches; args has room for max_args.
   static void dispatch(const Op& op, Arg* args, int given, Outputs& outs);
+  // The same where arguments of a derivative or body may be numbers: a formula of numbers alone gives a number, so that
+  // `exponent - 1` is one whatever the caller gave for the exponent.
+  static Any compute(const Op& op, Arg* args, int given);
   template <class... A>
-  static Tensor call(const Op& op, const A&... a) {
+  static auto call(const Op& op, const A&... a) {
     Arg args[max_args] = {Arg(a)...};
-    Outputs outs;
-    dispatch(op, args, sizeof...(A), outs);
-    return std::move(outs[0]);
+    if constexpr ((std::is_same_v<A, Any> || ...)) {
+      return compute(op, args, sizeof...(A));
+    } else {
+      Outputs outs;
+      dispatch(op, args, sizeof...(A), outs);
+      return Tensor(std::move(outs[0]));
+    }
   }
   template <class... A>
   static Any call_list(const Op& op, const A&... a) {
@@ -139,6 +146,16 @@ struct ShapeOf {
   }
 };
 inline constexpr ShapeOf shape_of;
+
+// A list of tensors of which only shapes are read: with Tensors and graphs it stays what it is.
+struct OnlyShapes {
+  Uses operator()(const Uses& u) const { return shape_of(u); }
+  template <class T>
+  const T& operator()(const T& list) const {
+    return list;
+  }
+};
+inline constexpr OnlyShapes only_shapes;
 
 }  // namespace moka
 

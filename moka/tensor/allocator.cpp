@@ -13,10 +13,13 @@
 
 namespace moka {
 
+namespace detail {
+std::atomic<int> fill_byte{-1};
+}
+
 namespace {
 std::atomic<int64_t> fail_countdown{0};
 std::atomic<bool> fail_forever{false};
-std::atomic<int> fill_byte{-1};
 
 // Four classes an octave: at most a quarter of a block is slack.
 constexpr int classes = 4 * 48;
@@ -55,7 +58,8 @@ class CpuAllocator final : public Allocator {
       }
     }
     if (!p) p = from_system(c.bytes, bytes);
-    if (int byte = fill_byte.load(std::memory_order_relaxed); byte >= 0) std::memset(p, byte, c.bytes);
+    if (int byte = detail::fill_byte.load(std::memory_order_relaxed); byte >= 0)
+      std::memset(p, byte, c.bytes);
     return p;
   }
 
@@ -141,6 +145,6 @@ void fail_allocation_after(int64_t n, bool forever) {
   fail_forever.store(forever);
   fail_countdown.store(n);
 }
-void fill_allocations(int byte) { fill_byte.store(byte); }
+void fill_allocations(int byte) { detail::fill_byte.store(byte); }
 
 }  // namespace moka

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,7 +31,11 @@ Allocator& cpu_allocator();
 // For tests of out-of-memory behaviour: the n-th next allocation fails (and all after it when `forever`).
 // n = 0 switches it off.
 void fail_allocation_after(int64_t n, bool forever);
-// For tests of uninitialised memory: new blocks are filled with this byte; -1 switches it off.
+// For tests of uninitialised memory: new blocks, also those of small tensors, are filled with this byte; -1 switches
+// it off.
 void fill_allocations(int byte);
+namespace detail {
+extern std::atomic<int> fill_byte;
+}
 
 }  // namespace moka

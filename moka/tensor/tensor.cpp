@@ -11,6 +11,8 @@
 
 namespace moka {
 
+thread_local bool inference_mode = false;
+
 namespace {
 constexpr int free_list_limit = 256;
 
@@ -67,6 +69,8 @@ Storage* make_storage(size_t bytes, Device device) {
   if (device.type == 0 && bytes <= Storage::small_bytes) {
     s->small = true;
     s->data = reinterpret_cast<char*>(s) + storage_header;
+    if (int byte = detail::fill_byte.load(std::memory_order_relaxed); byte >= 0)
+      std::memset(s->data, byte, Storage::small_bytes);
     return s;
   }
   try {
@@ -106,6 +110,8 @@ void destroy(Storage* s) {
 
 void destroy(TensorImpl* t) {
   delete t->extra;
+  if (t->base) release(t->base);
+  if (t->counter) release(t->counter);
   if (t->storage) release(t->storage);
   if (t->sizes != t->inline_dims) std::free(t->sizes);
   impls.give(t);
@@ -129,6 +135,7 @@ Tensor new_tensor(std::span<const int64_t> sizes, DType dtype, Device device) {
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
   TensorImpl* t = out.impl();
   t->dtype = dtype;
+  t->inference = inference_mode;
   t->numel = n;
   int64_t step = 1;
   for (size_t i = sizes.size(); i-- > 0;) {
@@ -151,6 +158,7 @@ Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
   TensorImpl* t = out.impl();
   t->dtype = dtype;
+  t->inference = inference_mode;
   t->numel = n;
   std::copy(sizes.begin(), sizes.end(), t->sizes);
   std::copy(strides.begin(), strides.end(), t->strides);
@@ -174,6 +182,11 @@ Tensor strided_view(const Tensor& base, std::span<const int64_t> sizes, std::spa
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
   TensorImpl* t = out.impl();
   t->dtype = base.dtype();
+  t->inference = base.impl()->inference;
+  if (VersionCounter* counter = base.impl()->counter) {
+    add_ref(counter);
+    t->counter = counter;
+  }
   t->numel = n;
   t->offset = offset;
   std::copy(sizes.begin(), sizes.end(), t->sizes);
@@ -182,6 +195,21 @@ Tensor strided_view(const Tensor& base, std::span<const int64_t> sizes, std::spa
     add_ref(storage);
     t->storage = storage;
   }
+  return out;
+}
+
+Tensor alias_of(const Tensor& t) {
+  const TensorImpl* from = t.impl();
+  Tensor out = Tensor::adopt(make_impl(from->ndim));
+  TensorImpl* to = out.impl();
+  to->dtype = from->dtype;
+  to->inference = from->inference;
+  to->offset = from->offset;
+  to->numel = from->numel;
+  std::copy(from->sizes, from->sizes + from->ndim, to->sizes);
+  std::copy(from->strides, from->strides + from->ndim, to->strides);
+  if ((to->counter = from->counter)) add_ref(to->counter);
+  if ((to->storage = from->storage)) add_ref(to->storage);
   return out;
 }
 
@@ -208,6 +236,7 @@ Tensor from_memory(void* data, size_t bytes, std::span<const int64_t> sizes, std
   Tensor out = Tensor::adopt(make_impl(static_cast<int>(sizes.size())));
   TensorImpl* t = out.impl();
   t->dtype = dtype;
+  t->inference = inference_mode;
   t->numel = n;
   std::copy(sizes.begin(), sizes.end(), t->sizes);
   std::copy(strides.begin(), strides.end(), t->strides);
@@ -222,6 +251,27 @@ Tensor from_memory(void* data, size_t bytes, std::span<const int64_t> sizes, std
   return out;
 }
 
+namespace {
+struct Axis {
+  int64_t stride, last;
+  int64_t reach;  // of this axis and all with smaller strides
+};
+// Whether steps along the first n axes (by rising stride), not all zero, can take an offset back to zero; also true when
+// that is too long to find out.
+bool meets_again(const Axis* axes, size_t n, int64_t offset, bool moved, int& budget) {
+  if (n == 0) return offset == 0 && moved;
+  if (budget-- <= 0) return true;
+  const Axis& a = axes[n - 1];
+  int64_t rest = n > 1 ? axes[n - 2].reach : 0;
+  // |offset + step * stride| must not be more than what the remaining axes can take back.
+  int64_t low = std::max(-a.last, -((rest + offset) / a.stride)),
+          high = std::min(a.last, (rest - offset) / a.stride);
+  for (int64_t step = low; step <= high; step++)
+    if (meets_again(axes, n - 1, offset + step * a.stride, moved || step != 0, budget)) return true;
+  return false;
+}
+}  // namespace
+
 bool is_non_overlapping(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
   SmallVector<int, 8> order;
   for (size_t i = 0; i < sizes.size(); i++) {
@@ -230,11 +280,20 @@ bool is_non_overlapping(std::span<const int64_t> sizes, std::span<const int64_t>
   }
   std::sort(order.begin(), order.end(), [&](int a, int b) { return strides[a] < strides[b]; });
   int64_t needed = 1;
+  bool nested = true;  // every stride jumps over all that the smaller ones reach
+  SmallVector<Axis, 8> axes;
   for (int d : order) {
-    if (strides[d] < needed) return false;
-    needed = strides[d] * sizes[d];
+    int64_t reach = axes.empty() ? 0 : axes.back().reach, step;
+    if (strides[d] == 0) return false;
+    nested &= strides[d] >= needed;
+    if (__builtin_mul_overflow(strides[d], sizes[d], &needed)) needed = INT64_MAX;
+    if (__builtin_mul_overflow(strides[d], sizes[d] - 1, &step) || __builtin_add_overflow(reach, step, &step))
+      step = INT64_MAX;
+    axes.push_back({strides[d], sizes[d] - 1, step});
   }
-  return true;
+  if (nested) return true;
+  int budget = 10000;
+  return !meets_again(axes.data(), axes.size(), 0, false, budget);
 }
 
 Dims broadcast_shape(std::span<const int64_t> a, std::span<const int64_t> b, std::string_view op) {

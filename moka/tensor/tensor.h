@@ -42,6 +42,25 @@ inline constexpr uint32_t profile = 16;
 inline constexpr uint32_t count = 5;
 }  // namespace layer
 
+// Counts writes through x.data apart from those through x, as in PyTorch.
+struct VersionCounter {
+  std::atomic<uint32_t> references{1};
+  std::atomic<uint32_t> value{0};
+};
+inline void add_ref(VersionCounter* c) { c->references.fetch_add(1, std::memory_order_relaxed); }
+inline void release(VersionCounter* c) {
+  if (c->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete c;
+}
+
+// How a view that follows its base's gradients came about; all but Plain refuse in-place writes that are recorded.
+enum class ViewOrigin : uint8_t {
+  Plain,
+  NoGrad,     // made while nothing was recorded
+  Several,    // one of the results of split, unbind, ...
+  Inference,  // made under inference_mode
+  Function,   // returned by a custom function
+};
+
 // Attached by the autograd layer; this layer only knows how to drop it.
 struct TensorExtra {
   virtual ~TensorExtra() = default;
@@ -53,9 +72,12 @@ struct TensorImpl {
   DType dtype = DType::F32;
   uint8_t ndim = 0;
   bool inference = false;  // made under inference_mode: may not enter the tape
-  bool view = false;       // made by a view operator: shows part of another tensor's memory
+  ViewOrigin origin = ViewOrigin::Plain;
+  uint32_t view_version = 0;  // of a view: the storage's version when its gradient history was last right
+  TensorImpl* base = nullptr;  // of a view that follows the gradients of a whole tensor: that tensor, counted
+  VersionCounter* counter = nullptr;  // of x.data and its views, counted; null: the storage's version counts
   Storage* storage = nullptr;  // null in shape-only tensors
-  int64_t offset = 0;          // in elements
+  int64_t offset = 0;  // in elements
   int64_t numel = 0;
   TensorExtra* extra = nullptr;  // owned
   void* python = nullptr;  // the Python object that wraps this tensor, borrowed; the bindings keep it true
@@ -95,8 +117,19 @@ class Tensor {
   int64_t stride(int d) const { return impl_->strides[d < 0 ? d + impl_->ndim : d]; }
   size_t bytes() const { return static_cast<size_t>(numel()) * item_size(dtype()); }
   bool has_storage() const { return impl_->storage != nullptr; }
-  uint32_t version() const {
-    return impl_->storage ? impl_->storage->version.load(std::memory_order_relaxed) : 0;
+  uint32_t version() const { return version_of(impl_.get()); }
+  static uint32_t version_of(const TensorImpl* t) {
+    std::atomic<uint32_t>* v = version_counter(t);
+    return v ? v->load(std::memory_order_relaxed) : 0;
+  }
+  // To be called after every write into the memory.
+  void raise_version() const {
+    if (std::atomic<uint32_t>* v = version_counter(impl_.get())) v->fetch_add(1, std::memory_order_relaxed);
+  }
+  // Shared by all tensors that count writes together; null in shape-only tensors.
+  static std::atomic<uint32_t>* version_counter(const TensorImpl* t) {
+    if (t->counter) return &t->counter->value;
+    return t->storage ? &t->storage->version : nullptr;
   }
 
   void* raw_data() const {
@@ -117,6 +150,9 @@ class Tensor {
   Ref<TensorImpl> impl_;
 };
 
+// Whether new tensors of this thread are inference tensors: outside the tape for good.
+extern thread_local bool inference_mode __attribute__((tls_model("initial-exec")));
+
 // Uninitialised, contiguous.
 Tensor new_tensor(std::span<const int64_t> sizes, DType dtype, Device device = {});
 Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype,
@@ -124,6 +160,8 @@ Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_
 // Same memory, other geometry; bounds are checked against the storage.
 Tensor strided_view(const Tensor& base, std::span<const int64_t> sizes, std::span<const int64_t> strides,
                     int64_t offset);
+// Another handle on the same elements.
+Tensor alias_of(const Tensor& t);
 // Shape and dtype without memory: for shape inference and for saving only what a derivative needs.
 Tensor shape_only(std::span<const int64_t> sizes, DType dtype);
 // Borrows memory that `free_data(storage)` gives back; context is handed to it.
@@ -161,13 +199,14 @@ inline void release(TensorImpl* t) {
 }
 inline bool Tensor::is_contiguous() const { return moka::is_contiguous(sizes(), strides()); }
 inline bool is_contiguous(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
-  int64_t expected = 1;
+  uint64_t expected = 1;  // may wrap where another size is 0
+  bool in_order = true;
   for (size_t i = sizes.size(); i-- > 0;) {
     if (sizes[i] == 0) return true;
-    if (sizes[i] != 1 && strides[i] != expected) return false;
-    expected *= sizes[i];
+    in_order = in_order && (sizes[i] == 1 || static_cast<uint64_t>(strides[i]) == expected);
+    expected *= static_cast<uint64_t>(sizes[i]);
   }
-  return true;
+  return in_order;
 }
 
 }  // namespace moka

@@ -4,10 +4,11 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/random/generator.h"
 #include "python/bindings/classes.h"
 
@@ -56,11 +57,32 @@ const Names& names_of(OpInfo& info) {
   return *static_cast<Names*>(info.python);
 }
 
+}  // namespace
+
+std::string utf8(PyObject* text) {
+  if (const char* p = PyUnicode_AsUTF8(text)) return p;
+  PyErr_Clear();  // half a surrogate pair has no UTF-8
+  return "?";
+}
+
+std::string described(PyObject* v) {
+  if (v == Py_None) return "None";
+  if (is_tensor(v)) return cat("Tensor ", unwrap(v));
+  PyRef shown = PyRef::steal(PyObject_Repr(v));
+  const std::string text = shown ? utf8(shown.get()) : "";
+  PyErr_Clear();
+  std::string out = Py_TYPE(v)->tp_name;
+  const bool telling = text.find('\n') == text.npos && text.find(" at 0x") == text.npos;
+  if (!text.empty() && text.size() < 60 && telling) out += " " + text;
+  return out;
+}
+
+namespace {
 bool to_int(PyObject* v, int64_t& out) {
   if (PyLong_CheckExact(v)) {
     int overflow;
     out = PyLong_AsLongLongAndOverflow(v, &overflow);
-    if (overflow) throw Error(ErrorKind::Runtime, "integer argument does not fit in 64 bits");
+    if (overflow) throw Error(ErrorKind::Value, "the integer does not fit in 64 bits");
     return true;
   }
   if (PyFloat_Check(v) || PyUnicode_Check(v)) return false;
@@ -151,7 +173,7 @@ bool to_list(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
       return true;
     }
   }
-  if (type.kind == Kind::Int && !type.list_size && PyLong_Check(v)) {  // sum(dim=1)
+  if (type.kind == Kind::Int && !type.list_size && PyLong_Check(v) && !PyBool_Check(v)) {  // sum(dim=1)
     int64_t* p = scratch.ints(1);
     if (!to_int(v, *p)) return false;
     out = Arg(std::span<const int64_t>(p, 1));
@@ -281,6 +303,76 @@ bool convert(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
 }
 
 namespace {
+// What an argument takes, in words.
+std::string in_words(const ArgType& type) {
+  struct Words {
+    const char *one, *many;
+  };
+  Words w{"a value", "values"};
+  switch (type.kind) {
+    case Kind::Tensor: w = {"a Tensor", "Tensors"}; break;
+    case Kind::Operand: w = {"a Tensor or a number", "Tensors or numbers"}; break;
+    case Kind::Number: w = {"a number", "numbers"}; break;
+    case Kind::Int: w = {"an int", "ints"}; break;
+    case Kind::Float: w = {"a float", "floats"}; break;
+    case Kind::Bool: w = {"a bool", "bools"}; break;
+    case Kind::String: w = {"a str", "strs"}; break;
+    case Kind::DType: w = {"a dtype such as moka.float32", "dtypes"}; break;
+    case Kind::Device: w = {"a device such as 'cpu'", "devices"}; break;
+    case Kind::Generator: w = {"a moka.Generator", "generators"}; break;
+    case Kind::Any: break;
+  }
+  std::string out = w.one;
+  if (type.list && type.list_size) out = cat(w.one, " or ", type.list_size, " ", w.many);
+  else if (type.list) out = cat("a list of ", w.many);
+  return type.optional ? out + " or None" : out;
+}
+
+std::string why_not(PyObject* v, const ArgType& type) {
+  const bool sequence = PyTuple_Check(v) || PyList_Check(v);
+  if (type.list && sequence) {  // the entry that does not fit
+    const ArgType one{type.kind, false, type.optional_elements};
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(v); i++) {
+      PyObject* item = PySequence_Fast_GET_ITEM(v, i);
+      Arg ignored;
+      Scratch scratch;
+      if (!convert(item, one, ignored, scratch))
+        return cat("must be ", in_words(type), ", but entry ", static_cast<int64_t>(i), " is ",
+                   described(item));
+    }
+  }
+  std::string out = cat("must be ", in_words(type), ", got ", described(v));
+  const bool tensor = !type.list && (type.kind == Kind::Tensor || type.kind == Kind::Operand);
+  if (tensor && PyObject_HasAttrString(v, "__array__")) out += "; use moka.from_numpy(array)";
+  else if (tensor && sequence) out += "; use moka.tensor(list)";
+  else if (type.list && type.kind == Kind::Tensor && is_tensor(v)) out += "; put it in a list";
+  return out;
+}
+
+// The argument whose name is nearest to a keyword that none has; "" when all are far.
+std::string nearest(const Schema& s, std::string_view word) {
+  std::string best;
+  size_t least = word.size() / 2 + 1;
+  for (const ArgDef& a : s.args) {
+    std::vector<size_t> row(a.name.size() + 1);  // distance of Levenshtein
+    for (size_t i = 0; i < row.size(); i++) row[i] = i;
+    for (size_t k = 1; k <= word.size(); k++) {
+      size_t corner = row[0];
+      row[0] = k;
+      for (size_t i = 1; i < row.size(); i++) {
+        const size_t changed = corner + (a.name[i - 1] != word[k - 1]);
+        corner = row[i];
+        row[i] = std::min({changed, row[i] + 1, row[i - 1] + 1});
+      }
+    }
+    if (row.back() < least) {
+      least = row.back();
+      best = a.name;
+    }
+  }
+  return best;
+}
+
 // What one attempt to bind Python arguments to a schema found.
 struct Bound {
   Arg args[max_args];
@@ -301,6 +393,17 @@ bool takes_complex_numbers(const Op& op) {
   for (std::string_view filling : {"full", "full_like", "new_full", "fill_", "fill"})
     if (name == filling) return true;
   return false;
+}
+// Errors of a conversion (an integer beyond 64 bits, a device that is not there) say which argument they are about.
+template <class Convert>
+bool named(const Schema& s, const ArgDef& def, Convert&& convert) {
+  try {
+    return convert();
+  } catch (const Error& e) {
+    std::string_view text = e.message();
+    if (text.starts_with(cat(def.name, ": "))) text.remove_prefix(def.name.size() + 2);
+    throw Error(e.kind(), cat(s.base, "(): argument '", def.name, "': ", text));
+  }
 }
 
 bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b,
@@ -326,8 +429,12 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     size_t k = static_cast<size_t>(count - spread);
     int64_t* p = scratch.ints(k);
     for (size_t i = 0; i < k; i++)
-      if (!to_int(args[spread + static_cast<Py_ssize_t>(i)], p[i])) {
-        if (explain) b.error = cat("argument '", s.args[spread].name, "' must be integers");
+      if (!named(s, s.args[spread],
+                 [&] { return to_int(args[spread + static_cast<Py_ssize_t>(i)], p[i]); })) {
+        if (explain)
+          b.error =
+              cat("argument '", s.args[spread].name, "' must be ints, but entry ", static_cast<int64_t>(i),
+                  " is ", described(args[spread + static_cast<Py_ssize_t>(i)]));
         return false;
       }
     b.args[spread] = Arg(std::span<const int64_t>(p, k));
@@ -335,7 +442,8 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
   } else {
     if (count > s.positional) {
       if (explain)
-        b.error = cat("takes ", s.positional, " positional arguments, got ", static_cast<int64_t>(count));
+        b.error = cat("takes ", s.positional, s.positional == 1 ? " argument" : " arguments",
+                      " by position, got ", static_cast<int64_t>(count));
       return false;
     }
     for (Py_ssize_t i = 0; i < count; i++) slots[i] = args[i];
@@ -351,7 +459,8 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
         if (names.args[static_cast<size_t>(i)] == key) at = i;
       for (int i = 0; i < n && at < 0; i++)
         if (PyUnicode_Compare(names.args[static_cast<size_t>(i)], key) == 0) at = i;
-      const char* text = PyUnicode_AsUTF8(key);
+      const std::string word = utf8(key);
+      const char* text = word.c_str();
       // NumPy's spellings, which PyTorch takes too.
       if (at < 0 && (!std::strcmp(text, "axis"))) at = s.find_arg("dim");
       if (at < 0 && (!std::strcmp(text, "keepdims"))) at = s.find_arg("keepdim");
@@ -370,7 +479,11 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
           continue;
       }
       if (at < 0) {
-        if (explain) b.error = cat("has no argument '", text, "'");
+        if (explain) {
+          const std::string near = nearest(s, text);
+          b.error = cat("has no argument '", text, "'");
+          if (!near.empty()) b.error += cat("; did you mean '", near, "'?");
+        }
         return false;
       }
       if (slots[at] || at == spread) {
@@ -385,25 +498,15 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     const ArgDef& def = s.args[i];
     if (!slots[i]) {
       if (!def.has_default && !def.type.optional) {
-        if (explain) b.error = cat("missing argument '", def.name, "' (", def.type, ")");
+        if (explain) b.error = cat("argument '", def.name, "' is missing (", in_words(def.type), ")");
         return false;
       }
       b.args[i] = def.default_value.arg();
       continue;
     }
     // None for an argument with a default other than None does not fit, except where the schema says so.
-    if (!convert(slots[i], def.type, b.args[i], scratch)) {
-      if (explain) {
-        std::string got = Py_TYPE(slots[i])->tp_name;
-        if (is_tensor(slots[i])) got = cat("Tensor ", unwrap(slots[i]));
-        else if (PyObject* r = PyObject_Repr(slots[i])) {
-          const char* text = PyUnicode_AsUTF8(r);
-          if (text && std::strlen(text) < 60) got += cat(" ", text);
-          Py_DECREF(r);
-        }
-        PyErr_Clear();
-        b.error = cat("argument '", def.name, "' must be ", def.type, ", got ", got);
-      }
+    if (!named(s, def, [&] { return convert(slots[i], def.type, b.args[i], scratch); })) {
+      if (explain) b.error = cat("argument '", def.name, "' ", why_not(slots[i], def.type));
       return false;
     }
     if (is_complex_number(b.args[i]) && !def.type.list && !takes_complex_numbers(op)) {
@@ -413,8 +516,7 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     if (def.type.kind == Kind::Int && def.type.list_size > 1 && b.args[i].tag == Tag::Ints &&
         b.args[i].count != static_cast<uint32_t>(def.type.list_size)) {
       if (explain)
-        b.error =
-            cat("argument '", def.name, "' must have ", def.type.list_size, " elements, got ", b.args[i]);
+        b.error = cat("argument '", def.name, "' must be ", in_words(def.type), ", got ", b.args[i]);
       return false;
     }
   }
@@ -454,7 +556,7 @@ void set_given(Frame& f, size_t i, PyObject* o) {
     throw Error(ErrorKind::Type, cat(f.name(), "(): out must be a Tensor, got ", Py_TYPE(o)->tp_name));
   if (f.outs.size() <= i) f.outs.resize(i + 1);
   f.outs[i] = unwrap(o);
-  autograd::check_in_place(f.outs[i], f.name());
+  autograd::check_writable(f.outs[i], f.name());
   f.given |= static_cast<uint8_t>(1 << i);
 }
 
@@ -511,7 +613,8 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       const Schema& s = info(*op).schema;
       Frame frame(*op, b.args, static_cast<int>(s.args.size()));
       bool to_self = in_place || writes_first(*op);
-      if (to_self && !s.args.empty() && s.args[0].type.list) to_self = false;
+      bool writes_list = to_self && !s.args.empty() && s.args[0].type.list;  // a step of an optimizer
+      if (writes_list) to_self = false;
       if (to_self) {
         if (b.args[0].tag != Tag::Tensor) report_mismatch(group, args, count, keywords);
         set_given(frame, 0, args[0]);
@@ -527,9 +630,9 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
         GilReleased unlocked(is_large(frame));
         call(frame);
       }
+      if (writes_list)
+        for (const Tensor& t : frame.tensors(0)) t.raise_version();
       if (frame.given) {
-        for (size_t i = 0; i < 4; i++)
-          if (frame.given >> i & 1) autograd::bump_version(frame.outs[i]);
         PyObject* self = to_self ? args[0] : b.out;
         Py_INCREF(self);
         return self;

@@ -40,11 +40,14 @@ class Scratch {
 ComplexNumber as_complex_number(const Tensor& t);
 // Converts; false (and no Python error) where the value does not fit the type.
 bool convert(PyObject* value, const ArgType& type, Arg& out, Scratch& scratch);
-bool to_dtype_value(PyObject* value, DType& out);   // dtype objects, "float32", Python's float/int/bool
+bool to_dtype_value(PyObject* value, DType& out);   // dtype objects, Python's float/int/bool
 bool to_device_value(PyObject* value, Device& out);
 PyObject* dtype_object(DType dtype);                // new reference
 PyObject* device_object(Device device);
-PyObject* any_object(const Any& value);             // Python value of a boxed one
+
+// For messages: the type of a value, and the value itself where it is short; a string as UTF-8.
+std::string described(PyObject* value);
+std::string utf8(PyObject* text);
 
 // All operators of one Python name, tried in order.
 struct OpGroup {

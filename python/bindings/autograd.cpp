@@ -1,300 +1,341 @@
-// backward, grad, hooks, modes and custom functions for Python.
+// backward, grad, modes, and what tensors have of autograd, for Python.
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/autograd.h"
 
-#include "moka/autograd/node.h"
-#include "moka/ops/pointwise/pointwise.h"
+#include <cstring>
+
+#include "moka/autograd/engine.h"
 #include "python/bindings/arguments.h"
+#include "python/bindings/function_node.h"
+#include "python/bindings/grad_node.h"
 
 namespace moka::python {
 
 namespace {
-using autograd::GradNode;
+using autograd::Edge;
+using autograd::Root;
 
-// ---- grad_fn
-struct NodeObject {
-  PyObject_HEAD GradNode* node;
-};
-PyTypeObject* node_type;
-
-PyObject* wrap_node(GradNode* n) {
-  NodeObject* o = reinterpret_cast<NodeObject*>(node_type->tp_alloc(node_type, 0));
-  if (!o) return nullptr;
-  autograd::add_ref(n);
-  o->node = n;
-  return reinterpret_cast<PyObject*>(o);
-}
-GradNode* node_of(PyObject* o) { return reinterpret_cast<NodeObject*>(o)->node; }
-void node_dealloc(PyObject* o) {
-  PyTypeObject* type = Py_TYPE(o);
-  autograd::release(node_of(o));
-  type->tp_free(o);
-  Py_DECREF(type);
-}
-PyObject* node_repr(PyObject* o) { return PyUnicode_FromFormat("<%s>", node_of(o)->name().c_str()); }
-PyObject* node_name(PyObject* o, PyObject*) { return PyUnicode_FromString(node_of(o)->name().c_str()); }
-PyObject* node_next(PyObject* o, void*) {
-  GradNode* n = node_of(o);
-  PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(n->edges.size()));
-  for (size_t i = 0; i < n->edges.size(); i++) {
-    const autograd::Edge& e = n->edges[i];
-    PyObject* target = e.node ? wrap_node(e.node.get()) : e.leaf ? wrap(e.leaf) : Py_NewRef(Py_None);
-    PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), Py_BuildValue("(NI)", target, e.slot));
+template <class F>
+PyObject* guarded(F f) {
+  try {
+    return f();
+  } catch (...) {
+    set_python_error();
+    return nullptr;
   }
-  return tuple;
-}
-PyMethodDef node_methods[] = {{"name", node_name, METH_NOARGS, "The operator's name."},
-                              {nullptr, nullptr, 0, nullptr}};
-PyGetSetDef node_getset[] = {{"next_functions", node_next, nullptr,
-                              "Where gradients go: (node or leaf, slot) for each input.", nullptr},
-                             {nullptr, nullptr, nullptr, nullptr, nullptr}};
-
-// ---- hooks
-Tensor call_hook(PyObject* hook, const Tensor& g) {
-  GilHeld gil;
-  PyRef wrapped = PyRef::steal(wrap(g));
-  PyRef result = PyRef::steal(PyObject_CallOneArg(hook, wrapped.get()));
-  if (!result) throw PythonErrorSet{};
-  if (result.get() == Py_None) return {};
-  if (!is_tensor(result.get()))
-    throw Error(ErrorKind::Type,
-                cat("hook: expected a Tensor or None, got ", Py_TYPE(result.get())->tp_name));
-  return unwrap(result.get());
 }
 
-std::vector<Tensor> tensor_list(PyObject* o, const char* what, bool may_be_none) {
+// The error of a failed backward, caused by the forward that it belongs to where anomaly mode knows that.
+void set_backward_error() {
+  set_python_error();
+  std::string trace = autograd::take_failure_trace();
+  if (trace.empty()) return;
+  PyObject *type, *value, *where;
+  PyErr_Fetch(&type, &value, &where);
+  PyErr_NormalizeException(&type, &value, &where);
+  if (where) PyException_SetTraceback(value, where);
+  PyObject* last = Py_NewRef(value);
+  while (PyObject* cause = PyException_GetCause(last)) {
+    Py_DECREF(last);
+    last = cause;
+  }
+  if (PyObject* forward = PyObject_CallFunction(PyExc_RuntimeError, "s", trace.c_str()))
+    PyException_SetCause(last, forward);
+  else PyErr_Clear();
+  Py_DECREF(last);
+  PyErr_Restore(type, value, where);
+}
+
+// ---- reading arguments
+std::vector<PyObject*> items_of(PyObject* o, PyRef& keep) {
+  if (is_tensor(o)) return {o};
+  keep = PyRef::steal(PySequence_Fast(o, "expected a Tensor or a sequence of them"));
+  if (!keep) throw PythonErrorSet{};
+  PyObject** items = PySequence_Fast_ITEMS(keep.get());
+  return {items, items + PySequence_Fast_GET_SIZE(keep.get())};
+}
+// moka.autograd.graph.GradientEdge: a tuple of a node and an output's number.
+bool read_edge(PyObject* o, Edge& edge) {
+  if (!PyTuple_Check(o) || PyTuple_GET_SIZE(o) < 2 || !is_node(PyTuple_GET_ITEM(o, 0))) return false;
+  long slot = PyLong_AsLong(PyTuple_GET_ITEM(o, 1));
+  if (slot == -1 && PyErr_Occurred()) throw PythonErrorSet{};
+  edge = {Ref<autograd::GradNode>::share(unwrap_node(PyTuple_GET_ITEM(o, 0))), static_cast<uint32_t>(slot)};
+  MOKA_CHECK(slot >= 0 && edge.slot < edge.node->outputs, "GradientEdge: ", edge.node->name(), " has ",
+             edge.node->outputs, " outputs, there is none with number ", static_cast<int64_t>(slot));
+  return true;
+}
+const Tensor& expect_tensor(PyObject* o, const char* what) {
+  MOKA_CHECK_KIND(Type, is_tensor(o), what, ": expected a Tensor, got ", Py_TYPE(o)->tp_name);
+  return unwrap(o);
+}
+std::vector<Tensor> read_tensors(PyObject* o, const char* what, bool may_be_none) {
   std::vector<Tensor> out;
-  auto take = [&](PyObject* v) {
-    if (v == Py_None && may_be_none) out.emplace_back();
-    else if (is_tensor(v)) out.push_back(unwrap(v));
-    else throw Error(ErrorKind::Type, cat(what, ": expected a Tensor, got ", Py_TYPE(v)->tp_name));
-  };
-  if (is_tensor(o) || o == Py_None) {
-    if (o != Py_None) take(o);
-    return out;
-  }
-  PyRef list = PyRef::steal(PySequence_Fast(o, "expected a Tensor or a sequence of them"));
-  if (!list) throw PythonErrorSet{};
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list.get()); i++)
-    take(PySequence_Fast_GET_ITEM(list.get(), i));
+  if (o == Py_None) return out;
+  PyRef keep;
+  for (PyObject* v : items_of(o, keep))
+    out.push_back(v == Py_None && may_be_none ? Tensor() : expect_tensor(v, what));
   return out;
 }
 
-bool flag(PyObject* o, bool otherwise) { return o == Py_None ? otherwise : PyObject_IsTrue(o); }
+std::vector<Root> read_roots(PyObject* roots, PyObject* grads, const char* what) {
+  std::vector<Tensor> g = read_tensors(grads, what, true);
+  PyRef keep;
+  Edge edge;
+  bool is_edge = read_edge(roots, edge);
+  std::vector<PyObject*> items = is_edge ? std::vector<PyObject*>{roots} : items_of(roots, keep);
+  MOKA_CHECK(g.empty() || g.size() == items.size(), what, ": ", items.size(), " outputs but ", g.size(),
+             " gradients");
+  std::vector<Root> out;
+  for (size_t i = 0; i < items.size(); i++) {
+    if (read_edge(items[i], edge)) {
+      MOKA_CHECK(i < g.size() && g[i], what, ": a gradient must be given for a GradientEdge");
+      out.push_back({edge, g[i]});
+      continue;
+    }
+    out.push_back(autograd::root_of(expect_tensor(items[i], what), g.empty() ? Tensor() : g[i]));
+  }
+  return out;
+}
 
-PyObject* run_backward(std::span<const Tensor> roots, std::span<const Tensor> grads, bool retain,
-                       bool create) {
-  {
+bool flag(PyObject* o, bool otherwise) {
+  if (o == Py_None) return otherwise;
+  int on = PyObject_IsTrue(o);
+  if (on < 0) throw PythonErrorSet{};
+  return on;
+}
+
+PyObject* run_backward(std::span<const Root> roots, std::span<const Tensor> inputs,
+                       autograd::BackwardOptions options) {
+  try {
     GilReleased unlocked(true);
-    autograd::backward(roots, grads, {retain, create});
+    autograd::backward(roots, inputs, options);
+  } catch (...) {
+    set_backward_error();
+    return nullptr;
   }
   Py_RETURN_NONE;
 }
 
+// _backward(tensors, gradients, retain_graph, create_graph, inputs)
 PyObject* py_backward(PyObject*, PyObject* args) {
-  PyObject *roots, *grads, *retain, *create;
-  if (!PyArg_ParseTuple(args, "OOOO", &roots, &grads, &retain, &create)) return nullptr;
-  try {
-    std::vector<Tensor> r = tensor_list(roots, "backward", false), g = tensor_list(grads, "backward", true);
-    bool create_graph = flag(create, false);
-    return run_backward(r, g, flag(retain, create_graph), create_graph);
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+  PyObject *tensors, *grads, *retain, *create, *inputs;
+  if (!PyArg_ParseTuple(args, "OOOOO", &tensors, &grads, &retain, &create, &inputs)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    bool create_graph = flag(create, false), retain_graph = flag(retain, create_graph);
+    std::vector<Root> roots = read_roots(tensors, grads, "backward");
+    std::vector<Tensor> leaves = read_tensors(inputs, "backward", false);
+    MOKA_CHECK(inputs == Py_None || !leaves.empty(), "backward: inputs must not be empty");
+    return run_backward(roots, leaves, {retain_graph, create_graph});
+  });
 }
+
+// _grad(outputs, inputs, gradients, retain_graph, create_graph, allow_unused)
 PyObject* py_grad(PyObject*, PyObject* args) {
-  PyObject *roots, *inputs, *grads, *retain, *create, *unused;
-  if (!PyArg_ParseTuple(args, "OOOOOO", &roots, &inputs, &grads, &retain, &create, &unused)) return nullptr;
-  try {
-    std::vector<Tensor> r = tensor_list(roots, "grad", false), x = tensor_list(inputs, "grad", false),
-                        g = tensor_list(grads, "grad", true);
-    bool create_graph = flag(create, false);
-    std::vector<Tensor> out;
-    {
-      GilReleased unlocked(true);
-      out = autograd::grad(r, g, x, {flag(retain, create_graph), create_graph}, flag(unused, false));
+  PyObject *outputs, *inputs, *grads, *retain, *create, *unused;
+  if (!PyArg_ParseTuple(args, "OOOOOO", &outputs, &inputs, &grads, &retain, &create, &unused)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    bool create_graph = flag(create, false), retain_graph = flag(retain, create_graph);
+    std::vector<Root> roots = read_roots(outputs, grads, "grad");
+    PyRef keep;
+    std::vector<PyObject*> items = items_of(inputs, keep);
+    std::vector<Edge> edges(items.size());
+    for (size_t i = 0; i < items.size(); i++) {
+      if (read_edge(items[i], edges[i])) continue;
+      const Tensor& t = expect_tensor(items[i], "grad");
+      MOKA_CHECK(autograd::requires_grad(t), "grad: input ", i, " (", t, ") does not require grad");
+      edges[i] = autograd::gradient_edge(t);
     }
-    PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(out.size()));
-    for (size_t i = 0; i < out.size(); i++) PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), wrap(out[i]));
-    return tuple;
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+    std::vector<Tensor> found;
+    try {
+      GilReleased unlocked(true);
+      found = autograd::gradients(roots, edges, {retain_graph, create_graph});
+    } catch (...) {
+      set_backward_error();
+      return nullptr;
+    }
+    for (size_t i = 0; i < found.size(); i++)
+      MOKA_CHECK(found[i] || flag(unused, false), "grad: input ", i,
+                 " was not used to compute the outputs; pass allow_unused=True to get None for it");
+    return tensor_tuple(found);
+  });
+}
+
+// _at_end_of_backward(function): calls it when the running backward has come to its end.
+PyObject* py_at_end(PyObject*, PyObject* function) {
+  return guarded([&] {
+    PyRef keep = PyRef::share(function);
+    autograd::at_end_of_backward([keep] {
+      GilHeld gil;
+      PyRef result = PyRef::steal(PyObject_CallNoArgs(keep.get()));
+      if (!result) throw PythonErrorSet{};
+    });
+    return Py_NewRef(Py_None);
+  });
+}
+PyObject* py_running_task(PyObject*, PyObject*) {
+  return PyLong_FromUnsignedLongLong(autograd::running_task());
 }
 
 // ---- modes
 PyObject* py_is_grad_enabled(PyObject*, PyObject*) { return PyBool_FromLong(autograd::grad_enabled()); }
 PyObject* py_set_grad_enabled(PyObject*, PyObject* on) {
-  bool before = autograd::grad_enabled();
-  autograd::set_grad_enabled(PyObject_IsTrue(on));
-  return PyBool_FromLong(before);
+  return guarded([&] {
+    bool now = flag(on, true), before = autograd::grad_enabled();
+    autograd::set_grad_enabled(now);
+    return PyBool_FromLong(before);
+  });
 }
 PyObject* py_set_inference(PyObject*, PyObject* on) {
-  bool before = thread_layers.inference;
-  thread_layers.inference = PyObject_IsTrue(on);
-  return PyBool_FromLong(before);
+  return guarded([&] { return PyBool_FromLong(std::exchange(inference_mode, flag(on, true))); });
 }
-PyObject* py_is_inference(PyObject*, PyObject*) { return PyBool_FromLong(thread_layers.inference); }
-PyObject* py_set_anomaly(PyObject*, PyObject* on) {
-  bool before = autograd::anomaly_enabled();
-  autograd::set_anomaly_enabled(PyObject_IsTrue(on));
-  return PyBool_FromLong(before);
-}
-
-// ---- custom functions: a node whose backward is a Python callable taking and returning tuples
-class PythonNode final : public GradNode {
- public:
-  PythonNode(PyObject* backward, std::string name)
-      : backward_(PyRef::share(backward)), name_(std::move(name)) {}
-  std::string name() const override { return name_; }
-  void backward(std::vector<Tensor>& dys, std::vector<Tensor>& dxs, bool create_graph) override {
-    GilHeld gil;
-    bool before = autograd::grad_enabled();
-    autograd::set_grad_enabled(create_graph);
-    PyRef args = PyRef::steal(PyTuple_New(static_cast<Py_ssize_t>(dys.size())));
-    for (size_t i = 0; i < dys.size(); i++)
-      PyTuple_SET_ITEM(args.get(), static_cast<Py_ssize_t>(i), wrap(dys[i]));
-    PyRef result = PyRef::steal(PyObject_Call(backward_.get(), args.get(), nullptr));
-    autograd::set_grad_enabled(before);
-    if (!result) throw PythonErrorSet{};
-    if (!PyTuple_Check(result.get())) {
-      PyObject* one = PyTuple_Pack(1, result.get());
-      result = PyRef::steal(one);
-    }
-    Py_ssize_t n = PyTuple_GET_SIZE(result.get());
-    MOKA_CHECK(n >= static_cast<Py_ssize_t>(slots.size()) || n == static_cast<Py_ssize_t>(dxs.size()), name_,
-               ": backward returned ", static_cast<int64_t>(n), " gradients, expected ", slots.size());
-    for (size_t i = 0; i < dxs.size(); i++) {
-      PyObject* g = PyTuple_GET_ITEM(result.get(), positions[i]);
-      if (g == Py_None) continue;
-      if (!is_tensor(g))
-        throw Error(ErrorKind::Type,
-                    cat(name_, ": backward must return Tensors or None, got ", Py_TYPE(g)->tp_name));
-      dxs[i] = unwrap(g);
-    }
-  }
-  std::vector<bool> slots;             // for every argument of forward: whether it is an edge
-  std::vector<Py_ssize_t> positions;   // of each edge among the arguments
-
- private:
-  PyRef backward_;
-  std::string name_;
-};
-
-// _record_function(name, inputs tuple, outputs tuple, backward): attaches history to the outputs.
-PyObject* py_record_function(PyObject*, PyObject* args) {
-  const char* name;
-  PyObject *inputs, *outputs, *backward;
-  if (!PyArg_ParseTuple(args, "sO!O!O", &name, &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &backward))
-    return nullptr;
-  try {
-    PythonNode* node = new PythonNode(backward, name);
-    Ref<GradNode> keep = Ref<GradNode>::share(node);
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++) {
-      PyObject* v = PyTuple_GET_ITEM(inputs, i);
-      bool edge = is_tensor(v) && autograd::requires_grad(unwrap(v));
-      node->slots.push_back(edge);
-      if (!edge) continue;
-      node->positions.push_back(i);
-      node->edges.push_back(autograd::gradient_edge(unwrap(v)));
-    }
-    node->outputs = static_cast<uint32_t>(PyTuple_GET_SIZE(outputs));
-    PyObject* result = PyTuple_New(PyTuple_GET_SIZE(outputs));
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(outputs); i++) {
-      PyObject* v = PyTuple_GET_ITEM(outputs, i);
-      if (!is_tensor(v) || !is_differentiable(unwrap(v).dtype())) {
-        PyTuple_SET_ITEM(result, i, Py_NewRef(v));
-        continue;
-      }
-      Tensor y = autograd::requires_grad(unwrap(v)) ? autograd::detach(unwrap(v)) : unwrap(v);
-      if (!node->edges.empty()) autograd::set_history(y, keep, static_cast<uint32_t>(i));
-      PyTuple_SET_ITEM(result, i, wrap(y));
-    }
-    return result;
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+PyObject* py_is_inference(PyObject*, PyObject*) { return PyBool_FromLong(inference_mode); }
+PyObject* py_set_anomaly(PyObject*, PyObject* args) {
+  int on, check_nan;
+  if (!PyArg_ParseTuple(args, "pp", &on, &check_nan)) return nullptr;
+  PyObject* before = Py_BuildValue("(NN)", PyBool_FromLong(autograd::anomaly_enabled()),
+                                   PyBool_FromLong(autograd::anomaly_checks_nan()));
+  autograd::set_anomaly(on, check_nan);
+  return before;
 }
 
-PyObject* py_remove_hook(PyObject*, PyObject* args) {
-  PyObject* t;
-  unsigned long long id;
-  if (!PyArg_ParseTuple(args, "OK", &t, &id)) return nullptr;
-  if (is_tensor(t)) autograd::remove_hook(unwrap(t), id);
-  Py_RETURN_NONE;
+// The program's stack as Python prints it, for anomaly mode.
+std::string forward_trace() {
+  GilHeld gil;
+  PyObject *type, *value, *where;
+  PyErr_Fetch(&type, &value, &where);
+  std::string text;
+  PyRef module = PyRef::steal(PyImport_ImportModule("moka.autograd.modes"));
+  PyRef lines = PyRef::steal(module ? PyObject_CallMethod(module.get(), "_program_lines", nullptr) : nullptr);
+  if (const char* utf8 = lines ? PyUnicode_AsUTF8(lines.get()) : nullptr) text = utf8;
+  PyErr_Clear();
+  PyErr_Restore(type, value, where);
+  return text;
 }
-}  // namespace
 
-PyObject* get_grad_fn(PyObject* self, void*) {
-  autograd::GradMeta* m = autograd::meta(unwrap(self));
-  if (!m || !m->grad_fn) Py_RETURN_NONE;
-  return wrap_node(m->grad_fn.get());
-}
-
-PyObject* tensor_backward(PyObject* self, PyObject* args, PyObject* keywords) {
-  PyObject *gradient = Py_None, *retain = Py_None, *create = Py_False, *inputs = Py_None;
-  static const char* const names[] = {"gradient", "retain_graph", "create_graph", "inputs", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "|OOOO:backward", const_cast<char**>(names), &gradient,
-                                   &retain, &create, &inputs))
-    return nullptr;
-  try {
-    bool create_graph = PyObject_IsTrue(create);
-    const Tensor& root = unwrap(self);
-    std::vector<Tensor> grads = tensor_list(gradient, "backward", false);
-    if (inputs != Py_None) {
-      std::vector<Tensor> x = tensor_list(inputs, "backward", false);
-      std::vector<Tensor> g =
-          autograd::grad({&root, 1}, grads, x, {flag(retain, create_graph), create_graph}, true);
-      for (size_t i = 0; i < x.size(); i++) {
-        if (!g[i]) continue;
-        Tensor& grad = autograd::make_meta(x[i]).grad;
-        grad = grad ? add(grad, g[i]) : g[i];
-      }
-      Py_RETURN_NONE;
+// ---- methods of tensors
+PyObject* tensor_backward(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  PyObject* values[4] = {Py_None, Py_None, Py_None, Py_None};
+  static const char* const names[] = {"gradient", "retain_graph", "create_graph", "inputs"};
+  return guarded([&]() -> PyObject* {
+    MOKA_CHECK_KIND(Type, count <= 4, "backward(): takes at most 4 arguments, got ",
+                    static_cast<int64_t>(count));
+    std::copy(args, args + count, values);
+    for (Py_ssize_t k = 0; keywords && k < PyTuple_GET_SIZE(keywords); k++) {
+      const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(keywords, k));
+      size_t at = 0;
+      while (at < 4 && std::strcmp(name, names[at])) at++;
+      MOKA_CHECK_KIND(Type, at < 4, "backward(): has no argument '", name, "'");
+      MOKA_CHECK_KIND(Type, static_cast<Py_ssize_t>(at) >= count, "backward(): argument '", name,
+                      "' was given twice");
+      values[at] = args[count + k];
     }
-    return run_backward({&root, 1}, grads, flag(retain, create_graph), create_graph);
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+    bool create_graph = flag(values[2], false), retain_graph = flag(values[1], create_graph);
+    std::vector<Tensor> inputs = read_tensors(values[3], "backward", false);
+    MOKA_CHECK(values[3] == Py_None || !inputs.empty(), "backward: inputs must not be empty");
+    Tensor gradient = values[0] == Py_None ? Tensor() : expect_tensor(values[0], "backward");
+    Root root = autograd::root_of(unwrap(self), std::move(gradient));
+    return run_backward({&root, 1}, inputs, {retain_graph, create_graph});
+  });
 }
 PyObject* tensor_requires_grad_(PyObject* self, PyObject* args, PyObject* keywords) {
   int on = 1;
   static const char* const names[] = {"requires_grad", nullptr};
   if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:requires_grad_", const_cast<char**>(names), &on))
     return nullptr;
-  try {
+  return guarded([&] {
     autograd::set_requires_grad(unwrap(self), on);
     return Py_NewRef(self);
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+  });
 }
 PyObject* tensor_retain_grad(PyObject* self, PyObject*) {
-  try {
+  return guarded([&] {
     autograd::retain_grad(unwrap(self));
-    Py_RETURN_NONE;
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+    return Py_NewRef(Py_None);
+  });
 }
 PyObject* tensor_register_hook(PyObject* self, PyObject* hook) {
-  try {
+  return guarded([&] {
     PyRef keep = PyRef::share(hook);
-    uint64_t id =
-        autograd::add_hook(unwrap(self), [keep](const Tensor& g) { return call_hook(keep.get(), g); });
-    PyRef module = PyRef::steal(PyImport_ImportModule("moka.autograd"));
-    if (!module) throw PythonErrorSet{};
-    return PyObject_CallMethod(module.get(), "_HookHandle", "OK", self, static_cast<unsigned long long>(id));
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
+    auto kept =
+        autograd::add_hook(unwrap(self), [keep](const Tensor& g) { return call_tensor_hook(keep.get(), g); });
+    return make_handle([kept] { *kept = nullptr; });
+  });
+}
+PyObject* tensor_after_accumulating(PyObject* self, PyObject* hook) {
+  return guarded([&] {
+    const Tensor& t = unwrap(self);
+    MOKA_CHECK(
+        autograd::requires_grad(t) && autograd::is_leaf(t),
+        "register_post_accumulate_grad_hook: only leaf tensors that require grad accumulate gradients");
+    PyRef keep = PyRef::share(hook);
+    auto kept = std::make_shared<std::function<void(const Tensor&)>>([keep](const Tensor& leaf) {
+      GilHeld gil;
+      PyRef wrapped = PyRef::steal(wrap(leaf));
+      PyRef result = PyRef::steal(PyObject_CallOneArg(keep.get(), wrapped.get()));
+      if (!result) throw PythonErrorSet{};
+    });
+    static_cast<autograd::LeafNode*>(autograd::gradient_edge(t).node.get())
+        ->after_accumulating.push_back(kept);
+    return make_handle([kept] { *kept = nullptr; });
+  });
+}
+PyObject* tensor_detach_(PyObject* self, PyObject*) {
+  return guarded([&] {
+    autograd::cut_history(unwrap(self));
+    return Py_NewRef(self);
+  });
+}
+PyObject* tensor_is_view(PyObject* self, PyObject*) {
+  return PyBool_FromLong(unwrap(self).impl()->base != nullptr);
+}
+PyObject* tensor_is_inference(PyObject* self, PyObject*) {
+  return PyBool_FromLong(unwrap(self).impl()->inference);
+}
+// (node, slot) of the gradient edge, as autograd.graph.get_gradient_edge needs it.
+PyObject* tensor_gradient_edge(PyObject* self, PyObject*) {
+  return guarded([&] {
+    MOKA_CHECK(autograd::requires_grad(unwrap(self)), "get_gradient_edge: the tensor does not require grad");
+    return edge_object(autograd::gradient_edge(unwrap(self)));
+  });
+}
+PyObject* tensor_raise_version(PyObject* self, PyObject*) {
+  return guarded([&] {
+    MOKA_CHECK(!unwrap(self).impl()->inference, "increment_version: inference tensors have no version");
+    unwrap(self).raise_version();
+    return Py_NewRef(Py_None);
+  });
+}
+
+template <class F>
+PyCFunction as_function(F* f) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+PyMethodDef methods[] = {
+    {"backward", as_function(tensor_backward), METH_FASTCALL | METH_KEYWORDS,
+     "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None): accumulates gradients "
+     "into "
+     "the leaves, or only into inputs."},
+    {"requires_grad_", as_function(tensor_requires_grad_), METH_VARARGS | METH_KEYWORDS,
+     "Sets requires_grad; returns the tensor."},
+    {"retain_grad", tensor_retain_grad, METH_NOARGS, "Keeps .grad although this is no leaf."},
+    {"register_hook", tensor_register_hook, METH_O,
+     "Calls a function with each gradient; it may return another. Returns a handle with remove()."},
+    {"register_post_accumulate_grad_hook", tensor_after_accumulating, METH_O,
+     "Calls a function with this leaf whenever its .grad has been added to. Returns a handle with remove()."},
+    {"detach_", tensor_detach_, METH_NOARGS, "Makes this tensor a leaf without a history."},
+    {"_is_view", tensor_is_view, METH_NOARGS, "Whether it is a view that follows its base's gradients."},
+    {"is_inference", tensor_is_inference, METH_NOARGS, "Whether it was made under inference_mode."},
+    {"_gradient_edge", tensor_gradient_edge, METH_NOARGS, nullptr},
+    {"_raise_version", tensor_raise_version, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+}  // namespace
+
+PyObject* get_grad_fn(PyObject* self, void*) {
+  return guarded([&] { return wrap_node(autograd::grad_fn(unwrap(self)).get()); });
+}
+PyObject* get_base(PyObject* self, void*) {
+  TensorImpl* base = unwrap(self).impl()->base;
+  return guarded([&] { return wrap(base ? Tensor::share(base) : Tensor()); });
 }
 
 PyMethodDef autograd_functions[] = {
@@ -303,23 +344,24 @@ PyMethodDef autograd_functions[] = {
     {"_set_inference_mode", py_set_inference, METH_O, "Switches inference mode; returns what it was."},
     {"is_inference_mode_enabled", py_is_inference, METH_NOARGS,
      "Whether inference mode is on in this thread."},
-    {"_set_anomaly", py_set_anomaly, METH_O, "Switches anomaly detection; returns what it was."},
+    {"_set_anomaly", py_set_anomaly, METH_VARARGS,
+     "Switches anomaly mode and its search for NaN; returns both before."},
     {"_backward", py_backward, METH_VARARGS, nullptr},
     {"_grad", py_grad, METH_VARARGS, nullptr},
-    {"_record_function", py_record_function, METH_VARARGS, nullptr},
-    {"_remove_hook", py_remove_hook, METH_VARARGS, nullptr},
+    {"_at_end_of_backward", py_at_end, METH_O, nullptr},
+    {"_running_backward", py_running_task, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
 int init_autograd(PyObject* module) {
-  static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
-                                {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
-                                {Py_tp_methods, node_methods},
-                                {Py_tp_getset, node_getset},
-                                {0, nullptr}};
-  static PyType_Spec spec{"moka.Node", sizeof(NodeObject), 0,
-                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-  node_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
-  return node_type ? PyModule_AddObjectRef(module, "Node", reinterpret_cast<PyObject*>(node_type)) : -1;
+  autograd::set_trace_source(forward_trace);
+  for (PyMethodDef* m = methods; m->ml_name; m++) {
+    PyObject* descriptor = PyDescr_NewMethod(tensor_type, m);
+    if (!descriptor || PyDict_SetItemString(tensor_type->tp_dict, m->ml_name, descriptor) < 0) return -1;
+    Py_DECREF(descriptor);
+  }
+  PyType_Modified(tensor_type);
+  if (PyModule_AddFunctions(module, function_functions) < 0) return -1;
+  return init_grad_node(module) < 0 || init_function_node(module) < 0 ? -1 : 0;
 }
 
 }  // namespace moka::python

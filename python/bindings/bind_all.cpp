@@ -9,6 +9,7 @@ void bind_all(nanobind::module_& m) {
   bind_formats(m);
   bind_package(m);
   bind_memory(m);
+  bind_pickle(m);
 }
 
 }  // namespace moka::python

@@ -62,8 +62,9 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject*) {
   if (!PyArg_ParseTuple(args, "O|i:device", &what, &index)) return nullptr;
   try {
     Device d;
-    if (!to_device_value(what, d)) throw Error(ErrorKind::Type, "device: expected a name such as 'cpu'");
-    if (PyTuple_GET_SIZE(args) == 2) d.index = static_cast<uint8_t>(index);
+    if (!to_device_value(what, d))
+      throw Error(ErrorKind::Type, cat("device: expected a name such as 'cpu', got ", described(what)));
+    if (PyTuple_GET_SIZE(args) == 2) d = parse_device(cat(device_type_name(d.type), ":", index));
     return device_object(d);
   } catch (...) {
     set_python_error();
@@ -178,7 +179,7 @@ bool to_device_value(PyObject* v, Device& out) {
     return true;
   }
   if (!PyUnicode_Check(v)) return false;
-  out = parse_device(PyUnicode_AsUTF8(v));
+  out = parse_device(utf8(v));
   return true;
 }
 Generator* generator_value(PyObject* o) { return Py_TYPE(o) == generator_type ? &generator_of(o) : nullptr; }

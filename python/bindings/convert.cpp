@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
@@ -80,12 +80,18 @@ Tensor from_buffer(PyObject* o, bool may_be_read_only) {
   if (!dtype_of_format(view->format, view->itemsize, dtype)) {
     std::string format = view->format ? view->format : "";
     drop(view);
-    throw Error(ErrorKind::Type, cat("from_numpy: elements of format '", format,
-                                     "' have no tensor type (byte order must be native)"));
+    if (format.size() > 1 && (format[0] == '>' || format[0] == '<' || format[0] == '!'))
+      throw Error(ErrorKind::Value, cat("from_numpy: the array's elements have the format '", format,
+                                        "', another byte order than this machine's; convert it with "
+                                        "array.astype(array.dtype.newbyteorder('='))"));
+    throw Error(ErrorKind::Type, cat("from_numpy: there is no dtype for elements of the format '", format,
+                                     "'; numbers and bools have one"));
   }
   if (view->readonly && !may_be_read_only) {
     drop(view);
-    throw Error(ErrorKind::Value, "from_numpy: the array is read-only; copy it first");
+    throw Error(ErrorKind::Value,
+                "from_numpy: the array is read-only and a tensor may be written to; use moka.tensor(array), "
+                "which copies");
   }
   Dims sizes, strides;
   for (int d = 0; d < view->ndim; d++) {
@@ -138,7 +144,9 @@ void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
     else if (PyComplex_Check(o)) rank = 3;
     else if (PyIndex_Check(o)) rank = std::max(rank, 1);
     else if (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) rank = std::max(rank, 2);
-    else throw Error(ErrorKind::Type, cat("tensor: cannot read a value of type ", Py_TYPE(o)->tp_name));
+    else
+      throw Error(ErrorKind::Type,
+                  cat("tensor: expected numbers, bools, tensors, or lists of them, got ", described(o)));
     return;
   }
   Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
@@ -172,8 +180,12 @@ struct Writer {
         if (out.dtype() == DType::U64) v = static_cast<int64_t>(PyLong_AsUnsignedLongLong(index));
         else v = PyLong_AsLongLong(index);
         Py_DECREF(index);
-        if (PyErr_Occurred()) throw PythonErrorSet{};
+        const bool outside = PyErr_Occurred() != nullptr;
+        PyErr_Clear();
         convert_elements(&v, out.dtype() == DType::U64 ? DType::U64 : DType::I64, target, out.dtype(), 1);
+        if (outside || (is_integral(out.dtype()) && out.dtype() != DType::U64 && stored(target) != v))
+          throw Error(ErrorKind::Value, cat("tensor: ", described(o), " does not fit in ", out.dtype(),
+                                            is_integral(out.dtype()) ? "" : "; give a float"));
       } else if (PyComplex_Check(o)) {
         double parts[2] = {PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o)};
         if (!is_complex(out.dtype()))
@@ -192,7 +204,18 @@ struct Writer {
                   cat("tensor: expected a list of length ", sizes[depth], " at depth ", depth, ", got ",
                       is_list(o) ? cat("length ", static_cast<int64_t>(PySequence_Fast_GET_SIZE(o)))
                                  : std::string(Py_TYPE(o)->tp_name)));
-    for (Py_ssize_t i = 0; i < sizes[depth]; i++) write(PySequence_Fast_GET_ITEM(o, i), depth + 1);
+    for (Py_ssize_t i = 0; i < sizes[depth]; i++) {
+      // An element's conversion may run Python code, and that may change the list.
+      if (PySequence_Fast_GET_SIZE(o) != sizes[depth])
+        throw Error(ErrorKind::Value, "tensor: the list changed while it was read");
+      PyRef item = PyRef::share(PySequence_Fast_GET_ITEM(o, i));
+      write(item.get(), depth + 1);
+    }
+  }
+  int64_t stored(const char* target) const {
+    int64_t v;
+    convert_elements(target, out.dtype(), &v, DType::I64, 1);
+    return v;
   }
 };
 
@@ -248,12 +271,14 @@ CreationArgs parse_creation(const char* name, PyObject* args, PyObject* keywords
   a.requires_grad = requires_grad;
   if (dtype != Py_None) {
     if (!to_dtype_value(dtype, a.dtype))
-      throw Error(ErrorKind::Type, cat(name, ": dtype must be a dtype, got ", Py_TYPE(dtype)->tp_name));
+      throw Error(ErrorKind::Type,
+                  cat(name, ": dtype must be a dtype such as moka.float32, got ", described(dtype)));
     a.has_dtype = true;
   }
   Device d{};
   if (device != Py_None && !to_device_value(device, d))
-    throw Error(ErrorKind::Type, cat(name, ": device must be a device or its name"));
+    throw Error(ErrorKind::Type,
+                cat(name, ": device must be a device such as 'cpu', got ", described(device)));
   return a;
 }
 
@@ -287,7 +312,9 @@ PyObject* py_as_tensor(PyObject*, PyObject* args, PyObject* keywords) {
 PyObject* py_from_numpy(PyObject*, PyObject* array) {
   try {
     Tensor t = from_buffer(array, false);
-    if (!t) throw Error(ErrorKind::Type, cat("from_numpy: expected an array, got ", Py_TYPE(array)->tp_name));
+    if (!t)
+      throw Error(ErrorKind::Type, cat("from_numpy: expected a NumPy array, got ", described(array),
+                                       is_list(array) ? "; use moka.tensor(list)" : ""));
     return wrap(t);
   } catch (...) {
     set_python_error();
@@ -372,6 +399,8 @@ PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
     const Tensor& t = unwrap(self);
     check_not_capturing(t, "numpy");
     MOKA_CHECK(force || !autograd::requires_grad(t), "numpy: the tensor requires grad; use detach().numpy()");
+    MOKA_CHECK_KIND(Type, buffer_format(t.dtype()), "numpy: NumPy has no type for ", t.dtype(),
+                    "; convert it first, for example with float()");
     return as_array(self);
   } catch (...) {
     set_python_error();
@@ -500,18 +529,21 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
         if (bools++) copy = v == Py_True;
       } else
         throw Error(ErrorKind::Type,
-                    cat("to: expected a dtype, a device or a Tensor, got ", Py_TYPE(v)->tp_name));
+                    cat("to: expected a dtype, a device or a Tensor, got ", described(v)));
     };
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) take(PyTuple_GET_ITEM(args, i));
     if (keywords) {
       PyObject *key, *value;
       Py_ssize_t at = 0;
       while (PyDict_Next(keywords, &at, &key, &value)) {
-        std::string_view name = PyUnicode_AsUTF8(key);
+        const std::string name = utf8(key);
         if (name == "copy") copy = PyObject_IsTrue(value);
         else if (name == "memory_format") format = value;
         else if (name == "dtype" || name == "device" || name == "other") take(value);
-        else if (name != "non_blocking") throw Error(ErrorKind::Type, cat("to: no argument '", name, "'"));
+        else if (name != "non_blocking")
+          throw Error(ErrorKind::Type,
+                      cat("to: has no argument '", name,
+                          "'; there are dtype, device, other, copy, non_blocking, memory_format"));
       }
     }
   } catch (...) {
@@ -530,7 +562,8 @@ PyObject* m_convert(PyObject* self, PyObject* args, PyObject* keywords) {
 }
 PyObject* m_type_as(PyObject* self, PyObject* other) {
   if (!is_tensor(other))
-    return PyErr_Format(PyExc_TypeError, "type_as: expected a Tensor, got %s", Py_TYPE(other)->tp_name);
+    return PyErr_Format(PyExc_TypeError, "type_as: expected a Tensor, got %s; to() takes a dtype",
+                        Py_TYPE(other)->tp_name);
   DType d = unwrap(other).dtype();
   return converted(self, &d, nullptr, false);
 }
@@ -616,14 +649,6 @@ PyMethodDef tensor_methods[] = {
     {"byte", with_keywords(m_convert<DType::U8>), METH_VARARGS | METH_KEYWORDS, "to(moka.uint8)"},
     {"bool", with_keywords(m_convert<DType::Bool>), METH_VARARGS | METH_KEYWORDS, "to(moka.bool)"},
     {"cpu", m_cpu, METH_NOARGS, "On the CPU."},
-    {"backward", with_keywords(tensor_backward), METH_VARARGS | METH_KEYWORDS,
-     "backward(gradient=None, retain_graph=None, create_graph=False): accumulates gradients into the "
-     "leaves."},
-    {"requires_grad_", with_keywords(tensor_requires_grad_), METH_VARARGS | METH_KEYWORDS,
-     "Sets requires_grad; returns the tensor."},
-    {"retain_grad", tensor_retain_grad, METH_NOARGS, "Keeps .grad although this is no leaf."},
-    {"register_hook", tensor_register_hook, METH_O,
-     "Calls a function with each gradient; it may return another. Returns a handle with remove()."},
     {"_make_subclass", m_make_subclass, METH_VARARGS | METH_STATIC, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 

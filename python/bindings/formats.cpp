@@ -25,19 +25,30 @@ Bytes from_bytes(const nb::bytes& b) { return Bytes::copy({b.c_str(), b.size()})
 // {"data": (moka.float32, [None, 3, "height", 224])}
 netdef::LoadOptions netdef_options(const nb::dict& inputs) {
   netdef::LoadOptions out;
-  for (auto [name, given] : inputs) {
-    const nb::tuple pair = nb::cast<nb::tuple>(given);
+  for (auto [key, given] : inputs) {
+    const std::string name = nb::isinstance<nb::str>(key) ? utf8(key.ptr()) : described(key.ptr());
+    const auto wrong = [&](const char* what, nb::handle came) {
+      fail_kind(ErrorKind::Type, "caffe2.load: input '", name, "': ", what, ", got ", described(came.ptr()));
+    };
+    if (!nb::isinstance<nb::tuple>(given) || nb::len(given) != 2)
+      wrong("a pair (dtype, sizes) is needed", given);
+    const nb::tuple pair = nb::borrow<nb::tuple>(given);
+    const nb::object dtype = pair[0], sizes = pair[1];
     graph::Type type = graph::Type::tensor();
-    type.has_dtype = to_dtype_value(nb::handle(pair[0]).ptr(), type.dtype);
-    type.has_dims = !pair[1].is_none();
+    type.has_dtype = !dtype.is_none();
+    if (type.has_dtype && !to_dtype_value(dtype.ptr(), type.dtype))
+      wrong("the dtype must be one such as moka.float32, or None", dtype);
+    type.has_dims = !sizes.is_none();
+    if (type.has_dims && !nb::isinstance<nb::list>(sizes) && !nb::isinstance<nb::tuple>(sizes))
+      wrong("the sizes must be a list of numbers, names and None, or None", sizes);
     if (type.has_dims)
-      for (nb::handle size : nb::list(pair[1])) {
+      for (nb::handle size : sizes) {
         graph::Dim d;
-        if (nb::isinstance<nb::str>(size)) d.symbol = nb::cast<std::string>(size);
-        else if (!size.is_none()) d.size = nb::cast<int64_t>(size);
+        if (nb::isinstance<nb::str>(size)) d.symbol = utf8(size.ptr());
+        else if (!size.is_none() && !nb::try_cast<int64_t>(size, d.size)) wrong("a size is wrong", size);
         type.dims.push_back(d);
       }
-    out.inputs.emplace(nb::cast<std::string>(name), std::move(type));
+    out.inputs.emplace(name, std::move(type));
   }
   return out;
 }
@@ -79,6 +90,12 @@ void bind_formats(nb::module_& m) {
       "_netdef_load",
       [](const nb::bytes& init, const nb::bytes& predict, const nb::dict& inputs) {
         return netdef::load(from_bytes(init), from_bytes(predict), netdef_options(inputs)).release();
+      },
+      nb::rv_policy::take_ownership, nb::arg("init_net"), nb::arg("predict_net"), nb::arg("inputs"));
+  m.def(
+      "_netdef_load_files",
+      [](const std::string& init, const std::string& predict, const nb::dict& inputs) {
+        return netdef::load(init, predict, netdef_options(inputs)).release();
       },
       nb::rv_policy::take_ownership, nb::arg("init_net"), nb::arg("predict_net"), nb::arg("inputs"));
   m.def(

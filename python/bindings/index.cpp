@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/index.h"
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/indexing/indexing.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -61,6 +61,12 @@ Tensor take_slice(const Tensor& x, int d, PyObject* s) {
   return moka::slice(x, d, int64_t(start), int64_t(std::max(start, stop)), int64_t(step));
 }
 
+void check_index(const Tensor& x, int dim, int64_t i) {
+  const int64_t size = x.size(dim);
+  MOKA_CHECK_KIND(Index, i >= -size && i < size, "index ", i, " is out of range for dimension ", dim,
+                  " with size ", size, " (shape ", x.sizes(), ")");
+}
+
 Indexed split_key(const Tensor& x, PyObject* key) {
   PyObject* const* items = &key;
   Py_ssize_t n = 1;
@@ -77,7 +83,7 @@ Indexed split_key(const Tensor& x, PyObject* key) {
       if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyRange_Check(o) &&
           !PyObject_CheckBuffer(o))
         fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
-                  Py_TYPE(o)->tp_name);
+                  described(o));
       given[static_cast<size_t>(i)] = index_tensor(o);
     }
     consumed += consumed_dims(o, given[static_cast<size_t>(i)]);
@@ -89,7 +95,8 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   MOKA_CHECK_KIND(Index, consumed <= x.dim(), "index: ", consumed, " indices for a ", x.dim(),
                   "-d tensor of shape ", x.sizes());
   Indexed out{x, {}, false};
-  int d = 0, entries = 0;  // the dimension of base, and of the list: a mask of k dimensions is one entry
+  int d = 0, own = 0;  // the dimension of base, and of x
+  int entries = 0;     // of the list: a mask of k dimensions is one entry
   auto index_here = [&](const Tensor& t, int dims) {
     out.indices.resize(static_cast<size_t>(entries));
     out.indices.push_back(t);
@@ -104,25 +111,30 @@ Indexed split_key(const Tensor& x, PyObject* key) {
     before = d;
     if (o == Py_Ellipsis) {
       d += x.dim() - consumed;
+      own += x.dim() - consumed;
     } else if (o == Py_None) {
       out.base = unsqueeze(out.base, d);
       d++;
     } else if (PySlice_Check(o)) {
       out.base = take_slice(out.base, d, o);
       d++;
+      own++;
     } else if (is_single(o) || is_index_number(o)) {
       PyObject* index = PyNumber_Index(o);
       if (!index) throw PythonErrorSet{};
       int64_t v = PyLong_AsLongLong(index);
       Py_DECREF(index);
       if (v == -1 && PyErr_Occurred()) throw PythonErrorSet{};
+      check_index(x, own, v);
       out.base = select(out.base, d, v);
+      own++;
     } else if (PyBool_Check(o) || (t && t.dtype() == DType::Bool && t.dim() == 0)) {
       out.base = unsqueeze(out.base, d);
       index_here(truth_index(t ? element_as_int(t, 0) != 0 : o == Py_True), 1);
       continue;
     } else {
       index_here(t, t.dtype() == DType::Bool ? t.dim() : 1);
+      own += t.dtype() == DType::Bool ? t.dim() : 1;
       continue;
     }
     entries += d - before;
@@ -130,7 +142,11 @@ Indexed split_key(const Tensor& x, PyObject* key) {
   return out;
 }
 
-PyObject* plain_select(const Tensor& x, int64_t i) { return wrap(select(x, 0, i)); }
+PyObject* plain_select(const Tensor& x, int64_t i) {
+  MOKA_CHECK_KIND(Index, x.dim() > 0, "index: a 0-d tensor has no element ", i, "; use item()");
+  check_index(x, 0, i);
+  return wrap(select(x, 0, i));
+}
 
 Tensor value_tensor(PyObject* value, const Tensor& target) {
   if (is_tensor(value)) return unwrap(value);
@@ -179,26 +195,22 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
   try {
     if (!value) throw Error(ErrorKind::Type, "tensor elements cannot be deleted");
     const Tensor& x = unwrap(self);
-    autograd::check_in_place(x, "index assignment");
-    Tensor v = value_tensor(value, x);
-    MOKA_CHECK(!(autograd::grad_enabled() && (autograd::requires_grad(x) || autograd::requires_grad(v))),
-               "index assignment: it cannot be recorded for gradients; build the result with cat, stack, "
-               "where or scatter");
+    autograd::check_writable(x, "index assignment");
     check_not_capturing(x, "index assignment");
-    LayersOff off(layer::autograd);
+    Tensor v = value_tensor(value, x);
+    // Views of x, written in place: gradients follow as for x.view(...).copy_(v).
     Indexed at = split_key(x, key);
-    if (!at.advanced) {
-      Arg args[2] = {at.base, v};
-      Frame f(ops::copy__op, args, 2);
-      f.outs.resize(1);
-      f.outs[0] = at.base;
-      f.given = 1;
-      call(f);
-    } else {
-      Tensor full = index_put(at.base, std::span<const Tensor>(at.indices), v);
-      copy_elements(full, at.base);
+    Arg args[4] = {at.base, v};
+    if (at.advanced) {
+      args[1] = std::span<const Tensor>(at.indices);
+      args[2] = v;
+      args[3] = false;
     }
-    autograd::bump_version(x);
+    Frame f(at.advanced ? ops::index_put_op : ops::copy__op, args, at.advanced ? 4 : 2);
+    f.outs.resize(1);
+    f.outs[0] = at.base;
+    f.given = 1;
+    call(f);
     return 0;
   } catch (...) {
     set_python_error();

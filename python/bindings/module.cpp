@@ -4,7 +4,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/record.h"
 #include "moka/backends/load.h"
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
@@ -48,13 +48,21 @@ NB_MODULE(_C, m) {
       "The type of floating results of integers.");
   m.def("set_default_dtype", [](nb::handle d) {
     DType dtype;
-    if (!to_dtype_value(d.ptr(), dtype)) throw nb::type_error("set_default_dtype: expected a dtype");
+    if (!to_dtype_value(d.ptr(), dtype))
+      throw Error(ErrorKind::Type,
+                  cat("set_default_dtype: expected a dtype such as moka.float64, got ", described(d.ptr())));
     set_default_float(dtype);
   });
   m.def(
       "manual_seed",
-      [m](uint64_t seed) {
-        default_generator().set_seed(seed);
+      [m](nb::handle seed) {
+        if (!PyLong_Check(seed.ptr()))
+          throw Error(ErrorKind::Type,
+                      cat("manual_seed: the seed must be an int, got ", described(seed.ptr())));
+        const uint64_t bits =
+            PyLong_AsUnsignedLongLongMask(seed.ptr());  // negative seeds are as good as others
+        if (PyErr_Occurred()) throw nb::python_error();
+        default_generator().set_seed(bits);
         return nb::object(m.attr("default_generator"));
       },
       nb::arg("seed"), "Starts the default random stream again; returns its Generator.");

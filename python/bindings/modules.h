@@ -13,6 +13,7 @@ void bind_graph(nanobind::module_& m);      // graph.cpp
 void bind_formats(nanobind::module_& m);    // formats.cpp
 void bind_package(nanobind::module_& m);    // package.cpp
 void bind_memory(nanobind::module_& m);     // memory.cpp
+void bind_pickle(nanobind::module_& m);     // pickle.cpp
 void bind_all(nanobind::module_& m);        // all of the above
 
 }  // namespace moka::python

@@ -98,8 +98,16 @@ nb::dict describe_op(const Op& op) {
   for (const ArgDef& o : s.outs) outs.append(nb::make_tuple(o.name, cat(o.type)));
   d["outs"] = outs;
   nb::list wrt;
-  for (const Derivative& row : op.derivative.rows) wrt.append(text(row.names));
+  nb::dict constants;
+  int gradients = 0;
+  for (const Derivative& row : op.derivative.rows) {
+    if (row.constant.empty()) wrt.append(text(row.names));
+    else constants[text(row.names)] = text(row.constant);
+    gradients = std::max(gradients, row.gradients);
+  }
   d["derivative"] = wrt;
+  d["gradients"] = gradients;     // outputs that have one; of a Tensor[] all parts
+  d["constants"] = constants;     // names of floating outputs without one: why
   d["no_derivative"] = text(op.derivative.none);
   d["onnx"] = format(op.onnx);
   d["netdef"] = format(op.netdef);

@@ -7,9 +7,10 @@
 #include <cstring>
 #include <new>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/creation/creation.h"
+#include "moka/ops/elementary/elementary.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -22,25 +23,44 @@ namespace moka::python {
 PyTypeObject* tensor_type;
 PyTypeObject* size_type;
 
+namespace {
+// A MemoryError, which Python's convention asks for, and a RuntimeError, which programs written for PyTorch catch.
+PyObject* out_of_memory_error() {
+  static PyObject* type = [] {
+    PyRef bases = PyRef::steal(PyTuple_Pack(2, PyExc_MemoryError, PyExc_RuntimeError));
+    return PyErr_NewExceptionWithDoc("moka.OutOfMemoryError", "Memory that was asked for could not be had.",
+                                     bases.get(), nullptr);
+  }();
+  return type ? type : PyExc_MemoryError;
+}
+}  // namespace
+
 void set_python_error() {
   try {
     throw;
   } catch (const PythonErrorSet&) {
   } catch (const Error& e) {
     PyObject* type = PyExc_RuntimeError;
+    if (e.kind() == ErrorKind::System &&
+        e.system_code()) {  // OSError picks FileNotFoundError and so on by the number
+      PyRef arguments = PyRef::steal(Py_BuildValue("(is)", e.system_code(), e.what()));
+      if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
+      return;
+    }
     switch (e.kind()) {
       case ErrorKind::Value: type = PyExc_ValueError; break;
       case ErrorKind::Type: type = PyExc_TypeError; break;
       case ErrorKind::Index: type = PyExc_IndexError; break;
       case ErrorKind::NotImplemented: type = PyExc_NotImplementedError; break;
-      case ErrorKind::OutOfMemory: type = PyExc_MemoryError; break;
-      case ErrorKind::File: type = PyExc_OSError; break;
+      case ErrorKind::OutOfMemory: type = out_of_memory_error(); break;
+      case ErrorKind::File: type = PyExc_ValueError; break;
+      case ErrorKind::System: type = PyExc_OSError; break;
       case ErrorKind::Cancelled: type = PyExc_TimeoutError; break;
       default: break;
     }
     PyErr_SetString(type, e.what());
   } catch (const std::bad_alloc&) {
-    PyErr_SetString(PyExc_MemoryError, "out of memory");
+    PyErr_SetString(out_of_memory_error(), "out of memory");
   } catch (const std::exception& e) {
     PyErr_SetString(PyExc_RuntimeError, e.what());
   }
@@ -142,7 +162,9 @@ int set_requires_grad(PyObject* o, PyObject* value, void*) {
     return -1;
   }
 }
-PyObject* get_is_leaf(PyObject* o, void*) { return PyBool_FromLong(autograd::is_leaf(unwrap(o))); }
+PyObject* get_is_leaf(PyObject* o, void*) {
+  return guarded([&] { return PyBool_FromLong(autograd::is_leaf(unwrap(o))); });
+}
 PyObject* get_grad(PyObject* o, void*) {
   autograd::GradMeta* m = autograd::meta(unwrap(o));
   if (!m || !m->grad) Py_RETURN_NONE;
@@ -156,7 +178,7 @@ int set_grad(PyObject* o, PyObject* value, void*) {
       return 0;
     }
     if (!is_tensor(value))
-      throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", Py_TYPE(value)->tp_name));
+      throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", described(value)));
     const Tensor& g = unwrap(value);
     MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
                "grad: shape ", g.sizes(), " does not fit the tensor's shape ", t.sizes());
@@ -168,12 +190,14 @@ int set_grad(PyObject* o, PyObject* value, void*) {
   }
 }
 PyObject* get_data(PyObject* o, void*) {
-  return guarded([&] { return wrap(autograd::detach(unwrap(o))); });
+  return guarded([&] { return wrap(autograd::data_of(unwrap(o))); });
 }
 // x.data = y: x shows y's memory from now on.
 int set_data(PyObject* o, PyObject* value, void*) {
   try {
-    if (!value || !is_tensor(value)) throw Error(ErrorKind::Type, "data: expected a Tensor");
+    if (!value || !is_tensor(value))
+      throw Error(ErrorKind::Type,
+                  cat("data: expected a Tensor, got ", value ? described(value) : "nothing"));
     TensorImpl* t = impl_of(o);
     Tensor keep = unwrap(value);
     TensorImpl* from = keep.impl();
@@ -233,14 +257,20 @@ int set_part(PyObject* o, PyObject* value, void*) {
       throw Error(ErrorKind::Type, "real and imag take a Tensor or a number");
     Tensor source = from.tag == Tag::Tensor ? from.as_tensor() : full(Dims{}, from, target.dtype());
     copy_elements(source, target);
-    autograd::bump_version(unwrap(o));
+    unwrap(o).raise_version();
     return 0;
   } catch (...) {
     set_python_error();
     return -1;
   }
 }
-PyObject* get_version(PyObject* o, void*) { return PyLong_FromUnsignedLong(unwrap(o).version()); }
+PyObject* get_version(PyObject* o, void*) {
+  if (impl_of(o)->inference) {
+    PyErr_SetString(PyExc_RuntimeError, "_version: inference tensors do not count versions");
+    return nullptr;
+  }
+  return PyLong_FromUnsignedLong(unwrap(o).version());
+}
 PyObject* get_false(PyObject*, void*) { Py_RETURN_FALSE; }
 PyObject* get_itemsize(PyObject* o, void*) { return PyLong_FromSize_t(item_size(impl_of(o)->dtype)); }
 PyObject* get_nbytes(PyObject* o, void*) { return PyLong_FromSize_t(unwrap(o).bytes()); }
@@ -255,6 +285,7 @@ PyGetSetDef tensor_getset[] = {
     {"is_leaf", get_is_leaf, nullptr, "Whether no recorded operation made it.", nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node that computes its gradient, or None.", nullptr},
+    {"_base", get_base, nullptr, "The tensor of which this is a view, or None.", nullptr},
     {"data", get_data, set_data, "The same memory, outside the tape.", nullptr},
     {"T", get_T, nullptr, "All dimensions reversed.", nullptr},
     {"mT", get_mT, nullptr, "The last two dimensions exchanged.", nullptr},
@@ -317,12 +348,11 @@ PyObject* binary_in_place(PyObject* a, PyObject* b) {
     f.outs.resize(1);
     f.outs[0] = unwrap(a);
     f.given = 1;
-    autograd::check_in_place(f.outs[0], s.base);
+    autograd::check_writable(f.outs[0], s.base);
     {
       GilReleased unlocked(!thread_layers.forced && args[0].tensor->numel > 32768);
       call(f);
     }
-    autograd::bump_version(f.outs[0]);
     Py_INCREF(a);
     return a;
   } catch (...) {
@@ -342,7 +372,7 @@ PyObject* named_binary(const char* name, PyObject* a, PyObject* b) {
       Py_RETURN_NOTIMPLEMENTED;
     const Op* op = find_op(name);
     if (!op)
-      throw Error(ErrorKind::NotImplemented, cat("operator ", name, " is not available in this build"));
+      throw Error(ErrorKind::NotImplemented, cat(name, ": this version of Moka does not have the operator"));
     OpGroup group{name, {op}};
     return call_group(group, false, args, 2, nullptr);
   } catch (...) {
@@ -363,10 +393,11 @@ PyObject* unary_abs(PyObject* a) {
   return guarded([&] { return wrap(abs(unwrap(a))); });
 }
 PyObject* unary_not(PyObject* a) {
-  return guarded([&] {
-    if (unwrap(a).dtype() == DType::Bool) return wrap(logical_not(unwrap(a)));
-    return wrap(sub(-1, unwrap(a)));  // ~x of two's complement
-  });
+  return guarded([&] { return wrap(bitwise_not(unwrap(a))); });
+}
+PyObject* power_in_place(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary_in_place<ops::pow_op>(a, b);
 }
 PyObject* same(PyObject* a) {
   Py_INCREF(a);
@@ -375,8 +406,11 @@ PyObject* same(PyObject* a) {
 
 const Tensor& only_element(PyObject* o, const char* what) {
   const Tensor& t = unwrap(o);
-  MOKA_CHECK(t.numel() == 1, what,
-             ": only a tensor of one element can become a Python number, this one has shape ", t.sizes());
+  const bool conversion = std::strcmp(what, "bool") != 0;  // int() and float() of Python raise ValueError
+  if (t.numel() != 1)
+    fail_kind(conversion ? ErrorKind::Value : ErrorKind::Runtime, what,
+              ": only a tensor of one element can become a Python ", conversion ? "number" : "bool",
+              ", this one has shape ", t.sizes(), conversion ? "" : "; use any() or all()");
   check_not_capturing(t, what);
   return t;
 }
@@ -477,18 +511,13 @@ int get_buffer(PyObject* o, Py_buffer* view, int flags) {
 void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<BufferShape*>(view->internal); }
 
 PyObject* matmul_slot(PyObject* a, PyObject* b) { return named_binary("matmul", a, b); }
-PyObject* floor_div_slot(PyObject* a, PyObject* b) { return named_binary("floor_divide", a, b); }
-PyObject* remainder_slot(PyObject* a, PyObject* b) { return named_binary("remainder", a, b); }
-// & | ^ of bool tensors; of integers where a build has bitwise operators.
-template <const Op& logical>
-PyObject* bitwise(const char* name, PyObject* a, PyObject* b) {
+// & | ^: of bool tensors the logical kernels, which read bytes as they are.
+template <const Op& op, const Op& logical>
+PyObject* bitwise(PyObject* a, PyObject* b) {
   if (is_tensor(a) && is_tensor(b) && unwrap(a).dtype() == DType::Bool && unwrap(b).dtype() == DType::Bool)
     return guarded([&] { return wrap(EagerReading::call(logical, unwrap(a), unwrap(b))); });
-  return named_binary(name, a, b);
+  return binary<op>(a, b);
 }
-PyObject* and_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_and_op>("bitwise_and", a, b); }
-PyObject* or_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_or_op>("bitwise_or", a, b); }
-PyObject* xor_slot(PyObject* a, PyObject* b) { return bitwise<ops::logical_xor_op>("bitwise_xor", a, b); }
 
 // ---- Size: a tuple of ints with numel()
 PyObject* size_repr(PyObject* o) {
@@ -582,11 +611,21 @@ int init_tensor_type(PyObject* module) {
                                 {Py_nb_inplace_multiply, slot(binary_in_place<ops::mul_op>)},
                                 {Py_nb_inplace_true_divide, slot(binary_in_place<ops::div_op>)},
                                 {Py_nb_matrix_multiply, slot(matmul_slot)},
-                                {Py_nb_floor_divide, slot(floor_div_slot)},
-                                {Py_nb_remainder, slot(remainder_slot)},
-                                {Py_nb_and, slot(and_slot)},
-                                {Py_nb_or, slot(or_slot)},
-                                {Py_nb_xor, slot(xor_slot)},
+                                {Py_nb_floor_divide, slot(binary<ops::floor_divide_op>)},
+                                {Py_nb_remainder, slot(binary<ops::remainder_op>)},
+                                {Py_nb_lshift, slot(binary<ops::bitwise_left_shift_op>)},
+                                {Py_nb_rshift, slot(binary<ops::bitwise_right_shift_op>)},
+                                {Py_nb_and, slot(bitwise<ops::bitwise_and_op, ops::logical_and_op>)},
+                                {Py_nb_or, slot(bitwise<ops::bitwise_or_op, ops::logical_or_op>)},
+                                {Py_nb_xor, slot(bitwise<ops::bitwise_xor_op, ops::logical_xor_op>)},
+                                {Py_nb_inplace_power, slot(power_in_place)},
+                                {Py_nb_inplace_floor_divide, slot(binary_in_place<ops::floor_divide_op>)},
+                                {Py_nb_inplace_remainder, slot(binary_in_place<ops::remainder_op>)},
+                                {Py_nb_inplace_lshift, slot(binary_in_place<ops::bitwise_left_shift_op>)},
+                                {Py_nb_inplace_rshift, slot(binary_in_place<ops::bitwise_right_shift_op>)},
+                                {Py_nb_inplace_and, slot(binary_in_place<ops::bitwise_and_op>)},
+                                {Py_nb_inplace_or, slot(binary_in_place<ops::bitwise_or_op>)},
+                                {Py_nb_inplace_xor, slot(binary_in_place<ops::bitwise_xor_op>)},
                                 {Py_nb_negative, slot(unary_neg)},
                                 {Py_nb_positive, slot(same)},
                                 {Py_nb_absolute, slot(unary_abs)},
@@ -605,6 +644,7 @@ int init_tensor_type(PyObject* module) {
                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!tensor_type) return -1;
+  if (PyModule_AddObjectRef(module, "OutOfMemoryError", out_of_memory_error()) < 0) return -1;
   return PyModule_AddObjectRef(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type));
 }
 

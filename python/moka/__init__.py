@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
 from . import _C
+from . import aliases as _aliases
 from . import autograd as autograd
 from . import call_forms as _call_forms
 from . import exchange as _exchange
 from . import layouts as _layouts
 from . import numeric_types as _numeric_types
+from . import statistics as _statistics
 from . import tensor_methods as _tensor_methods
 from ._C import *  # noqa: F403
 from .autograd import enable_grad as enable_grad
@@ -31,7 +34,8 @@ from .tensor_text import set_printoptions as set_printoptions
 # module).
 _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "fft", "jit", "linalg", "nn")},
-    **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "safetensors", "signal", "utils")},
+    **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
+    **{name: (f"moka.{name}", "") for name in ("special", "testing", "utils")},
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
     "lu": ("moka.linalg", "_packed_lu"),
     "load": ("moka.checkpoint", "load"),
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from . import onnx as onnx
     from . import optim as optim
     from . import safetensors as safetensors
+    from . import special as special
     from . import utils as utils
     from .checkpoint import load as load
     from .checkpoint import save as save
@@ -54,6 +59,8 @@ if TYPE_CHECKING:
 _tensor_methods.install()
 _call_forms.install()
 _exchange.install()
+_aliases.install(_sys.modules[__name__])
+_statistics.install(_sys.modules[__name__])
 # Frames inside this folder are not where a program's operations come from.
 _C._set_package_folder(__file__.rpartition("/")[0] + "/")
 
@@ -61,6 +68,8 @@ __version__: str = _C.__version__
 __all__ = sorted(
     {name for name in dir(_C) if not name.startswith("_")}
     | set(_LAZY)
+    | {name for name in _aliases.ALIASES if name in globals()}
+    | set(_statistics.__all__)
     | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
     | {"set_grad_enabled", "set_rng_state"}
     | {"from_dlpack", "set_printoptions"}
@@ -77,6 +86,8 @@ def get_rng_state() -> tuple[int, int]:
 
 def set_rng_state(state: tuple[int, int]) -> None:
     """Make the default random stream go on from a state of get_rng_state()."""
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        raise TypeError(f"set_rng_state: a state of get_rng_state() is needed, but {state!r:.40} came")
     _C.default_generator.set_state(tuple(state))
 
 

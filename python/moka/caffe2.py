@@ -27,10 +27,13 @@ def load(
         inputs: what NetDef does not say: {name: (dtype, sizes)}, sizes being numbers, names or None for open
             ones. Blobs named here are inputs even if the init net fills them.
     """
+    types = dict(inputs or {})
+    if not isinstance(init_net, bytes) and not isinstance(predict_net, bytes):
+        return Model(_C._netdef_load_files(os.fspath(init_net), os.fspath(predict_net), types))
     init, predict = (
         net if isinstance(net, bytes) else Path(net).read_bytes() for net in (init_net, predict_net)
     )
-    return Model(_C._netdef_load(init, predict, dict(inputs or {})))
+    return Model(_C._netdef_load(init, predict, types))
 
 
 def export(

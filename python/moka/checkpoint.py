@@ -34,8 +34,10 @@ class CheckpointError(ValueError):
     """A file is not a whole checkpoint; the text names the file and says what is wrong with it."""
 
 
-def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
+def save(obj: Any, f: str | os.PathLike[str] | BinaryIO, format: str = "moka") -> None:
     """Write plain data to a file, or to a binary file object.
+
+    `format="pt"` writes a file for torch.load (weights_only=True) instead, with no checksums but torch's own.
 
     Plain data are None, bool, int, float, complex, str, bytes, Tensor, and dict, OrderedDict, list and tuple
     of plain data (NumPy's scalars become Python numbers, Parameters become Tensors). Whatever else comes is
@@ -47,6 +49,13 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
 
     >>> moka.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, "run.ckpt")
     """
+    if format == "pt":
+        from .torch_files import write
+
+        write(obj, f)
+        return
+    if format != "moka":
+        raise ValueError(f"save: format must be 'moka' or 'pt', but {format!r} came")
     writer = _Writer()
     encoded = writer.encode(obj, "", 0)
     arrays = writer.arrays()  # completes the references in `encoded`
@@ -66,12 +75,20 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
             f.write(memoryview(piece).cast("B"))
 
 
-def load(f: str | os.PathLike[str] | BinaryIO) -> Any:
+def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None) -> Any:
     """Read what `save` wrote, from a file or a binary file object that can seek; checks everything.
 
-    A safetensors file from elsewhere gives the dict of its tensors. Loading never runs code from the file.
+    A safetensors file from elsewhere gives the dict of its tensors; a file of torch.save (zip or legacy)
+    its plain
+    data and tensors, whatever device they were on. Loading never runs code from the file. map_location:
+    where the
+    tensors go; the CPU is the only place.
     Raises CheckpointError when the file is damaged, cut short, or of another kind.
     """
+    if map_location is not None and not callable(map_location) and not isinstance(map_location, dict):
+        place = _C.device(str(map_location))
+        if place.type != "cpu":
+            raise RuntimeError(f"load: map_location {place} is not there; this build has the CPU only")
     if isinstance(f, (str, os.PathLike)):
         with open(f, "rb") as file:
             return _load(file, os.fspath(f))
@@ -314,7 +331,10 @@ class _Reader:
 
 
 def _load(file: Any, name: str) -> Any:
-    _check_kind(file, name)
+    if _is_torch_file(file):
+        from .torch_files import read
+
+        return read(file, name)
     try:
         entries, metadata, start = safetensors.read_header(file, name)
         sums, structure = _read_metadata(name, metadata)
@@ -356,14 +376,10 @@ def _read_metadata(name: str, metadata: dict[str, str]) -> tuple[dict[str, int] 
     return sums, structure
 
 
-def _check_kind(file: Any, name: str) -> None:
-    """A clear error for the files that people try by mistake."""
+def _is_torch_file(file: Any) -> bool:
+    """Whether the file begins like those of torch.save: a zip archive, or a pickle."""
     file.seek(0)
     head = file.read(8)
     file.seek(0)
-    if head[:4] == b"PK\x03\x04":
-        raise CheckpointError(
-            f"{name}: a zip file (torch.save or a .moka package?), not a checkpoint of moka.save"
-        )
-    if head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and head[2:8] != bytes(6):
-        raise CheckpointError(f"{name}: looks like a pickle, which can run code; Moka never loads one")
+    pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    return head[:4] == b"PK\x03\x04" or (pickled and head[2:8] != bytes(6))

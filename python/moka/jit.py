@@ -50,6 +50,8 @@ def trace(
             {} fixes all sizes.
         input_names, output_names: names in the graph; without them the arguments of func and "output".
     """
+    if not callable(func):
+        raise TypeError(f"trace: a Module or a function is needed, but {type(func).__name__} came")
     examples = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     for i, example in enumerate(examples):
         if not isinstance(example, Tensor):
@@ -119,6 +121,11 @@ class _Recorder:
 
     def _finish(self, tracer: Any, result: Any) -> tuple[Any, list[Tensor]]:
         self.single = isinstance(result, Tensor)
+        if not isinstance(result, (Tensor, tuple, list)):
+            raise TypeError(
+                f"trace: the function gave {type(result).__name__}; a graph gives a tensor, or a tuple or "
+                "list of tensors"
+            )
         results = [result] if self.single else list(result)
         for i, value in enumerate(results):
             if not isinstance(value, Tensor):
@@ -205,10 +212,19 @@ def _open(
         other, _ = recorder.record(others)
         merged = graph if strict else graph.clone()
         _C._generalize(merged, other)
-    except (RuntimeError, ValueError, IndexError, NotImplementedError):
-        if strict:
-            raise
-        return  # the program needs the sizes of the examples
+    except (RuntimeError, ValueError, IndexError, NotImplementedError) as error:
+        if not strict:
+            return  # the program needs the sizes of the examples
+        if hasattr(error, "add_note"):
+            names = ", ".join(
+                f"dimension {dim} of {recorder.names[place]}"
+                for place, sizes in wanted.items()
+                for dim in sizes
+            )
+            error.add_note(
+                f"trace: with {names} larger by one; dynamic says that the program allows any size"
+            )
+        raise
     if merged is not graph:
         _C._generalize(graph, other)
     for place, sizes in wanted.items():

@@ -168,6 +168,8 @@ def read_tensor(file: BinaryIO, name: str, key: str, entry: Entry, start: int) -
     file.seek(start + entry.begin)
     if file.readinto(memoryview(data)) != data.nbytes:  # type: ignore[attr-defined]
         raise SafetensorsError(f"{name}: the data of tensor {key!r} end too early")
+    if entry.dtype == "BOOL" and data.max(initial=0) > 1:
+        raise SafetensorsError(f"{name}: tensor {key!r} is BOOL, but one of its bytes is {data.max()}")
     return from_bytes(entry, data), data
 
 
@@ -198,6 +200,12 @@ def _pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None, w
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{what}: {key!r} must be a Tensor, but is {type(tensor).__name__}")
         arrays[key] = to_array(tensor, f"{what}: {key}")
+    for key, value in (metadata or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(
+                f"{what}: metadata must be a map from str to str, but {key!r:.40} is {type(value).__name__} "
+                f"{value!r:.40}"
+            )
     return pack(arrays, metadata or {})
 
 

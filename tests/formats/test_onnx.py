@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import moka.onnx
@@ -438,3 +440,14 @@ def test_the_backend_interface_runs_models_and_nodes() -> None:
     np.testing.assert_array_equal(y, [0, 2])
     model = network(18)
     assert backend.prepare(model).run([np.zeros((1, 3, 12, 12), np.float32)])[0].shape == (1, 10)
+
+
+def test_every_attribute_name_of_the_standard_is_known() -> None:
+    """A name that the reader does not know is an error, so its list must hold all of them."""
+    source = Path(__file__).resolve().parents[2] / "moka" / "formats" / "onnx" / "attribute_names.cpp"
+    known = set(re.findall(r'"(\w+)"', source.read_text().partition("names[]")[2]))
+    schemas = [
+        s for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.since_version <= 28
+    ]
+    assert len(schemas) > 500
+    assert {name for schema in schemas for name in schema.attributes} == known

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import pytest
-from table import TABLE
+from table import TABLE, make_case, outputs
 
 # Parts of gradients and hidden helpers are reached through the operators that use them.
 PUBLIC = [op for op in TABLE.values() if op["method"] != "none"]
@@ -31,6 +31,17 @@ def test_has_two_samples(op):
 @pytest.mark.parametrize("op", TABLE.values(), ids=lambda op: op["name"])
 def test_has_a_derivative_or_says_why_not(op):
     assert op["derivative"] or op["no_derivative"] or op["kind"] == "body"
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in TABLE.values() if op["derivative"] and len(op["outs"]) > 1], ids=lambda op: op["name"]
+)
+def test_every_floating_output_has_a_gradient_or_says_why_not(op):
+    names = [name for name, _ in op["outs"]]
+    constant = {name for row in op["constants"] for name in row.split()}
+    assert constant <= set(names[op["gradients"] :])
+    for name, result in list(zip(names, outputs(make_case(op, 0).call()), strict=True))[op["gradients"] :]:
+        assert name in constant or not result.is_floating_point(), f"{name}: wrt<n>(...) or constants(...)"
 
 
 @pytest.mark.parametrize("format", ["onnx", "netdef"])

@@ -43,17 +43,22 @@ def is_in_place(op):
     return op["base"].endswith("_")
 
 
-def scalar_of(case, args, weights):
-    """A fixed random combination of all floating results, and their weights once made."""
-    total = None
+def differentiable_results(case, args):
+    """The results with a gradient: those that derivatives name, all parts of a list or composite."""
     results = outputs(case.call(args))
-    # Several outputs: the first carries the gradient, the others (indices, statistics) are constants to it.
-    if not case.op["outs"][0][1].endswith("[]"):
-        results = results[:1]
-    results = [y for y in results if floating(y)]
-    for k, y in enumerate(results):
+    if case.op["kind"] != "body" and not case.op["outs"][0][1].endswith("[]"):
+        results = results[: case.op["gradients"]]
+    return [y for y in results if floating(y)]
+
+
+def scalar_of(case, args, weights, only=None):
+    """A fixed random combination of all differentiable results (or of one), and their weights once made."""
+    total = None
+    for k, y in enumerate(differentiable_results(case, args)):
         if len(weights) <= k:
             weights.append(moka.tensor(np.random.default_rng(k).uniform(0.5, 1.5, tuple(y.shape))))
+        if only is not None and k != only:
+            continue
         part = (y * weights[k]).sum()
         total = part if total is None else total + part
     return total
@@ -69,13 +74,12 @@ def fresh(case, path, values, requires_grad):
     return leaf, args
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
-def test_first_derivative(case):
+def check_first_derivative(case, only=None):
     for path, tensor in leaves(case.args):
         values = tensor.numpy().copy()
         weights: list = []
         leaf, args = fresh(case, path, values, True)
-        total = scalar_of(case, args, weights)
+        total = scalar_of(case, args, weights, only)
         if total is None:
             pytest.fail("no floating result")
         if not total.requires_grad:
@@ -86,12 +90,33 @@ def test_first_derivative(case):
         direction = np.random.default_rng(7).uniform(-1, 1, values.shape)
         step = 1e-6
         with moka.no_grad():
-            up = scalar_of(case, fresh(case, path, values + step * direction, False)[1], weights).item()
-            down = scalar_of(case, fresh(case, path, values - step * direction, False)[1], weights).item()
+            up = scalar_of(case, fresh(case, path, values + step * direction, False)[1], weights, only).item()
+            down = scalar_of(
+                case, fresh(case, path, values - step * direction, False)[1], weights, only
+            ).item()
         expected = (up - down) / (2 * step)
         assert float((gradient * direction).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-7), (
             f"argument {path}"
         )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_first_derivative(case):
+    check_first_derivative(case)
+
+
+SEVERAL = [
+    (c, k)
+    for c in CASES
+    for k in range(len(c.op["outs"]) if c.op["kind"] == "body" else c.op["gradients"])
+    if max(len(c.op["outs"]) if c.op["kind"] == "body" else 0, c.op["gradients"]) > 1
+]
+
+
+@pytest.mark.parametrize(("case", "output"), SEVERAL, ids=lambda v: getattr(v, "id", str(v)))
+def test_first_derivative_of_one_of_several_outputs(case, output):
+    """The gradients of the others do not come: they count as zeros."""
+    check_first_derivative(case, output)
 
 
 # Gradient kernels whose own derivative is not written: their names are the list of what second order lacks.

@@ -294,14 +294,24 @@ def compare_sample(
 
 
 def wrong_gradient(op: Any, sample: Any) -> str:
-    theirs = [with_grad(sample.input), with_grad(sample.args), with_grad(sample.kwargs)]
-    outs = [t for t in tensors_in(op(theirs[0], *theirs[1], **theirs[2]), torch.Tensor) if t.requires_grad]
+    given = (sample.input, sample.args, sample.kwargs)
+    theirs = [with_grad(v) for v in given]
+    everywhere = True
+    try:
+        results = op(theirs[0], *theirs[1], **theirs[2])
+    except RuntimeError as error:
+        if "not differentiable with respect to argument" not in str(error):
+            raise
+        everywhere = False  # torch differentiates this operator by its first argument alone
+        theirs = [with_grad(sample.input), *map(clone, given[1:])]
+        results = op(theirs[0], *theirs[1], **theirs[2])
+    outs = [t for t in tensors_in(results, torch.Tensor) if t.requires_grad]
     if not outs:
         return ""
     weights = [torch.randn_like(t) for t in outs]
     leaves = [t for t in tensors_in(theirs, torch.Tensor) if t.requires_grad]
     expected = torch.autograd.grad(outs, leaves, weights, allow_unused=True)
-    ours = [to_moka(v, True) for v in (sample.input, sample.args, sample.kwargs)]
+    ours = [to_moka(v, everywhere or k == 0) for k, v in enumerate(given)]
     results = tensors_in(resolve(op.name)(ours[0], *ours[1], **ours[2]), moka.Tensor)
     made = [t for t in results if t.requires_grad]
     if len(made) != len(outs):

@@ -178,7 +178,7 @@ def test_help_teaches(moka):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ((), "subcommand"),
+        ((), "a command is needed: run, info or convert"),
         (("fly",), "no command 'fly'; there are run, info and convert"),
         (("run",), "model"),
         (("run", "MODEL"), "no --input was given"),

@@ -3,7 +3,6 @@
 
 import html.parser
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,20 @@ import pytest
 
 import moka
 
+from .browser import BROWSERS, Browser, find_browser
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "examples" / "demo"
-BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
+PICTURES = "[...document.images].map(i => i.complete ? i.naturalWidth * i.naturalHeight : 0)"
+DRAWINGS = """[...document.querySelectorAll("svg")].map(svg => {
+  const box = svg.getBoundingClientRect();
+  return {
+    flow: svg.classList.contains("flow"), text: svg.textContent,
+    lines: svg.querySelectorAll("path, polyline, rect").length,
+    nodes: svg.querySelectorAll(".node").length, edges: svg.querySelectorAll(".edge").length,
+    box: [box.x + scrollX, box.y + scrollY, box.width, box.height],
+  };
+})"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,30 +107,85 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path):
     assert json.loads((tmp_path / "facts.json").read_text())["accuracies"] == [0.5, 0.8]
 
 
-@pytest.mark.slow
-def test_a_browser_opens_the_page(tmp_path):
-    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    assert browser, f"none of {', '.join(BROWSERS)} is installed"
-    words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"]
-    page = write_page(tmp_path)
-    result = subprocess.run([browser, *words, page.as_uri()], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0 and result.stdout.count("</svg>") == 5
-    assert "Uncaught" not in result.stderr
+def see_page(page, profile, operators, pictures):
+    """Opens a report in a browser: no complaints, every picture and drawing is there and shows something."""
+    program = find_browser()
+    assert program, f"none of {', '.join(BROWSERS)} is installed; ./dev setup --browser installs one"
+    with Browser(program, profile) as browser:
+        browser.open(page)
+        sizes = browser.value(PICTURES)
+        assert len(sizes) == pictures and min(sizes) >= 8 * 8
+        drawings = browser.value(DRAWINGS)
+        assert len(drawings) == 5 and all(drawing["lines"] >= 2 for drawing in drawings)
+        for drawing in drawings:
+            left, top, width, height = drawing["box"]
+            assert width > 200 and height > 100
+            assert colours(browser.picture(left, top, width, height, scale=0.25)) >= 10
+        (graph,) = [drawing for drawing in drawings if drawing["flow"]]
+        assert graph["nodes"] == len(operators) and graph["edges"] >= len(operators) - 1
+        assert all(operator in graph["text"] for operator in operators)
+        assert browser.value("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out
+        assert browser.complaints == []
 
 
-def test_pictures_are_valid_png(tmp_path):
-    import base64
+def colours(png):
+    """How many different colours a picture has."""
+    image = pixels(png)
+    return len(np.unique(image.reshape(-1, image.shape[-1]), axis=0))
+
+
+def pixels(png):
+    """The bytes of a PNG's pixels, [height, width, channels]."""
     import zlib
+
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    at, packed = 8, b""
+    while at < len(png):
+        length, kind = int.from_bytes(png[at : at + 4], "big"), png[at + 4 : at + 8]
+        body = png[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            width, height = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
+            channels = {0: 1, 2: 3, 6: 4}[body[9]]
+            assert body[8] == 8  # bits
+        packed += body if kind == b"IDAT" else b""
+        at += 12 + length
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + width * channels)
+    out = np.zeros((height + 1, width + 1, channels), np.uint8)  # a row and a column of zeros around
+    for y, row in enumerate(rows):  # the five filters of the PNG specification, section 9
+        filtered, above = row[1:].reshape(width, channels), out[y, 1:]
+        if row[0] in (0, 2):
+            out[y + 1, 1:] = filtered + (above if row[0] == 2 else 0)
+            continue
+        for x in range(width):
+            a, b, c = (out[y + 1, x].astype(int), out[y, x + 1].astype(int), out[y, x].astype(int))
+            if row[0] == 1:
+                guess = a
+            elif row[0] == 3:
+                guess = (a + b) // 2
+            else:
+                p = a + b - c
+                guess = np.where(
+                    (abs(p - a) <= abs(p - b)) & (abs(p - a) <= abs(p - c)),
+                    a,
+                    np.where(abs(p - b) <= abs(p - c), b, c),
+                )
+            out[y + 1, x + 1] = (filtered[x] + guess) & 255
+    return out[1:, 1:]
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_page(tmp_path):
+    page = write_page(tmp_path)
+    see_page(page, tmp_path / "profile", ["input", "conv2d", "add"], Page(page.read_text()).count("img"))
+
+
+def test_pictures_are_valid_png():
+    import base64
 
     from drawing import picture
 
     image = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    data = base64.b64decode(picture(image).partition(",")[2])
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    start = data.index(b"IDAT")
-    length = int.from_bytes(data[start - 4 : start], "big")
-    rows = np.frombuffer(zlib.decompress(data[start + 4 : start + 4 + length]), np.uint8).reshape(3, 5)
-    assert (rows[:, 0] == 0).all() and (rows[:, 1:] == image).all()
+    np.testing.assert_array_equal(pixels(base64.b64decode(picture(image).partition(",")[2]))[:, :, 0], image)
 
 
 def test_running_means_end_at_each_value():
@@ -169,7 +234,10 @@ def test_the_short_demo_runs(tmp_path):
         "weights.safetensors",
     ):
         assert (tmp_path / name).stat().st_size > 0
-    Page((tmp_path / "index.html").read_text())
+    page = tmp_path / "index.html"
+    operators = "input conv2d max_pool2d conv2d max_pool2d flatten linear linear output".split()
+    shown = Page(page.read_text())
+    see_page(page, tmp_path / "profile", operators, shown.count("img"))
 
 
 def test_ctrl_c_leaves_the_checkpoint(tmp_path):

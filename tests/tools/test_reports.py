@@ -77,6 +77,19 @@ def test_the_closing_line_adds_both():
     assert count.line() == "moka: 42 passed, 0 failed, 2 skipped"
 
 
+def test_cases_by_mode_are_added_up():
+    count = Count()
+    assert count.table() == ""
+    text = "=== operator table, cases by mode ===\nmode second derivative: 7 cases\nmode strided: 12 cases\n"
+    count.read_pytest(0, text + "19 passed in 0.52s\n")
+    count.read_pytest(0, "mode strided: 1 cases\n1 passed in 0.02s\n")
+    assert count.table().split("\n") == [
+        "cases by mode: 20",
+        "  second derivative       7",
+        "  strided                13",
+    ]
+
+
 def test_header_sizes_count_what_is_included(tmp_path):
     (tmp_path / "a.h").write_text("int a;\n")
     (tmp_path / "b.h").write_text('#include "a.h"\nint b;\nint c;\n')

@@ -224,25 +224,25 @@ void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& sou
 }
 
 std::string_view conv2d_declines(const Frame& f) {
-  return why_not(f, Direction::Forward, conv2d_geometry(f), f.has(2));
+  return why_not(f, Direction::Forward, conv_forward_geometry(f), f.has(2));
 }
 void conv2d_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  run(f, Direction::Forward, conv2d_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)),
+  run(f, Direction::Forward, conv_forward_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)),
       f.outs[0], bias);
 }
 std::string_view backward_input_declines(const Frame& f) {
-  return why_not(f, Direction::Input, conv2d_backward_input_geometry(f), false);
+  return why_not(f, Direction::Input, conv_backward_input_geometry(f), false);
 }
 void backward_input_run(Frame& f) {
-  run(f, Direction::Input, conv2d_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)),
+  run(f, Direction::Input, conv_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)),
       as_contiguous(f.tensor(0)), {});
 }
 std::string_view backward_weight_declines(const Frame& f) {
-  return why_not(f, Direction::Weight, conv2d_backward_weight_geometry(f), false);
+  return why_not(f, Direction::Weight, conv_backward_weight_geometry(f), false);
 }
 void backward_weight_run(Frame& f) {
-  run(f, Direction::Weight, conv2d_backward_weight_geometry(f), as_contiguous(f.tensor(1)), f.outs[0],
+  run(f, Direction::Weight, conv_backward_weight_geometry(f), as_contiguous(f.tensor(1)), f.outs[0],
       as_contiguous(f.tensor(0)), {});
 }
 

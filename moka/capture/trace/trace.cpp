@@ -152,7 +152,7 @@ void record_call(Frame& f, uint32_t rest) {
   for (size_t i = 0; i < Outputs::inline_limit; i++)
     if (f.given >> i & 1) {
       targets[i] = f.outs[i];
-      if (targets[i].impl()->view)
+      if (targets[i].impl()->base)
         fail_kind(ErrorKind::NotImplemented, "trace: ", name,
                   " writes in place into a view; a graph has no memory to share. Build the result with cat, "
                   "stack, where or scatter");

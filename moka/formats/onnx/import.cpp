@@ -63,6 +63,10 @@ void Importer::run() {
     const bool fresh = functions_.emplace(function_key(f.domain, f.name, f.overload), &f).second;
     MOKA_CHECK_KIND(File, fresh, budget_.file, ": function ", f.domain, ".", f.name, " is defined twice");
   }
+  if (const auto own = model_.opsets.find(""); own != model_.opsets.end())
+    MOKA_CHECK_KIND(NotImplemented, own->second <= latest_opset, budget_.file, ": is written for opset ",
+                    own->second, ", this library reads opsets up to ", latest_opset,
+                    "; update Moka, or convert the model with onnx.version_converter");
   const GraphProto main = read_graph(budget_, model_.graph, 1);
   MOKA_CHECK_KIND(NotImplemented, !main.has_sparse_initializers, budget_.file,
                   ": sparse initializers are not read");
@@ -223,6 +227,9 @@ void Importer::translate(const NodeProto& node, const Context& c) {
   for (size_t i = 0; i < node.outputs.size(); i++)
     if (!node.outputs[i].empty()) foreign.outputs = static_cast<int>(i) + 1;
   foreign.attributes = attributes(node, c);
+  if (node.domain.empty())
+    for (const spelling::Attribute& a : foreign.attributes)
+      MOKA_CHECK_KIND(File, is_attribute_name(a.name), "no operator of ONNX has an attribute '", a.name, "'");
 
   std::string reasons;
   for (const Adapter* adapter : find_adapters(node.op, node.domain, version)) {
@@ -307,7 +314,7 @@ std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
 
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version) {
   std::vector<const Adapter*> out;
-  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
+  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters(), layer_adapters()})
     for (const Adapter& a : family)
       if (a.op == op && a.domain == domain && version >= a.since && (a.until == 0 || version < a.until))
         out.push_back(&a);
@@ -315,7 +322,7 @@ std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view 
 }
 
 bool has_adapter(std::string_view op, std::string_view domain) {
-  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters()})
+  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters(), layer_adapters()})
     for (const Adapter& a : family)
       if (a.op == op && a.domain == domain) return true;
   return false;

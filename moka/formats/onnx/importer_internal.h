@@ -68,10 +68,13 @@ class Importer {
 // Adapters of this operator, in the order in which they are asked; all before the table.
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version);
 bool has_adapter(std::string_view op, std::string_view domain);  // in any version
+// Whether an operator of ONNX's own domain has an attribute of this name, in any opset that is read.
+bool is_attribute_name(std::string_view name);
 
 // Families of adapters; each file has one table.
 std::span<const Adapter> tensor_adapters();
 std::span<const Adapter> arithmetic_adapters();
 std::span<const Adapter> network_adapters();
+std::span<const Adapter> layer_adapters();
 
 }  // namespace moka::onnx

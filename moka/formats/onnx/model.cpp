@@ -289,6 +289,8 @@ GraphProto read_graph(proto::Budget& budget, std::string_view bytes, int depth) 
 
 ModelProto read_model(proto::Budget& budget, std::string_view bytes) {
   MOKA_CHECK_KIND(File, !bytes.empty(), budget.file, ": is empty, an ONNX model was expected");
+  MOKA_CHECK_KIND(File, !bytes.starts_with("PK\x03\x04"), budget.file,
+                  ": is a zip archive (a .moka package?), an ONNX model was expected");
   Message m(budget, bytes, "ModelProto");
   ModelProto out;
   bool has_graph = false;

@@ -77,17 +77,6 @@ Value* padded(NodeReader& n, Value* x, Window& w, double value) {
   return n.call("pad_constant", {x, pad, value});
 }
 
-// One spatial dimension as two, the first of size 1.
-void widen(Window& w) {
-  if (w.spatial != 1) return;
-  w.spatial = 2;
-  w.kernel.insert(0, 1);
-  w.stride.insert(0, 1);
-  w.dilation.insert(0, 1);
-  w.begin.insert(0, 0);
-  w.end.insert(0, 0);
-}
-
 bool convolution(NodeReader& n) {
   Dims weight;
   if (!spelling::fixed_sizes(n[1], weight)) return n.declines("the weight's sizes are not known");
@@ -95,24 +84,16 @@ bool convolution(NodeReader& n) {
                   " dimensions, at least 3 were expected");
   Window w;
   if (!read_window(n, Dims(std::span<const int64_t>(weight).subspan(2)), w)) return false;
-  if (w.spatial > 2) return n.declines("convolution over ", w.spatial, " dimensions");
+  if (w.spatial > 3) return n.declines("convolution over ", w.spatial, " dimensions");
   for (int i = 0; i < w.spatial; i++)
     MOKA_CHECK_KIND(File, weight[static_cast<size_t>(i) + 2] == w.kernel[static_cast<size_t>(i)],
                     "kernel_shape ", std::span<const int64_t>(w.kernel),
                     " is not the weight's: ", std::span<const int64_t>(weight));
-  Value* x = n[0];
-  if (!w.symmetric()) x = padded(n, x, w, 0);
-  Value* k = n[1];
-  const bool flat = w.spatial == 1;
-  if (flat) {
-    x = n.call("unsqueeze", {x, int64_t(2)});
-    k = n.call("unsqueeze", {k, int64_t(2)});
-    widen(w);
-  }
-  Value* y = n.call("conv2d", {x, k, n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
-                               named("stride", w.stride), named("padding", w.begin),
-                               named("dilation", w.dilation), named("groups", n.integer("group", 1))});
-  n.out(flat ? n.call("squeeze.dim", {y, Dims{2}}) : y);
+  constexpr const char* names[] = {"conv1d", "conv2d", "conv3d"};
+  Value* x = w.symmetric() ? n[0] : padded(n, n[0], w, 0);
+  n.out(n.call(names[w.spatial - 1], {x, n[1], n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
+                                      named("stride", w.stride), named("padding", w.begin),
+                                      named("dilation", w.dilation), named("groups", n.integer("group", 1))}));
   return true;
 }
 
@@ -121,19 +102,18 @@ bool pool(NodeReader& n) {
   Window w;
   if (n.wants(1)) return n.declines("the indices are not computed");
   if (!read_window(n, {}, w)) return false;
-  if (w.spatial > 2) return n.declines("pooling over ", w.spatial, " dimensions");
+  if (w.spatial > 3) return n.declines("pooling over ", w.spatial, " dimensions");
+  constexpr const char* max_names[] = {"max_pool1d", "max_pool2d", "max_pool3d"};
+  constexpr const char* avg_names[] = {"avg_pool1d", "avg_pool2d", "avg_pool3d"};
+  const char* name = (largest ? max_names : avg_names)[w.spatial - 1];
   bool ceil = n.integer("ceil_mode", 0) != 0;
   const bool count_pads = n.integer("count_include_pad", 0) != 0;
   Value* x = n[0];
-  const bool flat = w.spatial == 1;
-  if (flat) {
-    x = n.call("unsqueeze", {x, int64_t(2)});
-    widen(w);
+  bool half = true, dilated = false;  // our pools pad at most half a window, as torch's
+  for (size_t i = 0; i < w.kernel.size(); i++) {
+    half &= 2 * w.begin[i] <= w.kernel[i];
+    dilated |= w.dilation[i] != 1;
   }
-  bool half = true;  // our pools pad at most half a window, as torch's
-  for (size_t i = 0; i < 2; i++) half &= 2 * w.begin[i] <= w.kernel[i];
-  const bool dilated = w.dilation[0] != 1 || w.dilation[1] != 1;
-  Value* y;
   if constexpr (largest) {
     DType dtype;
     if (!w.symmetric() || !half) {
@@ -141,30 +121,23 @@ bool pool(NodeReader& n) {
         return n.declines("pads that differ between begin and end of integers");
       x = padded(n, x, w, -INFINITY);
     }
-    y = n.call("max_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin),
-                              named("dilation", w.dilation), named("ceil_mode", ceil)});
-  } else {
-    if (dilated) return n.declines("dilated average pooling");
-    if (!w.symmetric() || !half) {
-      if (ceil) return n.declines("pads that differ between begin and end, rounded up");
-      Value* sums = n.call("avg_pool2d", {padded(n, x, w, 0), w.kernel, named("stride", w.stride)});
-      if (count_pads) {
-        y = sums;
-      } else {
-        // Divided by how much of each window lies inside.
-        Window again;
-        if (!read_window(n, {}, again)) return false;
-        if (flat) widen(again);
-        Value* ones = n.call("ones_like", {x});
-        y = n.call("div", {sums, n.call("avg_pool2d",
-                                        {padded(n, ones, again, 0), w.kernel, named("stride", w.stride)})});
-      }
-    } else {
-      y = n.call("avg_pool2d", {x, w.kernel, named("stride", w.stride), named("padding", w.begin),
-                                named("ceil_mode", ceil), named("count_include_pad", count_pads)});
-    }
+    n.out(n.call(name, {x, w.kernel, named("stride", w.stride), named("padding", w.begin),
+                        named("dilation", w.dilation), named("ceil_mode", ceil)}));
+    return true;
   }
-  n.out(flat ? n.call("squeeze.dim", {y, Dims{2}}) : y);
+  if (dilated) return n.declines("dilated average pooling");
+  if (w.symmetric() && half) {
+    n.out(n.call(name, {x, w.kernel, named("stride", w.stride), named("padding", w.begin),
+                        named("ceil_mode", ceil), named("count_include_pad", count_pads)}));
+    return true;
+  }
+  if (ceil) return n.declines("pads that differ between begin and end, rounded up");
+  Window again = w;
+  Value* y = n.call(name, {padded(n, x, w, 0), w.kernel, named("stride", w.stride)});
+  if (!count_pads)  // divided by how much of each window lies inside
+    y = n.call("div", {y, n.call(name, {padded(n, n.call("ones_like", {x}), again, 0), w.kernel,
+                                        named("stride", w.stride)})});
+  n.out(y);
   return true;
 }
 

@@ -451,13 +451,15 @@ bool cast_like(NodeReader& n) {
 // ONNX has all begins, then all ends, in the order of dimensions; ours has (begin, end) pairs from the last dimension on.
 bool pad(NodeReader& n) {
   const std::string_view mode = n.text("mode", "constant");
-  if (mode != "constant") return n.declines("mode '", mode, "' is not supported");
+  const char* border = mode == "reflect" ? "reflect" : mode == "edge" ? "replicate" : mode == "wrap" ? "circular" : "";
+  MOKA_CHECK_KIND(File, mode == "constant" || *border, "mode '", mode, "' does not exist");
   auto pads = n.version < 2 && n.attribute("paddings") ? n.ints("paddings")
               : n.version < 11                         ? n.ints("pads")
                                                        : n.known_ints(1);
   const int rank = n.rank_of(0);
   const spelling::Argument value = n.has(2) ? n.number_argument(2) : spelling::Argument(n.number("value", 0));
   if (!pads) {
+    if (*border) return n.declines("pads that are not constant in mode '", mode, "'");
     if (n.has(3)) return n.declines("pads of some axes that are not constant");
     std::vector<Value*> ours;
     for (int i = rank; i-- > 0;) {
@@ -487,7 +489,8 @@ bool pad(NodeReader& n) {
     ours.pop_back();
     ours.pop_back();
   }
-  n.out(ours.empty() ? n[0] : n.call("pad_constant", {n[0], ours, value}));
+  if (*border && !ours.empty()) n.out(n.call("pad_border", {n[0], ours, border}));
+  else n.out(ours.empty() ? n[0] : n.call("pad_constant", {n[0], ours, value}));
   return true;
 }
 

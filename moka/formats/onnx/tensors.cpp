@@ -31,9 +31,22 @@ int packed_bits(DType dtype) {
   }
 }
 
-uint64_t file_bytes(int64_t count, DType dtype, const char* what) {
-  const int64_t bits = checked_mul(count, packed_bits(dtype), what);
-  return static_cast<uint64_t>(checked_add(bits, 7, what)) / 8;
+// Number of elements; so few that their bits can be counted.
+int64_t count_elements(std::span<const int64_t> sizes, std::string_view what) {
+  constexpr int64_t most = INT64_MAX / 256;
+  int64_t count = 1;
+  bool empty = false, large = false;
+  for (int64_t size : sizes) {
+    MOKA_CHECK_KIND(File, size >= 0, what, ": negative size ", size, " in shape ", sizes);
+    empty = empty || size == 0;
+    large = large || __builtin_mul_overflow(count, size, &count) || count > most;
+  }
+  MOKA_CHECK_KIND(File, empty || !large, what, ": shape ", sizes, " has more elements than can be addressed");
+  return empty ? 0 : count;
+}
+
+uint64_t file_bytes(int64_t count, DType dtype) {
+  return (static_cast<uint64_t>(count) * static_cast<uint64_t>(packed_bits(dtype)) + 7) / 8;
 }
 
 // Two or four elements a byte, low bits first; signed ones are extended.
@@ -52,8 +65,8 @@ void unpack_bits(std::string_view raw, DType dtype, int64_t count, uint8_t* out)
 
 Tensor unpack_raw(std::string_view raw, std::span<const int64_t> sizes, DType dtype, const Bytes& owner,
                   std::string_view what) {
-  const int64_t count = checked_numel(sizes, "ONNX tensor");
-  const uint64_t needed = file_bytes(count, dtype, "ONNX tensor");
+  const int64_t count = count_elements(sizes, what);
+  const uint64_t needed = file_bytes(count, dtype);
   MOKA_CHECK_KIND(File, raw.size() == needed, what, ": shape ", sizes, " of ", info(dtype).name, " needs ",
                   needed, " bytes, the file has ", raw.size());
   if (packed_bits(dtype) < 8) {
@@ -92,16 +105,16 @@ class TensorReader {
     MOKA_CHECK_KIND(NotImplemented, dtype != DType::String, what, ": tensors of strings are not read");
     MOKA_CHECK_KIND(File, !segment_, what, ": is stored in segments, which ONNX does not use");
     const std::span<const int64_t> sizes(dims_);
-    const int64_t count = checked_numel(sizes, "ONNX tensor");
+    const int64_t count = count_elements(sizes, what);
     if (location_ == 1) {
       MOKA_CHECK_KIND(File, !has_raw_ && fields_ == 0, what, ": has data both in the model and outside");
       return outside(sizes, dtype, count, what);
     }
     if (has_raw_) {
       MOKA_CHECK_KIND(File, fields_ == 0, what, ": has raw_data and typed data, only one may be filled");
-      MOKA_CHECK_KIND(File, raw_.size() == file_bytes(count, dtype, "ONNX tensor"), what, ": shape ", sizes,
-                      " of ", info(dtype).name, " needs ", file_bytes(count, dtype, "ONNX tensor"),
-                      " bytes, raw_data has ", raw_.size());
+      MOKA_CHECK_KIND(File, raw_.size() == file_bytes(count, dtype), what, ": shape ", sizes, " of ",
+                      info(dtype).name, " needs ", file_bytes(count, dtype), " bytes, raw_data has ",
+                      raw_.size());
       budget_.take_tensor_bytes(static_cast<uint64_t>(count) * item_size(dtype), what);
       return unpack_raw(raw_, sizes, dtype, owner_, what);
     }
@@ -167,7 +180,7 @@ class TensorReader {
   Tensor outside(std::span<const int64_t> sizes, DType dtype, int64_t count, const std::string& what) {
     const Bytes file = external_.open(std::string(place_));
     const uint64_t offset = offset_ < 0 ? 0 : static_cast<uint64_t>(offset_);
-    const uint64_t needed = file_bytes(count, dtype, "ONNX tensor");
+    const uint64_t needed = file_bytes(count, dtype);
     const uint64_t length = length_ < 0 ? needed : static_cast<uint64_t>(length_);
     MOKA_CHECK_KIND(File, length == needed, what, ": shape ", sizes, " of ", info(dtype).name, " needs ",
                     needed, " bytes, external data has length ", length);
@@ -181,8 +194,8 @@ class TensorReader {
   Tensor typed(std::span<const int64_t> sizes, DType dtype, int64_t count, const std::string& what) {
     const int bits = packed_bits(dtype);
     const bool pairs = is_complex(dtype);
-    const int64_t entries = bits < 8 ? static_cast<int64_t>(file_bytes(count, dtype, "ONNX tensor"))
-                                     : checked_mul(count, pairs ? 2 : 1, "ONNX tensor");
+    const int64_t entries =
+        bits < 8 ? static_cast<int64_t>(file_bytes(count, dtype)) : count * (pairs ? 2 : 1);
     // The file must be able to hold that many before memory is taken for them.
     MOKA_CHECK_KIND(File, static_cast<uint64_t>(entries) <= payload_, what, ": shape ", sizes, " needs ",
                     entries, " elements, the file has ", payload_ == 0 ? "none" : "fewer");

@@ -79,21 +79,63 @@ bool flip(NodeWriter& n) {
                 n.ints_input(dims), n.ints_input(Dims(count, int64_t(-1)))});
 }
 
-bool pad(NodeWriter& n) {
+// The pads of an argument in ONNX's order: all begins, then all ends.
+bool onnx_pads(NodeWriter& n, Dims& all) {
   Dims pad;
   const int rank = n.rank("input");
-  DType dtype;
-  const Any* value = n.constant("value");
-  if (rank < 0 || !value || !n.ints("pad", pad) || !spelling::has_dtype(n.value("input"), &dtype))
-    return n.declines("pads, value or type are known only when running");
-  Dims all(static_cast<size_t>(rank) * 2, int64_t(0));
+  if (rank < 0 || !n.ints("pad", pad)) return n.declines("the pads are known only when running");
+  all = Dims(static_cast<size_t>(rank) * 2, int64_t(0));
   for (size_t i = 0; 2 * i + 1 < pad.size(); i++) {
     const size_t at = static_cast<size_t>(rank) - 1 - i;
     all[at] = pad[2 * i];
     all[static_cast<size_t>(rank) + at] = pad[2 * i + 1];
   }
+  return true;
+}
+
+bool pad(NodeWriter& n) {
+  Dims all;
+  DType dtype;
+  const Any* value = n.constant("value");
+  if (!onnx_pads(n, all)) return false;
+  if (!value || !spelling::has_dtype(n.value("input"), &dtype))
+    return n.declines("value or type are known only when running");
   return n.finish("Pad",
                   {n.name("input"), n.ints_input(all), n.tensor(spelling::number_tensor(*value, dtype))});
+}
+
+bool pad_border(NodeWriter& n) {
+  Dims all;
+  if (!onnx_pads(n, all)) return false;
+  std::string_view mode = n.constant("mode")->string();
+  if (mode == "circular" && n.model.version() < 19) return n.declines("circular padding before opset 19");
+  mode = mode == "replicate" ? "edge" : mode == "circular" ? "wrap" : mode;
+  return n.finish("Pad", {n.name("input"), n.ints_input(all)}, {{"mode", Any(mode)}});
+}
+
+bool resample(NodeWriter& n) {
+  Dims sizes, input;
+  const Any *mode = n.constant("mode"), *align = n.constant("align_corners"), *antialias = n.constant("antialias"),
+            *scales = n.constant("scales");
+  if (!mode || !align || !antialias || !scales || !n.ints("size", sizes) ||
+      !spelling::fixed_sizes(n.value("input"), input))
+    return n.declines("its settings or sizes are known only when running");
+  if (!scales->is_none()) return n.declines("results that lie closer or farther apart than the sizes say");
+  std::string_view m = mode->string();
+  const bool nearest = m == "nearest" || m == "nearest-exact", wide = antialias->to_bool();
+  if (m == "lanczos") return n.declines("mode lanczos");
+  if (wide && n.model.version() < 18) return n.declines("a filter against aliasing before opset 18");
+  Dims all{input[0], input[1]};
+  all.append(std::span<const int64_t>(sizes).last(input.size() - 2));
+  std::vector<spelling::Attribute> attributes{
+      {"mode", Any(nearest ? "nearest" : m)},
+      {"coordinate_transformation_mode", Any(m == "nearest"    ? "asymmetric"
+                                             : align->to_bool() ? "align_corners"
+                                                                : "half_pixel")}};
+  if (nearest) attributes.push_back({"nearest_mode", Any(m == "nearest" ? "floor" : "round_prefer_ceil")});
+  if (m == "cubic") attributes.push_back({"cubic_coeff_a", Any(wide ? -0.5 : -0.75)});
+  if (wide) attributes.push_back({"antialias", Any(int64_t(1))});
+  return n.finish("Resize", {n.name("input"), "", "", n.ints_input(all)}, attributes);
 }
 
 // Reductions took their axes as an attribute until opset 18 (ReduceSum until 13).
@@ -212,6 +254,8 @@ constexpr WritingAdapter table[] = {
     {"slice", 10, 0, slice},
     {"flip", 10, 0, flip},
     {"pad_constant", 11, 0, pad},
+    {"pad_border", 11, 0, pad_border},
+    {"resample", 13, 0, resample},
     {"sum", 13, 0, reduce<0>},
     {"mean", 13, 0, reduce<1>},
     {"amax", 13, 0, reduce<2>},

@@ -15,6 +15,6 @@
   OP(dstack) OP(column_stack) OP(block_diag) OP(broadcast_tensors) OP(meshgrid) OP(cartesian_prod) \
   OP(combinations) OP(atleast_1d) OP(atleast_2d) OP(atleast_3d) OP(tensor_split) OP(tensor_split_indices) \
   OP(tensor_split_tensor) OP(hsplit) OP(hsplit_indices) OP(vsplit) OP(vsplit_indices) OP(dsplit) \
-  OP(dsplit_indices) OP(split_with_sizes) OP(vander)
+  OP(dsplit_indices) OP(split_with_sizes) OP(vander) OP(positive)
 // clang-format on
 MOKA_ARRANGING_OPS(MOKA_DECLARE_OP)

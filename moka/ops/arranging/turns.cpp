@@ -208,6 +208,10 @@ Tensor repeat_each(const Tensor& input, const Any& repeats, std::optional<int64_
   return reshape(contiguous(expand(unsqueeze(x, d + 1), wide)), joined);
 }
 
+Tensor same(const Tensor& x) {
+  MOKA_CHECK(x.dtype() != DType::Bool, "positive: The `+` operator, on a bool tensor is not supported.");
+  return alias(x);
+}
 Tensor powers(const Tensor& x, std::optional<int64_t> count, bool increasing) {
   MOKA_CHECK(x.dim() == 1, "vander: expected a vector, got shape ", x.sizes());
   int64_t n = count.value_or(x.size(0));
@@ -286,6 +290,7 @@ MOKA_PART_OP(
     "Each element (slice along dim) as often as repeats says, the copies side by side.", repeat_each,
     shape(2, 3).with("repeats", 2).with("dim", 1), shape(2, 2).with("repeats", 3),
     shape(2).with("repeats", 0));
+MOKA_PART_OP(positive, "positive(Tensor input) -> Tensor", "input itself: the sign +.", same, shape(2, 3), shape(0));
 MOKA_PART_OP(vander, "vander(Tensor x, int? N=None, bool increasing=False) -> Tensor",
              "The powers of each element of a vector, a row each.", powers, shape(3).in(Domain::Positive),
              shape(2).in(Domain::Positive).with("N", 3).with("increasing", true));

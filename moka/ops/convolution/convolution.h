@@ -1,4 +1,5 @@
-// The convolution family: two-dimensional convolution, its gradients and its transpose.
+// The convolution family: convolution over one, two and three axes, its gradients, its transpose, and its windows as a
+// matrix.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -6,6 +7,9 @@
 
 // clang-format off
 #define MOKA_CONVOLUTION_OPS(OP) \
-  OP(conv2d) OP(conv2d_backward_input) OP(conv2d_backward_weight) OP(conv_transpose2d)
+  OP(conv1d) OP(conv1d_backward_input) OP(conv1d_backward_weight) OP(conv_transpose1d) \
+  OP(conv2d) OP(conv2d_backward_input) OP(conv2d_backward_weight) OP(conv_transpose2d) \
+  OP(conv3d) OP(conv3d_backward_input) OP(conv3d_backward_weight) OP(conv_transpose3d) \
+  OP(im2col) OP(col2im)
 // clang-format on
 MOKA_CONVOLUTION_OPS(MOKA_DECLARE_OP)

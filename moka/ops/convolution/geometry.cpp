@@ -6,54 +6,65 @@
 
 namespace moka {
 
+namespace {
+Dims with_axes(const ConvGeometry& g, Dims sizes, int64_t Axis::* field) {
+  for (int k = g.first(); k < 3; k++) sizes.push_back(g.axis(k).*field);
+  return sizes;
+}
+Dims leading(const ConvGeometry& g, int64_t channels) {
+  return g.batched ? Dims{g.batch, channels} : Dims{channels};
+}
+}  // namespace
+
+Dims ConvGeometry::input_sizes() const { return with_axes(*this, leading(*this, channels), &Axis::in); }
+Dims ConvGeometry::output_sizes() const { return with_axes(*this, leading(*this, filters), &Axis::out); }
+Dims ConvGeometry::weight_sizes() const {
+  return with_axes(*this, Dims{filters, group_channels()}, &Axis::kernel);
+}
+
 ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::span<const int64_t> weight,
                            int first) {
   std::string_view op = f.name();
-  MOKA_CHECK(input.size() == 4 || input.size() == 3, op,
-             ": input must have shape [batch, channels, height, width] or [channels, height, width], got ",
-             input);
-  MOKA_CHECK(weight.size() == 4, op,
-             ": weight must have shape [out, in / groups, kernel height, kernel width], got ", weight);
+  ConvGeometry g;
+  g.rank = declared_size(f, first);
+  const size_t rank = static_cast<size_t>(g.rank);
+  MOKA_CHECK(input.size() == rank + 2 || input.size() == rank + 1, op, ": input must have ", rank + 2,
+             " dimensions [batch, channels, ...], or ", rank + 1, " without batch, got ", input);
+  MOKA_CHECK(weight.size() == rank + 2, op, ": weight must have ", rank + 2,
+             " dimensions [out, in / groups, kernel...], got ", weight);
   checked_numel(input, "convolution");
   checked_numel(weight, "convolution");
-  ConvGeometry g;
-  g.batched = input.size() == 4;
+  g.batched = input.size() == rank + 2;
   g.batch = g.batched ? input[0] : 1;
-  g.channels = input[input.size() - 3];
-  g.y.in = input[input.size() - 2];
-  g.x.in = input[input.size() - 1];
+  g.channels = input[input.size() - rank - 1];
   g.filters = weight[0];
-  g.y.kernel = weight[2];
-  g.x.kernel = weight[3];
-  Pair stride = pair_argument(f, first, 1), padding = pair_argument(f, first + 1, 0),
-       dilation = pair_argument(f, first + 2, 1);
-  g.y.stride = stride.h, g.x.stride = stride.w;
-  g.y.padding = padding.h, g.x.padding = padding.w;
-  g.y.dilation = dilation.h, g.x.dilation = dilation.w;
+  set_inputs(g, input);
+  for (int k = 0; k < g.rank; k++) g.axis(g.first() + k).kernel = weight[static_cast<size_t>(k) + 2];
+  read_axes(f, first, 1, g, &Axis::stride);
+  read_axes(f, first + 1, 0, g, &Axis::padding);
+  read_axes(f, first + 2, 1, g, &Axis::dilation);
   g.groups = f.integer(first + 3);
-  MOKA_CHECK_KIND(Value, g.groups >= 1, op, ": groups must be at least 1, got ", g.groups);
+  MOKA_CHECK(g.groups >= 1, op, ": groups must be at least 1, got ", g.groups);
   MOKA_CHECK(g.filters % g.groups == 0, op, ": weight has ", g.filters, " output channels (shape ", weight,
              "), which groups=", g.groups, " does not divide");
   MOKA_CHECK(g.channels == checked_mul(weight[1], g.groups, "convolution"), op, ": weight has ", weight[1],
              " input channels", g.groups > 1 ? cat(" in each of ", g.groups, " groups") : "", " (shape ",
              weight, ") but input has ", g.channels, " channels (shape ", input, ")");
-  MOKA_CHECK(g.y.kernel > 0 && g.x.kernel > 0, op, ": the kernel must not be empty, got weight of shape ",
-             weight);
-  g.y.out = window_outputs(f, "height", g.y);
-  g.x.out = window_outputs(f, "width", g.x);
+  MOKA_CHECK(g.taps() > 0, op, ": the kernel must not be empty, got weight of shape ", weight);
+  for (int k = g.first(); k < 3; k++) g.axis(k).out = window_outputs(f, axis_name(k), g.axis(k));
   return g;
 }
 
-ConvGeometry conv2d_geometry(const Frame& f) {
-  floating_argument(f, 0);
-  floating_argument(f, 1);
+ConvGeometry conv_forward_geometry(const Frame& f) {
+  tensor_argument(f, 0);
+  tensor_argument(f, 1);
   check_same_dtype(f, 1, 0);
   ConvGeometry g = conv_geometry(f, f.tensor(0).sizes(), f.tensor(1).sizes(), 3);
   if (optional_argument(f, 2, 0)) check_shape(f, 2, Dims{g.filters});
   return g;
 }
 
-ConvGeometry conv2d_backward_input_geometry(const Frame& f) {
+ConvGeometry conv_backward_input_geometry(const Frame& f) {
   floating_argument(f, 0);
   floating_argument(f, 1);
   check_same_dtype(f, 0, 1);
@@ -62,7 +73,7 @@ ConvGeometry conv2d_backward_input_geometry(const Frame& f) {
   return g;
 }
 
-ConvGeometry conv2d_backward_weight_geometry(const Frame& f) {
+ConvGeometry conv_backward_weight_geometry(const Frame& f) {
   floating_argument(f, 0);
   floating_argument(f, 1);
   check_same_dtype(f, 0, 1);

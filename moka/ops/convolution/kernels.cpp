@@ -12,36 +12,56 @@
 namespace moka {
 
 namespace {
-// A run of neighbouring pixels of one row.
+// A run of neighbouring pixels of one row of one plane.
 struct Run {
   int64_t at;  // place in the panel
-  int64_t row, column, count;
+  int64_t plane, row, column, count;
 };
 constexpr int most_runs = 64;  // a panel has at most 2 * 16 columns
 
-int split_into_runs(int64_t first, int64_t count, int64_t width, Run* runs) {
+// `width` and `height` are those of a plane.
+int split_into_runs(int64_t first, int64_t count, int64_t height, int64_t width, Run* runs) {
   int n = 0;
   for (int64_t at = 0; at < count; n++) {
     int64_t row = (first + at) / width, column = (first + at) % width;
     int64_t here = std::min(count - at, width - column);
-    runs[n] = {at, row, column, here};
+    int64_t plane = row < height ? 0 : row / height;
+    runs[n] = {at, plane, row - plane * height, column, here};
     at += here;
   }
   return n;
 }
 
 struct Tap {  // row of the column matrix: channel and place in the kernel
-  int64_t channel, y, x;
+  int64_t channel, z, y, x;
   Tap(int64_t index, const ConvGeometry& g)
-      : channel(index / g.taps()), y(index % g.taps() / g.x.kernel), x(index % g.x.kernel) {}
+      : channel(index / g.taps()),
+        z(index % g.taps() / (g.y.kernel * g.x.kernel)),
+        y(index / g.x.kernel % g.y.kernel),
+        x(index % g.x.kernel) {}
   void advance(const ConvGeometry& g) {
     if (++x < g.x.kernel) return;
     x = 0;
     if (++y < g.y.kernel) return;
     y = 0;
+    if (++z < g.z.kernel) return;
+    z = 0;
     channel++;
   }
 };
+
+// The place of the input that an output's window reads at `tap`; may lie outside.
+inline int64_t input_place(const Axis& a, int64_t out, int64_t tap) {
+  return out * a.stride - a.padding + tap * a.dilation;
+}
+// The output whose window reads place `in` at `tap`, or -1.
+inline int64_t output_place(const Axis& a, int64_t in, int64_t tap) {
+  int64_t place = in + a.padding - tap * a.dilation;
+  if (place < 0 || place % a.stride) return -1;
+  place /= a.stride;
+  return place < a.out ? place : -1;
+}
+inline bool inside(int64_t place, const Axis& a) { return place >= 0 && place < a.in; }
 
 // to[i] = image row, read from place `offset` in steps of `step`; zeros outside [0, width).
 template <class T>
@@ -63,17 +83,18 @@ struct InputColumns {
   int64_t first_pixel;  // of this task
   void operator()(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width) const {
     Run runs[most_runs];
-    int count = split_into_runs(first_pixel + n0, n, g.x.out, runs);
+    int count = split_into_runs(first_pixel + n0, n, g.y.out, g.x.out, runs);
     Tap tap(k0, g);
     for (int64_t i = 0; i < k; i++, to += width, tap.advance(g)) {
       const T* channel = image + tap.channel * g.in_pixels();
       for (int r = 0; r < count; r++) {
         const Run& run = runs[r];
-        int64_t y = run.row * g.y.stride - g.y.padding + tap.y * g.y.dilation;
-        if (y < 0 || y >= g.y.in) std::memset(to + run.at, 0, static_cast<size_t>(run.count) * sizeof(T));
+        int64_t z = input_place(g.z, run.plane, tap.z), y = input_place(g.y, run.row, tap.y);
+        if (!inside(z, g.z) || !inside(y, g.y))
+          std::memset(to + run.at, 0, static_cast<size_t>(run.count) * sizeof(T));
         else
-          gather(channel + y * g.x.in, g.x.in, run.column * g.x.stride - g.x.padding + tap.x * g.x.dilation,
-                 g.x.stride, run.count, to + run.at);
+          gather(channel + (z * g.y.in + y) * g.x.in, g.x.in, input_place(g.x, run.column, tap.x), g.x.stride,
+                 run.count, to + run.at);
       }
       for (int64_t j = n; j < width; j++) to[j] = T(0);
     }
@@ -88,19 +109,19 @@ struct GradientColumns {
   int64_t first_pixel;
   void operator()(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width) const {
     Run runs[most_runs];
-    int count = split_into_runs(first_pixel + n0, n, g.x.in, runs);
+    int count = split_into_runs(first_pixel + n0, n, g.y.in, g.x.in, runs);
     Tap tap(k0, g);
     for (int64_t i = 0; i < k; i++, to += width, tap.advance(g)) {
       const T* channel = grad + tap.channel * g.out_pixels();
       for (int r = 0; r < count; r++) {
         const Run& run = runs[r];
-        int64_t y = run.row + g.y.padding - tap.y * g.y.dilation;
+        int64_t z = output_place(g.z, run.plane, tap.z), y = output_place(g.y, run.row, tap.y);
         T* at = to + run.at;
-        if (y < 0 || y % g.y.stride || y / g.y.stride >= g.y.out) {
+        if (z < 0 || y < 0) {
           std::memset(at, 0, static_cast<size_t>(run.count) * sizeof(T));
           continue;
         }
-        const T* row = channel + y / g.y.stride * g.x.out;
+        const T* row = channel + (z * g.y.out + y) * g.x.out;
         int64_t x = run.column + g.x.padding - tap.x * g.x.dilation;
         if (g.x.stride == 1) gather(row, g.x.out, x, int64_t(1), run.count, at);
         else
@@ -124,11 +145,13 @@ struct InputRows {
       int64_t row = k0 / g.x.out, column = k0 % g.x.out;
       for (int64_t i = 0; i < k; row++, column = 0) {
         int64_t here = std::min(k - i, g.x.out - column);
-        int64_t y = row * g.y.stride - g.y.padding + tap.y * g.y.dilation;
-        int64_t offset = column * g.x.stride - g.x.padding + tap.x * g.x.dilation;
+        int64_t plane = row < g.y.out ? 0 : row / g.y.out;
+        int64_t z = input_place(g.z, plane, tap.z), y = input_place(g.y, row - plane * g.y.out, tap.y);
+        int64_t offset = input_place(g.x, column, tap.x);
         T* at = to + i * width + j;
-        Range r = y < 0 || y >= g.y.in ? Range{0, 0} : valid_range(here, g.x.stride, offset, g.x.in);
-        const T* from = channel + y * g.x.in + offset;
+        Range r =
+            inside(z, g.z) && inside(y, g.y) ? valid_range(here, g.x.stride, offset, g.x.in) : Range{0, 0};
+        const T* from = channel + (z * g.y.in + y) * g.x.in + offset;
         for (int64_t p = 0; p < r.first; p++) at[p * width] = T(0);
         for (int64_t p = r.first; p < r.last; p++) at[p * width] = from[p * g.x.stride];
         for (int64_t p = r.last; p < here; p++) at[p * width] = T(0);
@@ -228,6 +251,49 @@ void convolve_backward_weight(const ConvGeometry& g, const T* grad, const T* inp
   });
   for (int64_t part = 1; part < parts; part++)
     for (int64_t i = 0; i < count; i++) weight[i] += sums[(part - 1) * count + i];
+}
+
+namespace {
+// visit(place in input, place in weight, place in output) for every product of the convolution.
+template <class F>
+void each_product(const ConvGeometry& g, F visit) {
+  const int64_t rows = g.group_filters(), depth = g.group_channels() * g.taps();
+  for (int64_t image = 0; image < g.batch; image++)
+    for (int64_t filter = 0; filter < g.filters; filter++) {
+      const int64_t to = (image * g.filters + filter) * g.out_pixels(), group = filter / rows;
+      for (int64_t pixel = 0; pixel < g.out_pixels(); pixel++) {
+        const int64_t ox = pixel % g.x.out, oy = pixel / g.x.out % g.y.out, oz = pixel / (g.x.out * g.y.out);
+        Tap tap(0, g);
+        for (int64_t k = 0; k < depth; k++, tap.advance(g)) {
+          const int64_t z = input_place(g.z, oz, tap.z), y = input_place(g.y, oy, tap.y),
+                        x = input_place(g.x, ox, tap.x);
+          if (!inside(z, g.z) || !inside(y, g.y) || !inside(x, g.x)) continue;
+          const int64_t channel = image * g.channels + group * g.group_channels() + tap.channel;
+          visit(((channel * g.z.in + z) * g.y.in + y) * g.x.in + x, filter * depth + k, to + pixel);
+        }
+      }
+    }
+}
+}  // namespace
+
+// Integers wrap around as everywhere; they are rare enough for a plain loop.
+template <>
+void convolve(const ConvGeometry& g, const int64_t* input, const int64_t* weight, const int64_t* bias,
+              int64_t* output) {
+  fill_bias(g.batch, g.filters, g.out_pixels(), bias, output);
+  each_product(g, [&](int64_t i, int64_t w, int64_t o) {
+    output[o] = static_cast<int64_t>(static_cast<uint64_t>(output[o]) +
+                                     static_cast<uint64_t>(input[i]) * static_cast<uint64_t>(weight[w]));
+  });
+}
+template <>
+void convolve_backward_input(const ConvGeometry& g, const int64_t* grad, const int64_t* weight,
+                             const int64_t* bias, int64_t* input) {
+  fill_bias(g.batch, g.channels, g.in_pixels(), bias, input);
+  each_product(g, [&](int64_t i, int64_t w, int64_t o) {
+    input[i] = static_cast<int64_t>(static_cast<uint64_t>(input[i]) +
+                                    static_cast<uint64_t>(grad[o]) * static_cast<uint64_t>(weight[w]));
+  });
 }
 
 #define MOKA_INSTANTIATE(T)                                                                     \

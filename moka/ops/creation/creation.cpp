@@ -129,7 +129,10 @@ void run_eye(Frame& f) {
   if (sizes[0]) fill(strided_view(out, sizes, strides, out.impl()->offset), Arg(1));
 }
 
-void shape_self(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
+void shape_self(Frame& f) {
+  if (f.given & 1 && f.outs[0] == f.tensor(0)) return;  // written without a detour
+  f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
+}
 void run_fill(Frame& f) { fill(f.outs[0], f.args[1]); }
 }  // namespace
 
@@ -231,10 +234,9 @@ constinit const Op full_like_op{
 constinit const Op zero__op{
     .schema = "zero_(Tensor input) -> Tensor",
     .doc = "Sets every element to zero.",
-    .method = "method",
     .shape = shape_self,
     .kernels = {KernelRow{"fill", run_constant<0>}},
-    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
+    .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); })},
     .onnx = none("an in-place write; graphs see its value"),
     .netdef = none("an in-place write; graphs see its value"),
     .samples = {shape(2, 3), shape(0)},
@@ -242,10 +244,9 @@ constinit const Op zero__op{
 constinit const Op fill__op{
     .schema = "fill_(Tensor input, Number value) -> Tensor",
     .doc = "Sets every element to value.",
-    .method = "method",
     .shape = shape_self,
     .kernels = {KernelRow{"fill", run_fill}},
-    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
+    .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); })},
     .onnx = none("an in-place write; graphs see its value"),
     .netdef = none("an in-place write; graphs see its value"),
     .samples = {shape(2, 3).with("value", 2.0), shape(0).with("value", 1)},

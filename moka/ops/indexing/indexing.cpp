@@ -303,7 +303,10 @@ void run_index_backward(Frame& f) {
   IndexPlan p = plan_index(out, f.tensors(2), "index_backward");
   write_runs(out, p, to_dtype(f.tensor(0), out.dtype()), true);
 }
-void shape_index_put(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
+void shape_index_put(Frame& f) {
+  if (f.given & 1 && f.outs[0] == f.tensor(0)) return;  // the kernel writes into its input
+  f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
+}
 void run_index_put(Frame& f) {
   const Tensor& out = f.outs[0];
   if (!(out == f.tensor(0))) copy_elements(f.tensor(0), out);
@@ -311,6 +314,17 @@ void run_index_put(Frame& f) {
   Tensor values = new_tensor(result_sizes(p), out.dtype(), out.device());
   copy_elements(f.tensor(2), values);
   write_runs(out, p, values, f.flag(3));
+}
+
+void shape_index_put_backward(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
+void run_index_put_backward(Frame& f) {
+  const Tensor& out = f.outs[0];
+  copy_elements(f.tensor(0), out);
+  if (f.flag(2)) return;  // what was added to still counts
+  IndexPlan p = plan_index(out, f.tensors(1), "index_put_backward");
+  Tensor zeros = new_tensor(result_sizes(p), out.dtype(), out.device());
+  std::memset(zeros.raw_data(), 0, zeros.bytes());
+  for_slices(out, zeros, p, [](const Tensor& to, const Tensor& from) { copy_elements(from, to); });
 }
 
 // ---- index_select and embedding: whole slices of one dimension
@@ -589,9 +603,23 @@ constinit const Op index_put_op{
     .doc = "input with values written (or added) at the indices.",
     .shape = shape_index_put,
     .kernels = {KernelRow{"copy", run_index_put}},
-    .derivative = none("use scatter or where for gradients through writes"),
+    .derivative = {wrt("input", [](auto dy, auto, auto indices, auto,
+                                   auto accumulate) { return index_put_backward(dy, indices, accumulate); }),
+                   wrt("values", [](auto dy, auto, auto indices) { return index(dy, indices); })},
     .onnx = none("written as ScatterND"),
     .netdef = none("Caffe2 has no such operator"),
+    .samples = {},
+};
+constinit const Op index_put_backward_op{
+    .schema = "index_put_backward(Tensor dy, Tensor?[] indices, bool accumulate) -> Tensor",
+    .doc = "dy with zeros at the indices, or dy itself if values were added there.",
+    .method = "none",
+    .shape = shape_index_put_backward,
+    .kernels = {KernelRow{"copy", run_index_put_backward}},
+    .derivative = {wrt("dy", [](auto ddx, auto, auto indices,
+                                auto accumulate) { return index_put_backward(ddx, indices, accumulate); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
     .samples = {},
 };
 constinit const Op index_select_op{

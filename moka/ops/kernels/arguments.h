@@ -36,6 +36,15 @@ LossReduction loss_reduction_argument(const Frame& f, int i);
 
 // The type in which kernels compute: float32 for 16-bit floats, float64, int64 for integers and bool.
 DType kernel_dtype(DType dtype);
+// f with a null pointer of that type: float, double or int64_t.
+template <class F>
+void by_kernel_dtype(DType dtype, F f) {
+  switch (kernel_dtype(dtype)) {
+    case DType::F64: return f(static_cast<double*>(nullptr));
+    case DType::I64: return f(static_cast<int64_t*>(nullptr));
+    default: return f(static_cast<float*>(nullptr));
+  }
+}
 // t in that type: itself, or a converted contiguous copy.
 Tensor in_kernel_dtype(const Tensor& t);
 // Where a kernel writes output i: the output itself, or a tensor of the kernel type that finish() converts into it.

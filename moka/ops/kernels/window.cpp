@@ -4,6 +4,29 @@
 
 namespace moka {
 
+int declared_size(const Frame& f, int i) {
+  return info(f.op).schema.args[static_cast<size_t>(i)].type.list_size;
+}
+
+void read_axes(const Frame& f, int i, int64_t lowest, Window& w, int64_t Axis::* field) {
+  Dims v = ints_argument(f, i);
+  MOKA_CHECK(v.size() == 1 || static_cast<int>(v.size()) == w.rank, f.name(), ": ", argument_name(f, i),
+             " must be one integer or ", w.rank, ", got ", f.args[i]);
+  for (int k = 0; k < w.rank; k++) {
+    int64_t value = v[v.size() == 1 ? 0 : static_cast<size_t>(k)];
+    MOKA_CHECK(value >= lowest, f.name(), ": ", argument_name(f, i), " must be at least ", lowest, ", got ",
+               f.args[i]);
+    w.axis(w.first() + k).*field = value;
+  }
+}
+
+void set_inputs(Window& w, std::span<const int64_t> sizes) {
+  for (int k = 0; k < w.rank; k++)
+    w.axis(w.first() + k).in = sizes[sizes.size() - static_cast<size_t>(w.rank) + static_cast<size_t>(k)];
+}
+
+const char* axis_name(int i) { return i == 0 ? "depth" : i == 1 ? "height" : "width"; }
+
 int64_t window_outputs(const Frame& f, const char* axis, const Axis& a, bool ceil) {
   int64_t reach = checked_add(checked_mul(a.dilation, a.kernel - 1, "window"), 1, "window");
   int64_t padded = checked_add(a.in, checked_mul(2, a.padding, "padding"), "padding");

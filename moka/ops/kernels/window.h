@@ -8,8 +8,29 @@ namespace moka {
 
 // One spatial axis of a sliding window.
 struct Axis {
-  int64_t in = 0, out = 0, kernel = 1, stride = 1, padding = 0, dilation = 1;
+  int64_t in = 1, out = 1, kernel = 1, stride = 1, padding = 0, dilation = 1;
 };
+
+// A window over up to three axes, the last ones; axes that a signal or an image lacks stay trivial, so that one kernel
+// serves every rank.
+struct Window {
+  Axis z, y, x;
+  int rank = 2;
+  Axis& axis(int i) { return i == 0 ? z : i == 1 ? y : x; }
+  const Axis& axis(int i) const { return i == 0 ? z : i == 1 ? y : x; }
+  int first() const { return 3 - rank; }
+  int64_t taps() const { return z.kernel * y.kernel * x.kernel; }
+  int64_t in_pixels() const { return z.in * y.in * x.in; }
+  int64_t out_pixels() const { return z.out * y.out * x.out; }
+};
+
+// The number of integers that argument i is declared with: 3 for int[3].
+int declared_size(const Frame& f, int i);
+// Argument i, one integer or one for each axis, into `field` of the window's axes; each must be at least `lowest`.
+void read_axes(const Frame& f, int i, int64_t lowest, Window& w, int64_t Axis::* field);
+// Sizes of the axes from the end of a shape.
+void set_inputs(Window& w, std::span<const int64_t> sizes);
+const char* axis_name(int i);  // "depth", "height", "width"
 
 // Outputs of a window that slides over `in` padded places; overflow and windows larger than the padded input are errors
 // that name the operator. With `ceil`, a last window may hang over, if it starts inside the input or its front padding.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/loss/classes.h"
 
+#include <algorithm>
+
 namespace moka {
 
 ClassShape class_shape(const Frame& f, std::span<const int64_t> input) {
@@ -16,6 +18,12 @@ ClassShape class_shape(const Frame& f, std::span<const int64_t> input) {
   s.target = Dims(input);
   s.target.erase(at);
   return s;
+}
+
+void check_target_shape(const Frame& f, int target, std::span<const int64_t> input, const ClassShape& s) {
+  const std::span<const int64_t> got = f.tensor(target).sizes(), wanted = s.target;
+  MOKA_CHECK_KIND(Value, std::equal(got.begin(), got.end(), wanted.begin(), wanted.end()), f.name(),
+                  ": target must have shape ", wanted, " for an input of shape ", input, ", got ", got);
 }
 
 Tensor checked_targets(const Frame& f, int target, const ClassShape& s, int64_t ignore_index) {

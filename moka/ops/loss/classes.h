@@ -14,6 +14,9 @@ struct ClassShape {
 };
 ClassShape class_shape(const Frame& f, std::span<const int64_t> input);
 
+// A target of class indices has one for each item.
+void check_target_shape(const Frame& f, int target, std::span<const int64_t> input, const ClassShape& s);
+
 // Class indices as contiguous int64. An index that is neither ignored nor a class is an error that names its place.
 Tensor checked_targets(const Frame& f, int target, const ClassShape& s, int64_t ignore_index);
 

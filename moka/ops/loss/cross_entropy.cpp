@@ -32,7 +32,7 @@ Settings settings(const Frame& f, int first) {
     MOKA_CHECK(is_integral(t.dtype()), f.name(),
                ": target must hold class indices (integers) or class probabilities (floating), got ",
                t.dtype());
-    check_shape(f, first + 1, s.shape.target);
+    check_target_shape(f, first + 1, x.sizes(), s.shape);
   }
   if (f.has(first + 2)) {
     floating_argument(f, first + 2);

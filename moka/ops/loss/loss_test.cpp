@@ -27,7 +27,7 @@ TEST(CrossEntropy, NamesTheFirstBadTarget) {
   EXPECT_NE(error_of("nll_loss", {spread({3, 4}), make({3}, {1, 2, -1}, DType::I64)}).find("target 2 is -1"),
             std::string::npos);
   EXPECT_NE(error_of("cross_entropy", {spread({3, 4}), make({2}, {1, 2}, DType::I64)})
-                .find("target must have shape [3], got [2]"),
+                .find("target must have shape [3] for an input of shape [3, 4], got [2]"),
             std::string::npos);
   EXPECT_NE(error_of("nll_loss", {spread({3, 4}), make({3}, {1, 2, 0}, DType::I64), Arg(), -100, "average"})
                 .find("'mean', 'sum' or 'none'"),

@@ -13,7 +13,7 @@ namespace {
 void check_targets(const Frame& f, const ClassShape& s, int target, DType type) {
   const Tensor& t = tensor_argument(f, target);
   MOKA_CHECK(is_integral(t.dtype()), f.name(), ": target must hold class indices, got ", t.dtype());
-  check_shape(f, target, s.target);
+  check_target_shape(f, target, f.tensor(0).sizes(), s);
   if (!f.has(target + 1)) return;
   floating_argument(f, target + 1);
   MOKA_CHECK(kernel_dtype(f.tensor(target + 1).dtype()) == kernel_dtype(type), f.name(), ": weight has type ",

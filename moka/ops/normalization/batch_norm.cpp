@@ -169,7 +169,8 @@ constinit const Op batch_norm_train_op{
                        [](auto dy, auto input, auto weight, auto, auto, auto, auto mean, auto invstd) {
                          auto g = op_results(batch_norm_backward, dy, input, weight, mean, invstd, true);
                          return results(g[0], g[1], g[2]);
-                       })},
+                       }),
+                   constants("mean invstd variance", "statistics for running averages and for backward")},
     .onnx =
         none("training graphs are exported after their gradients are computed; inference uses batch_norm"),
     .netdef = none("SpatialBN in training updates its inputs in place; inference uses batch_norm"),

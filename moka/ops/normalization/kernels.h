@@ -32,6 +32,21 @@ template <class T>
 void layer_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps,
                               T* dx, T* dweight, T* dbias);
 
+// Images [batch, channels, pixels] whose channels are normalized in groups; weight and bias are those of channels.
+template <class T>
+void group_normalize(const ChannelShape& s, int64_t groups, const T* x, const T* weight, const T* bias,
+                     double eps, T* y);
+template <class T>
+void group_normalize_backward(const ChannelShape& s, int64_t groups, const T* dy, const T* x, const T* weight,
+                              double eps, T* dx, T* dweight, T* dbias);
+
+// y = x / sqrt(mean(x^2) + eps) * weight over each row of [rows, n].
+template <class T>
+void rms_normalize(int64_t rows, int64_t n, const T* x, const T* weight, double eps, T* y);
+template <class T>
+void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, const T* weight, double eps,
+                            T* dx, T* dweight);
+
 // Softmax or its logarithm along `count` of [outer, count, inner].
 template <class T>
 void softmax_forward(bool logarithm, int64_t outer, int64_t count, int64_t inner, const T* x, T* y);

@@ -83,7 +83,8 @@ constinit const Op pow_op{
     .formula = pointwise_all<Pow>(DTypeRule::Same, 40),
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto exponent) {
-                         return where(eq(exponent, 0), 0, dy * conj(exponent * pow(input, exponent - 1)));
+                         auto power = zeros_like(input) + exponent;  // exponent may be a number
+                         return where(eq(power, 0), 0, dy * conj(power * pow(input, power - 1)));
                        }),
                    // 0^y has slope 0 for y >= 0, where log(0) would spoil it.
                    wrt("exponent",

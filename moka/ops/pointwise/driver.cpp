@@ -11,6 +11,7 @@
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/complex/scalar.h"
+#include "moka/ops/pointwise/pointwise.h"
 #include "moka/schema/formula_runner.h"
 
 namespace moka {
@@ -80,6 +81,9 @@ std::span<const FormulaRow> rows_of(const Op& op, int column) {
 Plan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name) {
   const Formula& f = op.formula;
   Plan p{};
+  if (f.rule == DTypeRule::Condition && operands[0].tag == Tag::Tensor)
+    MOKA_CHECK(operands[0].tensor->dtype == DType::Bool, name, ": the condition must be a bool tensor, got ",
+               operands[0].as_tensor(), "; compare it with something first, such as x != 0");
   DType common = result_type(f.rule == DTypeRule::Condition ? operands.subspan(1) : operands);
   if (f.rule == DTypeRule::Floating && category(common) < 2) common = default_float();
   if (f.rule == DTypeRule::Integral)
@@ -419,7 +423,7 @@ void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
 
 // The case that small programs are made of: one or two float operands of one shape, contiguous, no layers.
 inline bool run_small(Frame& frame, const Formula& f) {
-  if (f.streams > 2 || frame.given || frame.infer) return false;
+  if (f.streams > 2 || frame.given || frame.infer || f.rule == DTypeRule::Integral) return false;
   const Arg& a = frame.args[0];
   if (a.tag != Tag::Tensor) return false;
   TensorImpl* x = a.tensor;
@@ -498,6 +502,9 @@ void run_formula(Frame& frame) {
   check_same_device(all, name);
   Uniform uniforms[16] = {};
   bool integral = plan.compute == DType::I32 || plan.compute == DType::I64;
+  if (integral && &frame.op == &ops::pow_op && operands[1].is_number())
+    MOKA_CHECK(operands[1].as_double() >= 0, name, ": integers to the power of ", operands[1].as_int(),
+               " are no integers; convert the tensor first, for example with float()");
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& a = frame.args[count + u];
     if (is_complex(plan.compute)) {
@@ -532,8 +539,8 @@ void run_formula(Frame& frame) {
         tensors[k] = copy;
       }
   } else {
-    frame.outs[0] =
-        allocate_like(shape, all, plan.result, tensors[0] ? tensors[0].device() : tensors[1].device());
+    const auto given = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.defined(); });
+    frame.outs[0] = allocate_like(shape, all, plan.result, given->device());
   }
   run_loop(f, plan, operands, all, frame.outs[0], uniforms);
 }
@@ -556,6 +563,7 @@ Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DTyp
   plan.result = dtype;
   plan.mask = formula.mask_result;
   int column = column_of(plan.compute);
+  if (plan.compute == DType::Bool) plan.compute = DType::I32;
   plan.kernel = column < 0 ? nullptr : formula.kernels[static_cast<int>(isa())][column];
   MOKA_CHECK_KIND(NotImplemented, plan.kernel != nullptr, name, ": not defined for ", dtype);
   Tensor out = allocate_like(shape, all, dtype, device);

@@ -246,9 +246,13 @@ constinit const Op clamp_op{
     .schema = "clamp(Tensor input, Operand min, Operand max) -> Tensor",
     .doc = "min where input is below it, max where above. With one bound see clamp_min and clamp_max.",
     .formula = pointwise_all<Clamp>(DTypeRule::Same, 2),
-    .derivative = {wrt("input",
+    .derivative = {wrt("input", [](auto dy, auto x, auto low,
+                                   auto high) { return where(logical_and(ge(x, low), le(x, high)), dy, 0); }),
+                   wrt("min", [](auto dy, auto x, auto low,
+                                 auto high) { return where(logical_and(lt(x, low), lt(low, high)), dy, 0); }),
+                   wrt("max",
                        [](auto dy, auto x, auto low, auto high) {
-                         return where(logical_and(ge(x, low), le(x, high)), dy, 0);
+                         return where(logical_or(gt(x, high), lt(high, low)), dy, 0);
                        })},
     .onnx = Format{{.map = "Clip(input, min=min, max=max)", .until = 11},
                    {.map = "Clip(input, min, max)", .since = 11}},

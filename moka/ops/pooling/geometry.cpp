@@ -4,39 +4,50 @@
 
 namespace moka {
 
-Pool pool_planes(const Frame& f, std::span<const int64_t> sizes) {
-  MOKA_CHECK(sizes.size() == 3 || sizes.size() == 4, f.name(),
-             ": input must have shape [batch, channels, height, width] or [channels, height, width], got ",
-             sizes);
+Pool pool_planes(const Frame& f, std::span<const int64_t> sizes, int rank) {
+  const size_t axes = static_cast<size_t>(rank);
+  MOKA_CHECK(sizes.size() == axes + 1 || sizes.size() == axes + 2, f.name(), ": input must have ", rank + 2,
+             " dimensions [batch, channels, ...], or ", rank + 1, " without batch, got ", sizes);
   checked_numel(sizes, "pooling");
   Pool p;
-  p.leading = Dims(sizes.first(sizes.size() - 2));
+  p.g.rank = rank;
+  p.leading = Dims(sizes.first(sizes.size() - axes));
   p.g.planes = checked_numel(p.leading, "pooling");
-  p.g.y.in = sizes[sizes.size() - 2];
-  p.g.x.in = sizes[sizes.size() - 1];
-  MOKA_CHECK(p.g.y.in > 0 && p.g.x.in > 0, f.name(),
-             ": input must not be empty in height and width, got shape ", sizes);
+  set_inputs(p.g, sizes);
+  bool empty = false;  // only the batch may be
+  for (size_t d = sizes.size() - axes - 1; d < sizes.size(); d++) empty |= sizes[d] == 0;
+  MOKA_CHECK(!empty, f.name(), ": only the batch of input may be empty, got shape ", sizes);
   return p;
 }
 
 void set_windows(const Frame& f, Pool& p, int first) {
-  Pair kernel = pair_argument(f, first, 1);
-  Pair stride = ints_argument(f, first + 1).empty() ? kernel : pair_argument(f, first + 1, 1);
-  Pair padding = pair_argument(f, first + 2, 0);
-  p.g.y.kernel = kernel.h, p.g.x.kernel = kernel.w;
-  p.g.y.stride = stride.h, p.g.x.stride = stride.w;
-  p.g.y.padding = padding.h, p.g.x.padding = padding.w;
+  read_axes(f, first, 1, p.g, &Axis::kernel);
+  read_axes(f, ints_argument(f, first + 1).empty() ? first : first + 1, 1, p.g, &Axis::stride);
+  read_axes(f, first + 2, 0, p.g, &Axis::padding);
 }
 
 void finish_windows(const Frame& f, Pool& p, bool ceil) {
-  auto reach = [](const Axis& a) {
-    return checked_add(checked_mul(a.kernel - 1, a.dilation, "pooling"), 1, "pooling");
-  };
-  MOKA_CHECK_KIND(Value, p.g.y.padding <= reach(p.g.y) / 2 && p.g.x.padding <= reach(p.g.x) / 2, f.name(),
-                  ": padding must be at most half of the window, got padding [", p.g.y.padding, ", ",
-                  p.g.x.padding, "] for kernel_size [", p.g.y.kernel, ", ", p.g.x.kernel, "]");
-  p.g.y.out = window_outputs(f, "height", p.g.y, ceil);
-  p.g.x.out = window_outputs(f, "width", p.g.x, ceil);
+  for (int k = p.g.first(); k < 3; k++) {
+    Axis& a = p.g.axis(k);
+    int64_t reach = checked_add(checked_mul(a.kernel - 1, a.dilation, "pooling"), 1, "pooling");
+    MOKA_CHECK(a.padding <= reach / 2, f.name(), ": padding must be at most half of the window, got ",
+               a.padding, " for a window of ", reach);
+    a.out = window_outputs(f, axis_name(k), a, ceil);
+  }
+}
+
+Dims output_size_argument(const Frame& f, int i, int rank, int dims) {
+  Dims v = ints_argument(f, i);
+  const size_t axes = static_cast<size_t>(rank);
+  MOKA_CHECK(v.size() == 1 || v.size() == axes || static_cast<int>(v.size()) == dims, f.name(), ": ",
+             argument_name(f, i), " must be one integer, ", rank, " or the whole shape, got ", f.args[i]);
+  Dims out;
+  for (size_t k = 0; k < axes; k++) {
+    out.push_back(v[v.size() == 1 ? 0 : v.size() - axes + k]);
+    MOKA_CHECK(out.back() >= 0, f.name(), ": ", argument_name(f, i), " must not be negative, got ",
+               f.args[i]);
+  }
+  return out;
 }
 
 }  // namespace moka

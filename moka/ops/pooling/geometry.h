@@ -11,17 +11,19 @@ struct Pool {
   Dims leading;  // batch and channels, or channels
   Dims output_sizes() const {
     Dims d = leading;
-    d.push_back(g.y.out);
-    d.push_back(g.x.out);
+    for (int k = g.first(); k < 3; k++) d.push_back(g.axis(k).out);
     return d;
   }
 };
 
-// Planes and their sizes from [batch, channels, height, width] or [channels, height, width].
-Pool pool_planes(const Frame& f, std::span<const int64_t> sizes);
-// kernel_size, stride (None: kernel_size) and padding from arguments `first` and on.
+// Planes of `rank` axes and their sizes from [batch, channels, ...] or [channels, ...].
+Pool pool_planes(const Frame& f, std::span<const int64_t> sizes, int rank);
+// kernel_size, stride (None or empty: kernel_size) and padding from arguments `first` and on.
 void set_windows(const Frame& f, Pool& p, int first);
 // Checks padding and computes the numbers of outputs.
 void finish_windows(const Frame& f, Pool& p, bool ceil);
+// The numbers of outputs of a pool whose windows share out the input: one for all axes, one for each, or those at the
+// end of a whole shape.
+Dims output_size_argument(const Frame& f, int i, int rank, int dims);
 
 }  // namespace moka

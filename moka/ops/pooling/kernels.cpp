@@ -23,7 +23,7 @@ namespace moka {
 namespace {
 template <class F>
 void each_plane(const PoolGeometry& g, F f) {
-  int64_t work = g.out_pixels() * g.y.kernel * g.x.kernel + g.in_pixels();
+  int64_t work = g.out_pixels() * g.taps() + g.in_pixels();
   parallel_for(0, g.planes, 32768 / (work + 1) + 1, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; p++) f(p);
   });
@@ -33,53 +33,108 @@ bool is_pairs(const PoolGeometry& g) {
   auto pairs = [](const Axis& a) {
     return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 && 2 * a.out <= a.in;
   };
-  return pairs(g.y) && pairs(g.x);
+  return g.rank == 2 && pairs(g.y) && pairs(g.x);
 }
 
 // visit(output pixel, input pixel of the maximum or -1)
 template <class T, class F>
-void each_maximum(const PoolGeometry& g, const T* in, F visit) {
-  for (int64_t oy = 0; oy < g.y.out; oy++) {
-    int64_t y0 = oy * g.y.stride - g.y.padding;
-    Range ry = valid_range(g.y.kernel, g.y.dilation, y0, g.y.in);
-    for (int64_t ox = 0; ox < g.x.out; ox++) {
-      int64_t x0 = ox * g.x.stride - g.x.padding, place = -1;
-      Range rx = valid_range(g.x.kernel, g.x.dilation, x0, g.x.in);
-      T best = 0;
-      for (int64_t i = ry.first; i < ry.last; i++) {
-        int64_t row = (y0 + i * g.y.dilation) * g.x.in + x0;
-        for (int64_t j = rx.first; j < rx.last; j++) {
-          T v = in[row + j * g.x.dilation];
-          if (place < 0 || v > best || v != v) {
-            best = v;
-            place = row + j * g.x.dilation;
+void each_maximum(const PoolGeometry& g, const Reaches& r, const T* in, F visit) {
+  int64_t o = 0;
+  for (const Reach& rz : r.axis[0])
+    for (const Reach& ry : r.axis[1])
+      for (const Reach& rx : r.axis[2]) {
+        int64_t place = -1;
+        T best = 0;
+        for (int64_t z = rz.first; z < rz.last; z += rz.step)
+          for (int64_t y = ry.first; y < ry.last; y += ry.step) {
+            const int64_t row = (z * g.y.in + y) * g.x.in;
+            for (int64_t x = rx.first; x < rx.last; x += rx.step) {
+              T v = in[row + x];
+              if (place < 0 || v > best || v != v) {
+                best = v;
+                place = row + x;
+              }
+            }
           }
-        }
+        visit(o++, place);
       }
-      visit(oy * g.x.out + ox, place);
-    }
-  }
+}
+template <class T>
+constexpr T lowest() {
+  return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
+                                              : std::numeric_limits<T>::lowest();
 }
 }  // namespace
 
-template <class T>
-void max_pool(const PoolGeometry& g, const T* in, T* out, int64_t* indices) {
-  if (!indices && is_pairs(g)) {
-    auto row = MOKA_BY_ISA(Pairs<T>::forward);
-    each_plane(g, [&](int64_t p) {
-      const T* from = in + p * g.in_pixels();
-      for (int64_t y = 0; y < g.y.out; y++)
-        row(from + 2 * y * g.x.in, from + (2 * y + 1) * g.x.in, out + p * g.out_pixels() + y * g.x.out,
-            g.x.out);
-    });
-    return;
+Reaches sliding_reaches(const PoolGeometry& g) {
+  Reaches r;
+  for (int k = 0; k < 3; k++) {
+    const Axis& a = g.axis(k);
+    for (int64_t o = 0; o < a.out; o++) {
+      const int64_t start = o * a.stride - a.padding, end = start + (a.kernel - 1) * a.dilation + 1;
+      Range valid = valid_range(a.kernel, a.dilation, start, a.in);
+      r.axis[k].push_back({start + valid.first * a.dilation, std::min(end, a.in), a.dilation,
+                           std::min(end, a.in + a.padding) - start});
+    }
   }
+  return r;
+}
+
+Reaches sharing_reaches(const PoolGeometry& g) {
+  Reaches r;
+  for (int k = 0; k < 3; k++) {
+    const Axis& a = g.axis(k);
+    for (int64_t o = 0; o < a.out; o++) {
+      const int64_t first = o / a.out * a.in + o % a.out * a.in / a.out;  // floor(o * in / out)
+      const int64_t last = (o + 1) / a.out * a.in + ((o + 1) % a.out * a.in + a.out - 1) / a.out;
+      r.axis[k].push_back({first, last, 1, last - first});
+    }
+  }
+  return r;
+}
+
+template <class T>
+Reaches fractional_reaches(const PoolGeometry& g, const T* samples) {
+  Reaches r;
+  for (int k = 0; k < 3; k++) {
+    const Axis& a = g.axis(k);
+    // Of an image the first number belongs to the width, of a volume to the depth, as in PyTorch.
+    const T u = k < g.first() ? T(0) : samples[g.rank == 2 ? 2 - k : k - g.first()];
+    const T step = a.out > 1 ? static_cast<T>(a.in - a.kernel) / static_cast<T>(a.out - 1) : T(0);
+    for (int64_t o = 0; o < a.out; o++) {
+      const int64_t first = o + 1 < a.out ? static_cast<int64_t>((static_cast<T>(o) + u) * step) -
+                                                static_cast<int64_t>(u * step)
+                                          : a.in - a.kernel;
+      r.axis[k].push_back({first, first + a.kernel, 1, a.kernel});
+    }
+  }
+  return r;
+}
+
+template <class T>
+void max_pool_plane(const PoolGeometry& g, const Reaches& r, const T* in, T* out, int64_t* indices) {
+  each_maximum(g, r, in, [&](int64_t o, int64_t place) {
+    out[o] = place < 0 ? lowest<T>() : in[place];
+    if (indices) indices[o] = std::max<int64_t>(place, 0);
+  });
+}
+
+template <class T>
+void max_pool(const PoolGeometry& g, const Reaches& r, const T* in, T* out, int64_t* indices) {
+  if constexpr (std::is_floating_point_v<T>)
+    if (!indices && is_pairs(g)) {
+      auto row = MOKA_BY_ISA(Pairs<T>::forward);
+      each_plane(g, [&](int64_t p) {
+        const T* from = in + p * g.in_pixels();
+        for (int64_t y = 0; y < g.y.out; y++)
+          row(from + 2 * y * g.x.in, from + (2 * y + 1) * g.x.in, out + p * g.out_pixels() + y * g.x.out,
+              g.x.out);
+      });
+      return;
+    }
   each_plane(g, [&](int64_t p) {
-    const T* from = in + p * g.in_pixels();
-    each_maximum(g, from, [&](int64_t o, int64_t place) {
-      out[p * g.out_pixels() + o] = place < 0 ? -std::numeric_limits<T>::infinity() : from[place];
-      if (indices) indices[p * g.out_pixels() + o] = std::max<int64_t>(place, 0);
-    });
+    max_pool_plane(g, r, in + p * g.in_pixels(), out + p * g.out_pixels(),
+                   indices ? indices + p * g.out_pixels() : nullptr);
   });
 }
 
@@ -100,10 +155,11 @@ void max_pool_backward(const PoolGeometry& g, const T* grad, const T* in, T* out
     });
     return;
   }
+  Reaches r = sliding_reaches(g);
   each_plane(g, [&](int64_t p) {
     T* to = out + p * g.in_pixels();
     std::fill_n(to, g.in_pixels(), T(0));
-    each_maximum(g, in + p * g.in_pixels(), [&](int64_t o, int64_t place) {
+    each_maximum(g, r, in + p * g.in_pixels(), [&](int64_t o, int64_t place) {
       if (place >= 0) to[place] += grad[p * g.out_pixels() + o];
     });
   });
@@ -111,98 +167,80 @@ void max_pool_backward(const PoolGeometry& g, const T* grad, const T* in, T* out
 
 template <class T>
 void max_pool_select(const PoolGeometry& g, const T* values, const T* in, T* out) {
+  Reaches r = sliding_reaches(g);
   each_plane(g, [&](int64_t p) {
-    each_maximum(g, in + p * g.in_pixels(), [&](int64_t o, int64_t place) {
+    each_maximum(g, r, in + p * g.in_pixels(), [&](int64_t o, int64_t place) {
       out[p * g.out_pixels() + o] = place < 0 ? T(0) : values[p * g.in_pixels() + place];
     });
   });
 }
 
 namespace {
-// visit(output pixel, y range, x range of the input, 1 / divisor)
-template <class T, class F>
-void each_window(const PoolGeometry& g, Divisor divisor, F visit) {
-  for (int64_t oy = 0; oy < g.y.out; oy++) {
-    int64_t y0 = oy * g.y.stride - g.y.padding, y1 = std::min(y0 + g.y.kernel, g.y.in + g.y.padding);
-    Range ry{std::max<int64_t>(y0, 0), std::min(y1, g.y.in)};
-    for (int64_t ox = 0; ox < g.x.out; ox++) {
-      int64_t x0 = ox * g.x.stride - g.x.padding, x1 = std::min(x0 + g.x.kernel, g.x.in + g.x.padding);
-      Range rx{std::max<int64_t>(x0, 0), std::min(x1, g.x.in)};
-      int64_t inside = std::max<int64_t>(ry.last - ry.first, 0) * std::max<int64_t>(rx.last - rx.first, 0);
-      int64_t count = divisor.fixed ? divisor.fixed : divisor.count_padding ? (y1 - y0) * (x1 - x0) : inside;
-      visit(oy * g.x.out + ox, ry, rx, inside == 0 ? T(0) : T(1) / static_cast<T>(count));
-    }
-  }
-}
-template <class T, class F>
-void each_adaptive_window(const PoolGeometry& g, F visit) {
-  auto range = [](const Axis& a, int64_t i) {
-    auto at = [&](int64_t k) { return k / a.out * a.in + k % a.out * a.in / a.out; };  // floor(k * in / out)
-    int64_t end = (i + 1) / a.out * a.in + ((i + 1) % a.out * a.in + a.out - 1) / a.out;
-    return Range{at(i), end};
-  };
-  for (int64_t oy = 0; oy < g.y.out; oy++) {
-    Range ry = range(g.y, oy);
-    for (int64_t ox = 0; ox < g.x.out; ox++) {
-      Range rx = range(g.x, ox);
-      visit(oy * g.x.out + ox, ry, rx, T(1) / static_cast<T>((ry.last - ry.first) * (rx.last - rx.first)));
-    }
-  }
-}
-template <class T>
-auto sum_window(const PoolGeometry& g, const T* from, T* to) {
-  return [&g, from, to](int64_t o, Range ry, Range rx, T scale) {
-    T sum = 0;
-    for (int64_t y = ry.first; y < ry.last; y++)
-      for (int64_t x = rx.first; x < rx.last; x++) sum += from[y * g.x.in + x];
-    to[o] = sum * scale;
-  };
-}
-template <class T>
-auto spread_window(const PoolGeometry& g, const T* grad, T* to) {
-  return [&g, grad, to](int64_t o, Range ry, Range rx, T scale) {
-    T share = grad[o] * scale;
-    for (int64_t y = ry.first; y < ry.last; y++)
-      for (int64_t x = rx.first; x < rx.last; x++) to[y * g.x.in + x] += share;
-  };
+// visit(output pixel, reaches, how many places it is divided by; 0 for windows that lie outside)
+template <class F>
+void each_mean(const Reaches& r, Divisor divisor, F visit) {
+  int64_t o = 0;
+  for (const Reach& rz : r.axis[0])
+    for (const Reach& ry : r.axis[1])
+      for (const Reach& rx : r.axis[2]) {
+        auto length = [](const Reach& a) { return std::max<int64_t>(a.last - a.first, 0); };
+        const int64_t inside = length(rz) * length(ry) * length(rx);
+        visit(o++, rz, ry, rx,
+              inside == 0             ? 0
+              : divisor.fixed         ? divisor.fixed
+              : divisor.count_padding ? rz.count * ry.count * rx.count
+                                      : inside);
+      }
 }
 }  // namespace
 
 template <class T>
-void avg_pool(const PoolGeometry& g, Divisor divisor, const T* in, T* out) {
+void avg_pool(const PoolGeometry& g, const Reaches& r, Divisor divisor, const T* in, T* out) {
   each_plane(g, [&](int64_t p) {
-    each_window<T>(g, divisor, sum_window(g, in + p * g.in_pixels(), out + p * g.out_pixels()));
+    const T* from = in + p * g.in_pixels();
+    T* to = out + p * g.out_pixels();
+    each_mean(r, divisor, [&](int64_t o, const Reach& rz, const Reach& ry, const Reach& rx, int64_t count) {
+      T sum = 0;
+      for (int64_t z = rz.first; z < rz.last; z++)
+        for (int64_t y = ry.first; y < ry.last; y++) {
+          const T* row = from + (z * g.y.in + y) * g.x.in;
+          for (int64_t x = rx.first; x < rx.last; x++) sum += row[x];
+        }
+      to[o] = count == 0 ? T(0) : sum / static_cast<T>(count);
+    });
   });
 }
 template <class T>
-void avg_pool_backward(const PoolGeometry& g, Divisor divisor, const T* grad, T* in) {
+void avg_pool_backward(const PoolGeometry& g, const Reaches& r, Divisor divisor, const T* grad, T* in) {
   each_plane(g, [&](int64_t p) {
-    std::fill_n(in + p * g.in_pixels(), g.in_pixels(), T(0));
-    each_window<T>(g, divisor, spread_window(g, grad + p * g.out_pixels(), in + p * g.in_pixels()));
-  });
-}
-template <class T>
-void adaptive_avg_pool(const PoolGeometry& g, const T* in, T* out) {
-  each_plane(g, [&](int64_t p) {
-    each_adaptive_window<T>(g, sum_window(g, in + p * g.in_pixels(), out + p * g.out_pixels()));
-  });
-}
-template <class T>
-void adaptive_avg_pool_backward(const PoolGeometry& g, const T* grad, T* in) {
-  each_plane(g, [&](int64_t p) {
-    std::fill_n(in + p * g.in_pixels(), g.in_pixels(), T(0));
-    each_adaptive_window<T>(g, spread_window(g, grad + p * g.out_pixels(), in + p * g.in_pixels()));
+    T* to = in + p * g.in_pixels();
+    const T* from = grad + p * g.out_pixels();
+    std::fill_n(to, g.in_pixels(), T(0));
+    each_mean(r, divisor, [&](int64_t o, const Reach& rz, const Reach& ry, const Reach& rx, int64_t count) {
+      if (count == 0) return;
+      const T share = from[o] / static_cast<T>(count);
+      for (int64_t z = rz.first; z < rz.last; z++)
+        for (int64_t y = ry.first; y < ry.last; y++) {
+          T* row = to + (z * g.y.in + y) * g.x.in;
+          for (int64_t x = rx.first; x < rx.last; x++) row[x] += share;
+        }
+    });
   });
 }
 
+#define MOKA_INSTANTIATE(T)                                                                  \
+  template void max_pool(const PoolGeometry&, const Reaches&, const T*, T*, int64_t*);       \
+  template void max_pool_plane(const PoolGeometry&, const Reaches&, const T*, T*, int64_t*); \
+  template void avg_pool(const PoolGeometry&, const Reaches&, Divisor, const T*, T*);        \
+  template void avg_pool_backward(const PoolGeometry&, const Reaches&, Divisor, const T*, T*);
+MOKA_INSTANTIATE(float)
+MOKA_INSTANTIATE(double)
+MOKA_INSTANTIATE(int64_t)
+#undef MOKA_INSTANTIATE
 #define MOKA_INSTANTIATE(T)                                                     \
-  template void max_pool(const PoolGeometry&, const T*, T*, int64_t*);          \
+  template Reaches fractional_reaches(const PoolGeometry&, const T*);           \
   template void max_pool_backward(const PoolGeometry&, const T*, const T*, T*); \
-  template void max_pool_select(const PoolGeometry&, const T*, const T*, T*);   \
-  template void avg_pool(const PoolGeometry&, Divisor, const T*, T*);           \
-  template void avg_pool_backward(const PoolGeometry&, Divisor, const T*, T*);  \
-  template void adaptive_avg_pool(const PoolGeometry&, const T*, T*);           \
-  template void adaptive_avg_pool_backward(const PoolGeometry&, const T*, T*);
+  template void max_pool_select(const PoolGeometry&, const T*, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)
 #undef MOKA_INSTANTIATE

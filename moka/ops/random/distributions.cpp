@@ -182,9 +182,7 @@ void fill_integers(const Tensor& out, Generator::Draw d, int64_t low, uint64_t c
 }
 void run_random(Frame& f) {
   int64_t top = largest_integer(f.outs[0].dtype());
-  fill_integers(
-      f.outs[0], draw_from(f, 1), 0,
-      is_floating(f.outs[0].dtype()) ? static_cast<uint64_t>(top) + 1 : static_cast<uint64_t>(top) + 1);
+  fill_integers(f.outs[0], draw_from(f, 1), 0, static_cast<uint64_t>(top) + 1);
 }
 void fill_between(Frame& f, int64_t from, int64_t to, int generator) {
   MOKA_CHECK(from < to, "random_ expects 'from' to be less than 'to', but got from=", from, " >= to=", to);

@@ -11,17 +11,18 @@
 namespace moka::ops {
 
 namespace {
+// None stands for the default, 1.
+double correction_argument(const Frame& f, int i) { return f.has(i) ? f.number(i) : 1; }
 void var_shape(Frame& f) {
   const Tensor& x = differentiable_argument(f, 0);
   DType type = x.dtype() == DType::C64 ? DType::F32 : x.dtype() == DType::C128 ? DType::F64 : x.dtype();
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(3)), type);
 }
 template <class T>
-void variance(const Tensor& x, int64_t rows, int64_t n, double correction, T* out) {
-  Scratch<T> mean(rows);
-  reduce<T>(Reduce::Sum, rows, n, 1, x.data<T>(), mean.data());
+void moments(const Tensor& x, int64_t rows, int64_t n, double correction, T* mean, T* out) {
+  reduce<T>(Reduce::Sum, rows, n, 1, x.data<T>(), mean);
   for (int64_t r = 0; r < rows; r++) mean[r] /= static_cast<T>(n);
-  squared_deviations<T>(rows, n, x.data<T>(), mean.data(), out);
+  squared_deviations<T>(rows, n, x.data<T>(), mean, out);
   // Not positive: NaN or infinity, as in PyTorch.
   double divisor = static_cast<double>(n) - correction;
   for (int64_t r = 0; r < rows; r++) out[r] = static_cast<T>(out[r] / (divisor > 0 ? divisor : 0.0));
@@ -31,9 +32,27 @@ void var_kernel(Frame& f) {
   int64_t n = reduced_count(f.tensor(0).sizes(), dims), rows = f.outs[0].numel();
   Tensor x = with_dims_last(in_kernel_dtype(f.tensor(0)), dims);
   KernelOutput out(f, 0);
-  if (x.dtype() == DType::F64) variance(x, rows, n, f.number(2), out.data<double>());
-  else variance(x, rows, n, f.number(2), out.data<float>());
+  auto run = [&]<class T>(T* to) {
+    Scratch<T> mean(rows);
+    moments(x, rows, n, correction_argument(f, 2), mean.data(), to);
+  };
+  if (x.dtype() == DType::F64) run(out.data<double>());
+  else run(out.data<float>());
   out.finish();
+}
+void var_mean_shape(Frame& f) {
+  var_shape(f);
+  f.output(1, f.outs[0].sizes(), f.tensor(0).dtype());
+}
+void var_mean_kernel(Frame& f) {
+  DimSet dims = dims_argument(f, 1, f.tensor(0).dim());
+  int64_t n = reduced_count(f.tensor(0).sizes(), dims), rows = f.outs[0].numel();
+  Tensor x = with_dims_last(in_kernel_dtype(f.tensor(0)), dims);
+  KernelOutput var(f, 0), mean(f, 1);
+  if (x.dtype() == DType::F64) moments(x, rows, n, correction_argument(f, 2), mean.data<double>(), var.data<double>());
+  else moments(x, rows, n, correction_argument(f, 2), mean.data<float>(), var.data<float>());
+  var.finish();
+  mean.finish();
 }
 
 void var_backward_shape(Frame& f) {
@@ -61,8 +80,8 @@ void var_backward_kernel(Frame& f) {
   Tensor x = with_dims_last(in_kernel_dtype(input), dims), grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
   Tensor back = new_tensor(x.sizes(), x.dtype());
   if (x.dtype() == DType::F64)
-    variance_gradient(x, rows, n, f.number(3), grad.data<double>(), back.data<double>());
-  else variance_gradient(x, rows, n, f.number(3), grad.data<float>(), back.data<float>());
+    variance_gradient(x, rows, n, correction_argument(f, 3), grad.data<double>(), back.data<double>());
+  else variance_gradient(x, rows, n, correction_argument(f, 3), grad.data<float>(), back.data<float>());
   Dims strides(static_cast<size_t>(input.dim()));
   int at = 0;
   for (int pass = 0; pass < 2; pass++)
@@ -82,7 +101,7 @@ void truth_kernel(Frame& f) {
 }  // namespace
 
 constinit const Op var_op{
-    .schema = "var(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .schema = "var(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> Tensor",
     .doc = "Variance over the dimensions `dim`, all when None: sum of (x - mean)^2 / (n - correction).",
     .shape = var_shape,
     .kernels = {KernelRow{.name = "two_passes", .run = var_kernel}},
@@ -98,7 +117,7 @@ constinit const Op var_op{
 // B(g, x) = 2 g (x - mean(x)) / (n - correction) is linear in both, and symmetric in x and the gradient of its result.
 constinit const Op var_backward_op{
     .schema =
-        "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) "
+        "var_backward(Tensor grad, Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) "
         "-> Tensor",
     .doc = "Gradient of var.",
     .method = "function",
@@ -117,8 +136,38 @@ constinit const Op var_backward_op{
     .netdef = none("a gradient"),
     .samples = {shapes({2, 4}, {2, 3, 4}).with("dim", {1}), shapes({}, {5})},
 };
+constinit const Op var_mean_op{
+    .schema =
+        "var_mean(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> (Tensor var, "
+        "Tensor mean)",
+    .doc = "Variance and mean over the dimensions `dim`, all when None.",
+    .shape = var_mean_shape,
+    .kernels = {KernelRow{.name = "two_passes", .run = var_mean_kernel}},
+    .derivative = {wrt<2>("input",
+                          [](auto dvar, auto dmean, auto input, auto dim, auto correction, auto keepdim) {
+                            return var_backward(dvar, input, dim, correction, keepdim) +
+                                   mean_backward(dmean, shape_of(input), dim, keepdim);
+                          })},
+    .onnx = none("written as ReduceMean, Sub, Mul and ReduceMean"),
+    .netdef = none("Caffe2's Moments divides by n only"),
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0),
+                shape(2, 5).with("dim", {1}).with("keepdim", true)},
+};
+constinit const Op std_mean_op{
+    .schema =
+        "std_mean(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> (Tensor std, "
+        "Tensor mean)",
+    .doc = "Standard deviation and mean over the dimensions `dim`, all when None.",
+    .body = body([](auto input, auto dim, auto correction, auto keepdim) {
+      auto both = op_results(var_mean, input, dim, correction, keepdim);
+      return results(sqrt(both[0]), both[1]);
+    }),
+    .onnx = none("written as the operators of var_mean and Sqrt"),
+    .netdef = none("Caffe2's Moments gives the variance"),
+    .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},
+};
 constinit const Op std_op{
-    .schema = "std(Tensor input, int[]? dim=None, Number correction=1, bool keepdim=False) -> Tensor",
+    .schema = "std(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> Tensor",
     .doc = "Standard deviation over the dimensions `dim`: the square root of var.",
     .body = body([](auto input, auto dim, auto correction, auto keepdim) {
       return sqrt(var(input, dim, correction, keepdim));

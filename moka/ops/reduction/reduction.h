@@ -6,9 +6,10 @@
 
 // clang-format off
 #define MOKA_REDUCTION_OPS(OP) \
-  OP(sum) OP(mean) OP(mean_backward) OP(prod) OP(prod_backward) OP(amax) OP(amin) OP(max) OP(max_dim) \
-  OP(max_other) OP(min) OP(min_dim) OP(min_other) OP(argmax) OP(argmin) OP(any) OP(all) OP(var) \
-  OP(var_backward) OP(std) OP(logsumexp) OP(cumsum) OP(cumsum_backward) OP(sort) OP(topk) \
+  OP(sum) OP(mean) OP(mean_backward) OP(prod) OP(prod_backward) OP(amax) OP(amin) OP(max) OP(max_other) \
+  OP(max_dim) OP(min) OP(min_other) OP(min_dim) OP(argmax) OP(argmin) OP(any) OP(all) OP(var) \
+  OP(var_backward) OP(var_mean) OP(std) OP(std_mean) OP(logsumexp) OP(cumsum) OP(cumsum_backward) \
+  OP(sort) OP(topk) \
   OP(reduction_expand) OP(take_selected) OP(put_selected)
 // clang-format on
 MOKA_REDUCTION_OPS(MOKA_DECLARE_OP)

@@ -16,8 +16,7 @@ namespace moka::ops {
 namespace {
 using List = std::span<const Tensor>;
 
-Tensor wide(const Tensor& t, const Dims& sizes, std::string_view op) {
-  (void)op;
+Tensor wide(const Tensor& t, const Dims& sizes) {
   if (std::equal(t.sizes().begin(), t.sizes().end(), sizes.begin(), sizes.end())) return t;
   return expand(t, sizes);
 }
@@ -25,8 +24,8 @@ Tensor select_by_mask(const Tensor& x, const Tensor& mask) {
   MOKA_CHECK(mask.dtype() == DType::Bool, "masked_select: expected BoolTensor for mask, got ", mask.dtype());
   Dims sizes = broadcast_shape(x.sizes(), mask.sizes(), "masked_select");
   if (sizes.empty()) sizes.push_back(1);
-  const Tensor list[] = {wide(mask, sizes, "masked_select")};
-  return index(wide(x, sizes, "masked_select"), List(list));
+  const Tensor list[] = {wide(mask, sizes)};
+  return index(wide(x, sizes), List(list));
 }
 
 void check_masked(const Frame& f) {
@@ -107,7 +106,7 @@ Tensor take_along(const Tensor& x, const Tensor& at, std::optional<int64_t> dim)
                " and ", at.sizes(), " do not broadcast in dimension ", k);
     own[i] = places[i] = own[i] == 1 ? places[i] : own[i];
   }
-  return gather(wide(x, own, "take_along_dim"), int64_t(d), wide(at, places, "take_along_dim"));
+  return gather(wide(x, own), int64_t(d), wide(at, places));
 }
 Tensor places_of(const Tensor& x) { return nonzero(x); }
 Tensor first_places(const Tensor& x, int64_t size, int64_t fill) {

@@ -90,7 +90,6 @@ void for_runs(const Lines& l, const Tensor& places, int64_t inner, F write) {
 
 void run_index_add(Frame& f) {
   Tensor x = f.tensor(0);
-  bool truth = x.dtype() == DType::Bool;
   KernelOutput out(f, 0);
   copy_elements(x, out.tensor());
   Lines l = lines_of(x.sizes(), dim_argument(f, 1, x.dim()));
@@ -109,7 +108,6 @@ void run_index_add(Frame& f) {
   };
   MOKA_CHECK(is_floating(x.dtype()) || f.args[4].tag != Tag::Float, f.name(),
              ": For integral input tensors, argument alpha must not be a floating point number.");
-  (void)truth;
   if (out.tensor().dtype() == DType::F64) add(static_cast<double*>(nullptr), f.number(4));
   else if (out.tensor().dtype() == DType::F32)
     add(static_cast<float*>(nullptr), static_cast<float>(f.number(4)));

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "moka/ops/arranging/arranging.h"
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/shaping/shaping.h"
@@ -15,7 +16,7 @@ void zero(const Tensor& t) { std::memset(t.raw_data(), 0, t.bytes()); }
 
 // ---- cat and stack
 DType joined_type(std::span<const Tensor> list, std::string_view op) {
-  MOKA_CHECK(!list.empty(), op, ": expected at least one tensor, got an empty list");
+  MOKA_CHECK_KIND(Value, !list.empty(), op, ": expected at least one tensor, got an empty list");
   DType d = list[0].dtype();
   for (const Tensor& t : list) d = promote(d, t.dtype());
   return d;
@@ -200,9 +201,16 @@ void shape_copy_into(Frame& f) {
   Dims shape = broadcast_shape(f.tensor(0).sizes(), f.tensor(1).sizes(), "copy_");
   MOKA_CHECK(std::equal(shape.begin(), shape.end(), f.tensor(0).sizes().begin(), f.tensor(0).sizes().end()),
              "copy_: shape ", f.tensor(1).sizes(), " does not broadcast to ", f.tensor(0).sizes());
+  if (f.given & 1 && f.outs[0] == f.tensor(0)) return;  // written without a detour
   f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
 }
-void run_copy_into(Frame& f) { copy_elements(f.tensor(1), f.outs[0]); }
+void run_copy_into(Frame& f) {
+  const Tensor &src = f.tensor(1), &out = f.outs[0];
+  if (src.impl()->storage != out.impl()->storage) return copy_elements(src, out);
+  Tensor apart = new_tensor(src.sizes(), src.dtype(), src.device());  // the two may overlap
+  copy_elements(src, apart);
+  copy_elements(apart, out);
+}
 
 // ---- repeats
 void shape_repeat(Frame& f) {
@@ -322,8 +330,10 @@ constinit const Op concat_op{
     .method = "function",
     .shape = shape_cat,
     .kernels = {KernelRow{"copy", run_cat}},
-    .derivative = {wrt(
-        "tensors", [](auto dy, auto tensors, auto dim) { return op_list(cat_backward, dy, tensors, dim); })},
+    .derivative = {wrt("tensors",
+                       [](auto dy, auto tensors, auto dim) {
+                         return op_list(cat_backward, dy, only_shapes(tensors), dim);
+                       })},
     .onnx = "Concat(*tensors, axis=dim)",
     .netdef = "Concat(*tensors, axis=dim) -> (output, split_info)",
     .samples = {shapes({2, 3}, {4, 3}).as_list(), shapes({2, 1}, {2, 3}).as_list().with("dim", -1),
@@ -424,7 +434,8 @@ constinit const Op copy__op{
     .method = "method",
     .shape = shape_copy_into,
     .kernels = {KernelRow{"copy", run_copy_into}},
-    .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); }), wrt("src", [](auto dy) { return dy; })},
+    .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); }),
+                   wrt("src", [](auto dy) { return dy; })},
     .onnx = none("an in-place write; graphs see its value"),
     .netdef = none("an in-place write; graphs see its value"),
     .samples = {shapes({2, 3}, {3}), shapes({0}, {1})},

@@ -11,7 +11,7 @@
   OP(squeeze_dim) OP(unsqueeze) OP(expand) OP(slice) OP(slice_backward) OP(select) OP(select_backward) \
   OP(narrow) OP(narrow_backward) OP(permute_inverse) OP(detach) OP(alias) OP(concat) OP(stack) OP(split) \
   OP(chunk) OP(unbind) OP(cat_backward) OP(sizes) OP(contiguous) OP(clone) OP(to) OP(copy_) OP(repeat) \
-  OP(flip) OP(pad_constant) OP(pad_inverse)
+  OP(flip) OP(pad_constant) OP(pad_inverse) OP(strided_part) OP(strided_part_backward) OP(strided_put)
 // clang-format on
 MOKA_SHAPING_OPS(MOKA_DECLARE_OP)
 

@@ -262,8 +262,8 @@ void run_select(Frame& f) {
   MOKA_CHECK_KIND(Index, x.dim() > 0, "select: a 0-d tensor cannot be indexed; use item()");
   int d = wrap_dim(f.integer(1), x.dim(), "select");
   int64_t i = f.integer(2), n = x.size(d);
-  MOKA_CHECK_KIND(Index, i >= -n && i < n, "index ", i, " is out of range for dimension ", d, " with size ",
-                  n, " (shape ", x.sizes(), ")");
+  MOKA_CHECK_KIND(Index, i >= -n && i < n, "select: index ", i, " is out of range for dimension ", d,
+                  " with size ", n, " (shape ", x.sizes(), ")");
   if (i < 0) i += n;
   Dims sizes(x.sizes()), strides(x.strides());
   int64_t offset = x.impl()->offset + i * strides[d];

@@ -1,6 +1,7 @@
 // The `moka` command: reads its arguments and calls the subcommand.
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -30,6 +31,16 @@ constexpr const char* back_page = R"(Examples:
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 an error, 2 wrong usage.)";
+
+// CLI11's own validator answers with the largest double written out.
+const CLI::Validator positive(
+    [](std::string& text) {
+      double value = 0;
+      return CLI::detail::lexical_cast(text, value) && value > 0
+                 ? std::string()
+                 : moka::cat("a number above 0 is needed, '", text, "' came");
+    },
+    "POSITIVE");
 
 int fail_usage(const std::string& message) {
   std::fprintf(stderr, "moka: %s\nRun `moka --help`, or a command with --help, to see how.\n",
@@ -66,15 +77,15 @@ void describe_run(CLI::App* command, RunArgs& args) {
   command
       ->add_option("-b,--batch", args.batch,
                    "Rows of the inputs that are run at once; without it all of them")
-      ->check(CLI::PositiveNumber);
+      ->check(positive);
   command->add_option("-r,--repeat", args.repeat, "Run everything so many times and report the times")
-      ->check(CLI::PositiveNumber);
+      ->check(positive);
   command
       ->add_option("-t,--threads", args.threads,
                    "Threads to use; without it every core that this process may use")
-      ->check(CLI::PositiveNumber);
+      ->check(positive);
   command->add_option("--deadline", args.deadline, "Give up when one run takes longer than so many seconds")
-      ->check(CLI::PositiveNumber);
+      ->check(positive);
   command
       ->add_option("--profile", args.profile,
                    "Write what ran when as a trace file (open it in ui.perfetto.dev)")
@@ -88,6 +99,7 @@ void describe_run(CLI::App* command, RunArgs& args) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, with a text
   CLI::App app(front_page, "moka");
   app.footer(back_page);
   app.require_subcommand(1);
@@ -123,10 +135,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& e) {  // --help, --version
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
-    const bool unknown = app.get_subcommands().empty() && !app.remaining().empty();
-    return fail_usage(
-        unknown ? moka::cat("there is no command '", app.remaining()[0], "'; there are run, info and convert")
-                : e.what());
+    const bool none = app.get_subcommands().empty();
+    if (none && !app.remaining().empty())
+      return fail_usage(
+          moka::cat("there is no command '", app.remaining()[0], "'; there are run, info and convert"));
+    return fail_usage(none && argc == 1 ? "a command is needed: run, info or convert" : e.what());
   }
   try {
     if (run_command->parsed()) return run(run_args);

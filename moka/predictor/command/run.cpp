@@ -1,5 +1,7 @@
 // `moka run`: a model on arrays, batch by batch; results, accuracy and times.
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -16,6 +18,12 @@ namespace moka::command {
 
 namespace {
 
+std::string names_of(const std::vector<Port>& ports) {
+  std::string out;
+  for (const Port& p : ports) out += cat(out.empty() ? "" : ", ", p.name);
+  return out;
+}
+
 // "name=file" or "file"; files go to the names in order. Returns the place of each port's file, empty where
 // none came.
 std::vector<std::string> assign(const std::vector<std::string>& given, const std::vector<Port>& ports,
@@ -31,15 +39,16 @@ std::vector<std::string> assign(const std::vector<std::string>& given, const std
           index = i;
           file = text.substr(equals + 1);
         }
+    if (const size_t equals = text.find('='); index == ports.size() && equals != text.npos &&
+                                              text.find('/') > equals && ::access(text.c_str(), F_OK) != 0)
+      throw UsageError{cat(option, " ", text, ": the model has no '", text.substr(0, equals), "'; it has ",
+                           names_of(ports))};
     if (index == ports.size()) {
       while (next < ports.size() && !out[next].empty()) next++;
       index = next;
     }
-    if (index == ports.size()) {
-      std::string names;
-      for (const Port& p : ports) names += cat(names.empty() ? "" : ", ", p.name);
-      throw UsageError{cat(option, " ", text, ": the model has only ", ports.size(), ": ", names)};
-    }
+    if (index == ports.size())
+      throw UsageError{cat(option, " ", text, ": the model has only ", ports.size(), ": ", names_of(ports))};
     if (!out[index].empty()) throw UsageError{cat(option, ": two files for ", ports[index].name)};
     out[index] = file;
   }

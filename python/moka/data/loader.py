@@ -169,6 +169,12 @@ class DataLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Make the next iteration go on, in the middle of an epoch, where `state_dict()` was taken."""
+        missing = [key for key in ("seed", "epoch", "batch") if key not in state]
+        if missing:
+            raise ValueError(
+                f"DataLoader.load_state_dict: {', '.join(missing)} missing in the state; it must come from "
+                "state_dict() of a DataLoader"
+            )
         self._seed = int(state["seed"])
         self._epoch = int(state["epoch"])
         self._delivered = int(state["batch"])

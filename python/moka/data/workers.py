@@ -27,7 +27,7 @@ __all__ = [
 
 
 class LoaderError(RuntimeError):
-    """A worker failed; the text names worker, sample and cause, and `__cause__` is the error itself."""
+    """A worker gave no batch in time, or ended with something that is no ordinary error (its `__cause__`)."""
 
 
 class WorkerInfo(NamedTuple):
@@ -149,7 +149,7 @@ class _Shared:
         self.wanted = first  # number of the next batch to deliver
         self.taken = first  # number of the next batch to make
         self.end: int | None = None
-        self.failure: tuple[str, BaseException] | None = None
+        self.failure: tuple[str, BaseException] | None = None  # where, and what
         self.stopped = False
         self.busy: dict[int, tuple[int, Any, float]] = {}
         self.threads: list[threading.Thread] = []
@@ -216,11 +216,12 @@ def _run_worker(shared: _Shared, worker: int, init: Callable[[int], None] | None
                 shared.changed.notify_all()
             number, sample = -1, None
     except BaseException as error:
-        what = "between batches" if number < 0 else f"on {_place(fetcher.dataset, number, sample)}"
-        text = f"DataLoader: worker {worker} failed {what}: {type(error).__name__}: {error}"
+        what = (
+            "between batches" if number < 0 else f"while fetching {_place(fetcher.dataset, number, sample)}"
+        )
         with shared.changed:
             if shared.failure is None:
-                shared.failure = (text, error)
+                shared.failure = (f"DataLoader: worker {worker}, {what}", error)
             shared.stopped = True
             shared.changed.notify_all()
 
@@ -259,13 +260,24 @@ def threaded_batches(
                         raise LoaderError(_late(shared, timeout))
                     shared.changed.wait(left if timeout else None)
                 if shared.failure is not None:
-                    raise LoaderError(shared.failure[0]) from shared.failure[1]
+                    raise _failure(*shared.failure)
                 batch = shared.ready.pop(shared.wanted)
                 shared.wanted += 1
                 shared.changed.notify_all()
             yield batch
     finally:
         shared.stop()
+
+
+def _failure(where: str, error: BaseException) -> BaseException:
+    """What the reader raises: the worker's error, as without workers, with a note that says where."""
+    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+        wrapped = LoaderError(f"{where}: {type(error).__name__}: {error}")
+        wrapped.__cause__ = error
+        return wrapped
+    if hasattr(error, "add_note"):
+        error.add_note(where)
+    return error
 
 
 def _late(shared: _Shared, timeout: float) -> str:

@@ -1,277 +1,37 @@
-"""The layers as plain functions: no state, all tensors as arguments."""
+"""The layers as plain functions: no state, all tensors as arguments. Each family is a file of `functions`."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from .functions import activation as _activation
+from .functions import attention as _attention
+from .functions import convolution as _convolution
+from .functions import dropout as _dropout
+from .functions import embedding as _embedding
+from .functions import loss as _loss
+from .functions import normalization as _normalization
+from .functions import pooling as _pooling
+from .functions import vision as _vision
+from .functions.activation import *  # noqa: F403
+from .functions.attention import *  # noqa: F403
+from .functions.convolution import *  # noqa: F403
+from .functions.dropout import *  # noqa: F403
+from .functions.embedding import *  # noqa: F403
+from .functions.loss import *  # noqa: F403
+from .functions.normalization import *  # noqa: F403
+from .functions.pooling import *  # noqa: F403
+from .functions.vision import *  # noqa: F403
 
-from moka import _C
-from moka._C import Tensor
-from moka.autograd import no_grad
+_FAMILIES = (
+    _activation,
+    _attention,
+    _convolution,
+    _dropout,
+    _embedding,
+    _loss,
+    _normalization,
+    _pooling,
+    _vision,
+)
 
-__all__ = [
-    "adaptive_avg_pool2d",
-    "avg_pool2d",
-    "batch_norm",
-    "binary_cross_entropy_with_logits",
-    "conv1d",
-    "conv2d",
-    "cross_entropy",
-    "dropout",
-    "elu",
-    "embedding",
-    "gelu",
-    "l1_loss",
-    "layer_norm",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "max_pool2d",
-    "mse_loss",
-    "nll_loss",
-    "relu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "tanh",
-]
-
-Pair = int | Sequence[int]
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x W^T + b: [..., in] with weight [out, in] and bias [out] gives [..., out]."""
-    return _C.linear(input, weight, bias)
-
-
-def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Cross-correlation of [batch, in, length] with weight [out, in / groups, kernel]; see nn.Conv1d."""
-    if input.dim() not in (2, 3):
-        raise ValueError(
-            f"conv1d: input must be [batch, channels, length], but its shape is {list(input.shape)}"
-        )
-    stride, padding, dilation = (v if isinstance(v, int) else v[0] for v in (stride, padding, dilation))
-    # A signal is an image one pixel high.
-    image, kernel = input.unsqueeze(-2), weight.unsqueeze(-2)
-    result = _C.conv2d(image, kernel, bias, (1, stride), (0, padding), (1, dilation), groups)
-    return result.squeeze(-2)
-
-
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """Cross-correlation of [batch, in, height, width] and [out, in / groups, kh, kw]; see nn.Conv2d."""
-    return _C.conv2d(input, weight, bias, stride, padding, dilation, groups)
-
-
-def batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias for each channel; in training the running averages are
-    updated.
-    """
-    if not training:
-        if running_mean is None or running_var is None:
-            raise ValueError("batch_norm: running_mean and running_var are needed unless training is True")
-        return _C.batch_norm(input, weight, bias, running_mean, running_var, eps)
-    result, mean, _, variance = _C.batch_norm_train(input, weight, bias, eps)
-    if running_mean is not None and running_var is not None:
-        with no_grad():
-            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-            running_var.mul_(1 - momentum).add_(variance, alpha=momentum)
-    return result
-
-
-def layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, which are `normalized_shape`."""
-    return _C.layer_norm(input, normalized_shape, weight, bias, eps)
-
-
-def max_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """The maximum of each window; stride is kernel_size when None. See nn.MaxPool2d."""
-    return _C.max_pool2d(
-        input, kernel_size, kernel_size if stride is None else stride, padding, dilation, ceil_mode
-    )
-
-
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """The mean of each window; stride is kernel_size when None. See nn.AvgPool2d."""
-    stride = kernel_size if stride is None else stride
-    return _C.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int | None]) -> Tensor:
-    """The mean of windows chosen so that the output is `output_size`: an int or (height, width); None keeps a
-    size.
-    """
-    sizes = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    filled = [input.shape[i - 2] if size is None else size for i, size in enumerate(sizes)]
-    return _C.adaptive_avg_pool2d(input, filled)
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0)."""
-    return input.relu_() if inplace else _C.relu(input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x above zero, negative_slope * x below."""
-    return _into(input, _C.leaky_relu(input, negative_slope), inplace)
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x above zero, alpha * (exp(x) - 1) below."""
-    return _into(input, _C.elu(input, alpha), inplace)
-
-
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x * Phi(x), Phi the distribution function of the normal distribution; "tanh" approximates it."""
-    if approximate == "none":
-        return _C.gelu(input)
-    if approximate == "tanh":
-        return _C.gelu_tanh(input)
-    raise ValueError(f"gelu: approximate must be 'none' or 'tanh', but {approximate!r} came")
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """x / (1 + exp(-x))."""
-    return _into(input, _C.silu(input), inplace)
-
-
-def _into(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
-    return input.copy_(result) if inplace else result
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-x))."""
-    return _C.sigmoid(input)
-
-
-def tanh(input: Tensor) -> Tensor:
-    """(exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
-    return _C.tanh(input)
-
-
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """exp(x) / sum of exp(x) along `dim`."""
-    return _C.softmax(input, dim)
-
-
-def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """x - log(sum of exp(x)) along `dim`, without overflow."""
-    return _C.log_softmax(input, dim)
-
-
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """In training each element becomes zero with probability p, the others are divided by 1 - p."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p must be in 0 to 1, but is {p}")
-    if not training or p == 0:
-        return input
-    return _into(input, _C.native_dropout(input, p)[0], inplace)
-
-
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """weight[input]: the rows of the table `weight` for each index; row padding_idx gets no gradient."""
-    rows = _C.embedding(weight, input)
-    if padding_idx is None:
-        return rows
-    return _C.where((input == padding_idx).unsqueeze(-1), rows.detach(), rows)
-
-
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-) -> Tensor:
-    """-weight[t] * input[n, t], t = target[n], for log-probabilities `input`; see nn.NLLLoss."""
-    return _C.nll_loss(input, target, weight, reduction=reduction, ignore_index=ignore_index)
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """-log(softmax(input)[target]) without overflow; see nn.CrossEntropyLoss."""
-    return _C.cross_entropy(
-        input, target, weight, reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing
-    )
-
-
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input - target)^2; the shapes must be equal."""
-    _same_shapes("mse_loss", input, target)
-    return _C.mse_loss(input, target, reduction)
-
-
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """|input - target|; the shapes must be equal."""
-    _same_shapes("l1_loss", input, target)
-    return _C.l1_loss(input, target, reduction)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    reduction: str = "mean",
-    pos_weight: Tensor | None = None,
-) -> Tensor:
-    """-(t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid; see nn.BCEWithLogitsLoss."""
-    _same_shapes("binary_cross_entropy_with_logits", input, target)
-    return _C.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
-
-
-def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
-    if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(
-            f"{name}: input and target must have the same shape, but have {list(input.shape)} and "
-            f"{list(target.shape)}; use target.reshape(input.shape) or input.squeeze() where a size is 1"
-        )
+__all__ = [name for family in _FAMILIES for name in family.__all__]

@@ -47,6 +47,9 @@ class Linear(Module):
         self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if not hasattr(size, "__index__"):
+                raise TypeError(f"Linear: {name} must be an int, but {type(size).__name__} {size!r:.40} came")
         if in_features < 0 or out_features < 0:
             raise ValueError(f"Linear: sizes must not be negative, got {in_features} and {out_features}")
         self.in_features = in_features

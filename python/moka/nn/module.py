@@ -61,7 +61,18 @@ class Module(Stateful, Calling, Converting):
             entries = own.get(registry)
             if entries is not None and name in entries:
                 return entries[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{self._near(name)}")
+
+    def _near(self, name: str) -> str:
+        """A hint at the nearest parameter, buffer or submodule."""
+        if name.startswith("_"):
+            return ""
+        own = self.__dict__
+        known = [key for registry in ("_parameters", "_buffers", "_modules") for key in own.get(registry, ())]
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, n=1)
+        return f"; did you mean {near[0]!r}?" if near else ""
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__

@@ -23,6 +23,8 @@ def note_module(module: Module, error: Exception) -> None:
     """Add (or lengthen) the note that says in which module the error arose: "In 2.conv of Net:
     Conv2d(...)".
     """
+    if not hasattr(error, "add_note"):  # Python 3.10
+        return
     trail: list[Module] | None = getattr(error, "_moka_modules", None)
     if trail is None:
         error.add_note("")

@@ -119,6 +119,10 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return Model(_C._onnx_load_bytes(bytes(source), "model"))
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"onnx.load: a path or the bytes of a model are needed, but {type(source).__name__} came"
+        )
     return Model(_C._onnx_load(os.fspath(source)))
 
 

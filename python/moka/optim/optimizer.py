@@ -52,12 +52,18 @@ def check_options(name: str, **options: Any) -> None:
             raise ValueError(
                 f"{name}: {option} given as a tensor must have one element, but has shape {list(value.shape)}"
             )
+        if isinstance(value, str) or not hasattr(value, "__float__"):
+            raise TypeError(
+                f"{name}: {option} must be a number, but {type(value).__name__} {value!r:.40} came"
+            )
         if not number(value) >= 0:
             raise ValueError(f"{name}: {option} must not be negative, but is {value}")
 
 
 def check_betas(name: str, betas: tuple[Any, Any]) -> None:
     """Raise unless both betas are in 0 to 1 (without 1), and both numbers or both tensors."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise TypeError(f"{name}: betas must be two numbers, but {betas!r:.40} came")
     if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
         raise ValueError(f"{name}: betas must be two numbers or two tensors, not one of each: {betas}")
     for i, beta in enumerate(betas):
@@ -113,6 +119,12 @@ class Optimizer:
             raise TypeError(
                 f"{name}: params must be an iterable of tensors or dicts, not one tensor; use [tensor]"
             )
+        if not isinstance(params, Iterable):
+            hint = "; use its parameters()" if hasattr(params, "parameters") else ""
+            raise TypeError(
+                f"{name}: params must be an iterable of tensors or dicts, but {type(params).__name__} "
+                f"came{hint}"
+            )
         check_modes(name, defaults)
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -167,6 +179,11 @@ class Optimizer:
         if not isinstance(param_group, Mapping):
             raise TypeError(f"{name}: a group must be a dict, but {type(param_group).__name__} came")
         group = dict(param_group)
+        if "params" not in group:
+            raise ValueError(
+                f"{name}: group {len(self.param_groups)} has no 'params'; it has "
+                f"{', '.join(group) or 'nothing'}"
+            )
         given = group["params"]
         if isinstance(given, (set, frozenset)):
             raise TypeError(f"{name}: the params of a group must be ordered, but a set came; give a list")
@@ -222,6 +239,11 @@ class Optimizer:
             closure: computes the loss again (zero_grad, forward, backward) and returns it; its result is
             returned.
         """
+        if closure is not None and not callable(closure):
+            raise TypeError(
+                f"{type(self).__name__}.step: closure must be a function that computes the loss again, but "
+                f"{type(closure).__name__} came"
+            )
         loss = None
         if closure is not None:
             with enable_grad():
@@ -315,6 +337,11 @@ class Optimizer:
             changed = hook(self, state_dict)
             if changed is not None:
                 state_dict = changed
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError(
+                f"{name}.load_state_dict: the state must come from state_dict() of an optimizer, with state "
+                "and param_groups; " + _content(state_dict)
+            )
         given = state_dict["param_groups"]
         sizes = [len(group["params"]) for group in self.param_groups]
         given_sizes = [len(group["params"]) for group in given]
@@ -368,6 +395,13 @@ class Optimizer:
     @staticmethod
     def _fit_tensor(value: Any) -> Any:
         return value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+
+
+def _content(state: Any) -> str:
+    if not isinstance(state, Mapping):
+        return f"{type(state).__name__} came"
+    names = list(map(str, state))
+    return f"it has {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
 
 
 def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
-"""Helpers under the names of the torch API: moka.utils.data is moka.data."""
+"""Helpers under the names of the torch API: moka.utils.data is moka.data; checkpointing."""
 # SPDX-License-Identifier: Apache-2.0
 
-from . import data
+from . import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

@@ -74,6 +74,8 @@ def clip_grad_norm_(
 
     Returns the norm before scaling.
     """
+    if not float(max_norm) >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm must not be negative, but is {max_norm}")
     listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     total = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(listed, max_norm, total)

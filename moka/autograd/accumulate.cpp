@@ -1,0 +1,85 @@
+// Sums of gradients: on their way, and in .grad.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/autograd/accumulate.h"
+
+#include <cstring>
+
+#include "moka/autograd/history.h"
+#include "moka/ops/pointwise/pointwise.h"
+#include "moka/ops/reduction/reduction.h"
+#include "moka/ops/shaping/shaping.h"
+
+namespace moka::autograd {
+
+namespace {
+void add_in_place(const Tensor& into, const Tensor& g) {
+  Arg args[3] = {into, g, Arg(1)};
+  Frame f(ops::add_op, args, 3);
+  f.outs.resize(1);
+  f.outs[0] = into;
+  f.given = 1;
+  run_op(f);
+}
+// A result that was computed without being recorded need not follow its base.
+void drop_base(const Tensor& t) {
+  TensorImpl* i = t.impl();
+  if (!i->base || i->references.load(std::memory_order_relaxed) != 1 || i->layers & layer::autograd) return;
+  release(std::exchange(i->base, nullptr));
+  i->origin = ViewOrigin::Plain;
+}
+}  // namespace
+
+bool is_own(const Tensor& t) {
+  const TensorImpl* i = t.impl();
+  return i->references.load(std::memory_order_relaxed) == 1 && i->storage &&
+         i->storage->references.load(std::memory_order_relaxed) == 1 && !i->storage->read_only &&
+         t.is_contiguous();
+}
+
+void accumulate(Tensor& sum, Tensor g, bool create_graph) {
+  if (!create_graph) drop_base(g);
+  if (!sum) sum = std::move(g);
+  else if (!create_graph && sum.dtype() == g.dtype() && is_own(sum)) add_in_place(sum, g);
+  else sum = add(sum, g);
+}
+
+void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
+  GradMeta& m = make_meta(leaf);
+  if (!m.grad) {
+    if (create_graph) {
+      m.grad = clone(g);
+      return;
+    }
+    drop_base(g);
+    if (is_own(g)) {
+      m.grad = std::move(g);
+    } else {
+      m.grad = new_tensor(g.sizes(), g.dtype(), g.device());
+      copy_elements(g, m.grad);
+    }
+    m.grad.impl()->layers &= ~layer::autograd;
+  } else if (create_graph) {
+    m.grad = add(m.grad, g);
+  } else {
+    add_in_place(m.grad, g);  // whoever holds .grad sees it grow, as in PyTorch
+  }
+}
+
+Tensor sum_to_shape(const Tensor& gradient, std::span<const int64_t> sizes) {
+  Dims dims;
+  int lead = gradient.dim() - static_cast<int>(sizes.size());
+  MOKA_ASSERT(lead >= 0);
+  for (int d = 0; d < gradient.dim(); d++)
+    if (d < lead || (sizes[static_cast<size_t>(d - lead)] == 1 && gradient.size(d) != 1)) dims.push_back(d);
+  if (dims.empty()) return gradient;
+  Tensor out = sum(gradient, dims, true);
+  return lead == 0 ? out : reshape(out, sizes);
+}
+
+Tensor zeros_like(const Tensor& shape) {
+  Tensor zero = new_tensor({}, shape.dtype(), shape.device());
+  std::memset(zero.raw_data(), 0, zero.bytes());
+  return strided_view(zero, shape.sizes(), Dims(shape.sizes().size()), 0);
+}
+
+}  // namespace moka::autograd

@@ -1,0 +1,35 @@
+// Walking the tape backwards.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "moka/autograd/history.h"
+
+namespace moka::autograd {
+
+struct BackwardOptions {
+  bool retain_graph = false;
+  bool create_graph = false;
+};
+// Where a backward starts: an output of a node and the gradient that enters there.
+struct Root {
+  Edge edge;
+  Tensor gradient;
+};
+// The root for a tensor; an undefined gradient stands for a scalar's 1.
+Root root_of(const Tensor& t, Tensor gradient);
+
+// Adds to the .grad of all leaves, or only of `inputs` where any are given.
+void backward(std::span<const Root> roots, std::span<const Tensor> inputs, BackwardOptions options);
+// Gradients of the roots with respect to outputs of nodes; undefined where none flows.
+std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge> inputs,
+                              BackwardOptions options);
+
+// Whether this thread runs a backward, and the number that tells it from others.
+uint64_t running_task();
+// Runs `then` when the backward that this thread runs has come to its end.
+void at_end_of_backward(std::function<void()> then);
+
+}  // namespace moka::autograd

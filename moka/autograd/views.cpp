@@ -1,0 +1,170 @@
+// Views and writing in place: histories move through the base, so that every view of it sees the write.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/autograd/views.h"
+
+#include "moka/autograd/accumulate.h"
+#include "moka/autograd/op_node.h"
+#include "moka/ops/shaping/shaping.h"
+
+namespace moka::autograd {
+
+namespace {
+// The history of a view that was made again from its base's.
+class ViewNode final : public GradNode {
+ public:
+  ViewNode(ViewGeometry geometry, Edge base) : geometry_(std::move(geometry)) {
+    edges.resize(1);
+    edges[0] = std::move(base);
+  }
+  std::string name() const override { return "AsStridedBackward"; }
+  void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool) override {
+    dxs[0] = geometry_.spread(dys[0]);
+  }
+
+ private:
+  ViewGeometry geometry_;
+};
+
+// Writes into such views, and through their bases, leave no gradient that could be told.
+void check_origin(const Tensor& view, std::string_view op) {
+  ViewOrigin origin = view.impl()->origin;
+  if (origin == ViewOrigin::Plain) return;
+  std::string what = op.empty() ? "the base of this view, or another view of it, was written in place"
+                                : cat(op, ": the target is a view and is written in place");
+  GradMeta* m = meta(view);
+  std::string from = m && m->grad_fn ? cat("output ", m->slot, " of ", m->grad_fn->name()) : "this view";
+  switch (origin) {
+    case ViewOrigin::Several:
+      fail(what, " while gradients are recorded, but ", from,
+           " is one of several views from one call (split, chunk, unbind), for which that is not allowed. "
+           "Replace "
+           "the write by an operation out of place, or make the views with slices");
+    case ViewOrigin::Function:
+      fail(what, " while gradients are recorded, but ", from,
+           " was returned by a custom Function, whose backward the write would bypass. Return a clone() from "
+           "the "
+           "Function");
+    default:
+      fail(what, " while gradients are recorded, but the view was made under ",
+           origin == ViewOrigin::Inference ? "inference_mode" : "no_grad",
+           ": whether the write should be recorded is not clear. Make the view and write into it both inside "
+           "that "
+           "mode, or both outside");
+  }
+}
+}  // namespace
+
+// ---- geometry
+ViewGeometry::ViewGeometry(const Tensor& base, const Tensor& view)
+    : base_sizes_(base.sizes()),
+      sizes_(view.sizes()),
+      strides_(view.strides()),
+      offset_(view.numel() ? view.impl()->offset - base.impl()->offset : 0) {
+  if (base.is_contiguous()) return;
+  MOKA_CHECK_KIND(NotImplemented, is_non_overlapping(base.sizes(), base.strides()),
+                  "writing in place: gradients through views of a tensor whose elements share memory (sizes ",
+                  base.sizes(), ", strides ", base.strides(), ") are not supported; clone() it first");
+  base_strides_ = Dims(base.strides());
+  reach_ = 1;
+  for (int d = 0; d < base.dim(); d++) reach_ += (base.size(d) - 1) * base.stride(d);
+}
+
+Tensor ViewGeometry::in_memory_order(const Tensor& whole) const {
+  if (!reach_) return whole;
+  const int64_t memory[] = {reach_};
+  return strided_part_backward(whole, std::span<const int64_t>(memory), base_sizes_, base_strides_, 0);
+}
+Tensor ViewGeometry::from_memory_order(const Tensor& memory) const {
+  return reach_ ? strided_part(memory, base_sizes_, base_strides_, 0) : memory;
+}
+
+Tensor ViewGeometry::part_of(const Tensor& whole) const {
+  return strided_part(in_memory_order(whole), sizes_, strides_, offset_);
+}
+Tensor ViewGeometry::spread(const Tensor& part) const {
+  if (!reach_) return strided_part_backward(part, base_sizes_, sizes_, strides_, offset_);
+  const int64_t memory[] = {reach_};
+  return from_memory_order(
+      strided_part_backward(part, std::span<const int64_t>(memory), sizes_, strides_, offset_));
+}
+Tensor ViewGeometry::put(Tensor whole, const Tensor& part, bool create_graph) const {
+  if (!create_graph && !reach_ && is_own(whole) && (!part || part.dtype() == whole.dtype())) {
+    copy_elements(part ? part : zeros_like(shape_only({}, whole.dtype())),
+                  strided_view(whole, sizes_, strides_, whole.impl()->offset + offset_));
+    return whole;
+  }
+  Tensor memory = in_memory_order(whole);
+  memory = part ? strided_put(memory, part, sizes_, strides_, offset_)
+                : strided_put(memory, 0, sizes_, strides_, offset_);
+  return from_memory_order(memory);
+}
+
+// ---- writes into views
+CopySlices::CopySlices(const Tensor& base, const Tensor& view, Ref<GradNode> write, int self)
+    : geometry_(base, view), write_(std::move(write)), self_(self), base_edge_(self) {
+  Edge before = gradient_edge(base);
+  size_t count = write_->edges.size();
+  if (self < 0 && before) base_edge_ = static_cast<int>(count);
+  edges.resize(count + (base_edge_ == static_cast<int>(count)));
+  for (size_t i = 0; i < count; i++) edges[i] = write_->edges[i];
+  if (base_edge_ < 0) return;
+  edges[static_cast<size_t>(base_edge_)] = before;
+  // What the view was before is part of what the base was: the write is asked for its gradient when that is wanted.
+  if (self >= 0) write_->edges[static_cast<size_t>(self)] = before;
+}
+
+void CopySlices::backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool create_graph) {
+  Tensor whole = std::move(dys[0]);
+  Tensor part = geometry_.part_of(whole);
+  std::vector<Tensor> found(write_->edges.size());
+  write_->backward({&part, 1}, found, create_graph);
+  Tensor before;
+  for (size_t i = 0; i < found.size(); i++)
+    (static_cast<int>(i) == self_ ? before : dxs[i]) = std::move(found[i]);
+  if (base_edge_ >= 0 && wants(static_cast<size_t>(base_edge_)))
+    dxs[static_cast<size_t>(base_edge_)] = geometry_.put(std::move(whole), before, create_graph);
+}
+
+void CopySlices::set_view_history(const Tensor& t) {
+  set_history(t, Ref<GradNode>::share(new ViewNode(geometry_, Edge{Ref<GradNode>::share(this), 0})), 0);
+}
+
+void rebase_history(const Tensor& t, Ref<GradNode> write, int self) {
+  if (!t.impl()->base) return set_history(t, std::move(write), 0);
+  Tensor base = Tensor::share(t.impl()->base);
+  auto* node = new CopySlices(base, t, write, self);
+  Ref<GradNode> keep = Ref<GradNode>::share(node);
+  if (auto* op = dynamic_cast<OpNode*>(write.get())) op->run_by(*node);
+  set_history(base, std::move(keep), 0);
+  renew_view(t);
+}
+
+void renew_view(const Tensor& view) {
+  TensorImpl* v = view.impl();
+  Tensor base = Tensor::share(v->base);
+  GradMeta* m = meta(view);
+  bool recorded = m && m->grad_fn;
+  if (!requires_grad(base) || (!recorded && v->layers & layer::autograd)) {
+    // Nothing to follow: the base has no history, or the view is a leaf of its own.
+    v->view_version = view.version();
+    return;
+  }
+  check_origin(view, {});
+  set_history(view, Ref<GradNode>::share(new ViewNode(ViewGeometry(base, view), gradient_edge(base))), 0);
+}
+
+void check_rebase(const Tensor& t, std::string_view op, bool wanted) {
+  if (TensorImpl* b = t.impl()->base) {
+    Tensor base = Tensor::share(b);
+    if (wanted || requires_grad(base)) check_origin(t, op);
+    MOKA_CHECK(!requires_grad(t) || !is_leaf(base), op,
+               ": the target is a view of a leaf that requires grad, which cannot be changed in place; use "
+               "no_grad() "
+               "or work on a copy");
+    return;
+  }
+  MOKA_CHECK(!requires_grad(t) || !is_leaf(t), op,
+             ": a leaf that requires grad cannot be changed in place; use no_grad() or work on a copy");
+}
+
+}  // namespace moka::autograd

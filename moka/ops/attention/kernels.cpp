@@ -1,0 +1,182 @@
+// Attention in blocks.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/attention/kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/kernels/by_isa.h"
+#include "moka/ops/kernels/scratch.h"
+#include "moka/ops/linear/gemm.h"
+#include "moka/ops/number.h"
+
+#define MOKA_TARGET_ISA 0
+#include "moka/ops/attention/kernels_target.h"
+#if defined(__x86_64__)
+#define MOKA_TARGET_ISA 1
+#include "moka/ops/attention/kernels_target.h"
+#define MOKA_TARGET_ISA 2
+#include "moka/ops/attention/kernels_target.h"
+#endif
+
+namespace moka {
+
+namespace {
+constexpr int64_t block_queries = 64, block_keys = 256;
+
+// scores[rows, columns] = scale q k^T + mask, -inf where a key is not seen.
+template <class T>
+void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, const T* k,
+                  int64_t q0, int64_t rows, int64_t k0, int64_t columns, T* scores) {
+  gemm<T>(rows, columns, s.width, {q + q0 * s.width, s.width, 1}, {k + k0 * s.width, 1, s.width}, scores,
+          columns);
+  MOKA_BY_ISA(Rows<T>::scale)(scores, rows * columns, static_cast<T>(s.scale));
+  const T unseen = -std::numeric_limits<T>::infinity();
+  if (mask.data) {
+    const int64_t start = mask.offsets[static_cast<size_t>(head)];
+    for (int64_t i = 0; i < rows; i++) {
+      T* row = scores + i * columns;
+      const int64_t at = start + (q0 + i) * mask.row + k0 * mask.column;
+      if (mask.boolean) {
+        const uint8_t* seen = static_cast<const uint8_t*>(mask.data) + at;
+        for (int64_t j = 0; j < columns; j++) row[j] = seen[j * mask.column] ? row[j] : unseen;
+      } else {
+        const T* bias = static_cast<const T*>(mask.data) + at;
+        for (int64_t j = 0; j < columns; j++) row[j] += bias[j * mask.column];
+      }
+    }
+  }
+  if (s.causal)
+    for (int64_t i = 0; i < rows; i++) {
+      const int64_t seen = std::clamp<int64_t>(q0 + i + 1 - k0, 0, columns);
+      std::fill(scores + i * columns + seen, scores + (i + 1) * columns, unseen);
+    }
+}
+// Keys that any query before `last` sees.
+int64_t visible_keys(const AttentionShape& s, int64_t last) {
+  return s.causal ? std::min(s.keys, last) : s.keys;
+}
+}  // namespace
+
+template <class T>
+void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, const T* k, const T* v, T* out,
+            T* logsumexp) {
+  if (s.batch * s.heads * s.queries == 0) return;
+  const int64_t blocks = (s.queries + block_queries - 1) / block_queries, heads = s.batch * s.heads;
+  const int64_t shared = s.heads / s.key_heads;
+  auto largest = MOKA_BY_ISA(Rows<T>::largest);
+  auto exponentials = MOKA_BY_ISA(Rows<T>::exponentials);
+  auto scale = MOKA_BY_ISA(Rows<T>::scale);
+  const T low = -std::numeric_limits<T>::infinity();
+  const int64_t work = std::min(block_queries, s.queries) * s.keys * (s.width + s.value_width);
+  parallel_for(0, heads * blocks, 200000 / (work + 1) + 1, [&](int64_t first, int64_t last) {
+    Scratch<T> scores(block_queries * std::min(block_keys, s.keys)), high(block_queries), sum(block_queries);
+    for (int64_t task = first; task < last; task++) {
+      const int64_t head = task / blocks, q0 = task % blocks * block_queries;
+      const int64_t rows = std::min(block_queries, s.queries - q0),
+                    key_head = head / s.heads * s.key_heads + head % s.heads / shared;
+      const T *hq = q + head * s.queries * s.width, *hk = k + key_head * s.keys * s.width,
+              *hv = v + key_head * s.keys * s.value_width;
+      T* to = out + (head * s.queries + q0) * s.value_width;
+      std::fill_n(to, rows * s.value_width, T(0));
+      std::fill_n(high.data(), rows, low);
+      std::fill_n(sum.data(), rows, T(0));
+      const int64_t keys = visible_keys(s, q0 + rows);
+      for (int64_t k0 = 0; k0 < keys; k0 += block_keys) {
+        const int64_t columns = std::min(block_keys, keys - k0);
+        block_scores(s, mask, head, hq, hk, q0, rows, k0, columns, scores.data());
+        for (int64_t i = 0; i < rows; i++) {
+          T* row = scores.data() + i * columns;
+          const T top = largest(row, columns);
+          const T now = top > high[i] || top != top ? top : high[i];
+          if (now == low) {  // nothing seen yet
+            std::fill_n(row, columns, T(0));
+            continue;
+          }
+          const T shrink = high[i] == low ? T(0) : std::exp(high[i] - now);
+          if (shrink != T(1)) scale(to + i * s.value_width, s.value_width, shrink);
+          sum[i] = sum[i] * shrink + exponentials(row, columns, now);
+          high[i] = now;
+        }
+        gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1},
+                {hv + k0 * s.value_width, s.value_width, 1}, to, s.value_width, {.accumulate = true});
+      }
+      for (int64_t i = 0; i < rows; i++) {
+        // A query that sees nothing gets zeros.
+        scale(to + i * s.value_width, s.value_width, high[i] == low ? T(0) : T(1) / sum[i]);
+        logsumexp[head * s.queries + q0 + i] = high[i] == low ? low : high[i] + std::log(sum[i]);
+      }
+    }
+  });
+}
+
+template <class T>
+void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T* dy, const T* q, const T* k,
+                     const T* v, const T* out, const T* logsumexp, T* dq, T* dk, T* dv, T* dmask) {
+  const int64_t groups = s.batch * s.key_heads, shared = s.key_heads ? s.heads / s.key_heads : 0;
+  auto exponentials = MOKA_BY_ISA(Rows<T>::exponentials);
+  auto dot = MOKA_BY_ISA(Rows<T>::dot);
+  auto score_gradient = MOKA_BY_ISA(Rows<T>::score_gradient);
+  auto scale = MOKA_BY_ISA(Rows<T>::scale);
+  std::fill_n(dq, s.batch * s.heads * s.queries * s.width, T(0));
+  std::fill_n(dk, groups * s.keys * s.width, T(0));
+  std::fill_n(dv, groups * s.keys * s.value_width, T(0));
+  const T low = -std::numeric_limits<T>::infinity();
+  // A key head with all its queries is one task, so that nothing is added to from two threads; a broadcast mask's
+  // gradient is.
+  parallel_for(0, groups, dmask ? groups + 1 : 1, [&](int64_t first, int64_t last) {
+    const int64_t most = block_queries * std::min(block_keys, s.keys);
+    Scratch<T> p(most), d(most), shift(block_queries);
+    for (int64_t group = first; group < last; group++)
+      for (int64_t member = 0; member < shared; member++) {
+        const int64_t head = group / s.key_heads * s.heads + group % s.key_heads * shared + member;
+        const T *hq = q + head * s.queries * s.width, *hk = k + group * s.keys * s.width,
+                *hv = v + group * s.keys * s.value_width;
+        for (int64_t q0 = 0; q0 < s.queries; q0 += block_queries) {
+          const int64_t rows = std::min(block_queries, s.queries - q0), at = head * s.queries + q0;
+          const T* grad = dy + at * s.value_width;
+          for (int64_t i = 0; i < rows; i++)
+            shift[i] = dot(grad + i * s.value_width, out + (at + i) * s.value_width, s.value_width);
+          const int64_t keys = visible_keys(s, q0 + rows);
+          for (int64_t k0 = 0; k0 < keys; k0 += block_keys) {
+            const int64_t columns = std::min(block_keys, keys - k0);
+            block_scores(s, mask, head, hq, hk, q0, rows, k0, columns, p.data());
+            for (int64_t i = 0; i < rows; i++) {
+              T* row = p.data() + i * columns;
+              if (logsumexp[at + i] == low) std::fill_n(row, columns, T(0));
+              else exponentials(row, columns, logsumexp[at + i]);
+            }
+            gemm<T>(columns, s.value_width, rows, {p.data(), 1, columns}, {grad, s.value_width, 1},
+                    dv + (group * s.keys + k0) * s.value_width, s.value_width, {.accumulate = true});
+            gemm<T>(rows, columns, s.value_width, {grad, s.value_width, 1},
+                    {hv + k0 * s.value_width, 1, s.value_width}, d.data(), columns);
+            for (int64_t i = 0; i < rows; i++)
+              score_gradient(p.data() + i * columns, d.data() + i * columns, columns, shift[i]);
+            if (dmask) {
+              const int64_t start = mask.offsets[static_cast<size_t>(head)] + k0 * mask.column;
+              for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < columns; j++)
+                  dmask[start + (q0 + i) * mask.row + j * mask.column] += d[i * columns + j];
+            }
+            scale(d.data(), rows * columns, static_cast<T>(s.scale));
+            gemm<T>(rows, s.width, columns, {d.data(), columns, 1}, {hk + k0 * s.width, s.width, 1},
+                    dq + at * s.width, s.width, {.accumulate = true});
+            gemm<T>(columns, s.width, rows, {d.data(), 1, columns}, {hq + q0 * s.width, s.width, 1},
+                    dk + (group * s.keys + k0) * s.width, s.width, {.accumulate = true});
+          }
+        }
+      }
+  });
+}
+
+#define MOKA_INSTANTIATE(T)                                                                                \
+  template void attend(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, T*, T*); \
+  template void attend_backward(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, \
+                                const T*, const T*, const T*, T*, T*, T*, T*);
+MOKA_INSTANTIATE(float)
+MOKA_INSTANTIATE(double)
+#undef MOKA_INSTANTIATE
+
+}  // namespace moka

@@ -1,0 +1,64 @@
+// Rows of attention's blocks for one instruction set; kernels.cpp includes this once for each.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/kernels/target_begin.h"
+
+template <class T>
+struct Rows {
+  using V = Vec<T>;
+  static constexpr int L = lanes<T>;
+
+  static T largest(const T* x, int64_t n) {
+    int64_t i = 0;
+    const T low = -std::numeric_limits<T>::infinity();
+    V m = spread<V>(low);
+    auto larger = [](V a, V b) { return (a > b) | (a != a) ? a : b; };
+    for (; i + L <= n; i += L) m = larger(load<V>(x + i), m);
+    if (i < n) m = larger(load_part<V>(x + i, n - i, low), m);
+    return fold_lanes<T>(m, [](T a, T b) { return a > b || a != a ? a : b; });
+  }
+  // x = exp(x - high); returns the sum. -inf gives 0.
+  static T exponentials(T* x, int64_t n, T high) {
+    const V h = spread<V>(high);
+    V s = {};
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+      V e = number_exp(Num<T, L>{load<V>(x + i) - h}).v;
+      s += e;
+      store(x + i, e);
+    }
+    T sum = add_lanes<T>(s);
+    if (i < n) {
+      T buffer[L] = {};
+      V e = number_exp(Num<T, L>{load_part<V>(x + i, n - i, high) - h}).v;
+      store(buffer, e);
+      for (int64_t j = 0; i + j < n; j++) {
+        x[i + j] = buffer[j];
+        sum += buffer[j];
+      }
+    }
+    return sum;
+  }
+  static void scale(T* x, int64_t n, T a) {
+    const V v = spread<V>(a);
+    int64_t i = 0;
+    for (; i + L <= n; i += L) store(x + i, V(load<V>(x + i) * v));
+    for (; i < n; i++) x[i] *= a;
+  }
+  static T dot(const T* x, const T* y, int64_t n) {
+    V s = {};
+    int64_t i = 0;
+    for (; i + L <= n; i += L) s += load<V>(x + i) * load<V>(y + i);
+    T sum = add_lanes<T>(s);
+    for (; i < n; i++) sum += x[i] * y[i];
+    return sum;
+  }
+  // d = p * (d - shift)
+  static void score_gradient(const T* p, T* d, int64_t n, T shift) {
+    const V v = spread<V>(shift);
+    int64_t i = 0;
+    for (; i + L <= n; i += L) store(d + i, V(load<V>(p + i) * (load<V>(d + i) - v)));
+    for (; i < n; i++) d[i] = p[i] * (d[i] - shift);
+  }
+};
+
+#include "moka/ops/kernels/target_end.h"

@@ -1,0 +1,183 @@
+// The windows of a convolution as a matrix, and the image that such a matrix adds up to (torch's unfold and fold).
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "moka/base/parallel.h"
+#include "moka/ops/convolution/convolution.h"
+#include "moka/ops/convolution/kernels.h"
+#include "moka/ops/define.h"
+
+namespace moka {
+
+namespace {
+// visit(place in the image or -1, place in the matrix), a row of the matrix after the other; rows [first, last).
+template <class F>
+void each_entry(const ConvGeometry& g, int64_t first, int64_t last, F visit) {
+  for (int64_t row = first; row < last; row++) {
+    const int64_t channel = row / g.taps(), tap = row % g.taps(), ky = tap / g.x.kernel,
+                  kx = tap % g.x.kernel;
+    for (int64_t oy = 0; oy < g.y.out; oy++) {
+      const int64_t y = oy * g.y.stride - g.y.padding + ky * g.y.dilation;
+      const int64_t x0 = kx * g.x.dilation - g.x.padding, at = row * g.out_pixels() + oy * g.x.out;
+      for (int64_t ox = 0; ox < g.x.out; ox++) {
+        const int64_t x = ox * g.x.stride + x0;
+        const bool in = y >= 0 && y < g.y.in && x >= 0 && x < g.x.in;
+        visit(in ? (channel * g.y.in + y) * g.x.in + x : -1, at + ox);
+      }
+    }
+  }
+}
+}  // namespace
+
+template <class T>
+void image_to_columns(const ConvGeometry& g, const T* image, T* columns) {
+  each_entry(g, 0, g.channels * g.taps(),
+             [&](int64_t from, int64_t to) { columns[to] = from < 0 ? T(0) : image[from]; });
+}
+template <class T>
+void columns_to_image(const ConvGeometry& g, const T* columns, T* image) {
+  std::fill_n(image, g.channels * g.in_pixels(), T(0));
+  each_entry(g, 0, g.channels * g.taps(), [&](int64_t to, int64_t from) {
+    if (to >= 0) image[to] += columns[from];
+  });
+}
+
+namespace ops {
+
+namespace {
+// Arguments `first`..: kernel_size, dilation, padding, stride; `image` is [batch, channels, height, width] or without
+// batch.
+ConvGeometry column_geometry(const Frame& f, std::span<const int64_t> image, int first) {
+  MOKA_CHECK((image.size() == 3 || image.size() == 4), f.name(),
+             ": an image must have shape [batch, channels, height, width] or [channels, height, width], got ",
+             image);
+  ConvGeometry g;
+  g.batched = image.size() == 4;
+  g.batch = g.batched ? image[0] : 1;
+  g.channels = image[image.size() - 3];
+  set_inputs(g, image);
+  MOKA_CHECK(g.channels > 0 && g.in_pixels() > 0, f.name(), ": only the batch may be empty, got shape ",
+             image);
+  read_axes(f, first, 1, g, &Axis::kernel);
+  read_axes(f, first + 1, 1, g, &Axis::dilation);
+  read_axes(f, first + 2, 0, g, &Axis::padding);
+  read_axes(f, first + 3, 1, g, &Axis::stride);
+  for (int k = g.first(); k < 3; k++) g.axis(k).out = window_outputs(f, axis_name(k), g.axis(k));
+  g.filters = checked_mul(g.channels, g.taps(), "unfold");
+  return g;
+}
+Dims matrix_sizes(const ConvGeometry& g) {
+  return g.batched ? Dims{g.batch, g.filters, g.out_pixels()} : Dims{g.filters, g.out_pixels()};
+}
+template <class F>
+void each_image(const ConvGeometry& g, F f) {
+  parallel_for(0, g.batch, 32768 / (g.filters * g.out_pixels() + 1) + 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) f(i * g.channels * g.in_pixels(), i * g.filters * g.out_pixels());
+  });
+}
+
+void im2col_shape(Frame& f) {
+  f.output(0, matrix_sizes(column_geometry(f, tensor_argument(f, 0).sizes(), 1)), f.tensor(0).dtype());
+}
+void im2col_kernel(Frame& f) {
+  ConvGeometry g = column_geometry(f, f.tensor(0).sizes(), 1);
+  Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));
+  KernelOutput y(f, 0);
+  by_kernel_dtype(x.dtype(), [&]<class T>(T*) {
+    each_image(g, [&](int64_t image, int64_t matrix) {
+      image_to_columns(g, x.data<T>() + image, y.data<T>() + matrix);
+    });
+  });
+  y.finish();
+}
+
+ConvGeometry image_geometry(const Frame& f) {
+  const Tensor& x = tensor_argument(f, 0);
+  Dims size = ints_argument(f, 1);
+  MOKA_CHECK(x.dim() == 2 || x.dim() == 3, f.name(),
+             ": input must have shape [batch, channels * taps, windows] or [channels * taps, windows], got ",
+             x.sizes());
+  MOKA_CHECK(!size.empty(), f.name(), ": output_size must be (height, width), got ", f.args[1]);
+  Window kernel;
+  read_axes(f, 2, 1, kernel, &Axis::kernel);
+  MOKA_CHECK(x.size(-2) % kernel.taps() == 0, f.name(), ": the size ", x.size(-2), " of dimension -2 of ",
+             x.sizes(), " must be a multiple of the ", kernel.taps(), " places of a window");
+  Dims image;
+  if (x.dim() == 3) image.push_back(x.size(0));
+  image.push_back(x.size(-2) / kernel.taps());
+  image.push_back(size.size() == 1 ? size[0] : size[size.size() - 2]);
+  image.push_back(size.back());
+  ConvGeometry g = column_geometry(f, image, 2);
+  check_shape(f, 0, matrix_sizes(g));
+  return g;
+}
+void col2im_shape(Frame& f) { f.output(0, image_geometry(f).input_sizes(), f.tensor(0).dtype()); }
+void col2im_kernel(Frame& f) {
+  ConvGeometry g = image_geometry(f);
+  Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));
+  KernelOutput y(f, 0);
+  by_kernel_dtype(x.dtype(), [&]<class T>(T*) {
+    each_image(g, [&](int64_t image, int64_t matrix) {
+      columns_to_image(g, x.data<T>() + matrix, y.data<T>() + image);
+    });
+  });
+  y.finish();
+}
+}  // namespace
+
+constinit const Op im2col_op{
+    .schema =
+        "im2col(Tensor input, int[2] kernel_size, int[2] dilation=1, int[2] padding=0, int[2] stride=1) -> "
+        "Tensor",
+    .doc =
+        "The windows of images [batch, channels, height, width] as columns: [batch, channels * kernel height "
+        "* "
+        "kernel width, windows]; torch.nn.functional.unfold.",
+    .method = "function",
+    .shape = im2col_shape,
+    .kernels = {KernelRow{.name = "loop", .run = im2col_kernel}},
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto kernel_size, auto dilation, auto padding, auto stride) {
+                         return col2im(dy, shape_of(input), kernel_size, dilation, padding, stride);
+                       })},
+    .onnx = none("ONNX has only its transpose"),
+    .netdef = none("Im2Col of Caffe2 has one kernel, dilation and pad for both axes"),
+    .samples = {shape(2, 3, 5, 6).with("kernel_size", {2, 3}),
+                shape(2, 5, 5)
+                    .with("kernel_size", {2, 2})
+                    .with("dilation", {2, 1})
+                    .with("padding", {1, 1})
+                    .with("stride", {2, 1}),
+                shape(0, 2, 3, 3).with("kernel_size", {2, 2})},
+};
+constinit const Op col2im_op{
+    .schema =
+        "col2im(Tensor input, int[] output_size, int[2] kernel_size, int[2] dilation=1, int[2] padding=0, "
+        "int[2] "
+        "stride=1) -> Tensor",
+    .doc =
+        "The image of output_size (height, width; a longer list ends with them) to which the columns of "
+        "im2col "
+        "add up; torch.nn.functional.fold.",
+    .method = "function",
+    .shape = col2im_shape,
+    .kernels = {KernelRow{.name = "loop", .run = col2im_kernel}},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto, auto kernel_size, auto dilation, auto padding, auto stride) {
+                         return im2col(dy, kernel_size, dilation, padding, stride);
+                       })},
+    .onnx =
+        Format{{.map = "Col2Im(input, output_size, kernel_size, dilations=dilation, pads=begin_end(padding), "
+                       "strides=stride, =count(output_size):2, =rank(input):3)",
+                .since = 18}},
+    .netdef = none("Col2Im of Caffe2 takes the image's shape from a tensor"),
+    .samples = {shape(2, 12, 12).with("output_size", {4, 5}).with("kernel_size", {2, 2}),
+                shape(4, 9)
+                    .with("output_size", {5, 5})
+                    .with("kernel_size", {2, 2})
+                    .with("stride", {2, 2})
+                    .with("padding", {1, 1})},
+};
+
+}  // namespace ops
+}  // namespace moka

@@ -1,0 +1,291 @@
+// Convolution (cross-correlation, as everywhere in this field) over one, two and three axes, its gradients and its
+// transpose. The rank is the one with which a schema declares its stride; everything else is shared.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/convolution/convolution.h"
+#include "moka/ops/convolution/kernels.h"
+#include "moka/ops/define.h"
+#include "moka/ops/reduction/reduction.h"
+
+namespace moka::ops {
+
+namespace {
+Tensor operand(const Tensor& t) { return as_contiguous(in_kernel_dtype(t)); }
+template <class T>
+const T* data_or_null(const Tensor& t) {
+  return t ? t.data<T>() : nullptr;
+}
+
+void conv_shape(Frame& f) { f.output(0, conv_forward_geometry(f).output_sizes(), f.tensor(0).dtype()); }
+void conv_kernel(Frame& f) {
+  ConvGeometry g = conv_forward_geometry(f);
+  Tensor x = operand(f.tensor(0)), w = operand(f.tensor(1)), b;
+  if (f.has(2)) b = operand(f.tensor(2));
+  KernelOutput y(f, 0);
+  by_kernel_dtype(x.dtype(), [&]<class T>(T*) {
+    convolve<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
+  });
+  y.finish();
+}
+
+void backward_input_shape(Frame& f) {
+  f.output(0, conv_backward_input_geometry(f).input_sizes(), f.tensor(0).dtype());
+}
+void backward_input_kernel(Frame& f) {
+  ConvGeometry g = conv_backward_input_geometry(f);
+  Tensor dy = operand(f.tensor(0)), w = operand(f.tensor(1));
+  KernelOutput dx(f, 0);
+  by_kernel_dtype(dy.dtype(), [&]<class T>(T*) {
+    convolve_backward_input<T>(g, dy.data<T>(), w.data<T>(), nullptr, dx.data<T>());
+  });
+  dx.finish();
+}
+
+void backward_weight_shape(Frame& f) {
+  f.output(0, conv_backward_weight_geometry(f).weight_sizes(), f.tensor(0).dtype());
+}
+void backward_weight_kernel(Frame& f) {
+  ConvGeometry g = conv_backward_weight_geometry(f);
+  Tensor dy = operand(f.tensor(0)), x = operand(f.tensor(1));
+  KernelOutput dw(f, 0);
+  if (x.dtype() == DType::F64)
+    convolve_backward_weight<double>(g, dy.data<double>(), x.data<double>(), dw.data<double>());
+  else convolve_backward_weight<float>(g, dy.data<float>(), x.data<float>(), dw.data<float>());
+  dw.finish();
+}
+
+// The transpose computes the gradient of the convolution whose output has the shape of its input.
+struct Transposed {
+  ConvGeometry g;
+  Dims result;
+};
+Transposed transposed_geometry(const Frame& f) {
+  const Tensor &x = tensor_argument(f, 0), &w = tensor_argument(f, 1);
+  std::string_view op = f.name();
+  check_same_dtype(f, 1, 0);
+  Window v;
+  v.rank = declared_size(f, 3);
+  MOKA_CHECK(x.dim() == v.rank + 2 || x.dim() == v.rank + 1, op, ": input must have ", v.rank + 2,
+             " dimensions [batch, channels, ...], or ", v.rank + 1, " without batch, got ", x.sizes());
+  MOKA_CHECK(w.dim() == v.rank + 2, op, ": weight must have ", v.rank + 2,
+             " dimensions [in, out / groups, kernel...], got ", w.sizes());
+  set_inputs(v, x.sizes());
+  read_axes(f, 3, 1, v, &Axis::stride);
+  read_axes(f, 4, 0, v, &Axis::padding);
+  read_axes(f, 5, 0, v, &Axis::out);  // output_padding
+  read_axes(f, 7, 1, v, &Axis::dilation);
+  int64_t groups = f.integer(6);
+  MOKA_CHECK(groups >= 1, op, ": groups must be at least 1, got ", groups);
+  Dims sizes(x.sizes());
+  const size_t lead = sizes.size() - static_cast<size_t>(v.rank);
+  sizes[lead - 1] = checked_mul(w.size(1), groups, "conv_transpose");
+  for (int k = 0; k < v.rank; k++) {
+    const Axis& a = v.axis(v.first() + k);
+    MOKA_CHECK(a.out < a.stride || a.out < a.dilation, op,
+               ": output_padding must be smaller than stride or dilation, got ", f.args[5]);
+    MOKA_CHECK(a.in > 0, op, ": input must not be empty but in batch and channels, got shape ", x.sizes());
+    int64_t n = checked_mul(a.in - 1, a.stride, "conv_transpose");
+    n = checked_add(n, -checked_mul(2, a.padding, "conv_transpose"), "conv_transpose");
+    n = checked_add(n, checked_mul(a.dilation, w.size(k + 2) - 1, "conv_transpose"), "conv_transpose");
+    n = checked_add(n, checked_add(a.out, 1, "conv_transpose"), "conv_transpose");
+    MOKA_CHECK(n > 0, op, ": the result would have size ", n, " (input ", x.sizes(), ", weight ", w.sizes(),
+               ")");
+    sizes[lead + static_cast<size_t>(k)] = n;
+  }
+  Arg settings[7] = {f.args[0], f.args[1], f.args[2], f.args[3], f.args[4], f.args[7], f.args[6]};
+  Frame as_gradient(f.op, settings, 7);
+  Transposed t{conv_geometry(as_gradient, sizes, w.sizes(), 3), sizes};
+  MOKA_CHECK(x.size(static_cast<int>(lead) - 1) == t.g.filters, op, ": weight of shape ", w.sizes(),
+             " takes ", t.g.filters, " channels but input has shape ", x.sizes());
+  // With more output padding than stride, the convolution back would have further outputs; they have no input here.
+  for (int k = v.first(); k < 3; k++) t.g.axis(k).out = v.axis(k).in;
+  if (optional_argument(f, 2, 0)) check_shape(f, 2, Dims{sizes[lead - 1]});
+  return t;
+}
+void transpose_shape(Frame& f) { f.output(0, transposed_geometry(f).result, f.tensor(0).dtype()); }
+void transpose_kernel(Frame& f) {
+  ConvGeometry g = transposed_geometry(f).g;
+  Tensor x = operand(f.tensor(0)), w = operand(f.tensor(1)), b;
+  if (f.has(2)) b = operand(f.tensor(2));
+  KernelOutput y(f, 0);
+  by_kernel_dtype(x.dtype(), [&]<class T>(T*) {
+    convolve_backward_input<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
+  });
+  y.finish();
+}
+}  // namespace
+
+// The operators of one rank: `n` axes, the rank of a batch, the dimensions that a bias's gradient is summed over.
+#define MOKA_CONVOLUTION(n, dims, batch_rank, conv_samples, input_samples, weight_samples,                   \
+                         transpose_samples)                                                                  \
+  constinit const Op conv##n##d_op{                                                                          \
+      .schema = "conv" #n "d(Tensor input, Tensor weight, Tensor? bias=None, int[" #n "] stride=1, int[" #n  \
+                "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",                              \
+      .doc = "Cross-correlation of [batch, channels, ...] over the last " #n                                 \
+             " dimensions with filters [out, channels / groups, kernel...]; the batch dimension may be "     \
+             "missing.",                                                                                     \
+      .method = "function",                                                                                  \
+      .shape = conv_shape,                                                                                   \
+      .kernels = {KernelRow{.name = "gather_gemm", .run = conv_kernel}},                                     \
+      .derivative = {wrt("input",                                                                            \
+                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding,               \
+                            auto dilation, auto groups) {                                                    \
+                           return conv##n##d_backward_input(dy, weight, shape_of(input), stride, padding,    \
+                                                            dilation, groups);                               \
+                         }),                                                                                 \
+                     wrt("weight",                                                                           \
+                         [](auto dy, auto input, auto weight, auto, auto stride, auto padding,               \
+                            auto dilation, auto groups) {                                                    \
+                           return conv##n##d_backward_weight(dy, input, shape_of(weight), stride, padding,   \
+                                                             dilation, groups);                              \
+                         }),                                                                                 \
+                     wrt("bias", [](auto dy) { return sum(dy, dims); })},                                    \
+      .onnx =                                                                                                \
+          "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "          \
+          "group=groups, kernel_shape=tail(weight), =rank(input):" #batch_rank ")",                          \
+      .netdef =                                                                                              \
+          "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "          \
+          "group=groups, kernels=tail(weight), =rank(input):" #batch_rank ")",                               \
+      .samples = conv_samples,                                                                               \
+  };                                                                                                         \
+  constinit const Op conv##n##d_backward_input_op{                                                           \
+      .schema = "conv" #n "d_backward_input(Tensor grad, Tensor weight, int[] sizes, int[" #n                \
+                "] stride=1, int[" #n "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",        \
+      .doc = "Gradient of conv" #n "d with respect to its input, whose shape is `sizes`.",                   \
+      .method = "function",                                                                                  \
+      .shape = backward_input_shape,                                                                         \
+      .kernels = {KernelRow{.name = "gather_gemm", .run = backward_input_kernel}},                           \
+      .derivative = {wrt("grad",                                                                             \
+                         [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto dilation,      \
+                            auto groups) {                                                                   \
+                           return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);        \
+                         }),                                                                                 \
+                     wrt("weight",                                                                           \
+                         [](auto dy, auto grad, auto weight, auto, auto stride, auto padding, auto dilation, \
+                            auto groups) {                                                                   \
+                           return conv##n##d_backward_weight(grad, dy, shape_of(weight), stride, padding,    \
+                                                             dilation, groups);                              \
+                         })},                                                                                \
+      .onnx = none("a gradient: ConvTranspose is written from conv_transpose"),                              \
+      .netdef = none("part of ConvGradient"),                                                                \
+      .samples = input_samples,                                                                              \
+  };                                                                                                         \
+  constinit const Op conv##n##d_backward_weight_op{                                                          \
+      .schema = "conv" #n "d_backward_weight(Tensor grad, Tensor input, int[] sizes, int[" #n                \
+                "] stride=1, int[" #n "] padding=0, int[" #n "] dilation=1, int groups=1) -> Tensor",        \
+      .doc = "Gradient of conv" #n "d with respect to its weight, whose shape is `sizes`.",                  \
+      .method = "function",                                                                                  \
+      .shape = backward_weight_shape,                                                                        \
+      .kernels = {KernelRow{.name = "gather_gemm", .run = backward_weight_kernel}},                          \
+      .derivative = {wrt("grad",                                                                             \
+                         [](auto dy, auto, auto input, auto, auto stride, auto padding, auto dilation,       \
+                            auto groups) {                                                                   \
+                           return conv##n##d(input, dy, nullptr, stride, padding, dilation, groups);         \
+                         }),                                                                                 \
+                     wrt("input",                                                                            \
+                         [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation,  \
+                            auto groups) {                                                                   \
+                           return conv##n##d_backward_input(grad, dy, shape_of(input), stride, padding,      \
+                                                            dilation, groups);                               \
+                         })},                                                                                \
+      .onnx = none("a gradient: export the forward graph"),                                                  \
+      .netdef = none("part of ConvGradient"),                                                                \
+      .samples = weight_samples,                                                                             \
+  };                                                                                                         \
+  constinit const Op conv_transpose##n##d_op {                                                               \
+    .schema = "conv_transpose" #n "d(Tensor input, Tensor weight, Tensor? bias=None, int[" #n                \
+              "] stride=1, int[" #n "] padding=0, int[" #n "] output_padding=0, int groups=1, int[" #n       \
+              "] dilation=1) -> Tensor",                                                                     \
+    .doc = "The transpose of conv" #n                                                                        \
+           "d as a linear map, also called deconvolution; weight is [in, out / groups, kernel...].",         \
+    .method = "function", .shape = transpose_shape,                                                          \
+    .kernels = {KernelRow{.name = "gather_gemm", .run = transpose_kernel}},                                  \
+    .derivative = {wrt("input",                                                                              \
+                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto, auto groups,    \
+                          auto dilation) {                                                                   \
+                         return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);          \
+                       }),                                                                                   \
+                   wrt("weight",                                                                             \
+                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto,           \
+                          auto groups, auto dilation) {                                                      \
+                         return conv##n##d_backward_weight(input, dy, shape_of(weight), stride, padding,     \
+                                                           dilation, groups);                                \
+                       }),                                                                                   \
+                   wrt("bias", [](auto dy) { return sum(dy, dims); })},                                      \
+    .onnx =                                                                                                  \
+        "ConvTranspose(input, weight, bias, strides=stride, pads=begin_end(padding), "                       \
+        "dilations=dilation, group=groups, output_padding=output_padding, kernel_shape=tail(weight), "       \
+        "=rank(input):" #batch_rank ")",                                                                     \
+    .netdef = none("Caffe2's ConvTranspose has neither dilation nor this adjustment rule"),                  \
+    .samples = transpose_samples,                                                                            \
+  }
+
+#define MOKA_SUMMED_1 Dims{-1}
+#define MOKA_SUMMED_2 Dims{-2, -1}
+#define MOKA_SUMMED_3 Dims{-3, -2, -1}
+
+namespace {
+constexpr SampleField conv1_samples = {shapes({2, 3, 7}, {4, 3, 3}, {4}).with("padding", {1}),
+                                       shapes({1, 4, 8}, {6, 2, 3}).with("groups", 2).with("stride", {2}),
+                                       shapes({3, 6}, {2, 3, 2}).with("dilation", {2}),
+                                       shapes({0, 3, 4}, {2, 3, 1}, {2})};
+constexpr SampleField conv1_input_samples = {
+    shapes({2, 4, 4}, {4, 3, 3}).with("sizes", {2, 3, 6}),
+    shapes({1, 4, 3}, {4, 2, 2}).with("sizes", {1, 4, 6}).with("groups", 2).with("stride", {2})};
+constexpr SampleField conv1_weight_samples = {
+    shapes({2, 4, 4}, {2, 3, 6}).with("sizes", {4, 3, 3}),
+    shapes({1, 4, 3}, {1, 4, 6}).with("sizes", {4, 2, 2}).with("groups", 2).with("stride", {2})};
+constexpr SampleField conv1_transpose_samples = {
+    shapes({2, 3, 5}, {3, 2, 3}, {2}).with("stride", {2}).with("padding", {1}).with("output_padding", {1}),
+    shapes({1, 4, 3}, {4, 2, 2}).with("groups", 2), shapes({3, 2}, {3, 1, 1})};
+constexpr SampleField conv2_samples = {
+    shapes({2, 3, 6, 5}, {4, 3, 3, 2}, {4}).with("padding", {1, 0}),
+    shapes({1, 4, 7, 7}, {6, 2, 3, 3}).with("groups", 2).with("stride", {2, 2}),
+    shapes({3, 5, 5}, {2, 3, 2, 2}).with("dilation", {2, 1}), shapes({0, 3, 4, 4}, {2, 3, 1, 1}, {2}),
+    shapes({2, 4, 5, 5}, {4, 1, 3, 3}, {4}).with("groups", 4).with("padding", {1, 1})};
+constexpr SampleField conv2_input_samples = {
+    shapes({2, 4, 4, 5}, {4, 3, 3, 2}).with("sizes", {2, 3, 6, 6}),
+    shapes({1, 4, 2, 2}, {4, 2, 3, 3}).with("sizes", {1, 4, 6, 5}).with("groups", 2).with("stride", {2, 2})};
+constexpr SampleField conv2_weight_samples = {
+    shapes({2, 4, 4, 5}, {2, 3, 6, 6}).with("sizes", {4, 3, 3, 2}),
+    shapes({1, 4, 2, 2}, {1, 4, 6, 5}).with("sizes", {4, 2, 3, 3}).with("groups", 2).with("stride", {2, 2})};
+constexpr SampleField conv2_transpose_samples = {shapes({2, 3, 4, 5}, {3, 2, 3, 3}, {2})
+                                                     .with("stride", {2, 2})
+                                                     .with("padding", {1, 1})
+                                                     .with("output_padding", {1, 0}),
+                                                 shapes({1, 4, 3, 3}, {4, 2, 2, 2}).with("groups", 2),
+                                                 shapes({3, 2, 2}, {3, 1, 1, 1})};
+constexpr SampleField conv3_samples = {
+    shapes({2, 3, 4, 3, 5}, {4, 3, 3, 2, 2}, {4}).with("padding", {1, 0, 1}),
+    shapes({1, 4, 5, 5, 3}, {6, 2, 3, 3, 1}).with("groups", 2).with("stride", {2, 2, 1}),
+    shapes({3, 4, 3, 3}, {2, 3, 2, 2, 1}).with("dilation", {2, 1, 1}),
+    shapes({0, 3, 4, 4, 2}, {2, 3, 1, 1, 1}, {2})};
+constexpr SampleField conv3_input_samples = {
+    shapes({2, 4, 2, 2, 4}, {4, 3, 3, 2, 1}).with("sizes", {2, 3, 4, 3, 4}),
+    shapes({1, 4, 2, 2, 1}, {4, 2, 3, 3, 2})
+        .with("sizes", {1, 4, 6, 5, 3})
+        .with("groups", 2)
+        .with("stride", {2, 2, 2})};
+constexpr SampleField conv3_weight_samples = {
+    shapes({2, 4, 2, 2, 4}, {2, 3, 4, 3, 4}).with("sizes", {4, 3, 3, 2, 1}),
+    shapes({1, 4, 2, 2, 1}, {1, 4, 6, 5, 3})
+        .with("sizes", {4, 2, 3, 3, 2})
+        .with("groups", 2)
+        .with("stride", {2, 2, 2})};
+constexpr SampleField conv3_transpose_samples = {shapes({1, 3, 2, 3, 2}, {3, 2, 3, 2, 3}, {2})
+                                                     .with("stride", {2, 2, 2})
+                                                     .with("padding", {1, 1, 0})
+                                                     .with("output_padding", {1, 0, 1}),
+                                                 shapes({1, 4, 2, 2, 3}, {4, 2, 2, 2, 1}).with("groups", 2),
+                                                 shapes({3, 2, 2, 1}, {3, 1, 1, 1, 1})};
+}  // namespace
+
+MOKA_CONVOLUTION(1, MOKA_SUMMED_1, 3, conv1_samples, conv1_input_samples, conv1_weight_samples,
+                 conv1_transpose_samples);
+MOKA_CONVOLUTION(2, MOKA_SUMMED_2, 4, conv2_samples, conv2_input_samples, conv2_weight_samples,
+                 conv2_transpose_samples);
+MOKA_CONVOLUTION(3, MOKA_SUMMED_3, 5, conv3_samples, conv3_input_samples, conv3_weight_samples,
+                 conv3_transpose_samples);
+
+}  // namespace moka::ops
+
+MOKA_OP_TABLE(convolution, MOKA_CONVOLUTION_OPS)

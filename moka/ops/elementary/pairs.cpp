@@ -1,0 +1,139 @@
+// Functions of two numbers.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/define.h"
+#include "moka/ops/elementary/by_formula.h"
+#include "moka/ops/elementary/elementary.h"
+#include "moka/ops/functions.h"
+
+namespace moka::ops {
+
+struct Atan2 {
+  constexpr auto operator()(auto y, auto x) const { return atan2(y, x); }
+};
+constinit const Op atan2_op{
+    .schema = "atan2(Tensor input, Tensor other) -> Tensor",
+    .doc = "The angle of the point (other, input) in (-pi, pi].",
+    .formula = pointwise<Atan2>(DTypeRule::Floating, 16),
+    .derivative = {wrt("input", [](auto dy, auto y, auto x) { return dy * x / (x * x + y * y); }),
+                   wrt("other", [](auto dy, auto y, auto x) { return neg(dy * y / (x * x + y * y)); })},
+    .onnx = none("written as Atan, Div and Where"),
+    .netdef = none("written as Atan and Div"),
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
+};
+struct Hypot {
+  constexpr auto operator()(auto x, auto y) const { return hypot(x, y); }
+};
+constinit const Op hypot_op{
+    .schema = "hypot(Tensor input, Tensor other) -> Tensor",
+    .doc = "sqrt(input^2 + other^2) without overflow.",
+    .formula = pointwise<Hypot>(DTypeRule::Floating, 8),
+    .derivative = {wrt("input", [](auto dy, auto x, auto, auto y) { return dy * x / y; }),
+                   wrt("other", [](auto dy, auto, auto x, auto y) { return dy * x / y; })},
+    .onnx = none("written as Mul, Add and Sqrt"),
+    .netdef = none("written as Sqr, Add and Sqrt"),
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
+};
+struct CopySign {
+  constexpr auto operator()(auto x, auto y) const { return copysign(x, y); }
+};
+constinit const Op copysign_op{
+    .schema = "copysign(Tensor input, Operand other) -> Tensor",
+    .doc = "input with the sign of other.",
+    .formula = pointwise<CopySign>(DTypeRule::Floating),
+    .derivative = {wrt("input", [](auto dy, auto x, auto, auto y) { return where(eq(x, 0), 0, dy * y / x); }),
+                   wrt("other", [](auto dy) { return mul(dy, 0); })},
+    .onnx = none("written as Abs, Sign and Where"),
+    .netdef = none("written as Abs and Sign"),
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
+};
+
+// The operand that is a number where the other is NaN.
+struct FMax {
+  constexpr auto operator()(auto x, auto y) const {
+    return where(x == x, where(y == y, maximum(x, y), x), y);
+  }
+};
+constinit const Op fmax_op{
+    .schema = "fmax(Tensor input, Tensor other) -> Tensor",
+    .doc = "The larger of both; a number wins over NaN.",
+    .formula = pointwise_all<FMax>(DTypeRule::Same),
+    .derivative = {wrt("input",
+                       [](auto dy, auto x, auto y) { return where(logical_or(x >= y, isnan(y)), dy, 0); }),
+                   wrt("other",
+                       [](auto dy, auto x, auto y) { return where(logical_or(x >= y, isnan(y)), 0, dy); })},
+    .onnx = none("written as IsNaN, Where and Max"),
+    .netdef = none("written as IsNaN, Where and Max"),
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
+};
+struct FMin {
+  constexpr auto operator()(auto x, auto y) const {
+    return where(x == x, where(y == y, minimum(x, y), x), y);
+  }
+};
+constinit const Op fmin_op{
+    .schema = "fmin(Tensor input, Tensor other) -> Tensor",
+    .doc = "The smaller of both; a number wins over NaN.",
+    .formula = pointwise_all<FMin>(DTypeRule::Same),
+    .derivative = {wrt("input",
+                       [](auto dy, auto x, auto y) { return where(logical_or(x <= y, isnan(y)), dy, 0); }),
+                   wrt("other",
+                       [](auto dy, auto x, auto y) { return where(logical_or(x <= y, isnan(y)), 0, dy); })},
+    .onnx = none("written as IsNaN, Where and Min"),
+    .netdef = none("written as IsNaN, Where and Min"),
+    .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
+};
+struct NextAfter {
+  constexpr auto operator()(auto x, auto y) const { return nextafter(x, y); }
+};
+constinit const Op nextafter_op{
+    .schema = "nextafter(Tensor input, Tensor other) -> Tensor",
+    .doc = "The next number after input towards other.",
+    .formula = pointwise<NextAfter>(DTypeRule::Floating, 10),
+    .derivative = none("steps of one unit in the last place are not continuous"),
+    .onnx = none("ONNX has no such operator"),
+    .netdef = none("Caffe2 has no such operator"),
+    .samples = {shapes({3, 4}, {3, 4}).no_gradient(), shapes({0}, {1}).no_gradient()},
+};
+struct Heaviside {
+  constexpr auto operator()(auto x, auto v) const { return where(x == 0, v, where(x < 0, 0, 1)); }
+};
+constinit const Op heaviside_op{
+    .schema = "heaviside(Tensor input, Tensor values) -> Tensor",
+    .doc = "0 below zero, 1 above, values at zero.",
+    .shape =
+        [](Frame& f) {
+          MOKA_CHECK(f.tensor(0).dtype() == f.tensor(1).dtype(), f.name(), ": input has type ",
+                     f.tensor(0).dtype(), " but values has type ", f.tensor(1).dtype(),
+                     "; convert one of them");
+          formula_output(f, 2, DTypeRule::Same);
+        },
+    .kernels = {KernelRow{.name = "formula",
+                          .run =
+                              [](Frame& f) {
+                                static constexpr Formula formula = pointwise_all<Heaviside>(DTypeRule::Same);
+                                formula_result(f, formula, {f.args[0], f.args[1]});
+                              }}},
+    .derivative = none("a step"),
+    .onnx = none("written as Where"),
+    .netdef = none("written as Where"),
+    .samples = {shapes({3, 4}, {3, 4}).no_gradient(), shapes({0}, {1}).no_gradient()},
+};
+
+struct AddCDiv {
+  constexpr auto operator()(auto x, auto a, auto b, auto value) const { return x + value * a / b; }
+};
+constinit const Op addcdiv_op{
+    .schema = "addcdiv(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
+    .doc = "input + value * tensor1 / tensor2.",
+    .formula = pointwise<AddCDiv, 3>(DTypeRule::Floating, 4),
+    .derivative = {wrt("input", [](auto dy) { return dy; }),
+                   wrt("tensor1", [](auto dy, auto, auto, auto b, auto value) { return dy * value / b; }),
+                   wrt("tensor2", [](auto dy, auto, auto a, auto b,
+                                     auto value) { return neg(dy * value * a / (b * b)); })},
+    .onnx = none("written as its parts"),
+    .netdef = none("written as its parts"),
+    .samples = {shapes({3, 4}, {3, 4}, {3, 4}).in(Domain::Positive, 2),
+                shapes({2, 1}, {3}, {1}).in(Domain::Positive, 2).with("value", 0.5), shapes({0}, {1}, {1})},
+};
+
+}  // namespace moka::ops

@@ -1,0 +1,381 @@
+// Formula functions beyond number.h: trigonometric, hyperbolic, bases of logarithms, remainders and bits. Pages that use
+// one include this; the others do not pay for it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/ops/formula.h"
+
+namespace moka {
+
+// ---- floats that are computed in double: exact to half a unit of float, and one set of coefficients
+template <int N, class F>
+MOKA_INLINE Num<float, N> in_double(Num<float, N> a, F f) {
+  typedef double Wide __attribute__((vector_size(8 * N)));
+  Num<double, N> wide{__builtin_convertvector(a.v, Wide)};
+  return {__builtin_convertvector(f(wide).v, typename Num<float, N>::V)};
+}
+template <int N, class F>
+MOKA_INLINE Num<float, N> in_double(Num<float, N> a, Num<float, N> b, F f) {
+  typedef double Wide __attribute__((vector_size(8 * N)));
+  Num<double, N> x{__builtin_convertvector(a.v, Wide)}, y{__builtin_convertvector(b.v, Wide)};
+  return {__builtin_convertvector(f(x, y).v, typename Num<float, N>::V)};
+}
+#define MOKA_FLOAT_IN_DOUBLE(name)                                      \
+  template <int N>                                                      \
+  MOKA_INLINE Num<float, N> number_##name(Num<float, N> a) {            \
+    return in_double(a, [](auto wide) { return number_##name(wide); }); \
+  }
+
+// ---- inverse trigonometric functions: coefficients are Chebyshev interpolants computed at 45 digits; their errors lie
+// below 1e-18.
+template <int N>
+MOKA_INLINE Num<double, N> number_atan(Num<double, N> a) {
+  constexpr double terms[] = {-0.333333333333333333,  0.199999999999999914,  -0.142857142857114906,
+                              0.11111111110751481,    -0.090909090668160809, 0.076923067291948968,
+                              -0.0666664186913118267, 0.0588192305611402256, -0.0525802027265675834,
+                              0.0471925918824209238,  -0.041038875468626872, 0.0306229955537355147,
+                              -0.0139053745331132339};
+  // Into [-tan(pi/8), tan(pi/8)] by atan(x) = pi/2 + atan(-1/x) and pi/4 + atan((x - 1) / (x + 1)).
+  Num<double, N> x = number_abs(a);
+  auto big = x > 2.41421356237309505, middle = x > 0.41421356237309505;
+  Num<double, N> over = number_where(big, -1.0, number_where(middle, x - 1, x));
+  Num<double, N> under = number_where(big, x, number_where(middle, x + 1, 1.0));
+  Num<double, N> t = over / under, z = t * t;
+  Num<double, N> base =
+      number_where(big, 1.5707963267948966, number_where(middle, 0.78539816339744831, x * 0));
+  Num<double, N> rest =
+      number_where(big, 6.123233995736766e-17, number_where(middle, 3.061616997868383e-17, x * 0));
+  Num<double, N> r = base + (t + (t * z * horner(terms, z) + rest));
+  r = number_where(x == std::numeric_limits<double>::infinity(), 1.5707963267948966, r);
+  return number_where(is_nan(a), a, copy_sign(r, a));
+}
+MOKA_FLOAT_IN_DOUBLE(atan)
+
+template <int N>
+MOKA_INLINE Num<double, N> asin_terms(Num<double, N> z) {
+  constexpr double terms[] = {0.166666666666666666,   0.0750000000000011846, 0.0446428571425501851,
+                              0.0303819444756937049,  0.0223721574356238154, 0.0173528167685464727,
+                              0.0139637757878481364,  0.011566511821890943,  0.00962140274734483034,
+                              0.00932210150108277387, 0.0030350071727267624, 0.0195792016197446847,
+                              -0.0192775459285845554, 0.0296350262635485483};
+  return z * horner(terms, z);
+}
+template <int N>
+MOKA_INLINE Num<double, N> number_asin(Num<double, N> a) {
+  Num<double, N> x = number_abs(a);
+  auto far = x > 0.5;  // asin(x) = pi/2 - 2 asin(sqrt((1 - x) / 2))
+  Num<double, N> z = number_where(far, (1 - x) * 0.5, x * x);
+  Num<double, N> s = number_where(far, number_sqrt(z), x);
+  Num<double, N> r = s + s * asin_terms(z);
+  r = number_where(far, 1.5707963267948966 - (r * 2 - 6.123233995736766e-17), r);
+  return copy_sign(r, a);
+}
+MOKA_FLOAT_IN_DOUBLE(asin)
+template <int N>
+MOKA_INLINE Num<double, N> number_acos(Num<double, N> a) {
+  Num<double, N> x = number_abs(a);
+  auto far = x > 0.5;
+  Num<double, N> z = number_where(far, (1 - x) * 0.5, x * x);
+  Num<double, N> s = number_where(far, number_sqrt(z), a);
+  Num<double, N> r = s + s * asin_terms(z);
+  Num<double, N> near = 1.5707963267948966 - (r - 6.123233995736766e-17);
+  Num<double, N> left = 3.1415926535897931 - (r * 2 - 1.2246467991473532e-16);
+  return number_where(far, number_where(a < 0, left, r * 2), near);
+}
+MOKA_FLOAT_IN_DOUBLE(acos)
+
+template <int N>
+MOKA_INLINE Num<double, N> number_tan(Num<double, N> a) {
+  // x - n pi/2 in three parts; above a million the C library reduces with all the bits that takes.
+  Num<double, N> x = number_where(number_abs(a) < 1e6, a, 0.0);
+  using P = FloatParts<double>;
+  Num<double, N> n = (x * 0.63661977236758134 + P::round_magic) - P::round_magic;
+  Num<double, N> r = ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69;
+  Num<double, N> z = r * r;
+  constexpr double sine[] = {-1.6666666666666666e-1,  8.3333333333333333e-3, -1.984126984126984e-4,
+                             2.7557319223985893e-6,   -2.505210838544172e-8, 1.6059043836821613e-10,
+                             -7.6471637318198164e-13, 2.8114572543455206e-15};
+  constexpr double cosine[] = {4.1666666666666664e-2,  -1.3888888888888889e-3, 2.4801587301587302e-5,
+                               -2.7557319223985888e-7, 2.0876756987868099e-9,  -1.1470745597729725e-11,
+                               4.7794773323873853e-14, -1.5619206968586225e-16};
+  Num<double, N> s = r + r * (z * horner(sine, z));
+  Num<double, N> c = 1 - (z * 0.5 - z * z * horner(cosine, z));
+  auto odd = (__builtin_convertvector(n.v, typename Num<double, N>::Bits) & 1) != 0;
+  Mask<double, N> turned{odd};
+  Num<double, N> result = number_where(turned, -c, s) / number_where(turned, s, c);
+  for (int i = 0; i < N; i++)
+    if (!(__builtin_fabs(a.v[i]) < 1e6)) result.v[i] = std::tan(a.v[i]);
+  return number_where(a == 0.0, a, result);
+}
+MOKA_FLOAT_IN_DOUBLE(tan)
+
+// ---- hyperbolic functions
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_cosh(Num<T, N> a) {
+  // e^x / 2 in two factors, so that it overflows where cosh does.
+  Num<T, N> x = number_abs(a), h = number_exp(x * T(0.5));
+  Num<T, N> e = number_exp(number_minimum(x, T(sizeof(T) == 4 ? 80 : 700)));
+  Num<T, N> r = e * T(0.5) + T(0.5) / e;
+  return number_where(x > T(sizeof(T) == 4 ? 80 : 700), h * T(0.5) * h, r);
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_sinh(Num<T, N> a) {
+  Num<T, N> x = number_abs(a), h = number_exp(x * T(0.5));
+  Num<T, N> e = number_expm1(number_minimum(x, T(sizeof(T) == 4 ? 80 : 700)));
+  Num<T, N> r = (e + e / (e + 1)) * T(0.5);
+  r = number_where(x > T(sizeof(T) == 4 ? 80 : 700), h * T(0.5) * h, r);
+  return copy_sign(r, a);
+}
+template <int N>
+MOKA_INLINE Num<double, N> number_asinh(Num<double, N> a) {
+  Num<double, N> x = number_abs(a), t = number_minimum(x, 1e150);
+  Num<double, N> r = number_log1p(t + t * t / (1 + number_sqrt(t * t + 1)));
+  r = number_where(x > 1e150, number_log(x) + 0.69314718055994531, r);
+  return copy_sign(r, a);
+}
+MOKA_FLOAT_IN_DOUBLE(asinh)
+template <int N>
+MOKA_INLINE Num<double, N> number_acosh(Num<double, N> a) {
+  Num<double, N> t = number_minimum(a, 1e150) - 1;
+  Num<double, N> r = number_log1p(t + number_sqrt(t * 2 + t * t));
+  r = number_where(a > 1e150, number_log(a) + 0.69314718055994531, r);
+  return number_where(a < 1.0, std::numeric_limits<double>::quiet_NaN(), r);
+}
+MOKA_FLOAT_IN_DOUBLE(acosh)
+template <int N>
+MOKA_INLINE Num<double, N> number_atanh(Num<double, N> a) {
+  Num<double, N> x = number_abs(a);
+  Num<double, N> r = number_log1p(x * 2 / (1 - x)) * 0.5;
+  r = number_where(x < 1e-8, x, r);
+  r = number_where(x > 1.0, std::numeric_limits<double>::quiet_NaN(), r);
+  return number_where(x == 1.0, copy_sign(x / 0.0, a), copy_sign(r, a));
+}
+MOKA_FLOAT_IN_DOUBLE(atanh)
+
+// ---- powers and logarithms of 2 and 10
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_exp2(Num<T, N> a) {
+  using P = FloatParts<T>;
+  constexpr T low = sizeof(T) == 4 ? -151 : -1076, high = sizeof(T) == 4 ? 129 : 1025;
+  Num<T, N> x = number_where(a < low, low, number_where(a > high, high, a));
+  Num<T, N> n = (x + P::round_magic) - P::round_magic;
+  Num<T, N> e = exp_parts((x - n) * T(0.69314718055994531)).minus_one;
+  auto whole = __builtin_convertvector(n.v, typename Num<T, N>::Bits);
+  auto half = whole >> 1;
+  return (e + 1) * power_of_two<T, N>(half) * power_of_two<T, N>(whole - half);
+}
+// log(x) = exponent * log(2) + log(mantissa), each in the other base; powers of two come out exact.
+template <class T, int N>
+struct LogParts {
+  Num<T, N> exponent, mantissa;
+};
+template <class T, int N>
+MOKA_INLINE LogParts<T, N> log_parts(Num<T, N> a) {
+  using P = FloatParts<T>;
+  auto tiny = a < std::numeric_limits<T>::min();
+  Num<T, N> x = number_where(tiny, a * P::log_scale, a);
+  constexpr LaneInt<T> root_half = sizeof(T) == 4 ? LaneInt<T>(0x3f3504f3) : LaneInt<T>(0x3fe6a09e667f3bcdLL);
+  auto bits = bits_of(x);
+  auto e = (bits - root_half) >> P::mantissa;
+  Num<T, N> exponent{__builtin_convertvector(e, typename Num<T, N>::V)};
+  return {exponent - number_where(tiny, T(P::log_scale_bits), T(0)),
+          from_bits<T, N>(bits - (e << P::mantissa))};
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> log_limits(Num<T, N> a, Num<T, N> r) {
+  constexpr T inf = std::numeric_limits<T>::infinity();
+  r = number_where(a == T(0), -inf, r);
+  r = number_where(a < T(0), std::numeric_limits<T>::quiet_NaN(), r);
+  return number_where((a == inf) | is_nan(a), a, r);
+}
+template <int N>
+MOKA_INLINE Num<double, N> number_log2(Num<double, N> a) {
+  auto [e, m] = log_parts(a);
+  // log2(e) in two parts: the product keeps the bits that the sum with the exponent needs.
+  Num<double, N> l = number_log(m);
+  return log_limits(a, e + (l * 1.4426950408889634 + l * 2.0355273740931033e-17));
+}
+MOKA_FLOAT_IN_DOUBLE(log2)
+template <int N>
+MOKA_INLINE Num<double, N> number_log10(Num<double, N> a) {
+  auto [e, m] = log_parts(a);
+  Num<double, N> l = number_log(m);
+  Num<double, N> low = l * 0.43429448190325182 + (e * 3.694239077158931e-13 + l * 1.0983196502167651e-17);
+  return log_limits(a, e * 0.30102999566361177 + low);
+}
+MOKA_FLOAT_IN_DOUBLE(log10)
+
+// ---- two operands
+template <int N>
+MOKA_INLINE Num<double, N> number_atan2(Num<double, N> y, Num<double, N> x) {
+  constexpr double pi = 3.1415926535897931, inf = std::numeric_limits<double>::infinity();
+  Num<double, N> ay = number_abs(y), ax = number_abs(x);
+  auto both = (ay == inf) & (ax == inf);
+  Num<double, N> ratio = number_where(both, 1.0, number_where(ay == 0.0, 0.0, ay / ax));
+  Num<double, N> angle = number_atan(ratio);
+  auto left = Mask<double, N>{bits_of(x) < 0};
+  Num<double, N> r = number_where(left, pi - (angle - 1.2246467991473532e-16), angle);
+  return number_where(is_nan(x) | is_nan(y), x + y, copy_sign(r, y));
+}
+template <int N>
+MOKA_INLINE Num<float, N> number_atan2(Num<float, N> y, Num<float, N> x) {
+  return in_double(y, x, [](auto a, auto b) { return number_atan2(a, b); });
+}
+template <int N>
+MOKA_INLINE Num<double, N> number_hypot(Num<double, N> a, Num<double, N> b) {
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  Num<double, N> x = number_abs(a), y = number_abs(b);
+  Num<double, N> high = number_where(x > y, x, y), low = number_where(x > y, y, x), q = low / high;
+  Num<double, N> r = number_where(high == 0.0, high, high * number_sqrt(1 + q * q));
+  r = number_where(is_nan(x) | is_nan(y), x + y, r);
+  return number_where((x == inf) | (y == inf), inf, r);
+}
+template <int N>
+MOKA_INLINE Num<float, N> number_hypot(Num<float, N> a, Num<float, N> b) {
+  return in_double(a, b, [](auto x, auto y) { return number_sqrt(x * x + y * y); });
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_copysign(Num<T, N> a, Num<T, N> b) {
+  return copy_sign(a, b);
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_nextafter(Num<T, N> a, Num<T, N> b) {
+  return per_lane(a, b, [](T x, T y) { return std::nextafter(x, y); });
+}
+template <class T, int N>
+MOKA_INLINE Mask<T, N> number_signbit(Num<T, N> a) {
+  if constexpr (std::is_floating_point_v<T>) return {bits_of(a) < 0};
+  else return a < 0;
+}
+
+// Remainders. Integer divisors are not zero (operators check before); the lanes that pad a vector are.
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_fmod(Num<T, N> a, Num<T, N> b) {
+  return per_lane(a, b, [](T x, T y) -> T {
+    if constexpr (std::is_floating_point_v<T>) return std::fmod(x, y);
+    else return y == 0 || y == -1 ? 0 : x % y;
+  });
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_remainder(Num<T, N> a, Num<T, N> b) {
+  Num<T, N> r = number_fmod(a, b);
+  return number_where((r != T(0)) & ((r < T(0)) ^ (b < T(0))), r + b, r);
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_truncate_divide(Num<T, N> a, Num<T, N> b) {
+  if constexpr (std::is_floating_point_v<T>) return number_trunc(a / b);
+  else
+    return per_lane(a, b, [](T x, T y) -> T {
+      using U = std::make_unsigned_t<T>;
+      return y == 0 ? 0 : y == -1 ? static_cast<T>(-static_cast<U>(x)) : x / y;
+    });
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_floor_divide(Num<T, N> a, Num<T, N> b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    // Python's float floor division: exact where a / b rounds up to an integer.
+    return per_lane(a, b, [](T x, T y) -> T {
+      if (y == 0) return x / y;
+      T mod = std::fmod(x, y), div = (x - mod) / y;
+      if (mod != 0 && (y < 0) != (mod < 0)) div -= 1;
+      if (div == 0) return std::copysign(T(0), x / y);
+      T floored = std::floor(div);
+      return div - floored > T(0.5) ? floored + 1 : floored;
+    });
+  } else {
+    Num<T, N> q = number_truncate_divide(a, b);
+    return number_where((q * b != a) & ((a < 0) ^ (b < 0)), q - 1, q);
+  }
+}
+
+// ---- integers as bits
+#define MOKA_BITS(name, sign)                                     \
+  template <class T, int N>                                       \
+  MOKA_INLINE Num<T, N> number_##name(Num<T, N> a, Num<T, N> b) { \
+    return {a.v sign b.v};                                        \
+  }
+MOKA_BITS(bitwise_and, &)
+MOKA_BITS(bitwise_or, |)
+MOKA_BITS(bitwise_xor, ^)
+#undef MOKA_BITS
+// Shifts by more than there are bits shift everything out; so do negative ones, as in PyTorch.
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_bitwise_left_shift(Num<T, N> a, Num<T, N> b) {
+  constexpr T bits = sizeof(T) * 8;
+  auto out = (b < 0) | (b >= bits);
+  using U = std::make_unsigned_t<T>;
+  typedef U W __attribute__((vector_size(sizeof(T) * N)));
+  Num<T, N> by = number_where(out, T(0), b);
+  Num<T, N> r{(typename Num<T, N>::V)((W)a.v << (W)by.v)};
+  return number_where(out, T(0), r);
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_bitwise_right_shift(Num<T, N> a, Num<T, N> b) {
+  constexpr T most = sizeof(T) * 8 - 1;
+  Num<T, N> by = number_where((b < 0) | (b > most), most, b);
+  return {a.v >> by.v};
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_gcd(Num<T, N> a, Num<T, N> b) {
+  return per_lane(a, b, [](T x, T y) -> T {
+    using U = std::make_unsigned_t<T>;
+    U m = x < 0 ? -static_cast<U>(x) : static_cast<U>(x), n = y < 0 ? -static_cast<U>(y) : static_cast<U>(y);
+    while (n) {
+      U r = m % n;
+      m = n;
+      n = r;
+    }
+    return static_cast<T>(m);
+  });
+}
+
+#define MOKA_FUNCTION_MIXED(name)                              \
+  template <class T, int N, class C>                           \
+    requires std::is_arithmetic_v<C>                           \
+  MOKA_INLINE auto number_##name(Num<T, N> a, C b) {           \
+    return number_##name(a, Num<T, N>::of(static_cast<T>(b))); \
+  }                                                            \
+  template <class T, int N, class C>                           \
+    requires std::is_arithmetic_v<C>                           \
+  MOKA_INLINE auto number_##name(C a, Num<T, N> b) {           \
+    return number_##name(Num<T, N>::of(static_cast<T>(a)), b); \
+  }
+MOKA_FUNCTION_MIXED(atan2)
+MOKA_FUNCTION_MIXED(hypot)
+MOKA_FUNCTION_MIXED(copysign)
+MOKA_FUNCTION_MIXED(bitwise_and)
+MOKA_FUNCTION_MIXED(bitwise_xor)
+#undef MOKA_FUNCTION_MIXED
+
+// A formula over integers alone: their signs do not exist for floats.
+template <class F, int S = detail::formula_arity<F>>
+constexpr Formula pointwise_integral(int cost = 1) {
+  constexpr int U = detail::formula_arity<F> - S;
+  Formula f;
+  f.rule = DTypeRule::Integral;
+  f.streams = S;
+  f.uniforms = U;
+  f.cost = static_cast<uint8_t>(cost);
+  f.text = detail::formula_text<F, S>;
+  detail::add_kernels<F, int32_t, S, U>(f, 2);
+  detail::add_kernels<F, int64_t, S, U>(f, 3);
+  return f;
+}
+
+// ---- the same names as source text
+#define MOKA_FUNCTION_TEXT(operation)        \
+  template <TextOrNumber... A>               \
+  Text number_##operation(const A&... a) {   \
+    return text_operation(#operation, a...); \
+  }
+// clang-format off
+#define MOKA_FUNCTIONS(F) \
+  F(tan) F(asin) F(acos) F(atan) F(atan2) F(sinh) F(cosh) F(asinh) F(acosh) F(atanh) F(exp2) F(log2) \
+  F(log10) F(hypot) F(copysign) F(nextafter) F(signbit) F(fmod) F(remainder) F(truncate_divide) \
+  F(floor_divide) F(bitwise_and) F(bitwise_or) F(bitwise_xor) F(bitwise_left_shift) \
+  F(bitwise_right_shift) F(gcd)
+// clang-format on
+MOKA_FUNCTIONS(MOKA_FUNCTION_TEXT)
+#undef MOKA_FUNCTIONS
+
+}  // namespace moka

@@ -1,0 +1,11 @@
+// The recurrent family.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "moka/schema/reading.h"
+
+// clang-format off
+#define MOKA_RECURRENT_OPS(OP) \
+  OP(rnn_layer) OP(rnn_layer_backward)
+// clang-format on
+MOKA_RECURRENT_OPS(MOKA_DECLARE_OP)

@@ -1,0 +1,192 @@
+"""Names of `torch` itself that stand elsewhere in Moka, or have little to do here."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from moka import _C
+from moka._C import Tensor
+from moka.random import initial_seed, seed
+
+__all__ = [
+    "BFloat16Tensor",
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "FloatTensor",
+    "HalfTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
+    "are_deterministic_algorithms_enabled",
+    "compile",
+    "e",
+    "get_float32_matmul_precision",
+    "get_num_interop_threads",
+    "inf",
+    "initial_seed",
+    "is_autocast_enabled",
+    "is_complex",
+    "is_floating_point",
+    "is_nonzero",
+    "is_storage",
+    "is_tensor",
+    "nan",
+    "newaxis",
+    "numel",
+    "pi",
+    "seed",
+    "set_default_device",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
+    "set_num_interop_threads",
+    "typename",
+    "use_deterministic_algorithms",
+    "vmap",
+]
+
+inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
+newaxis = None
+
+
+class _Typed(type):
+    """The type of torch.FloatTensor and the like: makes tensors, and recognizes those of its dtype."""
+
+    dtype: Any
+
+    def __call__(cls, *args: Any) -> Tensor:
+        if len(args) == 1 and not isinstance(args[0], (int, _C.Size)):
+            return _C.tensor(args[0], dtype=cls.dtype)
+        return _C.empty(*args, dtype=cls.dtype) if args else _C.empty(0, dtype=cls.dtype)
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, Tensor) and value.dtype == cls.dtype
+
+
+def _typed(name: str, dtype: Any) -> Any:
+    doc = f"Tensors of {dtype}: `{name}(sizes)` is empty memory, `{name}(data)` holds the data."
+    return _Typed(name, (), {"dtype": dtype, "__doc__": doc})
+
+
+FloatTensor = _typed("FloatTensor", _C.float32)
+DoubleTensor = _typed("DoubleTensor", _C.float64)
+HalfTensor = _typed("HalfTensor", _C.float16)
+BFloat16Tensor = _typed("BFloat16Tensor", _C.bfloat16)
+ByteTensor = _typed("ByteTensor", _C.uint8)
+CharTensor = _typed("CharTensor", _C.int8)
+ShortTensor = _typed("ShortTensor", _C.int16)
+IntTensor = _typed("IntTensor", _C.int32)
+LongTensor = _typed("LongTensor", _C.int64)
+BoolTensor = _typed("BoolTensor", _C.bool)
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether obj is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_storage(obj: object) -> bool:
+    """False: storages are not objects of Python here."""
+    return False
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the elements are floating-point numbers."""
+    return input.dtype.is_floating_point
+
+
+def is_complex(input: Tensor) -> bool:
+    """Whether the elements are complex numbers."""
+    return input.dtype.is_complex
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the one element is not zero."""
+    return bool(input.item())
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
+def typename(obj: Any) -> str:
+    """The name of an object's type; of a tensor "torch.FloatTensor" and so on."""
+    if isinstance(obj, Tensor) and type(obj) is Tensor:
+        for name in __all__:
+            if name.endswith("Tensor") and isinstance(obj, globals()[name]):
+                return f"torch.{name}"
+    kind = type(obj)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def compile(model: Callable[..., Any] | None = None, **_: Any) -> Any:
+    """Gives back the callable: eager operators run as they are. `moka.jit.trace` makes graphs."""
+    return (lambda function: function) if model is None else model
+
+
+def set_default_device(device: Any) -> None:
+    """Only the CPU can be the default."""
+    if device is not None and _C.device(str(device)).type != "cpu":
+        raise RuntimeError(f"set_default_device: this build of Moka has the CPU only, not {device}")
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """Make the dtype of a type such as torch.DoubleTensor the default."""
+    if isinstance(t, str):
+        t = globals()[t.rpartition(".")[2]]
+    _C.set_default_dtype(getattr(t, "dtype", t))
+
+
+_switches: dict[str, Any] = {"matmul": "highest", "deterministic": False}
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Kept and without effect: matrix products of float32 are computed in float32."""
+    if precision not in ("highest", "high", "medium"):
+        raise ValueError(f"precision must be 'highest', 'high' or 'medium', but {precision!r} came")
+    _switches["matmul"] = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What was set."""
+    return _switches["matmul"]
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Kept and without effect: with the same number of threads results have the same bits anyway."""
+    _switches["deterministic"] = bool(mode)
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """What was set."""
+    return _switches["deterministic"]
+
+
+def get_num_interop_threads() -> int:
+    """One: operators run one after the other."""
+    return 1
+
+
+def set_num_interop_threads(count: int) -> None:
+    """Kept out: operators run one after the other."""
+    if count < 1:
+        raise RuntimeError(f"set_num_interop_threads: the number must be above zero, but is {count}")
+
+
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """Whether operators compute in a lower precision here."""
+    from moka import amp
+
+    return amp.is_autocast_enabled(device_type or "cpu")
+
+
+def vmap(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """The function over a batch; see moka.func.vmap."""
+    from moka import func as transforms
+
+    return transforms.vmap(func, *args, **kwargs)

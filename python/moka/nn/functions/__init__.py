@@ -1,0 +1,2 @@
+"""The functions of moka.nn.functional, by family."""
+# SPDX-License-Identifier: Apache-2.0

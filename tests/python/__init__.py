@@ -1,0 +1,2 @@
+"""Tests of the Python package."""
+# SPDX-License-Identifier: Apache-2.0
