@@ -212,7 +212,10 @@ void OpNode::run_row(const Row& row, const Any* in, Any* out, bool create_graph)
   if (d.fused && !create_graph) {
     // One kernel over all parameters, in the type of the gradient.
     DType dtype = in[0].tensor().dtype();
-    if (is_floating(dtype)) {
+    bool real = is_floating(dtype);  // a real gradient of complex operands (abs) is not one real kernel
+    for (int i = 1; i < d.parameters && real; i++)
+      real = !in[i].is_tensor() || !is_complex(in[i].tensor().dtype());
+    if (real) {
       Arg operands[16];
       for (int i = 0; i < d.parameters; i++)
         operands[i] =

@@ -89,20 +89,7 @@ def norm(
     dtype: Any = None,
 ) -> Tensor:
     """The p-norm over the dimensions `dim`, all when None; 'fro' is p = 2, 'nuc' sums singular values."""
-    x = input if dtype is None else input.to(dtype)
-    if not x.is_floating_point():
-        raise RuntimeError(f"norm: input must be floating, got {x.dtype}; convert with .float() first")
-    dims = None if dim is None else [dim] if isinstance(dim, int) else list(dim)
-    if p == "nuc":
-        from . import linalg
-
-        result = linalg.matrix_norm(x, "nuc", (-2, -1) if dims is None else tuple(dims), keepdim)
-    elif isinstance(p, str) and p != "fro":
-        raise ValueError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
-    else:
-        power = 2.0 if p is None or p == "fro" else float(p)
-        result = _norm_over(x, power, dims, keepdim)
-    return result if out is None else out.copy_(result)
+    return _C.norm(input, p, dim, keepdim, out=out, dtype=dtype)
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
