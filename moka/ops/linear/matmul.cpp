@@ -143,6 +143,7 @@ constinit const Op matmul_op{
                        [](auto dy, auto input, auto other) {
                          return matmul_backward_other(dy, input, shape_of(other));
                        })},
+    .batch = batch_product,
     .onnx = "MatMul(input, other)",
     .netdef = "MatMul(input, other)",
     .samples = {shapes({3, 4}, {4, 5}), shapes({2, 1, 3, 4}, {5, 4, 2}), shapes({4}, {4}),
@@ -186,6 +187,7 @@ constinit const Op mm_op{
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
     .derivative = {wrt("input", [](auto dy, auto, auto mat2) { return mm(dy, t(mat2)); }),
                    wrt("mat2", [](auto dy, auto input) { return mm(t(input), dy); })},
+    .batch = batch_product,
     .onnx = "MatMul(input, mat2, =rank(input):2)",
     .netdef = "MatMul(input, mat2)",
     .samples = {shapes({3, 4}, {4, 5}), shapes({1, 1}, {1, 3}), shapes({2, 0}, {0, 3})},
@@ -198,6 +200,7 @@ constinit const Op bmm_op{
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
     .derivative = {wrt("input", [](auto dy, auto, auto mat2) { return bmm(dy, transpose(mat2, 1, 2)); }),
                    wrt("mat2", [](auto dy, auto input) { return bmm(transpose(input, 1, 2), dy); })},
+    .batch = batch_product,
     .onnx = "MatMul(input, mat2, =rank(input):3)",
     .netdef = "BatchMatMul(input, mat2)",
     .samples = {shapes({2, 3, 4}, {2, 4, 5}), shapes({0, 3, 4}, {0, 4, 2})},
