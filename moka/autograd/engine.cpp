@@ -218,6 +218,8 @@ class Task {
 }  // namespace
 
 Root root_of(const Tensor& t, Tensor g) {
+  MOKA_CHECK(!is_batched(t),
+             "backward: inside vmap the elements of a batch have gradients of their own; use moka.func.grad");
   MOKA_CHECK(
       requires_grad(t), "backward: the tensor ", t,
       " does not require grad: nothing it was computed from does (was it made under no_grad() or detached?)");

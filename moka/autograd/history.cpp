@@ -3,6 +3,7 @@
 #include "moka/autograd/history.h"
 
 #include "moka/autograd/accumulate.h"
+#include "moka/autograd/batch.h"
 #include "moka/autograd/pool.h"
 
 namespace moka::autograd {
@@ -46,6 +47,7 @@ void* GradMeta::operator new(size_t bytes) { return pool.take(bytes); }
 void GradMeta::operator delete(void* p, size_t bytes) noexcept { pool.give(p, bytes); }
 
 GradMeta& make_meta(const Tensor& t) {
+  if (is_batched(t)) return make_meta(behind_batches(t));
   if (!t.impl()->extra) t.impl()->extra = new GradMeta;
   return *meta(t);
 }
@@ -68,6 +70,7 @@ void set_requires_grad(const Tensor& t, bool on) {
                meta(t)->grad_fn->name(), ": detach() it first");
     return;
   }
+  if (is_batched(t)) set_requires_grad(behind_batches(t), on);
   MOKA_CHECK(!on || is_differentiable(t.dtype()),
              "requires_grad: only floating and complex tensors have gradients, this one is ", t.dtype());
   MOKA_CHECK(!on || !t.impl()->inference || inference_mode,
@@ -77,6 +80,7 @@ void set_requires_grad(const Tensor& t, bool on) {
 }
 
 Edge gradient_edge(const Tensor& t) {
+  if (is_batched(t)) return gradient_edge(behind_batches(t));
   TensorImpl* i = t.impl();
   if (is_stale(i)) renew_view(t);
   if (!(i->layers & layer::autograd)) return {};
@@ -108,7 +112,7 @@ void cut_history(const Tensor& t) {
   m->slot = 0;
 }
 
-Tensor detach(const Tensor& t) { return alias_of(t); }
+Tensor detach(const Tensor& t) { return is_batched(t) ? detach_batched(t) : alias_of(t); }
 
 Tensor data_of(const Tensor& t) {
   Tensor out = detach(t);
@@ -142,6 +146,7 @@ void set_grad_enabled(bool on) {
 }
 
 void check_writable(const Tensor& t, std::string_view op) {
+  if (is_batched(t)) return check_writable(behind_batches(t), op);
   const TensorImpl* i = t.impl();
   MOKA_CHECK(i->storage != nullptr, op, ": the target has no memory (a shape-only tensor)");
   MOKA_CHECK(!i->storage->read_only, op,

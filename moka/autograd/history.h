@@ -36,7 +36,13 @@ struct GradMeta final : TensorExtra {
   static void operator delete(void* p, size_t bytes) noexcept;
 };
 
-inline GradMeta* meta(const Tensor& t) { return static_cast<GradMeta*>(t.impl()->extra); }  // null if none
+// Inside vmap a tensor stands for a batch; the tape knows the tensor behind it.
+inline bool is_batched(const Tensor& t) { return t.impl()->layers & layer::batch; }
+const Tensor& behind_batches(const Tensor& t);
+
+inline GradMeta* meta(const Tensor& t) {  // null if none
+  return static_cast<GradMeta*>((__builtin_expect(is_batched(t), 0) ? behind_batches(t) : t).impl()->extra);
+}
 GradMeta& make_meta(const Tensor& t);
 
 // A view whose memory was written since its history was right gets a new one, from its base.

@@ -209,7 +209,7 @@ void OpNode::run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph) {
 
 void OpNode::run_row(const Row& row, const Any* in, Any* out, bool create_graph) {
   const Derivative& d = *row.derivative;
-  if (d.fused && !create_graph) {
+  if (d.fused && !create_graph && !is_batched(in[0].tensor())) {
     // One kernel over all parameters, in the type of the gradient.
     DType dtype = in[0].tensor().dtype();
     bool real = is_floating(dtype);  // a real gradient of complex operands (abs) is not one real kernel

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "moka/graph/expr.h"
+#include "moka/ops/batch_rules.h"
 #include "moka/ops/formula.h"
 #include "moka/ops/operators.h"
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #include "moka/base/cpu.h"
@@ -15,6 +16,7 @@ namespace moka {
 struct Frame;
 struct OpInfo;
 class Any;
+class BatchCall;
 namespace graph {
 struct Expr;
 }
@@ -251,6 +253,7 @@ struct Nothing {
 using DerivativeField = Nothing;
 using DocField = Nothing;
 using SampleField = Nothing;
+using Batch = Nothing;
 #else
 struct DerivativeField {
   Few<Derivative, 6> rows;
@@ -263,6 +266,11 @@ struct DerivativeField {
 };
 using DocField = std::string_view;
 using SampleField = Few<Sample, 8>;
+// How a call is done for a whole batch (vmap): the rule, and the names that it reads.
+struct Batch {
+  bool (*rule)(BatchCall& call, std::string_view names) = nullptr;
+  std::string_view names{};
+};
 #endif
 
 enum class Effect : uint8_t { Pure, Random, Io };
@@ -278,6 +286,7 @@ struct Op {
   void (*view)(Frame&) = nullptr;  // sets the outputs to views of the inputs
   Body body{};
   DerivativeField derivative{};
+  Batch batch{};
   Format onnx{};
   Format netdef{};
   Effect effect = Effect::Pure;

@@ -242,6 +242,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
 
 namespace {
 const void* element(const Tensor& t, int64_t linear_index) {
+  MOKA_CHECK(t.has_storage(), "the value of ", t.sizes(), " is asked for, but only its shape is known");
   int64_t offset = 0;
   for (int d = t.dim(); d-- > 0;) {
     offset += (linear_index % t.size(d)) * t.stride(d);

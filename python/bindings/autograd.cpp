@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "moka/autograd/batch.h"
 #include "moka/autograd/engine.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/function_node.h"
@@ -130,14 +131,29 @@ PyObject* py_backward(PyObject*, PyObject* args) {
 }
 
 // _grad(outputs, inputs, gradients, retain_graph, create_graph, allow_unused)
+// Inside vmap, where outputs and inputs may stand for batches.
+std::vector<Tensor> gradients_in_vmap(PyObject* outputs, std::span<PyObject* const> inputs, PyObject* grads,
+                                      autograd::BackwardOptions options) {
+  std::vector<Tensor> outs, given, xs;
+  PyRef keep;
+  for (PyObject* o : items_of(outputs, keep)) outs.push_back(expect_tensor(o, "grad"));
+  if (grads != Py_None)
+    for (PyObject* o : items_of(grads, keep)) given.push_back(o == Py_None ? Tensor() : expect_tensor(o, "grad"));
+  given.resize(outs.size());
+  for (PyObject* o : inputs) xs.push_back(expect_tensor(o, "grad"));
+  return autograd::gradients_of_batches(outs, given, xs, options);
+}
+
 PyObject* py_grad(PyObject*, PyObject* args) {
   PyObject *outputs, *inputs, *grads, *retain, *create, *unused;
   if (!PyArg_ParseTuple(args, "OOOOOO", &outputs, &inputs, &grads, &retain, &create, &unused)) return nullptr;
   return guarded([&]() -> PyObject* {
     bool create_graph = flag(create, false), retain_graph = flag(retain, create_graph);
-    std::vector<Root> roots = read_roots(outputs, grads, "grad");
     PyRef keep;
     std::vector<PyObject*> items = items_of(inputs, keep);
+    if (autograd::batch_levels())
+      return tensor_tuple(gradients_in_vmap(outputs, items, grads, {retain_graph, create_graph}));
+    std::vector<Root> roots = read_roots(outputs, grads, "grad");
     std::vector<Edge> edges(items.size());
     for (size_t i = 0; i < items.size(); i++) {
       if (read_edge(items[i], edges[i])) continue;

@@ -597,6 +597,9 @@ Tensor tensor_from_data(PyObject* data, DType dtype) { return from_data(data, &d
 Tensor tensor_from_data(PyObject* data) { return from_data(data, nullptr); }
 
 void check_not_capturing(const Tensor& t, const char* what) {
+  MOKA_CHECK(!autograd::is_batched(t), what, ": inside vmap ", t,
+             " stands for a whole batch and has no value of its own; compute with tensors (where, masked "
+             "operators) instead of Python branches, or return it and look at the batch outside");
   if (!(thread_layers.forced & layer::capture)) return;
   fail(what, ": the value of ", t,
        " is asked for while a trace records: the graph would keep it as a constant. Compute with tensors "

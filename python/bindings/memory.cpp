@@ -9,7 +9,7 @@
 #include <cstring>
 #include <optional>
 
-#include "moka/autograd/node.h"
+#include "moka/autograd/history.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/tensor/dlpack.h"
 #include "moka/tensor/geometry.h"
@@ -63,13 +63,17 @@ Tensor from_dlpack(nb::handle given) {
 
 // x.t_() and its like: x is from now on what the view operator made of it.
 void become(const Tensor& x, const Tensor& result, const std::string& name) {
-  autograd::check_in_place(x, name);
+  autograd::check_writable(x, name);
   if (x == result) return;
+  MOKA_CHECK(
+      !autograd::requires_grad(x) || !autograd::is_leaf(x), name,
+      ": a leaf that requires grad cannot be changed in place; use the form that returns a new tensor, or "
+      "no_grad()");
   MOKA_CHECK(x.has_storage() && result.impl()->storage == x.impl()->storage, name, ": the result is no view");
   if (autograd::requires_grad(result)) {
     autograd::Edge edge = autograd::gradient_edge(result);
     take_geometry(x, result);
-    if (edge.node) autograd::set_history(x, edge.node, edge.slot);
+    autograd::set_history(x, edge.node, edge.slot);
     return;
   }
   take_geometry(x, result);
@@ -77,7 +81,7 @@ void become(const Tensor& x, const Tensor& result, const std::string& name) {
 
 void resize(const Tensor& x, const std::vector<int64_t>& sizes, std::optional<std::string> format) {
   MOKA_CHECK(!autograd::requires_grad(x), "resize_: cannot resize variables that require grad");
-  autograd::check_in_place(x, "resize_");
+  autograd::check_writable(x, "resize_");
   std::string_view order = format ? std::string_view(*format) : "contiguous_format";
   for (int64_t s : sizes) MOKA_CHECK(s >= 0, "resize_: Trying to create tensor with negative dimension ", s);
   int64_t n = checked_numel(sizes, "resize_"), offset = x.impl()->offset;

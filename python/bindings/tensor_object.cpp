@@ -479,7 +479,11 @@ int get_buffer(PyObject* o, Py_buffer* view, int flags) {
                  std::string(info(t.dtype()).name).c_str());
     return -1;
   }
-  if (!t.has_storage() || (!(flags & PyBUF_STRIDES) && !t.is_contiguous())) {
+  if (!t.has_storage()) {
+    PyErr_SetString(PyExc_BufferError, "buffer: the tensor has no memory of its own (inside vmap)");
+    return -1;
+  }
+  if (!(flags & PyBUF_STRIDES) && !t.is_contiguous()) {
     PyErr_SetString(PyExc_BufferError, "buffer: the tensor is not contiguous");
     return -1;
   }

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._C import Tensor
+from ._C import Tensor, _vmap_level
 
 __all__ = ["html", "set_printoptions", "text"]
 
@@ -72,6 +72,9 @@ def text(tensor: Tensor) -> str:
 
     Big tensors end with their shape and a line of statistics, in which NaN and infinities are counted.
     """
+    if level := _vmap_level(tensor):
+        shape = list(tensor.shape)
+        return f"tensor(<one of a batch, vmap level {level}>, shape={shape}, dtype={tensor.dtype!r})"
     values = _values(tensor)
     count = values.size
     o = _options

@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 def test_its_example_is_the_compiled_one():
     page = (ROOT / "docs/adding_an_operator.md").read_text()
     (block,) = re.findall(r"```cpp\n(.*?)```", page, re.DOTALL)
-    definition = block[block.index("struct Softsign") : block.index("}  // namespace moka::ops")]
-    assert definition in (ROOT / "moka/ops/softsign_test.cpp").read_text()
+    definition = block[block.index("struct Halfsign") : block.index("}  // namespace moka::ops")]
+    assert definition in (ROOT / "moka/ops/halfsign_test.cpp").read_text()
 
 
 def test_it_fits_two_screens():

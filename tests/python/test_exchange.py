@@ -1,4 +1,4 @@
-"""Tensors and other libraries on one memory; memory formats; methods that keep the object; limits of types."""
+"""Tensors and other libraries on one memory; memory formats; methods that keep the object; limits."""
 # SPDX-License-Identifier: Apache-2.0
 
 import copy

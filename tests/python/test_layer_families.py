@@ -1,15 +1,15 @@
-"""Layers of every rank, recurrent networks, attention, lazy layers: against definitions written with other operators."""
+"""Layers of every rank, recurrent networks, attention, lazy layers: against other operators."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
 
 import numpy as np
 import pytest
+from moka.nn import functional as F
+from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import moka
 from moka import nn
-from moka.nn import functional as F
-from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def close(a, b, tolerance=1e-9):
@@ -32,7 +32,8 @@ def test_convolutions_are_their_columns_times_the_weight(rank):
         part = padded
         for d, start in enumerate(tap):
             part = part.narrow(2 + d, start, 5)
-        total = total + (w[(slice(None), slice(None), *tap)] @ part.reshape(2, 3, -1)).reshape(2, 4, *[5] * rank)
+        product = w[(slice(None), slice(None), *tap)] @ part.reshape(2, 3, -1)
+        total = total + product.reshape(2, 4, *[5] * rank)
     close(y, total)
 
 

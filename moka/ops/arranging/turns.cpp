@@ -194,7 +194,8 @@ Tensor repeat_each(const Tensor& input, const Any& repeats, std::optional<int64_
                "but got repeats.size(0) = ", counts.size(0), " and input.size(", d, ") = ", x.size(d));
     return index_select(
         x, d,
-        EagerReading::call(repeat_interleave_places_op, counts, output_size ? Any(*output_size) : Any()));
+        EagerReading::call(repeat_interleave_places_op, counts, output_size ? Any(*output_size) : Any())
+            .tensor());
   }
   int64_t k = repeats.to_int();
   MOKA_CHECK(k >= 0, "repeat_interleave: repeats can not be negative, got ", k);
@@ -290,7 +291,8 @@ MOKA_PART_OP(
     "Each element (slice along dim) as often as repeats says, the copies side by side.", repeat_each,
     shape(2, 3).with("repeats", 2).with("dim", 1), shape(2, 2).with("repeats", 3),
     shape(2).with("repeats", 0));
-MOKA_PART_OP(positive, "positive(Tensor input) -> Tensor", "input itself: the sign +.", same, shape(2, 3), shape(0));
+MOKA_PART_OP(positive, "positive(Tensor input) -> Tensor", "input itself: the sign +.", same, shape(2, 3),
+             shape(0));
 MOKA_PART_OP(vander, "vander(Tensor x, int? N=None, bool increasing=False) -> Tensor",
              "The powers of each element of a vector, a row each.", powers, shape(3).in(Domain::Positive),
              shape(2).in(Domain::Positive).with("N", 3).with("increasing", true));

@@ -139,6 +139,7 @@ void transpose_kernel(Frame& f) {
                                                              dilation, groups);                              \
                          }),                                                                                 \
                      wrt("bias", [](auto dy) { return sum(dy, dims); })},                                    \
+      .batch = batch_convolution,                                                                            \
       .onnx =                                                                                                \
           "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "          \
           "group=groups, kernel_shape=tail(weight), =rank(input):" #batch_rank ")",                          \

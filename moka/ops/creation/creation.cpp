@@ -227,6 +227,7 @@ constinit const Op full_like_op{
     .shape = shape_full_like,
     .kernels = {KernelRow{"fill", run_full}},
     .derivative = none("the result does not depend on the values of input"),
+    .batch = as_it_is(),
     .onnx = none("written as Shape and ConstantOfShape"),
     .netdef = none("written as ConstantFill with the input as shape"),
     .samples = {shape(2, 3).with("fill_value", 1.5), shape(0).with("fill_value", 1)},

@@ -83,7 +83,7 @@ void shape_permuted(Frame& f) {
 void run_nothing(Frame&) {}
 
 Tensor number_tensor(const Any& number, const Any& dtype, const Any& device) {
-  return full(Dims{}, number, dtype.is_none() ? Any(default_float()) : dtype, device);
+  return full(Dims{}, number, dtype.is_none() ? Any(default_float()) : dtype, device).tensor();
 }
 
 // Rows and columns of the elements of a triangle, row by row. Arguments: row, col, offset.
@@ -121,7 +121,8 @@ void run_triangle(Frame& f) {
 Tensor new_like(const Op& op, const Tensor& x, std::span<const int64_t> size, const Any& dtype,
                 const Any& device) {
   return EagerReading::call(op, size, dtype.is_none() ? Any(x.dtype()) : dtype,
-                            device.is_none() ? Any(x.device()) : device);
+                            device.is_none() ? Any(x.device()) : device)
+      .tensor();
 }
 template <const Op& op>
 Tensor new_of(const Tensor& x, std::span<const int64_t> size, const Any& dtype, const Any& device) {
@@ -130,7 +131,8 @@ Tensor new_of(const Tensor& x, std::span<const int64_t> size, const Any& dtype, 
 Tensor new_filled(const Tensor& x, std::span<const int64_t> size, const Any& value, const Any& dtype,
                   const Any& device) {
   return full(size, value, dtype.is_none() ? Any(x.dtype()) : dtype,
-              device.is_none() ? Any(x.device()) : device);
+              device.is_none() ? Any(x.device()) : device)
+      .tensor();
 }
 }  // namespace
 

@@ -629,6 +629,7 @@ constinit const Op index_select_op{
     .kernels = {KernelRow{"copy", run_index_select}},
     .derivative = {wrt("input", [](auto dy, auto input, auto dim,
                                    auto index) { return index_add_zeros(dy, shape_of(input), dim, index); })},
+    .batch = over_dims("dim"),
     .onnx = "Gather(input, index, axis=dim)",
     .netdef = none("Gather of Caffe2 takes the first dimension; written by an adapter"),
     .samples = {shapes({4, 3}, {5}).in(Domain::Index, 1, 4).with("dim", 0),
@@ -641,6 +642,7 @@ constinit const Op gather_op{
     .kernels = {KernelRow{"copy", run_gather}},
     .derivative = {wrt("input", [](auto dy, auto input, auto dim,
                                    auto index) { return scatter_add(mul(input, 0), dim, index, dy); })},
+    .batch = over_dims("*dim"),
     .onnx = Format{{.map = "GatherElements(input, index, axis=dim)", .since = 11}},
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({4, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
@@ -655,6 +657,7 @@ constinit const Op scatter_op{
                        [](auto dy, auto, auto dim, auto index) { return scatter(dy, dim, index, 0); }),
                    wrt("src", [](auto dy, auto, auto dim, auto index,
                                  auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
+    .batch = over_dims("*dim"),
     .onnx =
         Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction?='none')", .since = 11}},
     .netdef = none("Caffe2 has no such operator"),
@@ -669,6 +672,7 @@ constinit const Op scatter_add_op{
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("src", [](auto dy, auto, auto dim, auto index,
                                  auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
+    .batch = over_dims("*dim"),
     .onnx =
         Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction='add')", .since = 16}},
     .netdef = none("Caffe2 has no such operator"),
@@ -705,6 +709,7 @@ constinit const Op embedding_op{
                        [](auto dy, auto weight, auto indices) {
                          return embedding_backward(dy, shape_of(weight), indices);
                        })},
+    .batch = as_it_is("indices"),
     .onnx = none("written as Gather"),
     .netdef = "Gather(weight, indices)",
     .samples = {shapes({4, 3}, {2, 5}).in(Domain::Index, 1, 4), shapes({4, 3}, {0}).in(Domain::Index, 1, 4)},

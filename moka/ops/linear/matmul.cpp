@@ -147,6 +147,7 @@ constinit const Op matmul_op{
                        [](auto dy, auto input, auto other) {
                          return matmul_backward_other(dy, conj(input), shape_of(other));
                        })},
+    .batch = batch_product,
     .onnx = "MatMul(input, other)",
     .netdef = "MatMul(input, other)",
     .samples = {shapes({3, 4}, {4, 5}), shapes({2, 1, 3, 4}, {5, 4, 2}), shapes({4}, {4}),
@@ -194,6 +195,7 @@ constinit const Op mm_op{
     .kernels = {KernelRow{.name = "gemm", .run = matmul_kernel}},
     .derivative = {wrt("input", [](auto dy, auto, auto mat2) { return mm(dy, t(conj(mat2))); }),
                    wrt("mat2", [](auto dy, auto input) { return mm(t(conj(input)), dy); })},
+    .batch = batch_product,
     .onnx = "MatMul(input, mat2, =rank(input):2)",
     .netdef = "MatMul(input, mat2)",
     .samples = {shapes({3, 4}, {4, 5}), shapes({1, 1}, {1, 3}), shapes({2, 0}, {0, 3})},
@@ -207,6 +209,7 @@ constinit const Op bmm_op{
     .derivative = {wrt("input",
                        [](auto dy, auto, auto mat2) { return bmm(dy, transpose(conj(mat2), 1, 2)); }),
                    wrt("mat2", [](auto dy, auto input) { return bmm(transpose(conj(input), 1, 2), dy); })},
+    .batch = batch_product,
     .onnx = "MatMul(input, mat2, =rank(input):3)",
     .netdef = "BatchMatMul(input, mat2)",
     .samples = {shapes({2, 3, 4}, {2, 4, 5}), shapes({0, 3, 4}, {0, 4, 2})},

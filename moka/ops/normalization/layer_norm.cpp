@@ -112,6 +112,7 @@ constinit const Op layer_norm_op{
                          auto g = op_results(layer_norm_backward, dy, input, normalized_shape, weight, eps);
                          return results(g[0], g[1], g[2]);
                        })},
+    .batch = as_it_is(),
     .onnx = {{.map =
                   "LayerNormalization(input, weight, bias, axis=-1, epsilon=eps, =count(normalized_shape):1)",
               .since = 17}},

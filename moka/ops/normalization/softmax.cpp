@@ -69,6 +69,7 @@ constinit const Op softmax_op{
     .kernels = {KernelRow{.name = "vector", .run = softmax_kernel<false>}},
     .derivative = {wrt("input",
                        [](auto dy, auto, auto dim, auto, auto y) { return softmax_backward(dy, y, dim); })},
+    .batch = over_dims("dim"),
     .onnx = {{.map = "Softmax(input, axis=dim ?? -1)", .since = 13}},
     .netdef = "Softmax(input, axis=dim)",
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1),
@@ -87,6 +88,7 @@ constinit const Op softmax_backward_op{
                          return dy * (grad - sum(mul(grad, output), dim, true)) -
                                 grad * sum(mul(dy, output), dim, true);
                        })},
+    .batch = over_dims("*dim"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("SoftmaxGradient exists; graphs are written before their gradients"),
     .samples = {shapes({3, 4}, {3, 4}).with("dim", 1), shapes({2, 3, 4}, {2, 3, 4}).with("dim", 1)},
@@ -98,6 +100,7 @@ constinit const Op log_softmax_op{
     .kernels = {KernelRow{.name = "vector", .run = softmax_kernel<true>}},
     .derivative = {wrt(
         "input", [](auto dy, auto, auto dim, auto, auto y) { return log_softmax_backward(dy, y, dim); })},
+    .batch = over_dims("dim"),
     .onnx = {{.map = "LogSoftmax(input, axis=dim ?? -1)", .since = 13}},
     .netdef = none("written as Softmax and Log"),
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 1), shape(0, 3).with("dim", 1),
@@ -113,6 +116,7 @@ constinit const Op log_softmax_backward_op{
                                   auto dim) { return dy - sum(mul(dy, exp(output)), dim, true); }),
                    wrt("output", [](auto dy, auto grad, auto output,
                                     auto dim) { return neg(dy * exp(output) * sum(grad, dim, true)); })},
+    .batch = over_dims("*dim"),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}).with("dim", 1), shapes({2, 3, 4}, {2, 3, 4}).with("dim", 1)},

@@ -113,7 +113,7 @@ Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
     MOKA_CHECK(value.tag() != Tag::Float || !(is_integral(input.dtype()) || input.dtype() == DType::Bool) ||
                    value.to_double() == std::floor(value.to_double()),
                "masked_fill: value ", value, " cannot be converted to type ", input.dtype(), " without loss");
-    return where(mask, full(Dims{}, value, input.dtype()), input);
+    return where(mask, full(Dims{}, value, input.dtype()).tensor(), input);
   }
   const Tensor& t = value.tensor();
   MOKA_CHECK(t.dim() == 0, "masked_fill only supports a 0-dimensional value tensor, but got tensor with ",

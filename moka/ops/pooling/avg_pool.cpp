@@ -128,6 +128,7 @@ void adaptive_backward_kernel(Frame& f) {
                            return avg_pool##n##d_backward(dy, shape_of(input), kernel_size, stride, padding, \
                                                           ceil_mode, count_include_pad, divisor_override);   \
                          })},                                                                                \
+      .batch = batch_images,                                                                                 \
       .onnx = {{.map = "AveragePool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), "      \
                        "pads=begin_end(padding), ceil_mode=ceil_mode, count_include_pad=count_include_pad, " \
                        "=divisor_override:None, =rank(input):" #batch_rank ")"}},                            \
@@ -168,6 +169,7 @@ void adaptive_backward_kernel(Frame& f) {
       .derivative = {wrt(                                                                                    \
           "input",                                                                                           \
           [](auto dy, auto input) { return adaptive_avg_pool##n##d_backward(dy, shape_of(input)); })},       \
+      .batch = batch_images,                                                                                 \
       .onnx = {{.map = "GlobalAveragePool(input, =output_size:1, =rank(input):" #batch_rank ")"}},           \
       .netdef = "AveragePool(input, global_pooling=1, =output_size:1, =rank(input):" #batch_rank ")",        \
       .samples = share_samples,                                                                              \

@@ -89,6 +89,7 @@ void max_pool_select_kernel(Frame& f) {
                            return max_pool##n##d_backward(dy, input, kernel_size, stride, padding, dilation, \
                                                           ceil_mode);                                        \
                          })},                                                                                \
+      .batch = batch_images,                                                                                 \
       .onnx = {{.map = "MaxPool(input, kernel_shape=kernel_size, strides=or(stride, kernel_size), "          \
                        "pads=begin_end(padding), dilations=dilation, ceil_mode=ceil_mode, storage_order=0, " \
                        "=rank(input):" #batch_rank ")"}},                                                    \
@@ -110,6 +111,7 @@ void max_pool_select_kernel(Frame& f) {
                            return max_pool##n##d_backward(dy, input, kernel_size, stride, padding, dilation, \
                                                           ceil_mode);                                        \
                          })},                                                                                \
+      .batch = batch_images,                                                                                 \
       .onnx = none("ONNX counts places over the whole tensor, not within a plane"),                          \
       .netdef = none("Caffe2's MaxPoolWithIndex runs on GPUs alone"),                                        \
       .samples = indices_samples,                                                                            \

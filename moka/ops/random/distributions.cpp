@@ -16,16 +16,19 @@ namespace {
 // ---- like another tensor
 Tensor uniform_like(const Tensor& x, const Any& generator, const Any& dtype, const Any& device) {
   return rand(x.sizes(), generator, dtype.is_none() ? Any(x.dtype()) : dtype,
-              device.is_none() ? Any(x.device()) : device);
+              device.is_none() ? Any(x.device()) : device)
+      .tensor();
 }
 Tensor normal_like(const Tensor& x, const Any& generator, const Any& dtype, const Any& device) {
   return randn(x.sizes(), generator, dtype.is_none() ? Any(x.dtype()) : dtype,
-               device.is_none() ? Any(x.device()) : device);
+               device.is_none() ? Any(x.device()) : device)
+      .tensor();
 }
 Tensor integers_like(const Tensor& x, int64_t low, int64_t high, const Any& generator, const Any& dtype,
                      const Any& device) {
   return randint(low, high, x.sizes(), generator, dtype.is_none() ? Any(x.dtype()) : dtype,
-                 device.is_none() ? Any(x.device()) : device);
+                 device.is_none() ? Any(x.device()) : device)
+      .tensor();
 }
 Tensor integers_below_like(const Tensor& x, int64_t high, const Any& generator, const Any& dtype,
                            const Any& device) {
@@ -48,19 +51,20 @@ Tensor normal_about(const Tensor& mean, const Any& std, const Any& generator) {
   } else {
     MOKA_CHECK(std.to_double() >= 0, "normal expects std >= 0.0, but found std ", std.to_double());
   }
-  Tensor z = randn(sizes, generator, mean.dtype(), mean.device());
+  Tensor z = randn(sizes, generator, mean.dtype(), mean.device()).tensor();
   // The numbers are constants to gradients, as in PyTorch.
   if (std.is_tensor()) return add(mul(z, detach(std.tensor())), detach(mean));
-  return add(mul(z, std), detach(mean));
+  return add(mul(z, std.to_double()), detach(mean));
 }
 Tensor normal_wide(double mean, const Tensor& std, const Any& generator) {
   check_deviations(std);
-  return add(mul(randn(std.sizes(), generator, std.dtype(), std.device()), detach(std)), mean);
+  Tensor z = randn(std.sizes(), generator, std.dtype(), std.device()).tensor();
+  return add(mul(z, detach(std)), mean);
 }
 Tensor normal_of_size(double mean, double std, std::span<const int64_t> size, const Any& generator,
                       const Any& dtype, const Any& device) {
   MOKA_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
-  return add(mul(randn(size, generator, dtype, device), std), mean);
+  return add(mul(randn(size, generator, dtype, device).tensor(), std), mean);
 }
 
 // ---- one element at a time, each with words of its own

@@ -179,6 +179,7 @@ constinit const Op amax_op{
     .shape = extremum_shape,
     .kernels = {KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Maximum>}},
     .derivative = {wrt("input", extremum_gradient)},
+    .batch = over_dims("dim"),
     .onnx = "ReduceMax(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceMax(input, axes=dim, keepdims=keepdim)",
     .samples = {shape(3, 4).in(Domain::Distinct), shape(2, 3, 4).in(Domain::Distinct).with("dim", {0, 2}),
@@ -192,6 +193,7 @@ constinit const Op amin_op{
     .shape = extremum_shape,
     .kernels = {KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Minimum>}},
     .derivative = {wrt("input", extremum_gradient)},
+    .batch = over_dims("dim"),
     .onnx = "ReduceMin(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceMin(input, axes=dim, keepdims=keepdim)",
     .samples = {shape(3, 4).in(Domain::Distinct),
@@ -207,6 +209,7 @@ constinit const Op argmax_op{
     .shape = argmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = argmax_kernel<true>}},
     .derivative = none("places do not change continuously"),
+    .batch = over_dims("dim"),
     .onnx = "ArgMax(input, axis=dim, keepdims=keepdim, select_last_index=0)",
     .netdef = "ArgMax(input, axis=dim, keepdims=keepdim)",
     .samples = {shape(3, 4).with("dim", 1).no_gradient(),
@@ -221,6 +224,7 @@ constinit const Op argmin_op{
     .shape = argmax_shape,
     .kernels = {KernelRow{.name = "vector", .run = argmax_kernel<false>}},
     .derivative = none("places do not change continuously"),
+    .batch = over_dims("dim"),
     .onnx = "ArgMin(input, axis=dim, keepdims=keepdim, select_last_index=0)",
     .netdef = "ArgMin(input, axis=dim, keepdims=keepdim)",
     .samples = {shape(3, 4).with("dim", 1).no_gradient(), shape(2, 3, 4).with("dim", -2).no_gradient(),
@@ -268,6 +272,7 @@ constinit const Op max_dim_op{
                        [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, keepdim);
                        })},
+    .batch = over_dims("dim"),
     .onnx = none("written as ReduceMax and ArgMax"),
     .netdef = none("written as ReduceMax and ArgMax"),
     .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),
@@ -283,6 +288,7 @@ constinit const Op min_dim_op{
                        [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, keepdim);
                        })},
+    .batch = over_dims("dim"),
     .onnx = none("written as ReduceMin and ArgMin"),
     .netdef = none("written as ReduceMin and ArgMin"),
     .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),

@@ -109,6 +109,7 @@ constinit const Op var_op{
                        [](auto dy, auto input, auto dim, auto correction, auto keepdim) {
                          return var_backward(dy, input, dim, correction, keepdim);
                        })},
+    .batch = over_dims("dim"),
     .onnx = none("written as ReduceMean, Sub, Mul and ReduceMean"),
     .netdef = none("Caffe2's ReduceBackVar and its like take trailing dimensions only"),
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0),
@@ -148,6 +149,7 @@ constinit const Op var_mean_op{
                             return var_backward(dvar, input, dim, correction, keepdim) +
                                    mean_backward(dmean, shape_of(input), dim, keepdim);
                           })},
+    .batch = over_dims("dim"),
     .onnx = none("written as ReduceMean, Sub, Mul and ReduceMean"),
     .netdef = none("Caffe2's Moments divides by n only"),
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0),
@@ -197,6 +199,7 @@ constinit const Op any_op{
     .shape = truth_shape,
     .kernels = {KernelRow{.name = "vector", .run = truth_kernel<Reduce::Any>}},
     .derivative = none("the result is bool"),
+    .batch = over_dims("dim"),
     .onnx = none("written as Cast, ReduceMax and Cast"),
     .netdef = none("Caffe2 has no truth over dimensions"),
     .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(),
@@ -210,6 +213,7 @@ constinit const Op all_op{
     .shape = truth_shape,
     .kernels = {KernelRow{.name = "vector", .run = truth_kernel<Reduce::All>}},
     .derivative = none("the result is bool"),
+    .batch = over_dims("dim"),
     .onnx = none("written as Cast, ReduceMin and Cast"),
     .netdef = none("Caffe2 has no truth over dimensions"),
     .samples = {shape(3, 4).in(Domain::Boolean).no_gradient(),

@@ -157,6 +157,7 @@ constinit const Op cumsum_op{
     .shape = cumsum_shape,
     .kernels = {KernelRow{.name = "loop", .run = cumsum_kernel}},
     .derivative = {wrt("input", [](auto dy, auto, auto dim) { return cumsum_backward(dy, dim); })},
+    .batch = over_dims("dim"),
     .onnx = "CumSum(input, dim, exclusive?=0, reverse?=0)",
     .netdef = none("Caffe2 has no running sum"),
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0),
@@ -185,6 +186,7 @@ constinit const Op sort_op{
                        [](auto dy, auto input, auto dim, auto, auto, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, true);
                        })},
+    .batch = over_dims("dim"),
     .onnx = none("written as TopK over the whole dimension"),
     .netdef = none("Caffe2 sorts only through TopK"),
     .samples = {shape(3, 4).in(Domain::Distinct),
@@ -204,6 +206,7 @@ constinit const Op topk_op{
                        [](auto dy, auto input, auto, auto dim, auto, auto, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, true);
                        })},
+    .batch = over_dims("dim"),
     .onnx = {{.map = "TopK(input, list(k), axis=dim, largest=largest, sorted=sorted)", .since = 11}},
     .netdef = "TopK(input, k=k, axis=dim, =largest:True)",
     .samples = {shape(3, 4).in(Domain::Distinct).with("k", 2),

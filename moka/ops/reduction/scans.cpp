@@ -200,6 +200,7 @@ constinit const Op cumprod_op{
     .shape = cumprod_shape,
     .kernels = {KernelRow{.name = "loop", .run = cumprod_kernel}},
     .derivative = {wrt("input", [](auto dy, auto x, auto dim) { return cumprod_backward(dy, x, dim); })},
+    .batch = over_dims("dim"),
     .onnx = Format{{.map = "CumProd(input, dim, exclusive?=0, reverse?=0)", .since = 26}},
     .netdef = none("Caffe2 has no running product"),
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0),

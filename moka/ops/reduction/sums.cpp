@@ -161,6 +161,7 @@ constinit const Op sum_op{
                        [](auto dy, auto input, auto dim, auto keepdim) {
                          return reduction_expand(dy, shape_of(input), dim, keepdim);
                        })},
+    .batch = over_dims("dim"),
     .onnx = "ReduceSum(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceSum(input, axes=dim, keepdims=keepdim)",
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),
@@ -190,6 +191,7 @@ constinit const Op mean_op{
                        [](auto dy, auto input, auto dim, auto keepdim) {
                          return mean_backward(dy, shape_of(input), dim, keepdim);
                        })},
+    .batch = over_dims("dim"),
     .onnx = "ReduceMean(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceMean(input, axes=dim, keepdims=keepdim)",
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}),
@@ -215,6 +217,7 @@ constinit const Op prod_op{
     .kernels = {KernelRow{.name = "cascade", .run = sum_kernel<Reduce::Product>}},
     .derivative = {wrt("input", [](auto dy, auto input, auto dim,
                                    auto keepdim) { return prod_backward(dy, input, dim, keepdim); })},
+    .batch = over_dims("dim"),
     .onnx = "ReduceProd(input, axes=dim, keepdims=keepdim)",
     .netdef = none("Caffe2 has no product along dimensions"),
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),

@@ -171,13 +171,13 @@ std::tuple<Tensor, Tensor> reduce_gradient(const Tensor& dy, const Tensor& x, in
 
 // scatter(..., value=) and scatter(..., reduce=)
 Tensor scatter_number(const Tensor& x, int64_t dim, const Tensor& index, const Any& value) {
-  return EagerReading::call(scatter_op, x, dim, index, value);
+  return EagerReading::call(scatter_op, x, dim, index, value).tensor();
 }
 Tensor scatter_with(const Tensor& x, int64_t dim, const Tensor& index, const Any& src,
                     std::string_view reduce) {
   MOKA_CHECK(reduce == "add" || reduce == "multiply",
              "scatter: reduce argument must be either add or multiply, got ", reduce);
-  Tensor from = src.is_tensor() ? src.tensor() : expand(full(Dims{}, src, x.dtype()), index.sizes());
+  Tensor from = src.is_tensor() ? src.tensor() : expand(full(Dims{}, src, x.dtype()).tensor(), index.sizes());
   return scatter_reduce(x, dim, index, from, reduce == "add" ? "sum" : "prod", true);
 }
 }  // namespace

@@ -7,20 +7,20 @@
 #include "moka/ops/all.h"
 #include "moka/ops/define.h"
 
-MOKA_DECLARE_OP(softsign)
+MOKA_DECLARE_OP(halfsign)
 
 namespace moka::ops {
 
-struct Softsign {
-  constexpr auto operator()(auto x) const { return x / (1 + abs(x)); }
+struct Halfsign {
+  constexpr auto operator()(auto x) const { return x / (2 + abs(x)); }
 };
-constinit const Op softsign_op{
-    .schema = "softsign(Tensor input) -> Tensor",
-    .doc = "input / (1 + |input|).",
-    .formula = pointwise<Softsign>(DTypeRule::Floating, 3),
-    .derivative = {fused("input", [](auto dy, auto x) { return dy / ((1 + abs(x)) * (1 + abs(x))); })},
-    .onnx = "Softsign(input)",
-    .netdef = "Softsign(input)",
+constinit const Op halfsign_op{
+    .schema = "halfsign(Tensor input) -> Tensor",
+    .doc = "input / (2 + |input|).",
+    .formula = pointwise<Halfsign>(DTypeRule::Floating, 3),
+    .derivative = {fused("input", [](auto dy, auto x) { return dy * 2 / ((2 + abs(x)) * (2 + abs(x))); })},
+    .onnx = none("written as Abs, Add and Div"),
+    .netdef = none("written as Abs, Add and Div"),
     .samples = {shape(3, 4), shape(0)},
 };
 
@@ -39,11 +39,11 @@ TEST(AddingAnOperator, ComputesForEveryType) {
                        static_cast<char*>(x.raw_data()) + i * static_cast<int64_t>(item_size(dtype)), dtype,
                        1);
     }
-    Tensor y = softsign(x);
+    Tensor y = halfsign(x);
     EXPECT_EQ(y.dtype(), dtype);
     for (int64_t i = 0; i < 37; i++) {
       double v = static_cast<double>(i - 18) / 4;
-      EXPECT_NEAR(element_as_double(y, i), v / (1 + std::abs(v)),
+      EXPECT_NEAR(element_as_double(y, i), v / (2 + std::abs(v)),
                   dtype == DType::BF16  ? 4e-3
                   : dtype == DType::F16 ? 1e-3
                                         : 1e-6);
@@ -53,9 +53,9 @@ TEST(AddingAnOperator, ComputesForEveryType) {
 
 TEST(AddingAnOperator, ReadsAsTextAndAsUses) {
   register_all_ops();
-  EXPECT_EQ(ops::softsign_op.formula.text(), "t0 = abs x0\nt1 = add 1.0 t0\nt2 = div x0 t1\nreturn t2");
+  EXPECT_EQ(ops::halfsign_op.formula.text(), "t0 = abs x0\nt1 = add 2.0 t0\nt2 = div x0 t1\nreturn t2");
 #ifndef MOKA_PREDICTOR  // whose pages have no derivatives
-  Usage usage = ops::softsign_op.derivative.rows[0].usage();
+  Usage usage = ops::halfsign_op.derivative.rows[0].usage();
   EXPECT_EQ(usage.values, 3u);  // dy and x
 #endif
 }
@@ -67,9 +67,9 @@ TEST(AddingAnOperator, BuildsAGraphNode) {
   graph::Value* x = g.add_input("x", graph::Type::tensor(DType::F32, sizes));
   {
     graph::Building building(g, {g.main(), nullptr});
-    g.add_output(softsign(graph::Expr(x)).value);
+    g.add_output(halfsign(graph::Expr(x)).value);
   }
-  EXPECT_EQ(g.outputs()[0]->producer()->op, &ops::softsign_op);
+  EXPECT_EQ(g.outputs()[0]->producer()->op, &ops::halfsign_op);
   EXPECT_EQ(g.outputs()[0]->type, graph::Type::tensor(DType::F32, sizes));
 }
 
