@@ -94,8 +94,10 @@ def norm(
         raise RuntimeError(f"norm: input must be floating, got {x.dtype}; convert with .float() first")
     dims = None if dim is None else [dim] if isinstance(dim, int) else list(dim)
     if p == "nuc":
-        from . import linalg
-
+        try:
+            from . import linalg
+        except ImportError as error:
+            raise NotImplementedError("norm: p='nuc' needs moka.linalg, which this build lacks") from error
         result = linalg.matrix_norm(x, "nuc", (-2, -1) if dims is None else tuple(dims), keepdim)
     elif isinstance(p, str) and p != "fro":
         raise ValueError(f"norm: p must be a number, 'fro' or 'nuc', got {p!r}")
@@ -238,7 +240,7 @@ def _quantile(
         weight = place - low if interpolation == "linear" else _C.full_like(low, 0.5)
         result = _C.lerp(result, high, weight)
     # The fractions come first; the reduced dimension goes or stays as 1.
-    result = result.movedim(-1, 0) if hasattr(result, "movedim") else _front(result)
+    result = result.movedim(-1, 0)
     if dim is None:
         result = result.reshape([-1] + [1] * rank) if keepdim else result.reshape(-1)
     elif rank:
@@ -251,11 +253,6 @@ def _quantile(
     if out is not None:
         return out.copy_(result)
     return result
-
-
-def _front(t: Tensor) -> Tensor:
-    last = t.dim() - 1
-    return t.permute([last, *range(last)])
 
 
 # ---- covariance
@@ -289,7 +286,7 @@ def cov(
             raise RuntimeError(f"cov: {name} must not be negative")
         weight = given if weight is None else weight * given
     if not x.is_floating_point() and weight is None:
-        x = x.to(_C.get_default_dtype()) if hasattr(_C, "get_default_dtype") else x.float()
+        x = x.to(_C.get_default_dtype())
     total: Any = count if weight is None else weight.sum()
     if weight is not None and count and float(total.detach()) == 0:
         raise RuntimeError("cov: weights sum to zero, can't be normalized")
@@ -317,13 +314,8 @@ def corrcoef(input: Tensor) -> Tensor:
     c = cov(input)
     if c.dim() == 0:
         return c / c
-    deviation = c.diagonal().sqrt() if hasattr(c, "diagonal") else _diagonal(c).sqrt()
+    deviation = c.diagonal().sqrt()
     return (c / deviation.unsqueeze(-1) / deviation.unsqueeze(0)).clamp(-1, 1)
-
-
-def _diagonal(c: Tensor) -> Tensor:
-    n = c.shape[0]
-    return c.reshape(-1)[_C.arange(0, n * n, n + 1)]
 
 
 # ---- differences and integrals
