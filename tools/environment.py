@@ -11,7 +11,15 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["DEBIAN_PACKAGES", "DebianPackage", "SetupError", "install_peers", "missing_packages", "setup"]
+__all__ = [
+    "DEBIAN_PACKAGES",
+    "DebianPackage",
+    "SetupError",
+    "install_images",
+    "install_peers",
+    "missing_packages",
+    "setup",
+]
 
 
 class SetupError(Exception):
@@ -157,7 +165,7 @@ def _requirements(path: Path) -> dict[str, str]:
     return wanted
 
 
-def _fill_environment(folder: Path, requirements: Path) -> Path:
+def _fill_environment(folder: Path, requirements: Path, *options: str) -> Path:
     """Makes the virtual environment `folder` hold what `requirements` pins; returns its Python."""
     python = folder / "bin" / "python"
     if subprocess.run([str(python), "-c", ""], capture_output=True).returncode if python.exists() else True:
@@ -170,7 +178,7 @@ def _fill_environment(folder: Path, requirements: Path) -> Path:
         return python
     print(f"installing into {folder.name}: {' '.join(lacking)}", flush=True)
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    if subprocess.run([*pip, *lacking]).returncode:
+    if subprocess.run([*pip, *options, *lacking]).returncode:
         raise SetupError(
             f"pip could not install {' '.join(lacking)} into {folder}.\n"
             "Is a package index reachable? Where it is not, point PIP_INDEX_URL or PIP_FIND_LINKS at a copy."
@@ -191,6 +199,13 @@ def setup(root: Path, *, fuzz: bool = False, browser: bool = False, only_needed:
             f"cmake is {version[2]}, but the presets need 3.25; `pip install cmake` brings a current one"
         )
     _fill_environment(root / ".venv", root / "tools" / "requirements" / "dev.txt")
+
+
+def install_images(root: Path, *, digits: bool = False) -> None:
+    """The demo's images: Debian's Fashion-MNIST, or where that is not there scikit-learn's digits."""
+    fashion = [package for package in DEBIAN_PACKAGES if package.name == "dataset-fashion-mnist"]
+    if digits or missing_packages(tuple(fashion)):
+        _fill_environment(root / ".venv", root / "tools" / "requirements" / "digits.txt", "--no-deps")
 
 
 def install_peers(root: Path, stage: Path) -> Path:

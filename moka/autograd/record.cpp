@@ -94,7 +94,8 @@ bool check_targets(const Frame& f, bool wanted) {
     if (!(f.given >> i & 1)) continue;
     const Tensor& target = f.outs[i];
     if (i == 0 && f.count > 0 && f.args[0].tag == Tag::Tensor && f.tensor(0) == target) {
-      check_rebase(target, cat(info(f.op).schema.base, "_"), wanted);
+      const std::string& name = info(f.op).schema.base;
+      check_rebase(target, name.back() == '_' ? name : cat(name, "_"), wanted);
       in_place = wanted || requires_grad(target);
     } else {
       MOKA_CHECK(!wanted && !requires_grad(target), f.name(),

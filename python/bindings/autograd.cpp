@@ -138,7 +138,8 @@ std::vector<Tensor> gradients_in_vmap(PyObject* outputs, std::span<PyObject* con
   PyRef keep;
   for (PyObject* o : items_of(outputs, keep)) outs.push_back(expect_tensor(o, "grad"));
   if (grads != Py_None)
-    for (PyObject* o : items_of(grads, keep)) given.push_back(o == Py_None ? Tensor() : expect_tensor(o, "grad"));
+    for (PyObject* o : items_of(grads, keep))
+      given.push_back(o == Py_None ? Tensor() : expect_tensor(o, "grad"));
   given.resize(outs.size());
   for (PyObject* o : inputs) xs.push_back(expect_tensor(o, "grad"));
   return autograd::gradients_of_batches(outs, given, xs, options);

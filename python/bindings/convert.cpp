@@ -528,8 +528,7 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
       else if (PyBool_Check(v)) {  // non_blocking, then copy
         if (bools++) copy = v == Py_True;
       } else
-        throw Error(ErrorKind::Type,
-                    cat("to: expected a dtype, a device or a Tensor, got ", described(v)));
+        throw Error(ErrorKind::Type, cat("to: expected a dtype, a device or a Tensor, got ", described(v)));
     };
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) take(PyTuple_GET_ITEM(args, i));
     if (keywords) {

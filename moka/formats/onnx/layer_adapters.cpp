@@ -37,28 +37,34 @@ bool resize(NodeReader& n) {
     if (known->tag() == Tag::Floats)
       for (double f : known->arg().as_floats()) factors.push_back(f);
     else if (known->is_tensor() && known->tensor().dim() == 1)
-      for (int64_t i = 0; i < known->tensor().numel(); i++) factors.push_back(element_as_double(known->tensor(), i));
+      for (int64_t i = 0; i < known->tensor().numel(); i++)
+        factors.push_back(element_as_double(known->tensor(), i));
     MOKA_CHECK_KIND(File, static_cast<int64_t>(factors.size()) == rank, factors.size(), " scales for ", rank,
                     " dimensions");
     for (size_t i = 0; i < factors.size(); i++) {
       const double size = std::floor(double(input[i]) * factors[i]);
       MOKA_CHECK_KIND(File, size > 0 && size < 1e15, "a scale of ", factors[i], " is not possible");
-      if (std::fabs(size - double(input[i]) * factors[i]) > 1e-6) return n.declines("scales that do not give whole sizes");
+      if (std::fabs(size - double(input[i]) * factors[i]) > 1e-6)
+        return n.declines("scales that do not give whole sizes");
       sizes.push_back(static_cast<int64_t>(size));
     }
   }
-  MOKA_CHECK_KIND(File, static_cast<int64_t>(sizes.size()) == rank, sizes.size(), " sizes for ", rank, " dimensions");
+  MOKA_CHECK_KIND(File, static_cast<int64_t>(sizes.size()) == rank, sizes.size(), " sizes for ", rank,
+                  " dimensions");
   if (sizes[0] != input[0] || sizes[1] != input[1]) return n.declines("other numbers of batches or channels");
   std::string_view mode = n.text("mode", "nearest");
-  std::string_view place = n.text("coordinate_transformation_mode", upsample || n.version < 11 ? "asymmetric" : "half_pixel");
+  std::string_view place =
+      n.text("coordinate_transformation_mode", upsample || n.version < 11 ? "asymmetric" : "half_pixel");
   const bool wide = n.integer("antialias", 0) != 0, align = place == "align_corners";
   const char* ours;
   if (mode == "nearest") {
-    std::string_view nearest = n.text("nearest_mode", upsample || n.version < 11 ? "floor" : "round_prefer_floor");
+    std::string_view nearest =
+        n.text("nearest_mode", upsample || n.version < 11 ? "floor" : "round_prefer_floor");
     bool whole = true;  // enlarging by whole factors, all roundings from pixel centres agree
     for (size_t i = 2; i < sizes.size(); i++) whole &= sizes[i] % input[i] == 0;
     if (place == "asymmetric" && nearest == "floor") ours = "nearest";
-    else if (place == "half_pixel" && (nearest == "round_prefer_ceil" || (whole && nearest == "round_prefer_floor")))
+    else if (place == "half_pixel" &&
+             (nearest == "round_prefer_ceil" || (whole && nearest == "round_prefer_floor")))
       ours = "nearest-exact";
     else return n.declines("nearest neighbours by ", nearest, " of ", place, " places");
   } else {
@@ -73,8 +79,8 @@ bool resize(NodeReader& n) {
       return n.declines("another cubic coefficient");
     if (n.integer("exclude_outside", 0) != 0 && !wide) return n.declines("weights without what lies outside");
   }
-  n.out(n.call("resample", {n[0], Dims(std::span<const int64_t>(sizes).subspan(2)), ours, named("align_corners", align),
-                            named("antialias", wide)}));
+  n.out(n.call("resample", {n[0], Dims(std::span<const int64_t>(sizes).subspan(2)), ours,
+                            named("align_corners", align), named("antialias", wide)}));
   return true;
 }
 
@@ -108,7 +114,8 @@ bool recurrent(NodeReader& n) {
   if (n.attribute("clip") || n.attribute("activation_alpha") || n.attribute("activation_beta"))
     return n.declines("clipped or scaled activations");
   if (n.has(4)) return n.declines("sequences of different lengths");
-  if (kind == 0 && (n.has(7) || n.integer("input_forget", 0) != 0)) return n.declines("peepholes or coupled gates");
+  if (kind == 0 && (n.has(7) || n.integer("input_forget", 0) != 0))
+    return n.declines("peepholes or coupled gates");
   if (kind == 1 && n.integer("linear_before_reset", 0) == 0)
     return n.declines("a reset gate before the matrix product");
   const char* mode = kind == 0 ? "lstm" : kind == 1 ? "gru" : "tanh";
@@ -153,9 +160,10 @@ bool recurrent(NodeReader& n) {
     }
     const bool reverse = direction == "reverse" || d == 1;
     spelling::Argument c0 = kind == 0 ? spelling::Argument(start(6)) : spelling::Argument(Any());
-    Value* states = n.call("rnn_layer", {n.call("linear", {rows, ordered(part(1)), input_bias}), start(5), c0,
-                                         ordered(part(2)), state_bias, Any(), Dims(static_cast<size_t>(steps), batch),
-                                         mode, named("reverse", reverse)});
+    Value* states =
+        n.call("rnn_layer",
+               {n.call("linear", {rows, ordered(part(1)), input_bias}), start(5), c0, ordered(part(2)),
+                state_bias, Any(), Dims(static_cast<size_t>(steps), batch), mode, named("reverse", reverse)});
     Value* last = n.call("narrow", {states, int64_t(0), reverse ? int64_t(0) : (steps - 1) * batch, batch});
     auto columns = [&](Value* v, int64_t first) { return n.call("narrow", {v, int64_t(1), first, hidden}); };
     outs.push_back(n.call("reshape", {columns(states, 0), Dims{steps, batch, hidden}}));
@@ -169,12 +177,8 @@ bool recurrent(NodeReader& n) {
 }
 
 constexpr Adapter table[] = {
-    {"Resize", 10, 0, resize},
-    {"Upsample", 7, 10, resize},
-    {"LRN", 1, 0, local_response},
-    {"LSTM", 7, 0, recurrent<0>},
-    {"GRU", 7, 0, recurrent<1>},
-    {"RNN", 7, 0, recurrent<2>},
+    {"Resize", 10, 0, resize},    {"Upsample", 7, 10, resize}, {"LRN", 1, 0, local_response},
+    {"LSTM", 7, 0, recurrent<0>}, {"GRU", 7, 0, recurrent<1>}, {"RNN", 7, 0, recurrent<2>},
 };
 
 }  // namespace

@@ -91,9 +91,10 @@ bool convolution(NodeReader& n) {
                     " is not the weight's: ", std::span<const int64_t>(weight));
   constexpr const char* names[] = {"conv1d", "conv2d", "conv3d"};
   Value* x = w.symmetric() ? n[0] : padded(n, n[0], w, 0);
-  n.out(n.call(names[w.spatial - 1], {x, n[1], n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()),
-                                      named("stride", w.stride), named("padding", w.begin),
-                                      named("dilation", w.dilation), named("groups", n.integer("group", 1))}));
+  n.out(n.call(
+      names[w.spatial - 1],
+      {x, n[1], n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()), named("stride", w.stride),
+       named("padding", w.begin), named("dilation", w.dilation), named("groups", n.integer("group", 1))}));
   return true;
 }
 

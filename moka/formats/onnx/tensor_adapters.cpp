@@ -451,7 +451,10 @@ bool cast_like(NodeReader& n) {
 // ONNX has all begins, then all ends, in the order of dimensions; ours has (begin, end) pairs from the last dimension on.
 bool pad(NodeReader& n) {
   const std::string_view mode = n.text("mode", "constant");
-  const char* border = mode == "reflect" ? "reflect" : mode == "edge" ? "replicate" : mode == "wrap" ? "circular" : "";
+  const char* border = mode == "reflect" ? "reflect"
+                       : mode == "edge"  ? "replicate"
+                       : mode == "wrap"  ? "circular"
+                                         : "";
   MOKA_CHECK_KIND(File, mode == "constant" || *border, "mode '", mode, "' does not exist");
   auto pads = n.version < 2 && n.attribute("paddings") ? n.ints("paddings")
               : n.version < 11                         ? n.ints("pads")

@@ -115,8 +115,8 @@ bool pad_border(NodeWriter& n) {
 
 bool resample(NodeWriter& n) {
   Dims sizes, input;
-  const Any *mode = n.constant("mode"), *align = n.constant("align_corners"), *antialias = n.constant("antialias"),
-            *scales = n.constant("scales");
+  const Any *mode = n.constant("mode"), *align = n.constant("align_corners"),
+            *antialias = n.constant("antialias"), *scales = n.constant("scales");
   if (!mode || !align || !antialias || !scales || !n.ints("size", sizes) ||
       !spelling::fixed_sizes(n.value("input"), input))
     return n.declines("its settings or sizes are known only when running");
@@ -129,7 +129,7 @@ bool resample(NodeWriter& n) {
   all.append(std::span<const int64_t>(sizes).last(input.size() - 2));
   std::vector<spelling::Attribute> attributes{
       {"mode", Any(nearest ? "nearest" : m)},
-      {"coordinate_transformation_mode", Any(m == "nearest"    ? "asymmetric"
+      {"coordinate_transformation_mode", Any(m == "nearest"     ? "asymmetric"
                                              : align->to_bool() ? "align_corners"
                                                                 : "half_pixel")}};
   if (nearest) attributes.push_back({"nearest_mode", Any(m == "nearest" ? "floor" : "round_prefer_ceil")});

@@ -205,7 +205,8 @@ constinit const Op attention_op{
                           auto scale, auto enable_gqa, auto output, auto logsumexp) {
                          return attention_mask_backward(dy, query, key, value, attn_mask, output, logsumexp,
                                                         is_causal, scale, enable_gqa);
-                       })},
+                       }),
+                   constants("logsumexp", "kept for the gradient")},
     .onnx = Format{{.map = "Attention(query, key, value, attn_mask, is_causal=is_causal, scale?=scale, "
                            "=rank(query):4) -> (output)",
                     .since = 23}},

@@ -255,7 +255,11 @@ constinit const Op embedding_bag_op{
     .onnx = none("ONNX has no bags"),
     .netdef = none("SparseLengthsSum of Caffe2 takes lengths, not offsets"),
     .samples = {shapes({4, 3}, {5}, {1}).in(Domain::Index, 1, 4).in(Domain::Index, 2, 1),
-                shapes({4, 3}, {5}, {1}).in(Domain::Distinct, 0).in(Domain::Index, 1, 4).in(Domain::Index, 2, 1).with("mode", "max"),
+                shapes({4, 3}, {5}, {1})
+                    .in(Domain::Distinct, 0)
+                    .in(Domain::Index, 1, 4)
+                    .in(Domain::Index, 2, 1)
+                    .with("mode", "max"),
                 shapes({4, 3}, {0}, {1}).in(Domain::Index, 1, 4).in(Domain::Index, 2, 1).with("mode", "sum")},
 };
 constinit const Op embedding_bag_backward_op{

@@ -158,7 +158,8 @@ constinit const Op rnn_layer_op{
                          auto g = op_results(rnn_layer_backward, dy, states, kept, gates, h0, c0, weight_hh,
                                              bias_hh, weight_hr, batch_sizes, mode, reverse);
                          return results(g[0], g[1], g[2], g[3], g[4], g[5]);
-                       })},
+                       }),
+                   constants("kept", "kept for the gradient")},
     .onnx = none("LSTM, GRU and RNN of ONNX hold the input's product too: read by an adapter"),
     .netdef = none("Caffe2 spells recurrence as a net of steps"),
     .samples = {without_projection(shapes({5, 8}, {2, 2}, {2, 2}, {8, 2}, {8}), false)

@@ -49,7 +49,8 @@ void var_mean_kernel(Frame& f) {
   int64_t n = reduced_count(f.tensor(0).sizes(), dims), rows = f.outs[0].numel();
   Tensor x = with_dims_last(in_kernel_dtype(f.tensor(0)), dims);
   KernelOutput var(f, 0), mean(f, 1);
-  if (x.dtype() == DType::F64) moments(x, rows, n, correction_argument(f, 2), mean.data<double>(), var.data<double>());
+  if (x.dtype() == DType::F64)
+    moments(x, rows, n, correction_argument(f, 2), mean.data<double>(), var.data<double>());
   else moments(x, rows, n, correction_argument(f, 2), mean.data<float>(), var.data<float>());
   var.finish();
   mean.finish();

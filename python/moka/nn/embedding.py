@@ -34,7 +34,7 @@ class _Table(Module):
         name = type(self).__name__
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError(
+                raise ValueError(
                     f"{name}: padding_idx {padding_idx} is outside a table of {num_embeddings}"
                 )
             padding_idx %= num_embeddings
@@ -43,7 +43,7 @@ class _Table(Module):
         self.padding_idx = padding_idx
         if weight is not None:
             if tuple(weight.shape) != (num_embeddings, embedding_dim):
-                raise AssertionError(
+                raise ValueError(
                     f"{name}: weight must have shape [{num_embeddings}, {embedding_dim}], got "
                     f"{list(weight.shape)}"
                 )

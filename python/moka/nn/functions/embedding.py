@@ -17,7 +17,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Te
     """y = x W^T + b: [..., in] with weight [out, in] and bias [out] gives [..., out]; a weight [in] gives
     [...].
     """
-    if weight.dim() == 2 and input.dtype in _FLOATING:
+    if weight.dim() == 2 and (not isinstance(input, Tensor) or input.dtype in _FLOATING):
         if out is None:
             return _C.linear(input, weight, bias)
         return _C.linear(input, weight, bias, out=out)
