@@ -132,7 +132,7 @@ void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
     if (is_tensor(o)) {  // lists of tensors stack
       const Tensor& t = unwrap(o);
       if (sizes.size() == depth) sizes.append(t.sizes());
-      rank = std::max(rank, is_complex(t.dtype())    ? 3
+      rank = std::max(rank, is_complex(t.dtype())      ? 3
                             : is_floating(t.dtype())   ? 2
                             : t.dtype() == DType::Bool ? 0
                                                        : 1);
@@ -246,7 +246,11 @@ Tensor from_data(PyObject* data, const DType* wanted) {
   Dims sizes;
   int rank = -1;
   measure(data, sizes, 0, rank);
-  DType dtype = wanted ? *wanted : rank == 0 ? DType::Bool : rank == 1 ? DType::I64 : rank == 2 ? default_float() : default_float() == DType::F64 ? DType::C128 : DType::C64;
+  DType dtype = wanted      ? *wanted
+                : rank == 0 ? DType::Bool
+                : rank == 1 ? DType::I64
+                : rank == 3 ? (default_float() == DType::F64 ? DType::C128 : DType::C64)
+                            : default_float();
   Tensor out = new_tensor(sizes, dtype);
   if (out.numel()) Writer{out, sizes}.write(data, 0);
   return out;
@@ -371,7 +375,8 @@ PyObject* m_item(PyObject* self, PyObject*) {
 PyObject* m_complex(PyObject* self, PyObject*) {
   try {
     const Tensor& t = unwrap(self);
-    MOKA_CHECK(t.numel() == 1, "complex: only a tensor of one element can become a Python number, this one has shape ",
+    MOKA_CHECK(t.numel() == 1,
+               "complex: only a tensor of one element can become a Python number, this one has shape ",
                t.sizes());
     check_not_capturing(t, "complex");
     ComplexNumber c = as_complex_number(t);

@@ -81,7 +81,8 @@ def check_first_derivative(case, only=None):
         leaf, args = fresh(case, path, values, True)
         total = scalar_of(case, args, weights, only)
         if total is None:
-            pytest.fail("no floating result")
+            assert only is not None, "no floating result"
+            return  # this output holds integers
         if not total.requires_grad:
             continue  # this argument is not one that the operator differentiates: statistics, for example
         (gradient,) = moka.autograd.grad(total, leaf, allow_unused=True)

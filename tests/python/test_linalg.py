@@ -164,3 +164,26 @@ def test_gradients_are_those_of_finite_differences(name, dtype):
         # The gradient g of a real loss has d(loss) = Re(sum(conj(g) dz)).
         found = float((gradient.conj() * direction).sum().real)
         assert found == pytest.approx(slope, rel=2e-5, abs=2e-6)
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("name", ["cholesky_solve", "cholesky_inverse"])
+def test_gradients_of_a_given_factor_are_right_in_its_triangle(name, upper):
+    rng = np.random.default_rng(3)
+    factor = np.tril(rng.uniform(0.5, 1.5, (3, 3))) + np.eye(3)
+    direction = np.tril(rng.standard_normal((3, 3)))
+    factor, direction = (factor.T, direction.T) if upper else (factor, direction)
+    right = moka.tensor(rng.standard_normal((3, 2)))
+    weights = moka.tensor(rng.standard_normal((3, 2) if name == "cholesky_solve" else (3, 3)))
+
+    def total(values, requires_grad=False):
+        leaf = moka.tensor(values, requires_grad=requires_grad)
+        if name == "cholesky_solve":
+            return leaf, (moka.cholesky_solve(right, leaf, upper=upper) * weights).sum()
+        return leaf, (moka.cholesky_inverse(leaf, upper=upper) * weights).sum()
+
+    leaf, result = total(factor, True)
+    result.backward()
+    step = 1e-6 * direction
+    expected = (total(factor + step)[1] - total(factor - step)[1]).item() / 2e-6
+    assert float((leaf.grad.numpy() * direction).sum()) == pytest.approx(expected, rel=1e-6)

@@ -74,9 +74,9 @@ Tensor added(const Any& input, const Tensor& product, const Any& given_beta, con
   MOKA_CHECK(std::equal(shape.begin(), shape.end(), product.sizes().begin(), product.sizes().end()), op,
              ": input of shape ", x.sizes(), " does not expand to the product's shape ", product.sizes());
   auto is = [](const Any& v, double wanted) { return v.arg().is_number() && v.to_double() == wanted; };
-  Tensor scaled = is(alpha, 1) ? product : Tensor(mul(product, alpha));
+  Tensor scaled = is(alpha, 1) ? product : mul(product, alpha).tensor();
   if (is(beta, 0)) return scaled;
-  return add(is(beta, 1) ? x : Tensor(mul(x, beta)), scaled);
+  return add(is(beta, 1) ? x : mul(x, beta).tensor(), scaled);
 }
 void addmv_run(const Any* in, Any* out) {
   need_rank(in[1].tensor(), 2, "addmv", "mat");

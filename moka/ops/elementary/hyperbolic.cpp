@@ -8,8 +8,8 @@ MOKA_UNARY(sinh, Sinh, 16, "The hyperbolic sine.", dy* conj(cosh(x)), 9, "Sinh(i
 MOKA_UNARY(cosh, Cosh, 16, "The hyperbolic cosine.", dy* conj(sinh(x)), 9, "Cosh(input)", Domain::Real);
 MOKA_UNARY(asinh, Asinh, 24, "The inverse of the hyperbolic sine.", dy / conj(sqrt(x * x + 1)), 9,
            none("Caffe2 has no inverse hyperbolic functions"), Domain::Real);
-MOKA_UNARY(atanh, Atanh, 24, "The inverse of the hyperbolic tangent; NaN outside [-1, 1].", dy / conj(1 - x * x),
-           9, none("Caffe2 has no inverse hyperbolic functions"), Domain::Unit);
+MOKA_UNARY(atanh, Atanh, 24, "The inverse of the hyperbolic tangent; NaN outside [-1, 1].",
+           dy / conj(1 - x * x), 9, none("Caffe2 has no inverse hyperbolic functions"), Domain::Unit);
 
 struct Acosh {
   constexpr auto operator()(auto x) const { return acosh(x); }

@@ -4,12 +4,12 @@
 
 namespace moka::ops {
 
-MOKA_UNARY(tan, Tan, 12, "The tangent of an angle in radians.", dy * conj(1 + y * y), 7, "Tan(input)",
+MOKA_UNARY(tan, Tan, 12, "The tangent of an angle in radians.", dy* conj(1 + y * y), 7, "Tan(input)",
            Domain::Unit);
-MOKA_UNARY(asin, Asin, 14, "The angle whose sine is input; NaN outside [-1, 1].", dy / conj(sqrt(1 - x * x)), 7,
-           "Asin(input)", Domain::Unit);
-MOKA_UNARY(acos, Acos, 14, "The angle whose cosine is input; NaN outside [-1, 1].", neg(dy / conj(sqrt(1 - x * x))),
-           7, "Acos(input)", Domain::Unit);
+MOKA_UNARY(asin, Asin, 14, "The angle whose sine is input; NaN outside [-1, 1].", dy / conj(sqrt(1 - x * x)),
+           7, "Asin(input)", Domain::Unit);
+MOKA_UNARY(acos, Acos, 14, "The angle whose cosine is input; NaN outside [-1, 1].",
+           neg(dy / conj(sqrt(1 - x * x))), 7, "Acos(input)", Domain::Unit);
 MOKA_UNARY(atan, Atan, 14, "The angle whose tangent is input.", dy / conj(1 + x * x), 7, "Atan(input)",
            Domain::Real);
 
@@ -26,7 +26,8 @@ constinit const Op sinc_op{
     .derivative = {wrt("input",
                        [](auto dy, auto x) {
                          auto angle = x * 3.14159265358979324;
-                         return where(eq(x, 0), 0, dy * conj((angle * cos(angle) - sin(angle)) / (angle * x)));
+                         return where(eq(x, 0), 0,
+                                      dy * conj((angle * cos(angle) - sin(angle)) / (angle * x)));
                        })},
     .onnx = none("written as Mul, Sin and Div"),
     .netdef = none("written as Mul, Sin and Div"),

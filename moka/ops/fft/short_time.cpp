@@ -71,7 +71,8 @@ void stft_run(const Any* in, Any* out) {
   Tensor framed = reshape(index_select(x, 1, index), Dims{x.size(0), frames, n_fft});
   if (Tensor w = frame_window(in[4], length, n_fft, x.dtype(), op)) framed = framed * w;
   Any norm = normalized ? Any("ortho") : Any();
-  Tensor spectrum = onesided ? fft_rfft(framed, nullptr, -1, norm) : fft_fft(framed, nullptr, -1, norm);
+  Tensor spectrum =
+      (onesided ? fft_rfft(framed, nullptr, -1, norm) : fft_fft(framed, nullptr, -1, norm)).tensor();
   spectrum = transpose(spectrum, 1, 2);
   if (one) spectrum = squeeze_dim(spectrum, Dims{0});
   out[0] = Any(return_complex ? spectrum : Tensor(view_as_real(contiguous(spectrum))));
@@ -107,9 +108,9 @@ void istft_run(const Any* in, Any* out) {
   Tensor w = frame_window(in[4], length, n_fft, real_type, op);
   if (!w) w = ones(Dims{n_fft}, real_type);
   Any norm = normalized ? Any("ortho") : Any();
-  Tensor y = return_complex ? fft_ifft(x, nullptr, -1, norm)
-             : onesided     ? fft_irfft(x, n_fft, -1, norm)
-                            : Tensor(real(fft_ifft(x, nullptr, -1, norm)));
+  Tensor y = return_complex ? fft_ifft(x, nullptr, -1, norm).tensor()
+             : onesided     ? fft_irfft(x, n_fft, -1, norm).tensor()
+                            : real(fft_ifft(x, nullptr, -1, norm)).tensor();
   y = y * w;
   Tensor index = new_tensor(Dims{frames * n_fft}, DType::I64);
   for (int64_t f = 0; f < frames; f++)

@@ -245,7 +245,7 @@ void c2r_backward_run(const Any* in, Any* out) {
   const Tensor& dy = in[0].tensor();
   Dims dims(in[1].ints());
   int last = wrap_dim(dims.back(), dy.dim(), "fft_c2r_backward");
-  Tensor g = fft_r2c(dy, dims, in[2], !in[3].to_bool());
+  Tensor g = fft_r2c(dy, dims, in[2], !in[3].to_bool()).tensor();
   int64_t twice = dy.size(last) - g.size(last);
   if (twice > 0) {
     // Numbers that stand for two, themselves and their mirror images, count twice.

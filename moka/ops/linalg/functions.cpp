@@ -175,7 +175,7 @@ void cond_run(const Any* in, Any* out) {
   }
   auto norm = [&](const Tensor& x) { return linalg_matrix_norm(x, p); };
   Outputs inverse = op_results(linalg_inv_ex, a);
-  Tensor n = norm(a), m = norm(inverse[0]);
+  Tensor n = norm(a).tensor(), m = norm(inverse[0]).tensor();
   out[0] = Any(where(ne(inverse[1], 0), __builtin_inf(), n * m));
 }
 

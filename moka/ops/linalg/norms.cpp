@@ -78,7 +78,7 @@ void vector_norm_backward_run(const Any* in, Any* out) {
     out[0] = Any(sgn(x) * dy);
   } else if (std::isinf(p)) {
     Tensor size = abs(x), top = eq(size, y);
-    Tensor ties = sum(top, dims.empty() ? Any() : Any(dims), true);
+    Tensor ties = sum(top, dims.empty() ? Any() : Any(dims), true).tensor();
     out[0] = Any(sgn(x) * where(top, dy / ties, 0));
   } else if (p == 2) {
     out[0] = Any(x * where(eq(y, 0), 0, dy / y));
@@ -101,7 +101,7 @@ Tensor matrix_norm(const Any& input, const Any& ord, const Any& dim, bool keepdi
   MOKA_CHECK(r != c, op, ": dims must be different. Got (", dims[0], ", ", dims[1], ")");
   std::string_view name = ord.tag() == Tag::String ? ord.string() : ord.is_none() ? "fro" : "";
   MOKA_CHECK(name.empty() || name == "fro" || name == "nuc", op, ": Order ", name, " not supported.");
-  if (name == "fro") return linalg_vector_norm(a, 2.0, Dims{r, c}, keepdim, dtype);
+  if (name == "fro") return linalg_vector_norm(a, 2.0, Dims{r, c}, keepdim, dtype).tensor();
   double p = name.empty() ? ord.to_double() : 0;
   MOKA_CHECK(name == "nuc" || std::abs(p) == 1 || std::abs(p) == 2 || std::isinf(p), op, ": Order ", p,
              " not supported.");
@@ -124,7 +124,7 @@ Tensor matrix_norm(const Any& input, const Any& ord, const Any& dim, bool keepdi
   return p > 0 ? amax(sums, Dims{then}, keepdim) : amin(sums, Dims{then}, keepdim);
 }
 Tensor vector_norm(const Any& input, const Any& p, const Any& dim, bool keepdim, const Any& dtype) {
-  return linalg_vector_norm(input, p, dim, keepdim, dtype);
+  return linalg_vector_norm(input, p, dim, keepdim, dtype).tensor();
 }
 
 void linalg_norm_run(const Any* in, Any* out) {

@@ -405,6 +405,7 @@ constinit const Op solve_factored_op{
                    constants("LU", "solve differentiates its result alone")},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .samples = {shapes({3, 3}, {3, 2}), shapes({2, 2, 2}, {2, 2, 1})},
 };
 constinit const Op linalg_solve_ex_op{
     .schema =
@@ -470,8 +471,9 @@ constinit const Op cholesky_solve_op{
                        })},
     .onnx = no_format(),
     .netdef = no_netdef(),
-    .samples = {shapes({3, 2}, {3, 3}).in(Domain::Positive),
-                shapes({2, 3, 1}, {3, 3}).in(Domain::Positive).with("upper", true)},
+    // One triangle of L is read; its gradient, as PyTorch's, is that of a full L: tests/python/test_linalg.py.
+    .samples = {shapes({3, 2}, {3, 3}).in(Domain::Positive).no_gradient(),
+                shapes({2, 3, 1}, {3, 3}).in(Domain::Positive).with("upper", true).no_gradient()},
 };
 constinit const Op cholesky_inverse_op{
     .schema = "cholesky_inverse(Tensor L, bool upper=False) -> Tensor",
@@ -481,7 +483,8 @@ constinit const Op cholesky_inverse_op{
         "L", [](auto dy, auto L, auto upper, auto y) { return cholesky_inverse_backward(dy, L, y, upper); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
-    .samples = {shape(3, 3).in(Domain::Positive), shape(2, 2, 2).in(Domain::Positive).with("upper", true)},
+    .samples = {shape(3, 3).in(Domain::Positive).no_gradient(),
+                shape(2, 2, 2).in(Domain::Positive).with("upper", true).no_gradient()},
 };
 constinit const Op lstsq_parts_op{
     .schema =
@@ -501,6 +504,7 @@ constinit const Op lstsq_parts_op{
                    constants("singular_values", "lstsq differentiates its solution alone")},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .samples = {shapes({4, 3}, {4, 2}), shapes({2, 4, 2}, {2, 4, 1})},
 };
 constinit const Op linalg_lstsq_op{
     .schema =

@@ -90,7 +90,8 @@ constinit const Op pow_op{
                    wrt("exponent",
                        [](auto dy, auto input, auto exponent, auto y) {
                          auto base = zeros_like(exponent) + input;  // input may be a number
-                         return where(logical_and(eq(base, 0), ge(real(exponent), 0)), 0, dy * conj(y * log(base)));
+                         return where(logical_and(eq(base, 0), ge(real(exponent), 0)), 0,
+                                      dy * conj(y * log(base)));
                        })},
     .onnx = "Pow(input, exponent)",
     .netdef = "Pow(input, exponent=exponent)",
@@ -155,8 +156,10 @@ constinit const Op addcmul_op{
     .doc = "input + value * tensor1 * tensor2.",
     .formula = pointwise_all<AddCMul, 3>(DTypeRule::Same, 2),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("tensor1", [](auto dy, auto, auto, auto b, auto value) { return dy * conj(b * value); }),
-                   wrt("tensor2", [](auto dy, auto, auto a, auto, auto value) { return dy * conj(a * value); })},
+                   wrt("tensor1",
+                       [](auto dy, auto, auto, auto b, auto value) { return dy * conj(b * value); }),
+                   wrt("tensor2",
+                       [](auto dy, auto, auto a, auto, auto value) { return dy * conj(a * value); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}), shapes({2, 1}, {3}, {1}).with("value", 0.5),

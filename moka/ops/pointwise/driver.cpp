@@ -513,7 +513,7 @@ void run_formula(Frame& frame) {
       uniforms[2 * u + 1] = {c.imag, 0};
       continue;
     }
-    MOKA_CHECK(a.is_number(), name, ": argument '", info(frame.op).schema.args[count + u].name,
+    MOKA_CHECK(a.is_none() || a.is_number(), name, ": argument '", info(frame.op).schema.args[count + u].name,
                "' is complex but the operands are real; convert them first");
     uniforms[u].f = a.as_double();
     if (integral) {

@@ -1,7 +1,9 @@
 // Variance, standard deviation, log-sum-exp, and truth over dimensions.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <limits>
 
+#include "moka/ops/complex/complex.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
@@ -59,7 +61,7 @@ void var_mean_kernel(Frame& f) {
 void var_backward_shape(Frame& f) {
   floating_argument(f, 0);
   const Tensor& x = differentiable_argument(f, 1);
-  check_same_dtype(f, 0, 1);
+  if (!is_complex(x.dtype())) check_same_dtype(f, 0, 1);
   check_shape(f, 0, reduced_sizes(x.sizes(), dims_argument(f, 2, x.dim()), f.flag(4)));
   f.output(0, x.sizes(), x.dtype());
 }
@@ -76,6 +78,18 @@ void variance_gradient(const Tensor& x, int64_t rows, int64_t n, double correcti
 }
 void var_backward_kernel(Frame& f) {
   const Tensor& input = f.tensor(1);
+  if (is_complex(input.dtype())) {  // the variance is that of the real parts and that of the imaginary parts
+    for (const Op* part : {&real_op, &imag_op}) {
+      Arg args[max_args];
+      std::copy(f.args, f.args + f.count, args);
+      Tensor half = EagerReading::call(*part, input);
+      args[1] = Arg(half);
+      Frame frame(f.op, args, f.count);
+      run_op(frame);
+      copy_elements(frame.outs[0], EagerReading::call(*part, f.outs[0]));
+    }
+    return;
+  }
   DimSet dims = dims_argument(f, 2, input.dim());
   int64_t n = reduced_count(input.sizes(), dims), rows = f.tensor(0).numel();
   Tensor x = with_dims_last(in_kernel_dtype(input), dims), grad = as_contiguous(in_kernel_dtype(f.tensor(0)));
