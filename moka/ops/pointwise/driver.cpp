@@ -85,7 +85,8 @@ Plan plan_types(const Op& op, std::span<const Arg> operands, std::string_view na
     MOKA_CHECK(operands[0].tensor->dtype == DType::Bool, name, ": the condition must be a bool tensor, got ",
                operands[0].as_tensor(), "; compare it with something first, such as x != 0");
   DType common = result_type(f.rule == DTypeRule::Condition ? operands.subspan(1) : operands);
-  if (f.rule == DTypeRule::Floating && category(common) < 2) common = default_float();
+  if (f.rule == DTypeRule::Floating && (is_integral(common) || common == DType::Bool))
+    common = default_float();
   if (f.rule == DTypeRule::Integral)
     MOKA_CHECK_KIND(NotImplemented, category(common) < 2, name, ": defined for bool and integers, got ",
                     common);
