@@ -31,7 +31,7 @@ from .tensor_text import set_printoptions as set_printoptions
 # module).
 _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "jit", "nn", "onnx", "optim")},
-    **{name: (f"moka.{name}", "") for name in ("random", "safetensors")},
+    **{name: (f"moka.{name}", "") for name in ("amp", "distributions", "random", "safetensors")},
     **{name: (f"moka.{name}", "") for name in ("testing", "utils")},
     "load": ("moka.checkpoint", "load"),
     "progress": ("moka.progress_bar", "progress"),
