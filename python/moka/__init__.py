@@ -33,11 +33,13 @@ from .tensor_text import set_printoptions as set_printoptions
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
 _LAZY = {
-    **{name: (f"moka.{name}", "") for name in ("caffe2", "coverage", "data", "fft", "jit", "linalg", "nn")},
-    **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
-    **{name: (f"moka.{name}", "") for name in ("special", "testing", "utils")},
+    **{name: (f"moka.{name}", "") for name in ("amp", "caffe2", "coverage", "data", "distributions")},
+    **{name: (f"moka.{name}", "") for name in ("fft", "func", "jit", "linalg", "nn", "onnx", "optim")},
+    **{name: (f"moka.{name}", "") for name in ("random", "safetensors", "signal", "special")},
+    **{name: (f"moka.{name}", "") for name in ("testing", "utils")},
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
     "lu": ("moka.linalg", "_packed_lu"),
+    "vmap": ("moka.func", "vmap"),
     "load": ("moka.checkpoint", "load"),
     "progress": ("moka.progress_bar", "progress"),
     "save": ("moka.checkpoint", "save"),
