@@ -175,7 +175,8 @@ class _Shared:
             self.changed.notify_all()
         deadline = time.monotonic() + 1.0
         for thread in self.threads:
-            if thread is not threading.current_thread():
+            # Ctrl-C may come while a thread starts: that one sees `stopped` when it runs.
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
