@@ -64,6 +64,7 @@ class Task {
     return std::move(results_);
   }
 
+  bool reaches_all_leaves() const { return captures_.empty(); }
   std::vector<std::function<void()>> at_end;
 
  private:
@@ -257,6 +258,7 @@ std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge>
 }
 
 uint64_t running_task() { return task_of_thread; }
+bool reaches_all_leaves() { return task_of_thread != 0 && running->reaches_all_leaves(); }
 void at_end_of_backward(std::function<void()> then) {
   MOKA_CHECK(task_of_thread != 0, "at_end_of_backward: no backward is running in this thread");
   running->at_end.push_back(std::move(then));

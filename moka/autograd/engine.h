@@ -29,6 +29,8 @@ std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge>
 
 // Whether this thread runs a backward, and the number that tells it from others.
 uint64_t running_task();
+// Whether that backward adds to all leaves, not only to chosen inputs.
+bool reaches_all_leaves();
 // Runs `then` when the backward that this thread runs has come to its end.
 void at_end_of_backward(std::function<void()> then);
 

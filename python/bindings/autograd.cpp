@@ -189,6 +189,7 @@ PyObject* py_at_end(PyObject*, PyObject* function) {
     return Py_NewRef(Py_None);
   });
 }
+PyObject* py_reaches_all(PyObject*, PyObject*) { return PyBool_FromLong(autograd::reaches_all_leaves()); }
 PyObject* py_running_task(PyObject*, PyObject*) {
   return PyLong_FromUnsignedLongLong(autograd::running_task());
 }
@@ -366,6 +367,7 @@ PyMethodDef autograd_functions[] = {
     {"_backward", py_backward, METH_VARARGS, nullptr},
     {"_grad", py_grad, METH_VARARGS, nullptr},
     {"_at_end_of_backward", py_at_end, METH_O, nullptr},
+    {"_backward_reaches_all_leaves", py_reaches_all, METH_NOARGS, nullptr},
     {"_running_backward", py_running_task, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 
