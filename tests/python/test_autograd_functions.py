@@ -5,10 +5,10 @@ import gc
 import weakref
 
 import pytest
+from moka.autograd.graph import saved_tensors_hooks
 
 import moka
 from moka.autograd import Function, once_differentiable
-from moka.autograd.graph import saved_tensors_hooks
 
 
 def leaf(*values):

@@ -6,9 +6,6 @@ import weakref
 
 import numpy as np
 import pytest
-
-import moka
-from moka.autograd import Function, functional, gradcheck, gradgradcheck
 from moka.utils.checkpoint import (
     CheckpointError,
     checkpoint,
@@ -16,6 +13,9 @@ from moka.utils.checkpoint import (
     noop_context_fn,
     set_checkpoint_early_stop,
 )
+
+import moka
+from moka.autograd import Function, functional, gradcheck, gradgradcheck
 
 
 def doubles(*values):

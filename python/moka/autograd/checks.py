@@ -40,12 +40,13 @@ def _numerical(
     data = x.data
     for place in itertools.product(*(range(size) for size in x.shape)):
         before = data[place].item()
+        # (func may need gradients itself: second derivatives are checked as the gradients of gradients)
+        data[place] = before + eps
+        up = [y.detach().clone() for y in _results(func, inputs)]
+        data[place] = before - eps
+        down = [y.detach().clone() for y in _results(func, inputs)]
+        data[place] = before
         with no_grad():
-            data[place] = before + eps
-            up = [y.detach().clone() for y in _results(func, inputs)]
-            data[place] = before - eps
-            down = [y.detach().clone() for y in _results(func, inputs)]
-            data[place] = before
             slopes = [((a - b) / (2 * eps)).reshape(-1).tolist() for a, b in zip(up, down, strict=True)]
         if not columns:
             columns = [[] for _ in slopes]
