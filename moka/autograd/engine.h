@@ -9,9 +9,15 @@
 
 namespace moka::autograd {
 
+// A lock that the caller holds and that hooks may need (Python's): given up for long work and while waiting.
+struct HostLock {
+  virtual ~HostLock() = default;
+  virtual void give_up() = 0;  // once at most
+};
 struct BackwardOptions {
   bool retain_graph = false;
   bool create_graph = false;
+  HostLock* host = nullptr;
 };
 // Where a backward starts: an output of a node and the gradient that enters there.
 struct Root {

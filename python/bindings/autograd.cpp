@@ -3,6 +3,7 @@
 #include "python/bindings/autograd.h"
 
 #include <cstring>
+#include <optional>
 
 #include "moka/autograd/batch.h"
 #include "moka/autograd/engine.h"
@@ -105,10 +106,17 @@ bool flag(PyObject* o, bool otherwise) {
   return on;
 }
 
+// Python's lock: small graphs are not worth letting go of it.
+struct InterpreterLock final : autograd::HostLock {
+  std::optional<GilReleased> released;
+  void give_up() override { released.emplace(true); }
+};
+
 PyObject* run_backward(std::span<const Root> roots, std::span<const Tensor> inputs,
                        autograd::BackwardOptions options) {
   try {
-    GilReleased unlocked(true);
+    InterpreterLock lock;
+    options.host = &lock;
     autograd::backward(roots, inputs, options);
   } catch (...) {
     set_backward_error();
@@ -164,8 +172,8 @@ PyObject* py_grad(PyObject*, PyObject* args) {
     }
     std::vector<Tensor> found;
     try {
-      GilReleased unlocked(true);
-      found = autograd::gradients(roots, edges, {retain_graph, create_graph});
+      InterpreterLock lock;
+      found = autograd::gradients(roots, edges, {retain_graph, create_graph, &lock});
     } catch (...) {
       set_backward_error();
       return nullptr;
