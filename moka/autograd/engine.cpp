@@ -24,14 +24,17 @@ bool later(const GradNode* a, const GradNode* b) { return a->sequence < b->seque
 class Task {
  public:
   Task(std::span<const Root> roots, std::span<const Edge> captures, BackwardOptions options)
-      : lock_(engine_mutex),
+      : lock_(engine_mutex, std::try_to_lock),
         roots_(roots),
         captures_(captures),
-        options_(options),
-        outer_(running),
-        id_(++last_task),
-        thread_before_(std::exchange(task_of_thread, id_)) {
-    running = this;
+        options_(options) {
+    if (!lock_.owns_lock()) {
+      give_up_host();
+      lock_.lock();
+    }
+    outer_ = std::exchange(running, this);
+    id_ = ++last_task;
+    thread_before_ = std::exchange(task_of_thread, id_);
     results_.resize(captures.size());
   }
   ~Task() {
@@ -64,9 +67,15 @@ class Task {
     return std::move(results_);
   }
 
+  bool reaches_all_leaves() const { return captures_.empty(); }
   std::vector<std::function<void()>> at_end;
 
  private:
+  static constexpr int64_t long_work = 1 << 16;
+
+  void give_up_host() {
+    if (HostLock* host = std::exchange(options_.host, nullptr)) host->give_up();
+  }
   bool is_running(uint64_t task) const {
     for (const Task* t = this; t; t = t->outer_)
       if (t->id_ == task) return true;
@@ -131,7 +140,11 @@ class Task {
         for (size_t i = 0; i < captures_.size(); i++)
           if (captures_[i].node.get() == &n && captures_[i].slot < dys.size())
             results_[i] = dys[captures_[i].slot];
-        if (n.visit.runs) run_node(n, dys, found);
+        if (n.visit.runs) {
+          for (const Tensor& dy : dys) work_ += 100 + (dy ? dy.numel() : 0);
+          if (work_ > long_work) give_up_host();
+          run_node(n, dys, found);
+        }
       } catch (...) {
         running_node = outer_node;
         note_failure(n);
@@ -203,12 +216,13 @@ class Task {
     }
   }
 
-  std::lock_guard<std::recursive_mutex> lock_;
+  std::unique_lock<std::recursive_mutex> lock_;
   std::span<const Root> roots_;
   std::span<const Edge> captures_;
   BackwardOptions options_;
-  Task* outer_;
-  uint64_t id_, thread_before_;
+  Task* outer_ = nullptr;
+  uint64_t id_ = 0, thread_before_ = 0;
+  int64_t work_ = 0;  // elements of gradients, and something for each node
   bool finished_ = false;
   std::vector<Tensor> results_;
   SmallVector<GradNode*, 32> stack_, ready_;
@@ -257,6 +271,7 @@ std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge>
 }
 
 uint64_t running_task() { return task_of_thread; }
+bool reaches_all_leaves() { return task_of_thread != 0 && running->reaches_all_leaves(); }
 void at_end_of_backward(std::function<void()> then) {
   MOKA_CHECK(task_of_thread != 0, "at_end_of_backward: no backward is running in this thread");
   running->at_end.push_back(std::move(then));

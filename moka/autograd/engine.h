@@ -9,9 +9,15 @@
 
 namespace moka::autograd {
 
+// A lock that the caller holds and that hooks may need (Python's): given up for long work and while waiting.
+struct HostLock {
+  virtual ~HostLock() = default;
+  virtual void give_up() = 0;  // once at most
+};
 struct BackwardOptions {
   bool retain_graph = false;
   bool create_graph = false;
+  HostLock* host = nullptr;
 };
 // Where a backward starts: an output of a node and the gradient that enters there.
 struct Root {
@@ -29,6 +35,8 @@ std::vector<Tensor> gradients(std::span<const Root> roots, std::span<const Edge>
 
 // Whether this thread runs a backward, and the number that tells it from others.
 uint64_t running_task();
+// Whether that backward adds to all leaves, not only to chosen inputs.
+bool reaches_all_leaves();
 // Runs `then` when the backward that this thread runs has come to its end.
 void at_end_of_backward(std::function<void()> then);
 

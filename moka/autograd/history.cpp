@@ -24,8 +24,7 @@ LeafNode::LeafNode(TensorImpl* leaf) : leaf_(leaf) {
 }
 
 Ref<GradNode> LeafNode::of(const Tensor& leaf) {
-  GradMeta& m = make_meta(leaf);
-  if (!m.leaf) m.leaf = new LeafNode(leaf.impl());
+  GradMeta& m = *meta(leaf);
   // The first reference keeps the tensor, dispose() lets go of it.
   if (m.leaf->references.fetch_add(1, std::memory_order_acq_rel) == 0) add_ref(leaf.impl());
   return Ref<GradNode>::adopt(m.leaf);
@@ -75,8 +74,14 @@ void set_requires_grad(const Tensor& t, bool on) {
              "requires_grad: only floating and complex tensors have gradients, this one is ", t.dtype());
   MOKA_CHECK(!on || !t.impl()->inference || inference_mode,
              "requires_grad: the tensor was made under inference_mode; clone() it outside");
-  if (on) t.impl()->layers |= layer::autograd;
-  else t.impl()->layers &= ~layer::autograd;
+  if (!on) {
+    t.impl()->layers &= ~layer::autograd;
+    return;
+  }
+  // The node is made here, before threads share the leaf.
+  GradMeta& m = make_meta(t);
+  if (!m.leaf) m.leaf = new LeafNode(t.impl());
+  t.impl()->layers |= layer::autograd;
 }
 
 Edge gradient_edge(const Tensor& t) {

@@ -15,7 +15,7 @@ class LeafNode final : public GradNode {
   void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool create_graph) override;
   void dispose() override { release(leaf_); }
   Tensor leaf() const { return Tensor::share(leaf_); }
-  static Ref<GradNode> of(const Tensor& leaf);
+  static Ref<GradNode> of(const Tensor& leaf);  // a leaf that requires grad
 
   std::vector<Hook<void(const Tensor& leaf)>> after_accumulating;
 
@@ -30,7 +30,7 @@ struct GradMeta final : TensorExtra {
   uint32_t slot = 0;
   bool retains_grad = false;  // not a leaf, but keeps its gradient
   Tensor grad;
-  LeafNode* leaf = nullptr;  // owned; made when first asked for
+  LeafNode* leaf = nullptr;  // owned; of a tensor that was ever a leaf that requires grad
 
   static void* operator new(size_t bytes);
   static void operator delete(void* p, size_t bytes) noexcept;

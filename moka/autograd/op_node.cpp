@@ -69,7 +69,8 @@ void OpNode::make_edges(const Arg* args) {
 
 Ref<OpNode> OpNode::before(const Frame& f, const Rules& rules, uint64_t wanted) {
   OpNode* node = new OpNode(f.op, rules);
-  Ref<OpNode> keep = Ref<OpNode>::share(node);
+  node->references.store(1, std::memory_order_relaxed);
+  Ref<OpNode> keep = Ref<OpNode>::adopt(node);
   node->wanted_ = wanted;
   node->make_edges(f.args);
   node->slots_.resize(static_cast<size_t>(rules.slots));
@@ -105,7 +106,7 @@ void OpNode::save(int parameter, const Tensor& t, SavedAs as) {
   tracked_ |= bit(parameter);
 }
 
-void OpNode::after(Frame& f) {
+void OpNode::after(Frame& f, Ref<GradNode> self) {
   const Rules& rules = *rules_;
   const Tensor& first = f.outs[0];
   outputs = static_cast<uint32_t>(f.outs.size());
@@ -132,12 +133,12 @@ void OpNode::after(Frame& f) {
       }
     }
   }
-  Ref<GradNode> self = Ref<GradNode>::share(this);
   if (f.given & 1) return rebase_history(first, std::move(self), self_);
   size_t differentiable =
       rules.list_output ? f.outs.size() : std::min<size_t>(rules.gradients, f.outs.size());
-  for (size_t i = 0; i < differentiable; i++)
+  for (size_t i = 1; i < differentiable; i++)
     if (is_differentiable(f.outs[i].dtype())) set_history(f.outs[i], self, static_cast<uint32_t>(i));
+  if (differentiable && is_differentiable(first.dtype())) set_history(first, std::move(self), 0);
 }
 
 // ---- backward
@@ -191,8 +192,9 @@ void OpNode::run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph) {
       if (wanted_ >> target & 1)
         for (size_t n = target == list_arg_ ? list_size_ : 1; n; n--) asked |= wants(edge++);
     if (!asked) continue;
-    Any out[Rules::most_results];
-    run_row(row, in, out, create_graph);
+    SmallVectorOf<Any, 2> out;
+    out.resize(row.targets.size());
+    run_row(row, in, out.begin(), create_graph);
     for (size_t k = 0, at = first; k < row.targets.size(); k++) {
       int target = row.targets[k];
       if (!(wanted_ >> target & 1)) continue;

@@ -22,8 +22,6 @@ struct Rules {
   int slots = 0;      // parameters that the rows read or whose shape they need
   bool list_output = false;
   uint64_t targets = 0;  // bit i: argument i has a derivative
-
-  static constexpr int most_results = 8;
 };
 const Rules& rules_of(const Op& op);
 
@@ -34,8 +32,8 @@ class OpNode final : public GradNode {
   // Before the call: a node with the edges of the arguments that want gradients (bit i of wanted: argument i) and what
   // is saved of arguments.
   static Ref<OpNode> before(const Frame& f, const Rules& rules, uint64_t wanted);
-  // After it: what is saved of results, and their histories.
-  void after(Frame& f);
+  // After it: what is saved of results, and their histories. self: this node.
+  void after(Frame& f, Ref<GradNode> self);
 
   std::string name() const override;
   void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool create_graph) override;

@@ -40,7 +40,6 @@ Rules* make_rules(const Op& op, const Schema& schema) {
       rules->slots = std::max({rules->slots, d.gradients + at + 1, d.parameters});
       rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
     }
-    MOKA_ASSERT(row.targets.size() <= Rules::most_results);
     rules->rows.push_back(row);
   }
   int outputs = rules->list_output ? 1 : rules->gradients > 1 ? rules->gradients : 0;
@@ -164,7 +163,8 @@ void autograd_layer(Frame& f, uint32_t rest) {
   dispatch_below(f, rest);
   // An operator may hand its input back (contiguous, to): then there is nothing to record.
   if (!f.given && f.args[0].tag == Tag::Tensor && f.outs[0].impl() == f.args[0].tensor) return;
-  node->after(f);
+  OpNode* recorded = node.get();
+  recorded->after(f, Ref<GradNode>::adopt(node.detach()));
 }
 }  // namespace
 #endif

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/autograd/views.h"
 
+#include <mutex>
+
 #include "moka/autograd/accumulate.h"
 #include "moka/autograd/op_node.h"
 #include "moka/ops/shaping/shaping.h"
@@ -140,6 +142,9 @@ void rebase_history(const Tensor& t, Ref<GradNode> write, int self) {
 }
 
 void renew_view(const Tensor& view) {
+  static std::mutex mutex;  // threads may share the view
+  std::lock_guard lock(mutex);
+  if (!is_stale(view.impl())) return;
   TensorImpl* v = view.impl();
   Tensor base = Tensor::share(v->base);
   GradMeta* m = meta(view);

@@ -225,7 +225,7 @@ void dispatch_layers(Frame& frame, uint32_t layers) {
 void run_op(Frame& f) {
   if (f.op.formula) formula_runner(f);
   else if (f.op.view) run_view(f);
-  else if (f.op.body) run_body(f);
+  else if (f.op.body) return run_body(f);  // its parts count their writes
   else run_kernel(f);
   if (f.given) raise_versions(f);
 }

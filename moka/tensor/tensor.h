@@ -190,12 +190,17 @@ int64_t element_as_int(const Tensor& t, int64_t linear_index);
 
 // ---- inline parts
 inline void add_ref(Storage* s) { s->references.fetch_add(1, std::memory_order_relaxed); }
+// The last owner need not count down: nobody else can take a new reference.
+inline bool drop_reference(std::atomic<uint32_t>& references) {
+  return references.load(std::memory_order_acquire) == 1 ||
+         references.fetch_sub(1, std::memory_order_acq_rel) == 1;
+}
 inline void release(Storage* s) {
-  if (s->references.fetch_sub(1, std::memory_order_acq_rel) == 1) detail::destroy(s);
+  if (drop_reference(s->references)) detail::destroy(s);
 }
 inline void add_ref(TensorImpl* t) { t->references.fetch_add(1, std::memory_order_relaxed); }
 inline void release(TensorImpl* t) {
-  if (t->references.fetch_sub(1, std::memory_order_acq_rel) == 1) detail::destroy(t);
+  if (drop_reference(t->references)) detail::destroy(t);
 }
 inline bool Tensor::is_contiguous() const { return moka::is_contiguous(sizes(), strides()); }
 inline bool is_contiguous(std::span<const int64_t> sizes, std::span<const int64_t> strides) {

@@ -3,6 +3,7 @@
 #include "python/bindings/autograd.h"
 
 #include <cstring>
+#include <optional>
 
 #include "moka/autograd/batch.h"
 #include "moka/autograd/engine.h"
@@ -105,10 +106,17 @@ bool flag(PyObject* o, bool otherwise) {
   return on;
 }
 
+// Python's lock: small graphs are not worth letting go of it.
+struct InterpreterLock final : autograd::HostLock {
+  std::optional<GilReleased> released;
+  void give_up() override { released.emplace(true); }
+};
+
 PyObject* run_backward(std::span<const Root> roots, std::span<const Tensor> inputs,
                        autograd::BackwardOptions options) {
   try {
-    GilReleased unlocked(true);
+    InterpreterLock lock;
+    options.host = &lock;
     autograd::backward(roots, inputs, options);
   } catch (...) {
     set_backward_error();
@@ -164,8 +172,8 @@ PyObject* py_grad(PyObject*, PyObject* args) {
     }
     std::vector<Tensor> found;
     try {
-      GilReleased unlocked(true);
-      found = autograd::gradients(roots, edges, {retain_graph, create_graph});
+      InterpreterLock lock;
+      found = autograd::gradients(roots, edges, {retain_graph, create_graph, &lock});
     } catch (...) {
       set_backward_error();
       return nullptr;
@@ -189,6 +197,7 @@ PyObject* py_at_end(PyObject*, PyObject* function) {
     return Py_NewRef(Py_None);
   });
 }
+PyObject* py_reaches_all(PyObject*, PyObject*) { return PyBool_FromLong(autograd::reaches_all_leaves()); }
 PyObject* py_running_task(PyObject*, PyObject*) {
   return PyLong_FromUnsignedLongLong(autograd::running_task());
 }
@@ -366,6 +375,7 @@ PyMethodDef autograd_functions[] = {
     {"_backward", py_backward, METH_VARARGS, nullptr},
     {"_grad", py_grad, METH_VARARGS, nullptr},
     {"_at_end_of_backward", py_at_end, METH_O, nullptr},
+    {"_backward_reaches_all_leaves", py_reaches_all, METH_NOARGS, nullptr},
     {"_running_backward", py_running_task, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 

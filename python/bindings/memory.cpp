@@ -64,11 +64,8 @@ Tensor from_dlpack(nb::handle given) {
 // x.t_() and its like: x is from now on what the view operator made of it.
 void become(const Tensor& x, const Tensor& result, const std::string& name) {
   autograd::check_writable(x, name);
+  if (autograd::grad_enabled()) autograd::check_rebase(x, name, false);
   if (x == result) return;
-  MOKA_CHECK(
-      !autograd::requires_grad(x) || !autograd::is_leaf(x), name,
-      ": a leaf that requires grad cannot be changed in place; use the form that returns a new tensor, or "
-      "no_grad()");
   MOKA_CHECK(x.has_storage() && result.impl()->storage == x.impl()->storage, name, ": the result is no view");
   if (autograd::requires_grad(result)) {
     autograd::Edge edge = autograd::gradient_edge(result);

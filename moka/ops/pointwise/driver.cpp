@@ -422,36 +422,81 @@ void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
   }
 }
 
-// The case that small programs are made of: one or two float operands of one shape, contiguous, no layers.
-inline bool run_small(Frame& frame, const Formula& f) {
-  if (f.streams > 2 || frame.given || frame.infer || f.rule == DTypeRule::Integral) return false;
-  const Arg& a = frame.args[0];
-  if (a.tag != Tag::Tensor) return false;
-  TensorImpl* x = a.tensor;
-  if (x->dtype != DType::F32 || x->numel > 8192 || !x->storage || x->storage->device.type != 0) return false;
-  const Tensor& first = frame.tensor(0);
-  if (!first.is_contiguous()) return false;
-  const void* in[2] = {first.raw_data(), nullptr};
-  if (f.streams == 2) {
-    const Arg& b = frame.args[1];
-    if (b.tag != Tag::Tensor) return false;
-    TensorImpl* y = b.tensor;
-    if (y->dtype != DType::F32 || y->ndim != x->ndim || !y->storage) return false;
-    for (int d = 0; d < x->ndim; d++)
-      if (x->sizes[d] != y->sizes[d]) return false;
-    const Tensor& second = frame.tensor(1);
-    if (!second.is_contiguous()) return false;
-    in[1] = second.raw_data();
+// The case that small programs are made of: contiguous float32 operands of one shape on the CPU, and numbers.
+class SmallOperands {
+ public:
+  const void* in[most_streams];
+  const TensorImpl* model = nullptr;  // a tensor of the shape of all
+
+  bool take(std::span<const Arg> operands) {
+    for (const Arg& a : operands) {
+      if (a.tag != Tag::Tensor) {
+        if (!a.is_number()) return false;
+        continue;
+      }
+      if (!is_small(a.as_tensor()) || (model && !same_sizes(model, a.tensor))) return false;
+      model = a.tensor;
+    }
+    if (!model) return false;
+    for (size_t k = 0; k < operands.size(); k++) {
+      if (operands[k].tag == Tag::Tensor) {
+        in[k] = operands[k].as_tensor().raw_data();
+        continue;
+      }
+      if (used_ == most_numbers || model->numel > most_written) return false;
+      float* row = written_[used_++];
+      std::fill_n(row, model->numel, static_cast<float>(operands[k].as_double()));
+      in[k] = row;
+    }
+    return true;
   }
+  // Whether results can be written into t without disturbing operands that are still to be read.
+  bool may_write(const Tensor& t, size_t count) const {
+    if (!is_small(t) || !same_sizes(model, t.impl())) return false;
+    const char *to = t.data<char>(), *end = to + t.bytes();
+    for (size_t k = 0; k < count; k++) {
+      const char* from = static_cast<const char*>(in[k]);
+      if (from != to && from < end && to < from + t.bytes()) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr int64_t most_elements = 8192, most_written = 256;
+  static constexpr int most_numbers = 4;
+  static bool is_small(const Tensor& t) {
+    const TensorImpl* i = t.impl();
+    return i->dtype == DType::F32 && i->numel <= most_elements && i->storage &&
+           i->storage->device.type == 0 && t.is_contiguous();
+  }
+  static bool same_sizes(const TensorImpl* a, const TensorImpl* b) {
+    if (a->ndim != b->ndim) return false;
+    for (int d = 0; d < a->ndim; d++)
+      if (a->sizes[d] != b->sizes[d]) return false;
+    return true;
+  }
+  int used_ = 0;
+  float written_[most_numbers][most_written];
+};
+
+inline bool run_small(Frame& frame, const Formula& f) {
+  if (f.streams > 2 || frame.infer || f.rule == DTypeRule::Integral) return false;
+  FormulaKernel kernel = f.kernels[static_cast<int>(isa())][0];
+  SmallOperands small;
+  if (!kernel || !small.take({frame.args, f.streams})) return false;
   Uniform uniforms[8];
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& n = frame.args[f.streams + u];
     if (!n.is_number()) return false;
     uniforms[u] = {n.as_double(), 0};
   }
-  frame.outs.resize(1);
-  frame.outs[0] = new_tensor(first.sizes(), f.mask_result ? DType::Bool : DType::F32, Device{});
-  if (x->numel) f.kernels[static_cast<int>(isa())][0](frame.outs[0].raw_data(), in, x->numel, uniforms);
+  if (frame.given) {
+    if (frame.given != 1 || f.mask_result || !small.may_write(frame.outs[0], f.streams)) return false;
+  } else {
+    frame.outs.resize(1);
+    frame.outs[0] = new_tensor({small.model->sizes, small.model->ndim}, f.mask_result ? DType::Bool : DType::F32);
+  }
+  if (small.model->numel) kernel(frame.outs[0].raw_data(), small.in, small.model->numel, uniforms);
   return true;
 }
 }  // namespace
@@ -548,6 +593,12 @@ void run_formula(Frame& frame) {
 
 Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DType dtype,
                      std::string_view name) {
+  FormulaKernel kernel = formula.kernels[static_cast<int>(isa())][0];
+  if (SmallOperands small; dtype == DType::F32 && !formula.mask_result && kernel && small.take(operands)) {
+    Tensor out = new_tensor({small.model->sizes, small.model->ndim}, dtype);
+    if (small.model->numel) kernel(out.raw_data(), small.in, small.model->numel, nullptr);
+    return out;
+  }
   Tensor tensors[most_streams];
   size_t count = operands.size();
   MOKA_ASSERT(count <= most_streams);

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
 from moka import _C
 from moka._C import Tensor, is_grad_enabled, is_inference_mode_enabled
@@ -20,13 +21,21 @@ from .modes import (
     set_grad_enabled,
 )
 
+if TYPE_CHECKING:
+    from . import functional as functional
+    from .checks import gradcheck as gradcheck
+    from .checks import gradgradcheck as gradgradcheck
+
 __all__ = [
     "Function",
     "FunctionContext",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "graph",
     "inference_mode",
     "is_grad_enabled",
@@ -37,7 +46,24 @@ __all__ = [
     "set_grad_enabled",
 ]
 
+# Loaded when first used: name -> (module, name in it, or "" for the module).
+_LAZY = {
+    "functional": ("moka.autograd.functional", ""),
+    "gradcheck": ("moka.autograd.checks", "gradcheck"),
+    "gradgradcheck": ("moka.autograd.checks", "gradgradcheck"),
+}
+
 Sources = Tensor | graph.GradientEdge | Sequence[Tensor | graph.GradientEdge]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'moka.autograd' has no attribute {name!r}")
+    module, inside = _LAZY[name]
+    value = _import_module(module)
+    value = getattr(value, inside) if inside else value
+    globals()[name] = value
+    return value
 
 
 def backward(

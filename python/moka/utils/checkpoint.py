@@ -3,64 +3,191 @@
 
 from __future__ import annotations
 
+import warnings
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import moka
+from moka import _C
 from moka._C import Tensor
 from moka.autograd import Function, backward, enable_grad, is_grad_enabled
+from moka.autograd.graph import saved_tensors_hooks
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = [
+    "CheckpointError",
+    "checkpoint",
+    "checkpoint_sequential",
+    "noop_context_fn",
+    "set_checkpoint_early_stop",
+]
+
+Contexts = tuple[AbstractContextManager, AbstractContextManager]
+_stops_early = True
 
 
-class _Checkpoint(Function):
-    """The last argument carries the function's other state; the first is a tensor that keeps the node
-    alive."""
+class CheckpointError(RuntimeError):
+    """The second run of a checkpointed function differed from the first."""
+
+
+class _Enough(BaseException):
+    """Ends a second run when all that backward needs has been computed."""
+
+
+class set_checkpoint_early_stop:
+    """Inside, whether second runs end as soon as everything that was kept before is there (the default)."""
+
+    def __init__(self, enable: bool) -> None:
+        self._enable = enable
+
+    def __enter__(self) -> None:
+        global _stops_early
+        self._before, _stops_early = _stops_early, self._enable
+
+    def __exit__(self, *exception: object) -> None:
+        global _stops_early
+        _stops_early = self._before
+
+
+def noop_context_fn() -> Contexts:
+    """Two contexts that do nothing."""
+    return nullcontext(), nullcontext()
+
+
+class _Random:
+    """The random stream as it was when a function ran; `again` goes back there for a while."""
+
+    def __init__(self, preserved: bool) -> None:
+        self._state = moka.get_rng_state() if preserved else None
+
+    def again(self, stack: ExitStack) -> None:
+        if self._state is not None:
+            stack.callback(moka.set_rng_state, moka.get_rng_state())
+            moka.set_rng_state(self._state)
+
+
+def _apart(value: Any) -> Any:
+    """The tensor outside the tape that it came from, but needing a gradient as before."""
+    return value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+
+
+# ---- without a backward inside backward: what nodes save is a place, filled when backward comes to it
+class _Place:
+    """What a node holds in place of a tensor."""
+
+    def __init__(self, run: _Run) -> None:
+        self.run = run
+        self.values: dict[int, Tensor] = {}  # by backward: of the last one
+
+
+class _Run:
+    """One call of a checkpointed function."""
+
+    def __init__(
+        self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], random: _Random, again: Any
+    ) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.random, self.context = random, again
+        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+        self.versions = [(t, t._version) for t in tensors if not t.is_inference()]
+        self.places: list[weakref.ref[_Place]] = []
+
+    def pack(self, tensor: Tensor) -> _Place:
+        place = _Place(self)
+        self.places.append(weakref.ref(place))
+        return place
+
+    def recompute(self, task: int) -> None:
+        for tensor, version in self.versions:
+            if tensor._version != version:
+                raise CheckpointError(
+                    f"checkpoint: an argument of shape {list(tensor.shape)} was changed in place since the "
+                    "function ran, so that it cannot run again"
+                )
+        seen = 0
+
+        def take(tensor: Tensor) -> Tensor:
+            nonlocal seen
+            place = self.places[seen]() if seen < len(self.places) else None
+            if place is not None:
+                place.values = {task: tensor}
+            seen += 1
+            if _stops_early and seen == len(self.places):
+                raise _Enough
+            return tensor
+
+        with ExitStack() as stack:
+            self.random.again(stack)
+            stack.enter_context(enable_grad())
+            stack.enter_context(self.context)
+            stack.enter_context(saved_tensors_hooks(take, lambda tensor: tensor))
+            try:
+                args = tuple(_apart(value) for value in self.args)
+                self.function(*args, **{name: _apart(value) for name, value in self.kwargs.items()})
+            except _Enough:
+                return
+        if seen != len(self.places):
+            raise CheckpointError(
+                f"checkpoint: the function saved {len(self.places)} tensors when it first ran, and {seen} "
+                "now: it must do the same both times"
+            )
+
+
+def _unpack(place: _Place) -> Tensor:
+    task = _C._running_backward()
+    if task not in place.values:
+        place.run.recompute(task)
+    if task not in place.values:
+        raise CheckpointError("checkpoint: the second run of the function did not compute what the first did")
+    return place.values.pop(task)
+
+
+def _by_hooks(
+    function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], random: _Random, contexts: Contexts
+) -> Any:
+    first, again = contexts
+    run = _Run(function, args, kwargs, random, again)
+    with saved_tensors_hooks(run.pack, _unpack), first:
+        return function(*args, **kwargs)
+
+
+# ---- with a backward inside backward
+class _Reentrant(Function):
+    """Runs the function without recording it, and in backward again, with a backward of its own."""
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> Any:
-        ctx.call = call
-        ctx.save_for_backward(*tensors)
-        outputs = call.run(tensors)
-        ctx.several = isinstance(outputs, tuple)
-        return outputs
+    def forward(ctx: Any, function: Callable[..., Any], random: _Random, *args: Any) -> Any:
+        ctx.function, ctx.random = function, random
+        ctx.places = [i for i, value in enumerate(args) if isinstance(value, Tensor)]
+        ctx.others = [None if isinstance(value, Tensor) else value for value in args]
+        ctx.save_for_backward(*(args[i] for i in ctx.places))
+        return function(*args)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        inputs = [t.detach().requires_grad_(t.requires_grad) for t in ctx.saved_tensors]
-        now = moka.get_rng_state()
-        moka.set_rng_state(ctx.call.random)
-        try:
-            with enable_grad():
-                outputs = ctx.call.run(inputs)
-        finally:
-            moka.set_rng_state(now)
+        if not _C._backward_reaches_all_leaves():
+            raise RuntimeError(
+                "checkpoint: use_reentrant=True runs a backward of its own, which would add to all leaves; "
+                "with autograd.grad or backward(inputs=...) pass use_reentrant=False"
+            )
+        args = list(ctx.others)
+        for place, tensor in zip(ctx.places, ctx.saved_tensors, strict=True):
+            args[place] = _apart(tensor)
+        with ExitStack() as stack:
+            ctx.random.again(stack)
+            stack.enter_context(enable_grad())
+            outputs = ctx.function(*args)
         listed = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [
             (out, gradient)
             for out, gradient in zip(listed, gradients, strict=True)
             if isinstance(out, Tensor) and out.requires_grad and gradient is not None
         ]
-        if pairs:
-            backward([out for out, _ in pairs], [gradient for _, gradient in pairs])
-        return (None, *(t.grad if t.requires_grad else None for t in inputs))
-
-
-class _Call:
-    """A function with its arguments, whose tensors are given again at each run."""
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-        self.places = [i for i, value in enumerate(args) if isinstance(value, Tensor)]
-        self.random = moka.get_rng_state()
-
-    def run(self, tensors: Sequence[Tensor]) -> Any:
-        args = list(self.args)
-        for place, tensor in zip(self.places, tensors, strict=True):
-            args[place] = tensor
-        return self.function(*args, **self.kwargs)
+        if not pairs:
+            raise RuntimeError("checkpoint: none of the outputs of the function needs a gradient")
+        backward([out for out, _ in pairs], [gradient for _, gradient in pairs])
+        return (None, None, *(value.grad if isinstance(value, Tensor) else None for value in args))
 
 
 def checkpoint(
@@ -68,38 +195,54 @@ def checkpoint(
     *args: Any,
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
-    context_fn: Any = None,
+    context_fn: Callable[[], Contexts] = noop_context_fn,
     determinism_check: str = "default",
     debug: bool = False,
     **kwargs: Any,
 ) -> Any:
     """function(*args, **kwargs), whose intermediate results are not kept but computed again in backward.
 
-    Parameters that the function uses get their gradients too. Random numbers (dropout) are the same both
-    times.
-    use_reentrant, context_fn, determinism_check and debug choose among ways that torch has; here there is
-    one.
+    Parameters that the function uses get their gradients too.
+
+    Args:
+        use_reentrant: False (as None) computes again what nodes saved when backward comes to them. True runs
+            a backward inside backward; then only positional arguments and backward() to all leaves work, and
+            one of the arguments must require grad.
+        preserve_rng_state: random numbers (dropout) are the same both times.
+        context_fn: gives the contexts of the first and of the second run.
+        determinism_check: "default" or "none"; shapes and types are compared in any case.
+        debug: must be False.
     """
-    if not is_grad_enabled():
-        return function(*args, **kwargs)
-    call = _Call(function, args, kwargs)
-    tensors = [args[place] for place in call.places]
-    if not any(t.requires_grad for t in tensors):
-        # Parameters inside may still need gradients: an extra input makes sure that backward comes here.
-        call = _Call(lambda _, *rest, **named: function(*rest, **named), (_switch(), *args), kwargs)
-        tensors = [call.args[place] for place in call.places]
-    return _Checkpoint.apply(call, *tensors)
-
-
-def _switch() -> Tensor:
-    return moka.zeros(1, requires_grad=True)
+    if debug:
+        raise NotImplementedError("checkpoint: debug=True is not supported; use moka.autograd.detect_anomaly")
+    if determinism_check not in ("default", "none"):
+        raise ValueError(
+            f"checkpoint: determinism_check must be 'default' or 'none', got {determinism_check!r}"
+        )
+    random = _Random(preserve_rng_state)
+    if not use_reentrant:
+        if not is_grad_enabled():
+            return function(*args, **kwargs)
+        return _by_hooks(function, args, kwargs, random, context_fn())
+    if kwargs:
+        raise ValueError(
+            f"checkpoint: use_reentrant=True takes no keyword arguments, got {', '.join(kwargs)}"
+        )
+    if context_fn is not noop_context_fn:
+        raise ValueError("checkpoint: context_fn needs use_reentrant=False")
+    if is_grad_enabled() and not any(isinstance(v, Tensor) and v.requires_grad for v in args):
+        warnings.warn(
+            "checkpoint: with use_reentrant=True there are no gradients unless an argument requires grad",
+            stacklevel=2,
+        )
+    return _Reentrant.apply(function, random, *args)
 
 
 def checkpoint_sequential(
     functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
 ) -> Any:
     """A sequence of modules in `segments` parts, each of which is checkpointed (the last one is not)."""
-    modules = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    modules: Sequence[Any] = list(functions.children()) if hasattr(functions, "children") else list(functions)
     if not 1 <= segments <= len(modules):
         raise ValueError(
             f"checkpoint_sequential: segments must be in 1 to {len(modules)}, the number of modules, but is "

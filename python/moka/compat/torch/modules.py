@@ -26,6 +26,7 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "torch.autograd.forward_ad": ("moka.autograd.forward_ad",),
     "torch.autograd.function": ("moka.autograd", f"{_HERE}.small"),
     "torch.autograd.functional": ("moka.autograd.functional",),
+    "torch.autograd.gradcheck": ("moka.autograd.checks",),
     "torch.autograd.graph": ("moka.autograd.graph",),
     "torch.autograd.variable": (f"{_HERE}.small",),
     "torch.backends": (f"{_HERE}.backends",),

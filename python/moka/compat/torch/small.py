@@ -9,6 +9,7 @@ from typing import Any
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import once_differentiable
 
 __all__ = ["Device", "Number", "Variable", "once_differentiable"]
 
@@ -22,13 +23,6 @@ _device = _C.device
 def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
     """The tensor itself, as since torch 0.4."""
     return data.requires_grad_(True) if requires_grad else data
-
-
-def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """The backward function, run without recording."""
-    from moka.autograd import no_grad
-
-    return no_grad(fn)
 
 
 def _ntuple(count: int) -> Callable[[Any], tuple[Any, ...]]:

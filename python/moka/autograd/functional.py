@@ -1,0 +1,235 @@
+"""Derivatives of functions: products with Jacobians and Hessians, and those matrices themselves."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moka import _C
+from moka._C import Tensor
+
+from . import grad
+from .modes import enable_grad
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
+Tensors = Tensor | tuple[Tensor, ...]
+
+
+def _tuple(values: Any, what: str, name: str) -> tuple[Tensor, ...]:
+    several = values if isinstance(values, tuple) else (values,)
+    for i, value in enumerate(several):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}: {what} must be a Tensor or a tuple of them, number {i} is {value!r}")
+    return several
+
+
+def _unpacked(values: tuple[Any, ...], like: Any) -> Any:
+    return values if isinstance(like, tuple) else values[0]
+
+
+def _fresh(inputs: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
+    """The inputs as leaves of their own, or as copies through which gradients flow back to them."""
+    if create_graph:
+        return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs)
+    return tuple(x.detach().requires_grad_() for x in inputs)
+
+
+def _outputs(
+    func: Callable[..., Any], inputs: tuple[Tensor, ...], name: str
+) -> tuple[Any, tuple[Tensor, ...]]:
+    result = func(*inputs)
+    return result, _tuple(result, "the outputs of func", name)
+
+
+def _vectors(v: Any, like: tuple[Tensor, ...], of: str, name: str) -> tuple[Tensor, ...]:
+    if v is None:
+        if len(like) != 1 or like[0].numel() != 1:
+            raise RuntimeError(f"{name}: v must be given unless the {of} is one number")
+        return (_C.ones_like(like[0]),)
+    vectors = _tuple(v, "v", name)
+    if len(vectors) != len(like):
+        raise RuntimeError(f"{name}: v must have one tensor for each {of}: {len(like)}, got {len(vectors)}")
+    for i, (vector, tensor) in enumerate(zip(vectors, like, strict=True)):
+        if vector.shape != tensor.shape:
+            raise RuntimeError(
+                f"{name}: v[{i}] must have the shape {list(tensor.shape)} of its {of}, got "
+                f"{list(vector.shape)}"
+            )
+    return vectors
+
+
+def _gradients(
+    outputs: tuple[Tensor, ...],
+    inputs: tuple[Tensor, ...],
+    vectors: tuple[Any, ...],
+    *,
+    create_graph: bool,
+    strict: bool,
+    name: str,
+) -> tuple[Tensor, ...]:
+    """vectors times the Jacobian; zeros where an output does not depend on an input (strict: an error)."""
+    pairs = [(y, v) for y, v in zip(outputs, vectors, strict=True) if y.requires_grad and v is not None]
+    if strict and len(pairs) < len(outputs):
+        raise RuntimeError(
+            f"{name}: an output of func does not depend on the inputs (strict=True forbids that)"
+        )
+    found: tuple[Any, ...] = (None,) * len(inputs)
+    if pairs:
+        found = grad(
+            [y for y, _ in pairs],
+            inputs,
+            [v for _, v in pairs],
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    for i, g in enumerate(found):
+        if strict and g is None:
+            raise RuntimeError(
+                f"{name}: the output of func does not depend on input {i} (strict=True forbids that)"
+            )
+        if strict and create_graph and not g.requires_grad:
+            raise RuntimeError(
+                f"{name}: the derivative does not depend on the inputs (strict=True forbids that)"
+            )
+    return tuple(_C.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
+
+
+def _finished(values: Any, create_graph: bool) -> Any:
+    if create_graph:
+        return values
+    if isinstance(values, tuple):
+        return tuple(_finished(value, False) for value in values)
+    return values.detach()
+
+
+def vjp(
+    func: Callable[..., Any], inputs: Tensors, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(*inputs), v times the Jacobian of func at inputs). v has the outputs' shapes."""
+    with enable_grad():
+        xs = _fresh(_tuple(inputs, "inputs", "vjp"), create_graph)
+        result, ys = _outputs(func, xs, "vjp")
+        vectors = _vectors(v, ys, "output", "vjp")
+        found = _gradients(ys, xs, vectors, create_graph=create_graph, strict=strict, name="vjp")
+    return _finished(result, create_graph), _unpacked(_finished(found, create_graph), inputs)
+
+
+def jvp(
+    func: Callable[..., Any], inputs: Tensors, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(*inputs), the Jacobian of func at inputs times v). v has the inputs' shapes.
+
+    Computed as the gradient of u -> u times the Jacobian, which is linear in u.
+    """
+    with enable_grad():
+        xs = _fresh(_tuple(inputs, "inputs", "jvp"), create_graph)
+        vectors = _vectors(v, xs, "input", "jvp")
+        result, ys = _outputs(func, xs, "jvp")
+        us = tuple(_C.zeros_like(y).requires_grad_() for y in ys)
+        rows = _gradients(ys, xs, us, create_graph=True, strict=strict, name="jvp")
+        found = _gradients(rows, us, vectors, create_graph=create_graph, strict=strict, name="jvp")
+    return _finished(result, create_graph), _unpacked(_finished(found, create_graph), result)
+
+
+def _check_way(name: str, vectorize: bool, strategy: str) -> None:
+    if vectorize:
+        raise NotImplementedError(f"{name}: vectorize=True is not supported; rows are computed one by one")
+    if strategy != "reverse-mode":
+        raise NotImplementedError(f"{name}: strategy must be 'reverse-mode', got {strategy!r}")
+
+
+def jacobian(
+    func: Callable[..., Any],
+    inputs: Tensors,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
+) -> Any:
+    """The Jacobian of func at inputs: for output i and input j a tensor of shape output.shape + input.shape,
+    in tuples where func has several outputs or inputs.
+    """
+    _check_way("jacobian", vectorize, strategy)
+    with enable_grad():
+        xs = _fresh(_tuple(inputs, "inputs", "jacobian"), create_graph)
+        result, ys = _outputs(func, xs, "jacobian")
+        blocks = []
+        for y in ys:
+            rows: list[list[Tensor]] = [[] for _ in xs]
+            for place in range(y.numel()):
+                unit = _C.zeros(y.numel(), dtype=y.dtype, device=y.device)
+                unit[place] = 1
+                found = _gradients(
+                    (y,),
+                    xs,
+                    (unit.view(y.shape),),
+                    create_graph=create_graph,
+                    strict=strict,
+                    name="jacobian",
+                )
+                for row, g in zip(rows, found, strict=True):
+                    row.append(g)
+            blocks.append(
+                tuple(
+                    _C.stack(row).view((*y.shape, *x.shape))
+                    if row
+                    else _C.zeros((*y.shape, *x.shape), dtype=x.dtype)
+                    for row, x in zip(rows, xs, strict=True)
+                )
+            )
+    matrix = tuple(_unpacked(block, inputs) for block in blocks)
+    return _finished(_unpacked(matrix, result), create_graph)
+
+
+def _scalar(result: Any, name: str) -> Tensor:
+    if not isinstance(result, Tensor) or result.numel() != 1:
+        raise RuntimeError(f"{name}: func must return one tensor with a single element, got {result!r}")
+    return result.reshape(())
+
+
+def hessian(
+    func: Callable[..., Any],
+    inputs: Tensors,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+) -> Any:
+    """The Hessian of func, which returns one number: for inputs i and j a tensor of shape i.shape + j.shape,
+    in tuples of tuples where there are several inputs.
+    """
+    _check_way("hessian", vectorize, outer_jacobian_strategy)
+    _tuple(inputs, "inputs", "hessian")
+
+    def gradient(*xs: Tensor) -> Any:
+        y = _scalar(func(*xs), "hessian")
+        found = _gradients((y,), xs, (_C.ones_like(y),), create_graph=True, strict=strict, name="hessian")
+        return _unpacked(found, inputs)
+
+    return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
+
+
+def vhp(
+    func: Callable[..., Any], inputs: Tensors, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(*inputs), v times the Hessian of func at inputs). v has the inputs' shapes."""
+    with enable_grad():
+        xs = _fresh(_tuple(inputs, "inputs", "vhp"), create_graph)
+        vectors = _vectors(v, xs, "input", "vhp")
+        result = func(*xs)
+        y = _scalar(result, "vhp")
+        first = _gradients((y,), xs, (_C.ones_like(y),), create_graph=True, strict=strict, name="vhp")
+        found = _gradients(first, xs, vectors, create_graph=create_graph, strict=strict, name="vhp")
+    return _finished(result, create_graph), _unpacked(_finished(found, create_graph), inputs)
+
+
+def hvp(
+    func: Callable[..., Any], inputs: Tensors, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """(func(*inputs), the Hessian of func at inputs times v). Hessians are symmetric: the same as vhp, which
+    is also how it is computed.
+    """
+    return vhp(func, inputs, v, create_graph, strict)
