@@ -128,6 +128,8 @@ def resolve(path: str) -> Any:
     """Moka's function of that name, or the call of its own that its OpInfo makes."""
     if own := _own_calls.get(path):
         return own
+    if path.startswith("__"):
+        return getattr(moka.Tensor, path)
     found: Any = moka
     for part in path.split("."):
         found = getattr(found, part)
