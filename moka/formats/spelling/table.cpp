@@ -126,11 +126,14 @@ bool Table::knows(std::string_view name, std::string_view domain) const {
 }
 
 std::vector<std::string> Table::near(std::string_view name) const {
-  std::vector<std::string> out;
+  std::vector<std::string> by_distance[3];
   const std::string_view start = name.substr(0, 64);  // names come from files and may be long
   for (auto i = by_name_.begin(); i != by_name_.end(); i = by_name_.upper_bound(i->first))
-    if (distance(start, i->first) <= 2) out.push_back(i->first);
-  if (out.size() > 3) out.resize(3);
+    if (const auto far = distance(start, i->first); far <= 2) by_distance[far].push_back(i->first);
+  std::vector<std::string> out;
+  for (const std::vector<std::string>& names : by_distance)
+    for (const std::string& near : names)
+      if (out.size() < 3) out.push_back(near);
   return out;
 }
 
