@@ -24,10 +24,7 @@ bool later(const GradNode* a, const GradNode* b) { return a->sequence < b->seque
 class Task {
  public:
   Task(std::span<const Root> roots, std::span<const Edge> captures, BackwardOptions options)
-      : lock_(engine_mutex, std::try_to_lock),
-        roots_(roots),
-        captures_(captures),
-        options_(options) {
+      : lock_(engine_mutex, std::try_to_lock), roots_(roots), captures_(captures), options_(options) {
     if (!lock_.owns_lock()) {
       give_up_host();
       lock_.lock();

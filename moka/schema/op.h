@@ -275,6 +275,14 @@ struct Batch {
 
 enum class Effect : uint8_t { Pure, Random, Io };
 
+// In which type an operator computes while autocast is on; only floating tensors of at most 32 bits are converted.
+enum class Autocast : uint8_t {
+  None,  // that of its operands
+  Lower,  // the short type that the program chose: products
+  Float32,  // where a short one would lose too much: losses, factorizations
+  Widest,  // the widest of its operands': joining tensors
+};
+
 struct Op {
   std::string_view schema;
   DocField doc{};
@@ -290,6 +298,7 @@ struct Op {
   Format onnx{};
   Format netdef{};
   Effect effect = Effect::Pure;
+  Autocast autocast = Autocast::None;
   SampleField samples{};
 
   mutable std::atomic<OpInfo*> info{nullptr};  // made at first use: parsed schema, added kernel rows

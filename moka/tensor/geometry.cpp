@@ -29,7 +29,8 @@ void take_geometry(const Tensor& target, const Tensor& source) {
   to->numel = from->numel;
   to->offset = from->offset;
   to->dtype = from->dtype;
-  if (to->base && to->storage != from->storage) release(std::exchange(to->base, nullptr));  // no view of it now
+  if (to->base && to->storage != from->storage)
+    release(std::exchange(to->base, nullptr));  // no view of it now
   if (from->storage) add_ref(from->storage);
   if (to->storage) release(to->storage);
   to->storage = from->storage;

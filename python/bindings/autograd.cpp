@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 
+#include "moka/autograd/autocast.h"
 #include "moka/autograd/batch.h"
 #include "moka/autograd/engine.h"
 #include "python/bindings/arguments.h"
@@ -364,7 +365,48 @@ PyObject* get_base(PyObject* self, void*) {
   return guarded([&] { return wrap(base ? Tensor::share(base) : Tensor()); });
 }
 
+// ---- autocast: (enabled, dtype, keeps_weights), replaced by what is given
+PyObject* py_set_autocast(PyObject*, PyObject* args) {
+  int enabled, keeps;
+  PyObject* dtype;
+  if (!PyArg_ParseTuple(args, "pOp", &enabled, &dtype, &keeps)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    const autograd::AutocastMode before = autograd::autocast_mode();
+    autograd::AutocastMode mode{enabled != 0, keeps != 0, before.lower};
+    if (!to_dtype_value(dtype, mode.lower))
+      fail_kind(ErrorKind::Type, "autocast: dtype must be a dtype, got ", Py_TYPE(dtype)->tp_name);
+    autograd::set_autocast_mode(mode);
+    return Py_BuildValue("(NNN)", PyBool_FromLong(before.enabled), dtype_object(before.lower),
+                         PyBool_FromLong(before.keeps_weights));
+  });
+}
+PyObject* py_autocast_mode(PyObject*, PyObject*) {
+  return guarded([&] {
+    const autograd::AutocastMode mode = autograd::autocast_mode();
+    return Py_BuildValue("(NNN)", PyBool_FromLong(mode.enabled), dtype_object(mode.lower),
+                         PyBool_FromLong(mode.keeps_weights));
+  });
+}
+PyObject* py_open_autocast(PyObject*, PyObject*) {
+  autograd::open_autocast_scope();
+  return Py_NewRef(Py_None);
+}
+PyObject* py_close_autocast(PyObject*, PyObject*) {
+  autograd::close_autocast_scope();
+  return Py_NewRef(Py_None);
+}
+PyObject* py_clear_autocast(PyObject*, PyObject*) {
+  autograd::clear_autocast_cache();
+  return Py_NewRef(Py_None);
+}
+
 PyMethodDef autograd_functions[] = {
+    {"_set_autocast", py_set_autocast, METH_VARARGS, nullptr},
+    {"_autocast_mode", py_autocast_mode, METH_NOARGS, nullptr},
+    {"_open_autocast_scope", py_open_autocast, METH_NOARGS, nullptr},
+    {"_close_autocast_scope", py_close_autocast, METH_NOARGS, nullptr},
+    {"clear_autocast_cache", py_clear_autocast, METH_NOARGS,
+     "Drops the weights that autocast keeps converted."},
     {"is_grad_enabled", py_is_grad_enabled, METH_NOARGS, "Whether operations are recorded in this thread."},
     {"_set_grad_enabled", py_set_grad_enabled, METH_O, "Switches recording; returns what it was."},
     {"_set_inference_mode", py_set_inference, METH_O, "Switches inference mode; returns what it was."},

@@ -38,6 +38,7 @@ _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("random", "safetensors", "signal", "special")},
     **{name: (f"moka.{name}", "") for name in ("testing", "utils")},
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
+    "autocast": ("moka.amp", "autocast"),
     "lu": ("moka.linalg", "_packed_lu"),
     "vmap": ("moka.func", "vmap"),
     "load": ("moka.checkpoint", "load"),
@@ -46,6 +47,7 @@ _LAZY = {
 }
 
 if TYPE_CHECKING:
+    from . import amp as amp
     from . import data as data
     from . import jit as jit
     from . import nn as nn

@@ -107,6 +107,7 @@ constinit const Op prelu_op{
     .body = body([](auto x, auto weight) { return prelu_kernel(x, channel_view(weight, x)); }),
     .onnx = none("written as PRelu by prelu_kernel"),
     .netdef = "PRelu(input, weight)",
+    .autocast = Autocast::Lower,
     .samples = {shapes({2, 3, 4}, {3}), shapes({3, 4}, {1}), shapes({0, 2}, {2})},
 };
 

@@ -115,6 +115,7 @@ constinit const Op prelu_kernel_op{
                    fused("weight", [](auto dy, auto x) { return where(x > 0, 0, dy * x); })},
     .onnx = "PRelu(input, weight)",
     .netdef = none("Caffe2's PRelu finds the channels itself"),
+    .autocast = Autocast::Lower,
     .samples = {shapes({3, 4}, {4}), shapes({0}, {1})},
 };
 

@@ -211,6 +211,7 @@ constinit const Op attention_op{
                            "=rank(query):4) -> (output)",
                     .since = 23}},
     .netdef = none("Caffe2 has no such operator"),
+    .autocast = Autocast::Lower,
     .samples = {shapes({2, 3, 4}, {2, 5, 4}, {2, 5, 3}),
                 shapes({1, 2, 4, 3}, {1, 2, 4, 3}, {1, 2, 4, 3}).with("is_causal", true),
                 shapes({1, 4, 3, 2}, {1, 2, 3, 2}, {1, 2, 3, 2}).with("enable_gqa", true).with("scale", 0.3),

@@ -184,6 +184,7 @@ constinit const Op view_as_complex_op{
     .derivative = {wrt("input", [](auto dy) { return view_as_real(dy); })},
     .onnx = none("ONNX has no complex operators besides DFT's"),
     .netdef = none("Caffe2 has no complex numbers"),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 2).no_gradient(), shape(0, 2).no_gradient()},
 };
 constinit const Op complex_op{
@@ -205,6 +206,7 @@ constinit const Op polar_op{
     .body = body([](auto length, auto turn) { return complex(length * cos(turn), length * sin(turn)); }),
     .onnx = none("ONNX has no complex operators besides DFT's"),
     .netdef = none("Caffe2 has no complex numbers"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({2, 3}, {2, 3}).no_gradient(), shapes({3}, {2, 1}).no_gradient()},
 };
 constinit const Op angle_op{

@@ -385,6 +385,7 @@ constinit const Op chain_matmul_op{
     .body = eager_body(chain_run),
     .onnx = none("written by its parts"),
     .netdef = none("written by its parts"),
+    .autocast = Autocast::Lower,
 };
 constinit const Op linalg_multi_dot_op{
     .schema = "linalg_multi_dot(Tensor[] tensors) -> Tensor",

@@ -155,16 +155,15 @@ void cross_run(const Any* in, Any* out) {
 constexpr auto netdef_none = [] { return none("written by its parts"); };
 }  // namespace
 
-#define MOKA_CONTRACTION(name, arguments, text, run, onnx_map, ...)                    \
-  constinit const Op name##_op {                                                       \
-    .schema = #name arguments, .doc = text, .body = eager_body(run), .onnx = onnx_map, \
-    .netdef = netdef_none(), .samples = {__VA_ARGS__},                                 \
+#define MOKA_CONTRACTION_AS(name, arguments, kind, rule, text, run, onnx_map, ...)                     \
+  constinit const Op name##_op {                                                                       \
+    .schema = #name arguments, .doc = text, .method = kind, .body = eager_body(run), .onnx = onnx_map, \
+    .netdef = netdef_none(), .autocast = Autocast::rule, .samples = {__VA_ARGS__},                     \
   }
-#define MOKA_CONTRACTION_FUNCTION(name, arguments, text, run, onnx_map, ...)                                 \
-  constinit const Op name##_op {                                                                             \
-    .schema = #name arguments, .doc = text, .method = "function", .body = eager_body(run), .onnx = onnx_map, \
-    .netdef = netdef_none(), .samples = {__VA_ARGS__},                                                       \
-  }
+#define MOKA_CONTRACTION(name, arguments, ...) MOKA_CONTRACTION_AS(name, arguments, "", None, __VA_ARGS__)
+#define MOKA_PRODUCT(name, arguments, ...) MOKA_CONTRACTION_AS(name, arguments, "", Lower, __VA_ARGS__)
+#define MOKA_CONTRACTION_FUNCTION(name, arguments, ...) \
+  MOKA_CONTRACTION_AS(name, arguments, "function", None, __VA_ARGS__)
 MOKA_CONTRACTION(dot, "(Tensor input, Tensor tensor) -> Tensor", "The sum of products of two vectors.",
                  dot_run, "MatMul(input, tensor)", shapes({4}, {4}), shapes({0}, {0}));
 MOKA_CONTRACTION(vdot, "(Tensor input, Tensor other) -> Tensor",
@@ -190,16 +189,16 @@ MOKA_CONTRACTION(addmv, "(Tensor input, Tensor mat, Tensor vec, *, Number beta=1
 MOKA_CONTRACTION(addr, "(Tensor input, Tensor vec1, Tensor vec2, *, Number beta=1, Number alpha=1) -> Tensor",
                  "beta * input + alpha * outer(vec1, vec2).", addr_run, none("written by its parts"),
                  shapes({3, 4}, {3}, {4}), shapes({}, {3}, {4}).with("beta", 0.5).with("alpha", 2.0));
-MOKA_CONTRACTION(addbmm,
-                 "(Tensor input, Tensor batch1, Tensor batch2, *, Number beta=1, Number alpha=1) -> Tensor",
-                 "beta * input + alpha * the sum of all products of the batches.", addbmm_run,
-                 none("written by its parts"), shapes({3, 5}, {2, 3, 4}, {2, 4, 5}),
-                 shapes({5}, {2, 3, 4}, {2, 4, 5}).with("beta", 0.5).with("alpha", 2.0));
-MOKA_CONTRACTION(baddbmm,
-                 "(Tensor input, Tensor batch1, Tensor batch2, *, Number beta=1, Number alpha=1) -> Tensor",
-                 "beta * input + alpha * bmm(batch1, batch2).", baddbmm_run, none("written by its parts"),
-                 shapes({2, 3, 5}, {2, 3, 4}, {2, 4, 5}),
-                 shapes({5}, {2, 3, 4}, {2, 4, 5}).with("beta", 0.5).with("alpha", 2.0));
+MOKA_PRODUCT(addbmm,
+             "(Tensor input, Tensor batch1, Tensor batch2, *, Number beta=1, Number alpha=1) -> Tensor",
+             "beta * input + alpha * the sum of all products of the batches.", addbmm_run,
+             none("written by its parts"), shapes({3, 5}, {2, 3, 4}, {2, 4, 5}),
+             shapes({5}, {2, 3, 4}, {2, 4, 5}).with("beta", 0.5).with("alpha", 2.0));
+MOKA_PRODUCT(baddbmm,
+             "(Tensor input, Tensor batch1, Tensor batch2, *, Number beta=1, Number alpha=1) -> Tensor",
+             "beta * input + alpha * bmm(batch1, batch2).", baddbmm_run, none("written by its parts"),
+             shapes({2, 3, 5}, {2, 3, 4}, {2, 4, 5}),
+             shapes({5}, {2, 3, 4}, {2, 4, 5}).with("beta", 0.5).with("alpha", 2.0));
 MOKA_CONTRACTION(kron, "(Tensor input, Tensor other) -> Tensor",
                  "The Kronecker product: every element of input times all of other, laid out in blocks.",
                  kron_run, none("written by its parts"), shapes({2, 3}, {3, 2}), shapes({2}, {2, 2}),

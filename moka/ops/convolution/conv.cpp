@@ -146,6 +146,7 @@ void transpose_kernel(Frame& f) {
       .netdef =                                                                                              \
           "Conv(input, weight, bias, strides=stride, pads=begin_end(padding), dilations=dilation, "          \
           "group=groups, kernels=tail(weight), =rank(input):" #batch_rank ")",                               \
+      .autocast = Autocast::Lower,                                                                           \
       .samples = conv_samples,                                                                               \
   };                                                                                                         \
   constinit const Op conv##n##d_backward_input_op{                                                           \
@@ -217,7 +218,7 @@ void transpose_kernel(Frame& f) {
         "dilations=dilation, group=groups, output_padding=output_padding, kernel_shape=tail(weight), "       \
         "=rank(input):" #batch_rank ")",                                                                     \
     .netdef = none("Caffe2's ConvTranspose has neither dilation nor this adjustment rule"),                  \
-    .samples = transpose_samples,                                                                            \
+    .autocast = Autocast::Lower, .samples = transpose_samples,                                               \
   }
 
 #define MOKA_SUMMED_1 Dims{-1}

@@ -142,7 +142,7 @@ void one(const Any* in, Any* out, std::string_view op) {
     .onnx = none(                                                                                            \
         "ONNX's DFT keeps complex numbers as pairs of real ones in a last dimension, which graphs here do "  \
         "not"),                                                                                              \
-    .netdef = none("Caffe2 has no Fourier transforms"),                                                      \
+    .netdef = none("Caffe2 has no Fourier transforms"), .autocast = Autocast::Float32,                       \
     .samples = {shape(8).no_gradient(), shape(2, 5).with("n", 6).no_gradient(),                              \
                 shape(4, 3).with("dim", 0).with("norm", "ortho").no_gradient()},                             \
   }
@@ -157,7 +157,7 @@ void one(const Any* in, Any* out, std::string_view op) {
     .onnx = none(                                                                                           \
         "ONNX's DFT keeps complex numbers as pairs of real ones in a last dimension, which graphs here do " \
         "not"),                                                                                             \
-    .netdef = none("Caffe2 has no Fourier transforms"),                                                     \
+    .netdef = none("Caffe2 has no Fourier transforms"), .autocast = Autocast::Float32,                      \
     .samples = {shape(4, 4).no_gradient(), shape(2, 3, 5).with("norm", "ortho").no_gradient()},             \
   }
 }  // namespace
@@ -215,7 +215,7 @@ void inverse_hermitian_run(const Any* in, Any* out, std::string_view op) {
     .onnx = none(                                                                                           \
         "ONNX's DFT keeps complex numbers as pairs of real ones in a last dimension, which graphs here do " \
         "not"),                                                                                             \
-    .netdef = none("Caffe2 has no Fourier transforms"),                                                     \
+    .netdef = none("Caffe2 has no Fourier transforms"), .autocast = Autocast::Float32,                      \
     .samples = {shape(4, 4).no_gradient(), shape(2, 3, 5).with("norm", "ortho").no_gradient()},             \
   }
 MOKA_HFFT(hfft, "(Tensor input, int? n=None, int dim=-1, str? norm=None) -> Tensor",

@@ -145,6 +145,7 @@ constinit const Op stft_op{
     .onnx = none("ONNX's STFT keeps complex numbers as pairs of real ones in a last dimension, which graphs "
                  "here do not"),
     .netdef = none("Caffe2 has no Fourier transforms"),
+    .autocast = Autocast::Float32,
     .samples = {shape(16).with("n_fft", 8).with("return_complex", true).no_gradient(),
                 shape(2, 16).with("n_fft", 4).with("return_complex", false)},
 };

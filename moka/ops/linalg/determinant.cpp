@@ -101,6 +101,7 @@ constinit const Op logdet_op{
     }),
     .onnx = none("written as Det and Log"),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(1, 1).in(Domain::Positive), shape(2, 1, 1).in(Domain::Positive)},
 };
 

@@ -256,6 +256,7 @@ constinit const Op linalg_cholesky_ex_op{
         "input", [](auto dy, auto, auto upper, auto, auto L) { return cholesky_backward(dy, L, upper); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(0, 0).no_gradient(), shape(2, 1, 1).in(Domain::Positive).no_gradient()},
 };
 constinit const Op linalg_cholesky_op{
@@ -265,6 +266,7 @@ constinit const Op linalg_cholesky_op{
     .body = body([](auto a, auto upper) { return op_results(linalg_cholesky_ex, a, upper, true)[0]; }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(0, 0).no_gradient(), shape(2, 1, 1).in(Domain::Positive)},
 };
 constinit const Op cholesky_op{
@@ -273,6 +275,7 @@ constinit const Op cholesky_op{
     .body = body([](auto a, auto upper) { return op_results(linalg_cholesky_ex, a, upper, true)[0]; }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(0, 0).no_gradient(), shape(2, 1, 1).in(Domain::Positive)},
 };
 
@@ -291,6 +294,7 @@ constinit const Op linalg_lu_factor_ex_op{
                                auto pivots) { return lu_factor_backward(dy, LU, pivots); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 3, 2), shape(2, 4), shape(0, 2, 2)},
 };
 constinit const Op linalg_lu_factor_op{
@@ -303,6 +307,7 @@ constinit const Op linalg_lu_factor_op{
     }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 3, 2)},
 };
 constinit const Op pivots_to_permutation_op{
@@ -328,6 +333,7 @@ constinit const Op linalg_qr_op{
                                   auto r) { return qr_backward(dq, dr, q, r, mode); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 3), shape(2, 3), shape(0, 3).no_gradient()},
 };
 constinit const Op qr_op{
@@ -339,6 +345,7 @@ constinit const Op qr_op{
     }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 3)},
 };
 constinit const Op geqrf_op{
@@ -351,6 +358,7 @@ constinit const Op geqrf_op{
     .derivative = none("use linalg.qr, which has one"),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 2)},
 };
 constinit const Op reflectors_product_op{

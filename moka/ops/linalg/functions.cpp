@@ -252,6 +252,7 @@ constinit const Op linalg_pinv_op{
         "input", [](auto dy, auto input, auto, auto, auto, auto y) { return pinv_backward(dy, y, input); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 3), shape(0, 3).no_gradient()},
 };
 constinit const Op linalg_pinv_rtol_op{
@@ -274,6 +275,7 @@ constinit const Op pinverse_op{
     .body = body([](auto input, auto rcond) { return linalg_pinv_rtol(input, rcond); }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 3)},
 };
 constinit const Op linalg_matrix_rank_op{
@@ -286,6 +288,7 @@ constinit const Op linalg_matrix_rank_op{
     .derivative = none("integers"),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 3)},
 };
 constinit const Op linalg_matrix_rank_tolerances_op{
@@ -325,6 +328,7 @@ constinit const Op linalg_cond_op{
     .body = eager_body(cond_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 3, 3).with("p", 1)},
 };
 constinit const Op linalg_tensorinv_op{
@@ -334,6 +338,7 @@ constinit const Op linalg_tensorinv_op{
     .body = eager_body(tensorinv_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(2, 2, 4).with("ind", 2), shape(4, 2, 2).with("ind", 1)},
 };
 constinit const Op linalg_tensorsolve_op{
@@ -343,6 +348,7 @@ constinit const Op linalg_tensorsolve_op{
     .body = eager_body(tensorsolve_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({2, 2, 4}, {2, 2}), shapes({3, 3}, {3})},
 };
 constinit const Op linalg_vander_op{

@@ -333,6 +333,7 @@ constinit const Op linalg_solve_triangular_op{
                        })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 3}, {3, 2}).in(Domain::Positive).with("upper", true),
                 shapes({2, 3, 3}, {2, 3}).in(Domain::Positive).with("upper", false).with("left", false)},
 };
@@ -380,6 +381,7 @@ constinit const Op linalg_lu_solve_op{
     }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {},
 };
 constinit const Op lu_solve_op{
@@ -389,6 +391,7 @@ constinit const Op lu_solve_op{
         eager_body([](const Any* in, Any* out) { out[0] = Any(lu_solve_left(in[1], in[2], in[0], false)); }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {},
 };
 constinit const Op solve_factored_op{
@@ -417,6 +420,7 @@ constinit const Op linalg_solve_ex_op{
     .body = eager_body(solve_ex_body),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 3}, {3, 2}), shapes({2, 3, 3}, {2, 3})},
 };
 constinit const Op linalg_solve_op{
@@ -426,6 +430,7 @@ constinit const Op linalg_solve_op{
     .body = eager_body(solve_body),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 3}, {3, 2}), shapes({2, 3, 3}, {2, 3}), shapes({0, 0}, {0, 2}).no_gradient()},
 };
 constinit const Op linalg_inv_ex_op{
@@ -441,6 +446,7 @@ constinit const Op linalg_inv_ex_op{
                        })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 2, 2), shape(0, 0).no_gradient()},
 };
 constinit const Op linalg_inv_op{
@@ -450,6 +456,7 @@ constinit const Op linalg_inv_op{
     .body = body([](auto a) { return op_results(linalg_inv_ex, a, true)[0]; }),
     .onnx = {{.map = "Inverse(A)", .domain = "com.microsoft"}},
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 2, 2), shape(0, 0).no_gradient()},
 };
 constinit const Op inverse_op{
@@ -458,6 +465,7 @@ constinit const Op inverse_op{
     .body = body([](auto a) { return op_results(linalg_inv_ex, a, true)[0]; }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 2, 2)},
 };
 constinit const Op cholesky_solve_op{
@@ -472,6 +480,7 @@ constinit const Op cholesky_solve_op{
     .onnx = no_format(),
     .netdef = no_netdef(),
     // One triangle of L is read; its gradient, as PyTorch's, is that of a full L: tests/python/test_linalg.py.
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 2}, {3, 3}).in(Domain::Positive).no_gradient(),
                 shapes({2, 3, 1}, {3, 3}).in(Domain::Positive).with("upper", true).no_gradient()},
 };
@@ -483,6 +492,7 @@ constinit const Op cholesky_inverse_op{
         "L", [](auto dy, auto L, auto upper, auto y) { return cholesky_inverse_backward(dy, L, y, upper); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).in(Domain::Positive).no_gradient(),
                 shape(2, 2, 2).in(Domain::Positive).with("upper", true).no_gradient()},
 };
@@ -518,6 +528,7 @@ constinit const Op linalg_lstsq_op{
     .body = eager_body(lstsq_body),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({4, 3}, {4, 2}), shapes({2, 3, 4}, {2, 3, 2})},
 };
 

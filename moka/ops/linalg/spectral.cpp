@@ -252,6 +252,7 @@ constinit const Op linalg_eigh_op{
         "A", [](auto dw, auto dv, auto, auto, auto w, auto v) { return eigh_backward(dw, dv, w, v); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).no_gradient(), shape(2, 1, 1), shape(0, 0).no_gradient()},
 };
 constinit const Op linalg_eigvalsh_op{
@@ -267,6 +268,7 @@ constinit const Op linalg_eigvalsh_op{
                        })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).no_gradient(), shape(2, 1, 1), shape(0, 0).no_gradient()},
 };
 constinit const Op linalg_eig_op{
@@ -279,6 +281,7 @@ constinit const Op linalg_eig_op{
                           [](auto dw, auto dv, auto, auto w, auto v) { return eig_backward(dw, dv, w, v); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).no_gradient(), shape(2, 2, 2).no_gradient()},
 };
 constinit const Op linalg_eigvals_op{
@@ -294,6 +297,7 @@ constinit const Op linalg_eigvals_op{
                        })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).no_gradient(), shape(2, 2, 2).no_gradient()},
 };
 constinit const Op linalg_svd_op{
@@ -308,6 +312,7 @@ constinit const Op linalg_svd_op{
                                   auto Vh) { return svd_backward(du, ds, dvh, U, S, Vh); })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).no_gradient(), shape(2, 4, 3).with("full_matrices", false).no_gradient(),
                 shape(0, 3).no_gradient()},
 };
@@ -332,6 +337,7 @@ constinit const Op svd_op{
     }),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3).no_gradient(), shape(2, 4, 3).no_gradient()},
 };
 constinit const Op linalg_svdvals_op{
@@ -347,6 +353,7 @@ constinit const Op linalg_svdvals_op{
                        })},
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 4, 3), shape(0, 3).no_gradient()},
 };
 

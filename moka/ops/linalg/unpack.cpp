@@ -93,6 +93,7 @@ constinit const Op linalg_lu_op{
     .body = eager_body(lu_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 3), shape(2, 3, 2), shape(2, 4)},
 };
 constinit const Op linalg_householder_product_op{
@@ -102,6 +103,7 @@ constinit const Op linalg_householder_product_op{
     .body = eager_body(householder_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 3}, {3}), shapes({2, 4, 2}, {2, 2})},
 };
 constinit const Op orgqr_op{
@@ -110,6 +112,7 @@ constinit const Op orgqr_op{
     .body = eager_body(householder_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 3}, {3}), shapes({2, 4, 2}, {2, 2})},
 };
 
@@ -119,6 +122,7 @@ constinit const Op ormqr_op{
     .body = eager_body(ormqr_run),
     .onnx = no_format(),
     .netdef = no_netdef(),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 3}, {3}, {3, 2}), shapes({2, 4, 2}, {2, 2}, {2, 4, 3})},
 };
 

@@ -83,6 +83,7 @@ constinit const Op linear_op{
     .batch = batch_linear,
     .onnx = {{.map = "Gemm(input, weight, bias, alpha=1.0, beta=1.0, transA=0, transB=1, =rank(input):2)"}},
     .netdef = "FC(input, weight, bias)",
+    .autocast = Autocast::Lower,
     .samples = {shapes({3, 4}, {5, 4}, {5}), shapes({2, 3, 4}, {5, 4}), shapes({4}, {2, 4}, {2}),
                 shapes({0, 4}, {2, 4}, {2})},
 };

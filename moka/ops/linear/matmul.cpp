@@ -150,6 +150,7 @@ constinit const Op matmul_op{
     .batch = batch_product,
     .onnx = "MatMul(input, other)",
     .netdef = "MatMul(input, other)",
+    .autocast = Autocast::Lower,
     .samples = {shapes({3, 4}, {4, 5}), shapes({2, 1, 3, 4}, {5, 4, 2}), shapes({4}, {4}),
                 shapes({2, 3, 4}, {4}), shapes({4}, {2, 4, 3}), shapes({2, 3, 4}, {4, 5}),
                 shapes({3, 0}, {0, 2}), shapes({0, 3}, {3, 2})},
@@ -198,6 +199,7 @@ constinit const Op mm_op{
     .batch = batch_product,
     .onnx = "MatMul(input, mat2, =rank(input):2)",
     .netdef = "MatMul(input, mat2)",
+    .autocast = Autocast::Lower,
     .samples = {shapes({3, 4}, {4, 5}), shapes({1, 1}, {1, 3}), shapes({2, 0}, {0, 3})},
 };
 
@@ -212,6 +214,7 @@ constinit const Op bmm_op{
     .batch = batch_product,
     .onnx = "MatMul(input, mat2, =rank(input):3)",
     .netdef = "BatchMatMul(input, mat2)",
+    .autocast = Autocast::Lower,
     .samples = {shapes({2, 3, 4}, {2, 4, 5}), shapes({0, 3, 4}, {0, 4, 2})},
 };
 
@@ -223,6 +226,7 @@ constinit const Op addmm_op{
     }),
     .onnx = "Gemm(mat1, mat2, input, alpha=alpha, beta=beta, transA=0, transB=0)",
     .netdef = none("written as MatMul, Scale and Add"),
+    .autocast = Autocast::Lower,
     .samples = {shapes({3, 5}, {3, 4}, {4, 5}),
                 shapes({5}, {3, 4}, {4, 5}).with("beta", 0.5).with("alpha", 2.0)},
 };

@@ -208,6 +208,7 @@ constinit const Op cross_entropy_op{
                      "reduction=reduction, =label_smoothing:0.0)",
               .since = 12}},
     .netdef = none("written as SoftmaxWithLoss, which returns the probabilities too"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({4, 5}, {4}).in(Domain::Index, 1, 5),
                 shapes({2, 3, 4}, {2, 4}, {3})
                     .in(Domain::Index, 1, 3)

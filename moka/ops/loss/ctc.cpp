@@ -224,6 +224,7 @@ constinit const Op ctc_terms_op{
                        })},
     .onnx = none("ONNX has no such loss"),
     .netdef = none("Caffe2's CTC is an extension"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({4, 2, 3}, {2, 1})
                     .in(Domain::Index, 1, 2)
                     .with("input_lengths", {4, 3})

@@ -177,6 +177,7 @@ constinit const Op mse_loss_op{
     }),
     .onnx = none("written as Sub, Mul and ReduceMean"),
     .netdef = none("written as SquaredL2Distance or its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 3}, {2, 3}).with("reduction", "none"),
                 shapes({0}, {0}).with("reduction", "sum")},
 };
@@ -189,6 +190,7 @@ constinit const Op l1_loss_op{
     }),
     .onnx = none("written as Sub, Abs and ReduceMean"),
     .netdef = none("written as L1Distance or its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 3}, {2, 3}).with("reduction", "sum")},
 };
 
@@ -208,6 +210,7 @@ constinit const Op binary_cross_entropy_with_logits_op{
                        })},
     .onnx = none("written as its elementary operators"),
     .netdef = none("Caffe2's SigmoidCrossEntropyWithLogits averages over the last dimension alone"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Probability, 1), shapes({2, 3}, {2, 3}, {3})
                                                                        .in(Domain::Probability, 1)
                                                                        .in(Domain::Positive, 2)

@@ -213,6 +213,7 @@ constinit const Op multi_margin_terms_op{
                        })},
     .onnx = none("ONNX has no margin losses"),
     .netdef = none("Caffe2 has no such loss"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3}).in(Domain::Index, 1, 4),
                 shapes({4}, {}).in(Domain::Index, 1, 4).with("p", 2)},
 };
@@ -240,6 +241,7 @@ constinit const Op multilabel_margin_terms_op{
                        [](auto dy, auto x, auto t) { return multilabel_margin_backward(dy, x, t); })},
     .onnx = none("ONNX has no margin losses"),
     .netdef = none("Caffe2 has no such loss"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 1, 2), shapes({4}, {4}).in(Domain::Index, 1, 2)},
 };
 constinit const Op multilabel_margin_backward_op{

@@ -30,6 +30,7 @@ constinit const Op smooth_l1_terms_op{
                          })},
     .onnx = none("written as its parts"),
     .netdef = none("Caffe2's SmoothL1Loss sums with weights"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}), shapes({0}, {0}).with("beta", 0.5)},
 };
 
@@ -56,6 +57,7 @@ constinit const Op huber_terms_op{
                          })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}), shapes({0}, {0}).with("delta", 0.5)},
 };
 
@@ -78,6 +80,7 @@ constinit const Op binary_cross_entropy_terms_op{
                          })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Probability, 0).in(Domain::Probability, 1),
                 shapes({0}, {0})},
 };
@@ -97,6 +100,7 @@ constinit const Op soft_margin_terms_op{
                    fused("target", [](auto dy, auto x, auto t) { return -dy * x * sigmoid(-t * x); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}), shapes({0}, {0})},
 };
 
@@ -114,6 +118,7 @@ constinit const Op kl_div_terms_op{
                                     auto t) { return where(eq(t, 0), 0, dy * (log(t) + 1)) - dy * x; })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1), shapes({0}, {0})},
 };
 struct KlDivLog {
@@ -128,6 +133,7 @@ constinit const Op kl_div_log_terms_op{
                    wrt("target", [](auto dy, auto x, auto t) { return dy * exp(t) * (t - x + 1); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {3, 4}), shapes({0}, {0})},
 };
 

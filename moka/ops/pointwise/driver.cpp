@@ -494,7 +494,8 @@ inline bool run_small(Frame& frame, const Formula& f) {
     if (frame.given != 1 || f.mask_result || !small.may_write(frame.outs[0], f.streams)) return false;
   } else {
     frame.outs.resize(1);
-    frame.outs[0] = new_tensor({small.model->sizes, small.model->ndim}, f.mask_result ? DType::Bool : DType::F32);
+    frame.outs[0] =
+        new_tensor({small.model->sizes, small.model->ndim}, f.mask_result ? DType::Bool : DType::F32);
   }
   if (small.model->numel) kernel(frame.outs[0].raw_data(), small.in, small.model->numel, uniforms);
   return true;

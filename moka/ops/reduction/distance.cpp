@@ -233,6 +233,7 @@ constinit const Op cdist_op{
                        })},
     .onnx = none("an operator of a contributed domain"),
     .netdef = none("Caffe2 has no such operator"),
+    .autocast = Autocast::Float32,
     .samples = {shapes({3, 4}, {2, 4}), shapes({2, 3, 4}, {1, 2, 4}).with("p", 1.0), shapes({0, 4}, {2, 4})},
 };
 constinit const Op cdist_backward_op{

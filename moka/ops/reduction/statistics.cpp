@@ -43,6 +43,7 @@ constinit const Op trace_op{
     .derivative = {wrt("input", [](auto dy, auto x) { return trace_backward(dy, shape_of(x)); })},
     .onnx = none("written as EyeLike, Mul and ReduceSum"),
     .netdef = none("Caffe2 has no diagonals"),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 4), shape(0, 2)},
 };
 constinit const Op trace_backward_op{

@@ -220,6 +220,7 @@ constinit const Op prod_op{
     .batch = over_dims("dim"),
     .onnx = "ReduceProd(input, axes=dim, keepdims=keepdim)",
     .netdef = none("Caffe2 has no product along dimensions"),
+    .autocast = Autocast::Float32,
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),
                 shape(2, 0).with("dim", {1}).with("keepdim", true)},
 };

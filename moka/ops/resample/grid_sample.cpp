@@ -270,6 +270,7 @@ constinit const Op grid_sample_op{
           .since = 16,
           .until = 20}},
     .netdef = none("Caffe2 has no such operator"),
+    .autocast = Autocast::Float32,
     .samples =
         {shapes({2, 2, 4, 5}, {2, 3, 2, 2}).in(Domain::Unit, 1),
          shapes({1, 2, 4, 5}, {1, 3, 2, 2})

@@ -211,6 +211,7 @@ constinit const Op index_copy_op{
     .onnx = none("written as ScatterND by an adapter"),
     .netdef = none("ScatterAssign of Caffe2 writes in place"),
     // Repeated places would leave it open which slice counts: an index of one.
+    .autocast = Autocast::Widest,
     .samples = {shapes({4, 3}, {1}, {1, 3}).in(Domain::Index, 1, 4).with("dim", 0),
                 shapes({2, 3}, {0}, {2, 0}).in(Domain::Index, 1, 3).with("dim", -1)},
 };

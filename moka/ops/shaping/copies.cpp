@@ -337,6 +337,7 @@ constinit const Op concat_op{
     .batch = over_dims("dim"),
     .onnx = "Concat(*tensors, axis=dim)",
     .netdef = "Concat(*tensors, axis=dim) -> (output, split_info)",
+    .autocast = Autocast::Widest,
     .samples = {shapes({2, 3}, {4, 3}).as_list(), shapes({2, 1}, {2, 3}).as_list().with("dim", -1),
                 shapes({0, 2}, {1, 2}).as_list()},
 };
@@ -360,6 +361,7 @@ constinit const Op stack_op{
     .batch = over_dims("dim+"),
     .onnx = none("written as Unsqueeze and Concat"),
     .netdef = none("written as ExpandDims and Concat"),
+    .autocast = Autocast::Widest,
     .samples = {shapes({2, 3}, {2, 3}).as_list(), shapes({2}, {2}).as_list().with("dim", 1)},
 };
 constinit const Op slice_backward_op{

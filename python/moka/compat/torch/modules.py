@@ -18,10 +18,10 @@ _HERE = "moka.compat.torch"
 
 # torch module -> Moka modules that are searched for a name, in this order.
 _TARGETS: dict[str, tuple[str, ...]] = {
-    "torch": (f"{_HERE}.files", "moka", f"{_HERE}.root"),
+    "torch": (f"{_HERE}.files", "moka", f"{_HERE}.root", f"{_HERE}.autocasting"),
     "torch.amp": ("moka.amp",),
-    "torch.amp.autocast_mode": ("moka.amp",),
-    "torch.amp.grad_scaler": ("moka.amp",),
+    "torch.amp.autocast_mode": ("moka.amp.autocast_mode",),
+    "torch.amp.grad_scaler": ("moka.amp.grad_scaler",),
     "torch.autograd": ("moka.autograd",),
     "torch.autograd.forward_ad": ("moka.autograd.forward_ad",),
     "torch.autograd.function": ("moka.autograd", f"{_HERE}.small"),
@@ -32,7 +32,9 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "torch.backends": (f"{_HERE}.backends",),
     "torch.compiler": (f"{_HERE}.compiler",),
     "torch.cuda": (f"{_HERE}.cuda",),
-    "torch.cuda.amp": ("moka.amp",),
+    "torch.cpu": (f"{_HERE}.cpu",),
+    "torch.cpu.amp": (f"{_HERE}.cpu_amp",),
+    "torch.cuda.amp": (f"{_HERE}.cuda_amp",),
     "torch.distributions": ("moka.distributions",),
     "torch.fft": ("moka.fft",),
     "torch.func": ("moka.func",),

@@ -29,7 +29,6 @@ __all__ = [
     "get_num_interop_threads",
     "inf",
     "initial_seed",
-    "is_autocast_enabled",
     "is_complex",
     "is_floating_point",
     "is_nonzero",
@@ -176,11 +175,6 @@ def set_num_interop_threads(count: int) -> None:
     """Kept out: operators run one after the other."""
     if count < 1:
         raise RuntimeError(f"set_num_interop_threads: the number must be above zero, but is {count}")
-
-
-def is_autocast_enabled(device_type: str | None = None) -> bool:
-    """False: operators compute in the types of their arguments."""
-    return False
 
 
 def vmap(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:

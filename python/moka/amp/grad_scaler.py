@@ -1,4 +1,4 @@
-"""Mixed precision: GradScaler keeps small gradients of 16-bit types from becoming zero."""
+"""GradScaler keeps small gradients of 16-bit types from becoming zero."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations

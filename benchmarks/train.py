@@ -1,0 +1,115 @@
+"""Training steps of five models against torch: milliseconds a step and peak memory, in turns in one run.
+
+Run with `./dev bench train`. Each library works in a process of its own; while one is timed the other
+sleeps. The table gives the median over the rounds and torch's time over ours.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import _models
+
+
+def work(library: str, name: str, threads: int) -> None:
+    """Answer each line `N` on standard input with the seconds that N steps took; at the end with memory."""
+    if library == "moka":
+        import moka as lib
+    else:
+        import torch as lib
+    lib.set_num_threads(threads)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _, step = _models.build(lib, name)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            loss = step()
+        print(json.dumps([time.perf_counter() - start, _models.check(loss)]), flush=True)
+    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024), flush=True)
+
+
+class Worker:
+    """A process with one library and one model."""
+
+    def __init__(self, library: str, name: str, threads: int) -> None:
+        command = [sys.executable, __file__, "--work", library, "--models", name, "--threads", str(threads)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+        )
+
+    def seconds(self, steps: int) -> float:
+        """Time of that many steps."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("the worker ended early; its error is above")
+        return float(json.loads(line)[0])
+
+    def close(self) -> float:
+        """Peak memory in MiB beyond that of the imported library."""
+        out, _ = self.process.communicate()
+        return float(out)
+
+
+def compare(name: str, rounds: int, seconds: float, threads: int) -> dict[str, Any]:
+    """One row of the table."""
+    workers = {library: Worker(library, name, threads) for library in ("moka", "torch")}
+    steps = {}
+    for library, worker in workers.items():
+        worker.seconds(3)
+        steps[library] = max(1, round(seconds / max(worker.seconds(3) / 3, 1e-6)))
+    times: dict[str, list[float]] = {"moka": [], "torch": []}
+    for _ in range(rounds):
+        for library, worker in workers.items():
+            times[library].append(worker.seconds(steps[library]) / steps[library] * 1e3)
+    memory = {library: worker.close() for library, worker in workers.items()}
+    mine, peer = (statistics.median(times[library]) for library in ("moka", "torch"))
+    return {"name": name, "moka_ms": mine, "torch_ms": peer, "ratio": peer / mine, "memory_mib": memory}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="*", default=list(_models.MODELS), help="which (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each library (default 5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default 1)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work, options.models[0], options.threads)
+        return 0
+    rows = []
+    if not options.json:
+        print(f"{'milliseconds a step':34} {'Moka':>9} {'torch':>9}   ratio   MiB: Moka, torch")
+    for name in options.models:
+        row = compare(name, options.rounds, options.seconds, options.threads)
+        rows.append(row)
+        if not options.json:
+            memory = row["memory_mib"]
+            print(
+                f"{name:34} {row['moka_ms']:9.2f} {row['torch_ms']:9.2f}  {row['ratio']:5.2f}x   "
+                f"{memory['moka']:8.0f} {memory['torch']:8.0f}",
+                flush=True,
+            )
+    mean = math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+    print(json.dumps(rows, indent=1) if options.json else f"{'geometric mean':54}  {mean:5.2f}x")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
