@@ -141,11 +141,22 @@ def _new_tensor(
     )
 
 
+def _new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
+    """Empty of these sizes, or with this data, of this tensor's type: the older new_empty and new_tensor."""
+    options = {"dtype": self.dtype, "device": device or self.device}
+    if len(args) == 1 and not isinstance(args[0], (int, _C.Size)):
+        if isinstance(args[0], Tensor):
+            return args[0].detach().to(**options)
+        return _C.tensor(args[0], **options)
+    return _C.empty(*args, **options) if args else _C.empty(0, **options)
+
+
 def install() -> None:
     """Add the methods whose arguments stand in another order than the function's."""
     for name, method in {
         "where": _method_where,
         "nonzero": _method_nonzero,
+        "new": _new,
         "new_tensor": _new_tensor,
         "resize_as_": resize_as_,
     }.items():

@@ -74,7 +74,7 @@ def test_bernoulli():
     assert other.probs.item() == pytest.approx(0.2) and d.mode.tolist() == [0.0, 1.0]
     moka.manual_seed(0)
     assert d.sample((4000,)).mean(0).tolist() == pytest.approx([0.2, 0.7], abs=0.03)
-    with pytest.raises(ValueError, match="probs or logits"):
+    with pytest.raises(ValueError, match="not both"):
         D.Bernoulli()
 
 
@@ -103,7 +103,7 @@ def test_independent_sums_over_the_event():
     value = moka.ones(3, 2)
     assert d.log_prob(value).tolist() == pytest.approx(base.log_prob(value).sum(1).tolist())
     assert d.entropy().shape == (3,) and d.sample((5,)).shape == (5, 3, 2)
-    with pytest.raises(ValueError, match="3 dimensions"):
+    with pytest.raises(ValueError, match="3 dimensions were asked"):
         D.Independent(base, 3)
 
 
@@ -133,8 +133,8 @@ def test_divergences_of_choices():
     both = D.kl_divergence(D.Independent(D.Normal(a, 1.0), 1), D.Independent(D.Normal(b, 1.0), 1))
     assert both.item() == pytest.approx(0.16)
     assert D.kl_divergence(D.Uniform(-1.0, 1.0), D.Uniform(0.0, 1.0)).item() == math.inf
-    with pytest.raises(NotImplementedError, match="Normal and Uniform"):
-        D.kl_divergence(D.Normal(0.0, 1.0), D.Uniform(0.0, 1.0))
+    with pytest.raises(NotImplementedError, match="Poisson and q type Uniform"):
+        D.kl_divergence(D.Poisson(1.0), D.Uniform(0.0, 1.0))
 
 
 def test_parameters_are_checked():
@@ -144,7 +144,7 @@ def test_parameters_are_checked():
         lambda: D.Bernoulli(probs=1.5),
         lambda: D.Uniform(1.0, 1.0),
     ):
-        with pytest.raises(ValueError, match="must be"):
+        with pytest.raises(ValueError, match="Expected parameter"):
             make()
     assert D.Normal(0.0, -1.0, validate_args=False).scale.item() == -1.0
 

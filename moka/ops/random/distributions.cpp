@@ -67,19 +67,6 @@ Tensor normal_of_size(double mean, double std, std::span<const int64_t> size, co
   return add(mul(randn(size, generator, dtype, device).tensor(), std), mean);
 }
 
-// ---- one element at a time, each with words of its own
-template <class F>
-void fill_each(const Tensor& out, Generator::Draw d, F draw) {
-  Tensor t = out.dtype() == DType::F64 && out.is_contiguous() ? out : new_tensor(out.sizes(), DType::F64);
-  double* p = t.data<double>();
-  parallel_for(0, t.numel(), 1024, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) {
-      ElementDraws words(d, i);
-      p[i] = draw(words, i);
-    }
-  });
-  if (!(t == out)) copy_elements(t, out);
-}
 void shape_self(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
 void shape_floating_self(Frame& f) {
   MOKA_CHECK(is_floating(f.tensor(0).dtype()), f.name(), ": defined for floating types, got ",
@@ -134,10 +121,6 @@ void run_geometric(Frame& f) {
   double scale = 1 / std::log1p(-p);
   fill_each(f.outs[0], draw_from(f, 2),
             [scale](ElementDraws& w, int64_t) { return std::ceil(std::log(w.next()) * scale); });
-}
-double normal_number(ElementDraws& w) {
-  double radius = std::sqrt(-2 * std::log(w.next()));
-  return radius * std::cos(6.283185307179586 * w.next());
 }
 void run_log_normal(Frame& f) {
   double mean = f.number(1), deviation = f.number(2);

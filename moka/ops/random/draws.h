@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "moka/base/parallel.h"
@@ -83,5 +84,25 @@ class ElementDraws {
   uint32_t words_[4] = {};
   int left_ = 0;
 };
+
+// One element after the other, each with words of its own.
+template <class F>
+void fill_each(const Tensor& out, Generator::Draw d, F draw) {
+  Tensor t = out.dtype() == DType::F64 && out.is_contiguous() ? out : new_tensor(out.sizes(), DType::F64);
+  double* p = t.data<double>();
+  parallel_for(0, t.numel(), 1024, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) {
+      ElementDraws words(d, i);
+      p[i] = draw(words, i);
+    }
+  });
+  if (!(t == out)) copy_elements(t, out);
+}
+
+// Of mean 0 and deviation 1 (Box and Muller).
+inline double normal_number(ElementDraws& w) {
+  double radius = std::sqrt(-2 * std::log(w.next()));
+  return radius * std::cos(6.283185307179586 * w.next());
+}
 
 }  // namespace moka

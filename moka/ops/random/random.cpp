@@ -178,7 +178,7 @@ void run_multinomial(Frame& f) {
                  "multinomial: weights must be finite and not negative, got ", left[static_cast<size_t>(c)],
                  " for category ", c);
     for (int64_t k = 0; k < n; k++) {
-      std::partial_sum(left.begin(), left.end(), sum.begin());
+      if (k == 0 || !f.flag(2)) std::partial_sum(left.begin(), left.end(), sum.begin());
       MOKA_CHECK(sum.back() > 0, "multinomial: the weights of row ", r, " leave nothing to draw (sum ",
                  sum.back(), ")");
       uint32_t words[4];

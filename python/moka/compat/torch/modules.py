@@ -71,12 +71,31 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.data": ("moka.data",),
     "torch.version": (f"{_HERE}.version",),
 }
+# torch has one module for each distribution, Moka one for each family.
+_FAMILIES = {
+    "categorical": "categorical multinomial one_hot_categorical",
+    "discrete": "bernoulli binomial geometric negative_binomial poisson",
+    "gamma": "beta chi2 dirichlet fishersnedecor gamma inverse_gamma",
+    "location_scale": "cauchy gumbel half_cauchy laplace studentT uniform von_mises",
+    "matrices": "lkj_cholesky wishart",
+    "multivariate_normal": "lowrank_multivariate_normal multivariate_normal",
+    "normal": "half_normal log_normal logistic_normal normal",
+    "positive": "exponential generalized_pareto kumaraswamy pareto weibull",
+    "relaxed": "continuous_bernoulli relaxed_bernoulli relaxed_categorical",
+    **{name: name for name in ("constraint_registry", "constraints", "distribution", "exp_family")},
+    **{name: name for name in ("independent", "kl", "mixture_same_family", "transformed_distribution")},
+    **{name: name for name in ("transforms", "utils")},
+}
+_TARGETS |= {
+    f"torch.distributions.{name}": (f"moka.distributions.{family}",)
+    for family, names in _FAMILIES.items()
+    for name in names.split()
+}
 # Modules whose own submodules hold the same names as they do (torch.nn.modules.conv, torch.optim.adam, ...).
 _ALIKE = {
     "torch.nn.modules": ("moka.nn",),
     "torch.optim": ("moka.optim",),
     "torch.utils.data": ("moka.data",),
-    "torch.distributions": ("moka.distributions",),
 }
 _KNOWN_ALIKE = {
     "torch.nn.modules": "activation batchnorm container conv distance dropout flatten fold instancenorm "
@@ -84,9 +103,6 @@ _KNOWN_ALIKE = {
     "torch.optim": "adadelta adafactor adagrad adam adamax adamw asgd lbfgs nadam radam rmsprop rprop "
     "sgd sparse_adam swa_utils".split(),
     "torch.utils.data": "dataloader dataset sampler".split(),
-    "torch.distributions": "bernoulli beta binomial categorical constraints dirichlet distribution "
-    "exponential gamma independent kl laplace multivariate_normal normal poisson "
-    "transformed_distribution transforms uniform utils".split(),
 }
 
 
@@ -123,6 +139,10 @@ def _find(name: str) -> ModuleType | None:
         raise
 
 
+# Functions whose module has the same name; in torch the name is the function.
+_FUNCTIONS_FIRST = ("torch.autograd.gradcheck",)
+
+
 class TorchModule(ModuleType):
     """A module under a torch name; names come from the Moka modules behind it, when they are first used."""
 
@@ -143,7 +163,7 @@ class TorchModule(ModuleType):
                 return self._special(name)
             raise AttributeError(name)
         full = f"{self.__name__}.{name}"
-        if _targets_of(full) is not None:
+        if _targets_of(full) is not None and full not in _FUNCTIONS_FIRST:
             return importlib.import_module(full)
         for source in self._sources():
             try:
@@ -156,6 +176,10 @@ class TorchModule(ModuleType):
         near = get_close_matches(name, dir(self), n=1)
         hint = f"; the nearest there is: {self.__name__}.{near[0]}" if near else ""
         raise MissingName(f"Moka does not have {full}{hint}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not isinstance(value, ModuleType) or f"{self.__name__}.{name}" not in _FUNCTIONS_FIRST:
+            super().__setattr__(name, value)
 
     def _special(self, name: str) -> Any:
         if name == "__version__":
@@ -187,7 +211,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         parent, _, last = module.__name__.rpartition(".")
         if parent in sys.modules:
-            sys.modules[parent].__dict__[last] = module
+            setattr(sys.modules[parent], last, module)
 
 
 _finder = _Finder()
