@@ -11,8 +11,10 @@
 
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/frame.h"
+#include "moka/schema/given.h"
 #include "moka/schema/log.h"
 #include "moka/schema/reading.h"
+#include "moka/tensor/geometry.h"
 
 namespace moka {
 
@@ -49,13 +51,11 @@ bool shares_storage_with_inputs(const Frame& f, const Tensor& t) {
 
 // Writes what a body made into the output that came with the call: by the operator copy_, so that tapes and traces that
 // see the parts of the body see the write too.
-void write_result(const Frame& f, const Tensor& result, const Tensor& target) {
+void write_result(Frame& f, int i, const Tensor& result) {
+  const Tensor& target = f.outs[static_cast<size_t>(i)];
   if (result == target) return;
   check_result_fits(f.name(), result.dtype(), target.dtype());
-  MOKA_CHECK(
-      std::equal(result.sizes().begin(), result.sizes().end(), target.sizes().begin(), target.sizes().end()),
-      f.name(), ": the output given has shape ", target.sizes(), " but the result has shape ",
-      result.sizes());
+  fit_given(f, i, result.sizes());
   static const Op* const copy = find_op("copy_");
   if (!copy) return copy_elements(result, target);  // a build for given models
   Arg args[] = {target, result};
@@ -88,7 +88,7 @@ void run_body(Frame& f) {
   }
   for (size_t i = 0; i < n && f.given; i++) {
     if (!(f.given >> i & 1)) continue;
-    write_result(f, results[i], f.outs[i]);
+    write_result(f, static_cast<int>(i), results[i]);
     results[i] = f.outs[i];
   }
   f.outs = std::move(results);
@@ -125,13 +125,14 @@ void raise_versions(Frame& f) {
 
 void run_kernel(Frame& f) {
   Tensor given[Outputs::inline_limit];
-  uint8_t mask = f.given;
+  const int mask = f.given & 15;
   for (int i = 0; mask >> i; i++)
     if (mask >> i & 1) {
       given[i] = f.outs[i];
-      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()), f.name(),
-                 ": the output given has elements that share memory (an expanded view); clone() it before "
-                 "writing in place");
+      MOKA_CHECK(
+          is_non_overlapping(given[i].sizes(), given[i].strides()), f.name(),
+          ": more than one element of the output refers to a single memory location (an expanded view); "
+          "clone() it before writing in place");
     }
   f.op.shape(f);
   const KernelRow* row = choose_kernel(f, nullptr);
@@ -193,13 +194,25 @@ void Frame::output(int i, std::span<const int64_t> sizes, DType dtype, Device de
   }
   if (i < 4 && given >> i & 1) {
     const Tensor& target = outs[i];
-    MOKA_CHECK(std::equal(sizes.begin(), sizes.end(), target.sizes().begin(), target.sizes().end()), name(),
-               ": the output given has shape ", target.sizes(), " but the result has shape ", sizes);
     check_result_fits(name(), dtype, target.dtype());
+    fit_given(*this, i, sizes);
     if (target.dtype() == dtype && target.is_contiguous() && !shares_storage_with_inputs(*this, target))
       return;
   }
   outs[i] = new_tensor(sizes, dtype, device);
+}
+
+void fit_given(Frame& f, int i, std::span<const int64_t> sizes) {
+  const Tensor& target = f.outs[static_cast<size_t>(i)];
+  if (std::equal(sizes.begin(), sizes.end(), target.sizes().begin(), target.sizes().end())) return;
+  MOKA_CHECK(f.given >> (i + 4) & 1, f.name(), ": the output given has shape ", target.sizes(),
+             " but the result has shape ", sizes);
+  const int64_t n = checked_numel(sizes, "out"), offset = target.impl()->offset;
+  const int64_t item = static_cast<int64_t>(item_size(target.dtype()));
+  const int64_t needed = checked_mul(checked_add(offset, n, "out"), item, "out");
+  if (target.has_storage() && static_cast<size_t>(needed) <= target.impl()->storage->bytes)
+    take_geometry(target, strided_view(target, sizes, contiguous_strides(sizes), offset));
+  else take_geometry(target, new_tensor(sizes, target.dtype(), target.device()));
 }
 
 void check_result_fits(std::string_view op, DType result, DType target) {
@@ -208,7 +221,7 @@ void check_result_fits(std::string_view op, DType result, DType target) {
     return is_integral(d) ? 1 : is_floating(d) ? 2 : 3;
   };
   MOKA_CHECK(rank(result) <= rank(target), op, ": the result has type ", result,
-             ", which cannot be stored in a tensor of type ", target, "; convert one of them");
+             ", which can't be cast to the desired output type ", target, "; convert one of them");
 }
 
 void set_layer_handler(uint32_t layer, LayerHandler handler) { handlers[std::countr_zero(layer)] = handler; }

@@ -312,8 +312,8 @@ Dims broadcast_shape(std::span<const int64_t> a, std::span<const int64_t> b, std
 
 int wrap_dim(int64_t dim, int ndim, std::string_view op) {
   int limit = std::max(ndim, 1);  // a 0-d tensor takes dimensions -1 and 0
-  MOKA_CHECK_KIND(Index, dim >= -limit && dim < limit, op, ": dimension ", dim, " is out of range for a ",
-                  ndim, "-d tensor (expected ", -limit, " to ", limit - 1, ")");
+  MOKA_CHECK_KIND(Index, dim >= -limit && dim < limit, op, ": Dimension out of range: a ", ndim,
+                  "-d tensor has dimensions ", -limit, " to ", limit - 1, ", got ", dim);
   return static_cast<int>(dim < 0 ? dim + limit : dim);
 }
 

@@ -254,7 +254,7 @@ TEST(Shape, DimensionsWrapOnce) {
   EXPECT_EQ(wrap_dim(-1, 0, "sum"), 0);
   for (int64_t dim : {int64_t(3), int64_t(-4), INT64_MAX, INT64_MIN})
     EXPECT_EQ(error_of([&] { wrap_dim(dim, 3, "sum"); }),
-              cat("sum: dimension ", dim, " is out of range for a 3-d tensor (expected -3 to 2)"));
+              cat("sum: Dimension out of range: a 3-d tensor has dimensions -3 to 2, got ", dim));
 }
 
 TEST(Shape, StridesOfShapesThatCannotBeAddressed) {

@@ -10,6 +10,7 @@
 
 #include "moka/autograd/history.h"
 #include "moka/ops/random/generator.h"
+#include "moka/schema/given.h"
 #include "python/bindings/classes.h"
 
 namespace moka::python {
@@ -107,6 +108,15 @@ bool to_int(PyObject* v, int64_t& out) {
   return true;
 }
 
+// An int, or what stands for one where sizes are expected: NumPy's integers and 0-d integer tensors.
+bool is_single_int(PyObject* v) {
+  if (PyLong_Check(v)) return !PyBool_Check(v);
+  if (is_tensor(v)) return unwrap(v).dim() == 0 && is_integral(unwrap(v).dtype());
+  if (PyTuple_Check(v) || PyList_Check(v) || !PyIndex_Check(v)) return false;
+  int64_t ignored;
+  return to_int(v, ignored);
+}
+
 Arg complex_arg(ComplexNumber c, Scratch& scratch) {
   double* p = scratch.floats(2);
   p[0] = c.real;
@@ -173,7 +183,7 @@ bool to_list(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
       return true;
     }
   }
-  if (type.kind == Kind::Int && !type.list_size && PyLong_Check(v) && !PyBool_Check(v)) {  // sum(dim=1)
+  if (type.kind == Kind::Int && !type.list_size && is_single_int(v)) {  // sum(dim=1)
     int64_t* p = scratch.ints(1);
     if (!to_int(v, *p)) return false;
     out = Arg(std::span<const int64_t>(p, 1));
@@ -419,7 +429,7 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     for (int i = 0; i <= last; i++)
       if (s.args[i].type.list && s.args[i].type.kind == Kind::Int &&
           (i == last || s.args[i + 1].has_default) && i < count && !s.args[i].type.list_size &&
-          PyLong_Check(args[i]) && (count > i + 1 || !s.args[i].has_default) &&
+          (PyLong_Check(args[i]) || is_single_int(args[i])) && (count > i + 1 || !s.args[i].has_default) &&
           (i == last || count > s.positional || s.args[0].type.list)) {
         spread = i;
         break;
@@ -464,7 +474,9 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
       // NumPy's spellings, which PyTorch takes too.
       if (at < 0 && (!std::strcmp(text, "axis"))) at = s.find_arg("dim");
       if (at < 0 && (!std::strcmp(text, "keepdims"))) at = s.find_arg("keepdim");
-      if (at < 0 && (!std::strcmp(text, "x") || !std::strcmp(text, "self"))) at = s.find_arg("input");
+      for (const char* first : {"x", "a", "x1", "self"})
+        if (at < 0 && !std::strcmp(text, first)) at = s.find_arg("input");
+      if (at < 0 && !std::strcmp(text, "x2")) at = s.find_arg("other");
       if (at < 0 && !std::strcmp(text, "out")) {
         if (value != Py_None) b.out = value;
         continue;
@@ -554,10 +566,22 @@ bool is_large(const Frame& f) {
 void set_given(Frame& f, size_t i, PyObject* o) {
   if (!is_tensor(o))
     throw Error(ErrorKind::Type, cat(f.name(), "(): out must be a Tensor, got ", Py_TYPE(o)->tp_name));
+  MOKA_CHECK_KIND(Type, i < Outputs::inline_limit, f.name(), "(): out takes at most 4 tensors");
   if (f.outs.size() <= i) f.outs.resize(i + 1);
   f.outs[i] = unwrap(o);
   autograd::check_writable(f.outs[i], f.name());
   f.given |= static_cast<uint8_t>(1 << i);
+}
+
+// A filled tensor that changed its shape as an out= lost what it held: a warning, false where that became an error.
+bool warn_resized(std::string_view op, const Dims& before, const Tensor& out) {
+  if (std::equal(before.begin(), before.end(), out.sizes().begin(), out.sizes().end())) return true;
+  for (int64_t size : before)
+    if (size == 0) return true;
+  const std::string text = cat(op, ": An output with one or more elements was resized since it had shape ",
+                               before, ", which is not the result's shape ", out.sizes(),
+                               "; give an empty tensor, or resize_(0) it first");
+  return PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) == 0;
 }
 
 bool ends_with_underscore(const Schema& s) {
@@ -625,13 +649,20 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
         } else {
           set_given(frame, 0, b.out);
         }
+        allow_resizing(frame);
       }
+      Dims before[Outputs::inline_limit];
+      if (frame.given >> 4)
+        for (size_t i = 0; i < frame.outs.size(); i++) before[i] = frame.outs[i].sizes();
       {
         GilReleased unlocked(is_large(frame));
         call(frame);
       }
       if (writes_list)
         for (const Tensor& t : frame.tensors(0)) t.raise_version();
+      if (frame.given >> 4)
+        for (size_t i = 0; i < frame.outs.size(); i++)
+          if (!warn_resized(frame.name(), before[i], frame.outs[i])) return nullptr;
       if (frame.given) {
         PyObject* self = to_self ? args[0] : b.out;
         Py_INCREF(self);

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/classes.h"
 
+#include <charconv>
+#include <functional>
 #include <new>
 
 #include "moka/ops/random/generator.h"
@@ -13,8 +15,15 @@ namespace {
 struct DTypeObject {
   PyObject_HEAD DType dtype;
 };
+// A device of this build, or one that only PyTorch has: such a one can be named and compared, not used.
+struct NamedDevice {
+  Device device{};
+  const char* absent = nullptr;
+  int index = -1;  // of an absent one; -1: none was given
+  bool operator==(const NamedDevice&) const = default;
+};
 struct DeviceObject {
-  PyObject_HEAD Device device;
+  PyObject_HEAD NamedDevice named;
 };
 struct GeneratorObject {
   PyObject_HEAD Generator* generator;
@@ -50,48 +59,117 @@ PyGetSetDef dtype_getset[] = {
 PyMethodDef dtype_methods[] = {{"__reduce__", dtype_reduce, METH_NOARGS, nullptr},
                                {nullptr, nullptr, 0, nullptr}};
 
-Device device_of(PyObject* o) { return reinterpret_cast<DeviceObject*>(o)->device; }
-PyObject* device_str(PyObject* o) { return text_object(cat(device_of(o))); }
-PyObject* device_repr(PyObject* o) {
-  return text_object(
-      cat("device(type='", device_type_name(device_of(o).type), "', index=", int(device_of(o).index), ")"));
+const NamedDevice& device_of(PyObject* o) { return reinterpret_cast<DeviceObject*>(o)->named; }
+std::string type_of(const NamedDevice& d) {
+  return d.absent ? d.absent : std::string(device_type_name(d.device.type));
 }
-PyObject* device_new(PyTypeObject*, PyObject* args, PyObject*) {
-  PyObject* what;
-  int index = 0;
-  if (!PyArg_ParseTuple(args, "O|i:device", &what, &index)) return nullptr;
+int index_of(const NamedDevice& d) { return d.absent ? d.index : d.device.type ? d.device.index : -1; }
+
+constexpr const char* torch_devices[] = {"cuda", "ipu",  "xpu",  "mkldnn", "opengl",       "opencl", "ideep",
+                                         "hip",  "ve",   "fpga", "maia",   "xla",          "lazy",   "vulkan",
+                                         "mps",  "meta", "hpu",  "mtia",   "privateuseone"};
+std::string digits(PyObject* number) { return utf8(PyRef::steal(PyObject_Str(number)).get()); }
+NamedDevice parse_named(std::string_view text) {
+  NamedDevice d;
   try {
-    Device d;
-    if (!to_device_value(what, d))
-      throw Error(ErrorKind::Type, cat("device: expected a name such as 'cpu', got ", described(what)));
-    if (PyTuple_GET_SIZE(args) == 2) d = parse_device(cat(device_type_name(d.type), ":", index));
-    return device_object(d);
+    d.device = parse_device(text);
+  } catch (const Error&) {
+    const size_t colon = text.find(':');
+    for (const char* name : torch_devices)
+      if (text.substr(0, colon) == name) d.absent = name;
+    if (!d.absent) throw;
+    if (colon == text.npos) return d;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, d.index);
+    MOKA_CHECK(error == std::errc() && stop == end && d.index >= 0 && d.index < 256,
+               "device: expected 'type' or 'type:index', got '", text, "'");
+  }
+  return d;
+}
+
+PyObject* device_str(PyObject* o) {
+  const NamedDevice& d = device_of(o);
+  return text_object(index_of(d) < 0 ? type_of(d) : cat(type_of(d), ":", index_of(d)));
+}
+PyObject* device_repr(PyObject* o) {
+  const NamedDevice& d = device_of(o);
+  return text_object(
+      cat("device(type='", type_of(d), "'", index_of(d) < 0 ? "" : cat(", index=", index_of(d)), ")"));
+}
+PyObject* device_object(const NamedDevice& named) {
+  PyObject* o = device_type->tp_alloc(device_type, 0);
+  if (o) new (&reinterpret_cast<DeviceObject*>(o)->named) NamedDevice(named);
+  return o;
+}
+// device("cpu"), device("cuda:1"), device("cuda", 1), device(1): the accelerator of that index.
+PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* keywords) {
+  PyObject *what, *index = Py_None;
+  static const char* const names[] = {"type", "index", nullptr};
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:device", const_cast<char**>(names), &what, &index))
+    return nullptr;
+  try {
+    if (Py_TYPE(what) == device_type && index == Py_None) return device_object(device_of(what));
+    std::string text;
+    if (PyUnicode_Check(what)) text = utf8(what);
+    else if (PyLong_Check(what) && !PyBool_Check(what) && index == Py_None) text = cat("cuda:", digits(what));
+    else throw Error(ErrorKind::Type, cat("device: expected a name such as 'cpu', got ", described(what)));
+    if (index != Py_None) {
+      if (!PyLong_Check(index))
+        throw Error(ErrorKind::Type, cat("device: index must be an int, got ", described(index)));
+      MOKA_CHECK(text.find(':') == text.npos, "device: the name '", text,
+                 "' has an index of its own; got index ", digits(index), " too");
+      text += ":" + digits(index);
+    }
+    return device_object(parse_named(text));
   } catch (...) {
     set_python_error();
     return nullptr;
   }
 }
 PyObject* device_compare(PyObject* a, PyObject* b, int op) {
-  Device x = device_of(a), y;
   if (op != Py_EQ && op != Py_NE) Py_RETURN_NOTIMPLEMENTED;
   bool same = false;
   try {
-    same = to_device_value(b, y) && x == y;
+    if (Py_TYPE(b) == device_type) same = device_of(a) == device_of(b);
+    else if (PyUnicode_Check(b)) same = device_of(a) == parse_named(utf8(b));
   } catch (const Error&) {
   }
   return PyBool_FromLong((op == Py_EQ) == same);
 }
-Py_hash_t device_hash(PyObject* o) { return device_of(o).type * 256 + device_of(o).index; }
-PyGetSetDef device_getset[] = {
-    {"type", [](PyObject* o, void*) { return text_object(std::string(device_type_name(device_of(o).type))); },
-     nullptr, "The device type, such as 'cpu'.", nullptr},
-    {"index",
-     [](PyObject* o, void*) -> PyObject* {
-       if (device_of(o).type == 0) Py_RETURN_NONE;
-       return PyLong_FromLong(device_of(o).index);
-     },
-     nullptr, "Which device of its type; None for the CPU.", nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+Py_hash_t device_hash(PyObject* o) {
+  const NamedDevice& d = device_of(o);
+  return static_cast<Py_hash_t>(std::hash<std::string>()(type_of(d)) >> 8) * 256 + index_of(d) + 1;
+}
+PyObject* device_reduce(PyObject* o, PyObject*) {
+  return Py_BuildValue("O(N)", reinterpret_cast<PyObject*>(device_type), device_str(o));
+}
+// with device(...): new tensors are made on it; it must be one that this build has.
+PyObject* device_enter(PyObject* o, PyObject*) {
+  try {
+    Device d;
+    to_device_value(o, d);
+    MOKA_CHECK(d == Device{}, "device: new tensors are made on the CPU unless they name another device");
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+  Py_INCREF(o);
+  return o;
+}
+PyObject* device_exit(PyObject*, PyObject*) { Py_RETURN_NONE; }
+PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr},
+                                {"__enter__", device_enter, METH_NOARGS, nullptr},
+                                {"__exit__", device_exit, METH_VARARGS, nullptr},
+                                {nullptr, nullptr, 0, nullptr}};
+PyGetSetDef device_getset[] = {{"type", [](PyObject* o, void*) { return text_object(type_of(device_of(o))); },
+                                nullptr, "The device type, such as 'cpu'.", nullptr},
+                               {"index",
+                                [](PyObject* o, void*) -> PyObject* {
+                                  if (index_of(device_of(o)) < 0) Py_RETURN_NONE;
+                                  return PyLong_FromLong(index_of(device_of(o)));
+                                },
+                                nullptr, "Which device of its type; None for the CPU.", nullptr},
+                               {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
 Generator& generator_of(PyObject* o) { return *reinterpret_cast<GeneratorObject*>(o)->generator; }
 PyObject* generator_new(PyTypeObject* type, PyObject*, PyObject*) {
@@ -156,11 +234,7 @@ PyObject* dtype_object(DType dtype) {
   Py_XINCREF(o);
   return o;
 }
-PyObject* device_object(Device device) {
-  PyObject* o = device_type->tp_alloc(device_type, 0);
-  if (o) reinterpret_cast<DeviceObject*>(o)->device = device;
-  return o;
-}
+PyObject* device_object(Device device) { return device_object(NamedDevice{device}); }
 
 bool to_dtype_value(PyObject* v, DType& out) {
   if (Py_TYPE(v) == dtype_type) {
@@ -175,7 +249,8 @@ bool to_dtype_value(PyObject* v, DType& out) {
 }
 bool to_device_value(PyObject* v, Device& out) {
   if (Py_TYPE(v) == device_type) {
-    out = device_of(v);
+    const NamedDevice& named = device_of(v);
+    out = named.absent ? parse_device(named.absent) : named.device;  // an absent one: the error says so
     return true;
   }
   if (!PyUnicode_Check(v)) return false;
@@ -197,6 +272,7 @@ int init_classes(PyObject* module) {
                            {Py_tp_richcompare, slot(device_compare)},
                            {Py_tp_hash, slot(device_hash)},
                            {Py_tp_getset, device_getset},
+                           {Py_tp_methods, device_methods},
                            {Py_tp_doc, slot("Where a tensor lives.")}});
   generator_type =
       make_type("moka.Generator", sizeof(GeneratorObject),

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/convert.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "moka/autograd/history.h"
@@ -123,6 +124,27 @@ Tensor from_buffer(PyObject* o, bool may_be_read_only) {
 }
 
 // ---- nested lists
+// A sequence that is no list or tuple (a range, a class of a program's own): read as a list.
+struct OtherSequence {};
+bool is_other_sequence(PyObject* o) {
+  if (!PySequence_Check(o) || PyUnicode_Check(o) || PyBytes_Check(o) || PyDict_Check(o)) return false;
+  if (PySequence_Size(o) >= 0) return true;  // arrays without dimensions have no length
+  PyErr_Clear();
+  return false;
+}
+PyRef as_lists(PyObject* o, int depth) {
+  if (depth > max_dims) throw Error(ErrorKind::Value, "tensor: the list is nested too deeply");
+  if (is_tensor(o) || !is_other_sequence(o)) return PyRef::share(o);
+  PyRef list = PyRef::steal(PySequence_List(o));
+  if (!list) throw PythonErrorSet{};
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.get()); i++) {
+    PyRef item = as_lists(PyList_GET_ITEM(list.get(), i), depth + 1);
+    Py_INCREF(item.get());
+    PyList_SetItem(list.get(), i, item.get());
+  }
+  return list;
+}
+
 bool is_list(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o); }
 
 void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
@@ -142,6 +164,7 @@ void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
     else if (PyLong_Check(o)) rank = std::max(rank, 1);
     else if (PyFloat_Check(o)) rank = std::max(rank, 2);
     else if (PyComplex_Check(o)) rank = 3;
+    else if (is_other_sequence(o)) throw OtherSequence{};
     else if (PyIndex_Check(o)) rank = std::max(rank, 1);
     else if (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) rank = std::max(rank, 2);
     else
@@ -174,18 +197,9 @@ struct Writer {
         throw Error(ErrorKind::Value, cat("tensor: lists are nested unevenly at depth ", depth));
       char* target = static_cast<char*>(out.raw_data()) + at * static_cast<int64_t>(item_size(out.dtype()));
       if (PyLong_Check(o) || PyIndex_Check(o)) {
-        PyObject* index = PyNumber_Index(o);
+        PyRef index = PyRef::steal(PyNumber_Index(o));
         if (!index) throw PythonErrorSet{};
-        int64_t v;
-        if (out.dtype() == DType::U64) v = static_cast<int64_t>(PyLong_AsUnsignedLongLong(index));
-        else v = PyLong_AsLongLong(index);
-        Py_DECREF(index);
-        const bool outside = PyErr_Occurred() != nullptr;
-        PyErr_Clear();
-        convert_elements(&v, out.dtype() == DType::U64 ? DType::U64 : DType::I64, target, out.dtype(), 1);
-        if (outside || (is_integral(out.dtype()) && out.dtype() != DType::U64 && stored(target) != v))
-          throw Error(ErrorKind::Value, cat("tensor: ", described(o), " does not fit in ", out.dtype(),
-                                            is_integral(out.dtype()) ? "" : "; give a float"));
+        write_int(o, index.get(), target);
       } else if (PyComplex_Check(o)) {
         double parts[2] = {PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o)};
         if (!is_complex(out.dtype()))
@@ -194,6 +208,7 @@ struct Writer {
       } else {
         double v = PyFloat_AsDouble(o);
         if (PyErr_Occurred()) throw PythonErrorSet{};
+        if (is_integral(out.dtype())) check_fits(v, o);
         convert_elements(&v, DType::F64, target, out.dtype(), 1);
       }
       at++;
@@ -201,7 +216,7 @@ struct Writer {
     }
     if (!is_list(o) || PySequence_Fast_GET_SIZE(o) != sizes[depth])
       throw Error(ErrorKind::Value,
-                  cat("tensor: expected a list of length ", sizes[depth], " at depth ", depth, ", got ",
+                  cat("tensor: expected sequence of length ", sizes[depth], " at dim ", depth, ", got ",
                       is_list(o) ? cat("length ", static_cast<int64_t>(PySequence_Fast_GET_SIZE(o)))
                                  : std::string(Py_TYPE(o)->tp_name)));
     for (Py_ssize_t i = 0; i < sizes[depth]; i++) {
@@ -211,6 +226,35 @@ struct Writer {
       PyRef item = PyRef::share(PySequence_Fast_GET_ITEM(o, i));
       write(item.get(), depth + 1);
     }
+  }
+  // An integer given as `o`. Unsigned types take negative numbers of their width modulo it, as in PyTorch.
+  void write_int(PyObject* o, PyObject* index, char* target) const {
+    if (!is_integral(out.dtype()) && out.dtype() != DType::Bool) {
+      double v = PyLong_AsDouble(index);
+      if (PyErr_Occurred()) throw PythonErrorSet{};
+      return convert_elements(&v, DType::F64, target, out.dtype(), 1);
+    }
+    const bool widest = out.dtype() == DType::U64;
+    int64_t v = widest ? static_cast<int64_t>(PyLong_AsUnsignedLongLong(index)) : PyLong_AsLongLong(index);
+    const bool outside = PyErr_Occurred() != nullptr;
+    PyErr_Clear();
+    convert_elements(&v, widest ? DType::U64 : DType::I64, target, out.dtype(), 1);
+    if (!outside && (widest || out.dtype() == DType::Bool || stored(target) == v)) return;
+    const bool wraps = family(out.dtype()) == DTypeClass::Unsigned && v < 0 &&
+                       v > -(int64_t{1} << 8 * item_size(out.dtype()));
+    if (outside)
+      throw Error(ErrorKind::Value, cat("tensor: ", described(o), " does not fit in 64 bits; give a float"));
+    if (!wraps) does_not_fit(o);
+  }
+  void check_fits(double v, PyObject* o) const {
+    const int bits = static_cast<int>(8 * item_size(out.dtype()));
+    const bool is_unsigned = family(out.dtype()) == DTypeClass::Unsigned;
+    const double top = std::ldexp(1.0, is_unsigned ? bits : bits - 1);
+    const double low = is_unsigned ? -top : -top - (bits == 64 ? 0 : 1);
+    if (!(v < top && (bits == 64 && !is_unsigned ? v >= low : v > low))) does_not_fit(o);
+  }
+  [[noreturn]] void does_not_fit(PyObject* o) const {
+    fail("tensor: the value cannot be converted to type ", out.dtype(), " without overflow: ", described(o));
   }
   int64_t stored(const char* target) const {
     int64_t v;
@@ -241,11 +285,23 @@ Tensor from_data(PyObject* data, const DType* wanted) {
     std::vector<Tensor> parts;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); i++)
       parts.push_back(from_data(PySequence_Fast_GET_ITEM(data, i), wanted));
+    for (const Tensor& part : parts)
+      MOKA_CHECK_KIND(Value,
+                      std::equal(part.sizes().begin(), part.sizes().end(), parts[0].sizes().begin(),
+                                 parts[0].sizes().end()),
+                      "tensor: expected sequence of length ", parts[0].sizes(), " in every entry, got ",
+                      part.sizes());
     return stack(std::span<const Tensor>(parts), 0);
   }
   Dims sizes;
   int rank = -1;
-  measure(data, sizes, 0, rank);
+  PyRef lists;
+  try {
+    measure(data, sizes, 0, rank);
+  } catch (const OtherSequence&) {
+    lists = as_lists(data, 0);
+    return from_data(lists.get(), wanted);
+  }
   DType dtype = wanted      ? *wanted
                 : rank == 0 ? DType::Bool
                 : rank == 1 ? DType::I64
@@ -315,7 +371,13 @@ PyObject* py_as_tensor(PyObject*, PyObject* args, PyObject* keywords) {
 }
 PyObject* py_from_numpy(PyObject*, PyObject* array) {
   try {
-    Tensor t = from_buffer(array, false);
+    Tensor t = from_buffer(array, true);
+    if (t && t.impl()->storage->read_only &&
+        PyErr_WarnEx(PyExc_UserWarning,
+                     "from_numpy: The given NumPy array is not writable, so the tensor refuses to be written "
+                     "to; use moka.tensor(array), which copies, to get one that can be",
+                     1) < 0)
+      return nullptr;
     if (!t)
       throw Error(ErrorKind::Type, cat("from_numpy: expected a NumPy array, got ", described(array),
                                        is_list(array) ? "; use moka.tensor(list)" : ""));
@@ -616,8 +678,6 @@ PyMethodDef creation_functions[] = {
      "tensor(data, dtype=None, device=None, requires_grad=False): a new tensor with a copy of the data."},
     {"as_tensor", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS,
      "as_tensor(data, dtype=None, device=None): a tensor that shares the data's memory where it can."},
-    {"asarray", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS,
-     "The array-API name of as_tensor."},
     {"from_numpy", py_from_numpy, METH_O, "from_numpy(array): a tensor on the array's memory."},
     {nullptr, nullptr, 0, nullptr}};
 

@@ -18,21 +18,32 @@ struct Indexed {
   bool advanced = false;
 };
 
+// Bytes are masks, as they were before there was bool.
+Tensor as_mask(const Tensor& t) {
+  if (t.dtype() != DType::U8) return t;
+  if (PyErr_WarnEx(PyExc_UserWarning,
+                   "index: indexing with dtype uint8 is now deprecated, please use a dtype bool instead",
+                   1) < 0)
+    throw PythonErrorSet{};
+  return to_dtype(t, DType::Bool);
+}
+
 Tensor index_tensor(PyObject* o) {
-  if (is_tensor(o)) return unwrap(o);
+  if (is_tensor(o)) return as_mask(unwrap(o));
   if (PyRange_Check(o)) {
     PyRef list = PyRef::steal(PySequence_List(o));
     if (!list) throw PythonErrorSet{};
     return index_tensor(list.get());
   }
-  Tensor t = tensor_from_data(o);
+  Tensor t = as_mask(tensor_from_data(o));
   // An empty list selects nothing; it reads as floats otherwise.
   return t.numel() == 0 && is_floating(t.dtype()) ? to_dtype(t, DType::I64) : t;
 }
 bool is_single(PyObject* o) { return PyLong_Check(o) && !PyBool_Check(o); }
 // A 0-d integer tensor or a NumPy integer indexes like an int.
 bool is_index_number(PyObject* o) {
-  if (is_tensor(o)) return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype());
+  if (is_tensor(o))
+    return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype()) && unwrap(o).dtype() != DType::U8;
   return !PyBool_Check(o) && PyIndex_Check(o);
 }
 bool is_view_key(PyObject* o) {
@@ -63,7 +74,7 @@ Tensor take_slice(const Tensor& x, int d, PyObject* s) {
 
 void check_index(const Tensor& x, int dim, int64_t i) {
   const int64_t size = x.size(dim);
-  MOKA_CHECK_KIND(Index, i >= -size && i < size, "index ", i, " is out of range for dimension ", dim,
+  MOKA_CHECK_KIND(Index, i >= -size && i < size, "index ", i, " is out of bounds for dimension ", dim,
                   " with size ", size, " (shape ", x.sizes(), ")");
 }
 
@@ -143,9 +154,15 @@ Indexed split_key(const Tensor& x, PyObject* key) {
 }
 
 PyObject* plain_select(const Tensor& x, int64_t i) {
-  MOKA_CHECK_KIND(Index, x.dim() > 0, "index: a 0-d tensor has no element ", i, "; use item()");
+  MOKA_CHECK_KIND(Index, x.dim() > 0, "invalid index of a 0-d tensor: it has no element ", i, "; use item()");
   check_index(x, 0, i);
   return wrap(select(x, 0, i));
+}
+
+// A value may have more dimensions than what it is assigned to, if those are 1.
+Tensor without_leading_ones(Tensor v, int dims) {
+  while (v.dim() > dims && v.size(0) == 1) v = select(v, 0, 0);
+  return v;
 }
 
 Tensor value_tensor(PyObject* value, const Tensor& target) {
@@ -200,6 +217,7 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
     Tensor v = value_tensor(value, x);
     // Views of x, written in place: gradients follow as for x.view(...).copy_(v).
     Indexed at = split_key(x, key);
+    if (!at.advanced) v = without_leading_ones(v, at.base.dim());
     Arg args[4] = {at.base, v};
     if (at.advanced) {
       args[1] = std::span<const Tensor>(at.indices);

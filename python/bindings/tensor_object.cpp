@@ -446,6 +446,15 @@ PyObject* as_float(PyObject* o) {
 
 PyObject* compare(PyObject* a, PyObject* b, int sign) {
   PyObject* r = nullptr;
+  if (!is_tensor(b) && PyObject_CheckBuffer(b) && PyObject_HasAttrString(b, "__array__") &&
+      !PyFloat_Check(b) &&
+      !PyComplex_Check(b)) {  // NumPy leaves comparisons of its arrays with tensors to tensors
+    PyRef other;
+    PyObject* made = guarded([&] { return wrap(tensor_from_data(b)); });
+    if (!made) return nullptr;
+    other = PyRef::steal(made);
+    return compare(a, other.get(), sign);
+  }
   switch (sign) {
     case Py_EQ: r = binary<ops::eq_op>(a, b); break;
     case Py_NE: r = binary<ops::ne_op>(a, b); break;

@@ -24,7 +24,10 @@ from .autograd import no_grad as no_grad
 from .autograd import set_grad_enabled as set_grad_enabled
 from .call_forms import *  # noqa: F403
 from .creation import arange as arange
+from .creation import asarray as asarray
+from .creation import frombuffer as frombuffer
 from .creation import randint as randint
+from .creation import range_ as range
 from .exchange import from_dlpack as from_dlpack
 from .layouts import *  # noqa: F403
 from .numeric_types import *  # noqa: F403
@@ -76,7 +79,7 @@ __all__ = sorted(
     | set(_statistics.__all__)
     | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
     | {"set_grad_enabled", "set_rng_state"}
-    | {"from_dlpack", "set_printoptions"}
+    | {"from_dlpack", "frombuffer", "range", "set_printoptions"}
     | set(_call_forms.__all__)
     | set(_layouts.__all__)
     | set(_numeric_types.__all__)

@@ -1,15 +1,16 @@
-"""Call forms of torch that one schema cannot say: arange(end), randint(high, size)."""
+"""Tensors from numbers and from memory, in the call forms that one schema cannot say."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from warnings import warn
 
 from . import _C
 from ._C import Tensor
 
-__all__ = ["arange", "randint"]
+__all__ = ["arange", "asarray", "frombuffer", "randint", "range_"]
 
 Number = int | float
 
@@ -36,10 +37,10 @@ def arange(
 
 
 def randint(
-    low: int,
-    high: int | Sequence[int],
+    *args: Any,
+    low: int = 0,
+    high: int | None = None,
     size: Sequence[int] | None = None,
-    *,
     generator: Any = None,
     dtype: Any = None,
     device: Any = None,
@@ -48,14 +49,146 @@ def randint(
     out: Tensor | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Integers from low to high - 1, drawn alike; `randint(high, size)` starts at 0."""
-    if size is None:
-        if isinstance(high, int):
-            raise TypeError(
-                "randint: give the size as a tuple: randint(high, (2, 3)) or randint(low, high, (2, 3))"
-            )
-        low, high, size = 0, low, high
+    """Integers from low to high - 1, drawn alike: `randint(high, size)`, which starts at 0, or
+    `randint(low, high, size)`; all three may be keywords.
+    """
+    given = list(args)
+    if size is None and given and not _is_number(given[-1]):
+        size = given.pop()
+    if high is None and given:
+        high = given.pop()
+    if given:
+        low = given.pop()
+    if size is None or high is None or given or isinstance(size, int):
+        raise TypeError(
+            "randint: give the size as a tuple: randint(high, (2, 3)) or randint(low, high, (2, 3))"
+        )
     if out is not None:
         return _C.randint(low, high, tuple(size), generator=generator, dtype=out.dtype, out=out)
     values = _C.randint(low, high, tuple(size), generator=generator, dtype=dtype, device=device)
+    return values.requires_grad_() if requires_grad else values
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, (list, tuple)) and (not isinstance(value, Tensor) or value.dim() == 0)
+
+
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A vector on the memory of an object with the buffer protocol: `count` elements from byte `offset` on.
+
+    Errors: no buffer; an offset outside it; a length that is no whole number of elements.
+    """
+    try:
+        data = memoryview(buffer)
+    except TypeError:
+        raise ValueError(
+            f"frombuffer: object does not implement Python buffer protocol. Got {type(buffer).__name__}"
+        ) from None
+    size, length = dtype.itemsize, data.nbytes
+    if length == 0 or count == 0:
+        raise ValueError(f"frombuffer: both buffer length ({length}) and count ({count}) must not be 0")
+    if not 0 <= offset < length:
+        raise ValueError(
+            f"frombuffer: offset ({offset} bytes) must be non-negative and less than buffer length "
+            f"({length} bytes)"
+        )
+    if count < 0:
+        if (length - offset) % size:
+            raise ValueError(
+                f"frombuffer: buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a "
+                f"multiple of element size ({size})"
+            )
+        count = (length - offset) // size
+    if offset + count * size > length:
+        raise ValueError(
+            f"frombuffer: requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must "
+            f"not be greater than actual buffer length ({length} bytes)"
+        )
+    if data.readonly:
+        warn(
+            "frombuffer: The given buffer is not writable, so the tensor refuses to be written to; clone() it "
+            "to get one that can be",
+            stacklevel=2,
+        )
+    elements = _C.as_tensor(data.cast("B"))[offset : offset + count * size].view(dtype)
+    return elements.requires_grad_() if requires_grad else elements
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool | None = None,
+) -> Tensor:
+    """obj as a tensor, on its memory where it is a tensor, an array, a DLPack capsule or a buffer.
+
+    `copy=True` always copies, `copy=False` is an error where a copy would be needed.
+    """
+    shared = _shared(obj)
+    if shared is None:
+        if copy is False:
+            raise ValueError("asarray: can't alias arbitrary sequence into a tensor.")
+        return _C.tensor(obj, dtype=dtype, device=device, requires_grad=bool(requires_grad))
+    converts = dtype is not None and shared.dtype != dtype
+    moves = device is not None and _C.device(device) != shared.device
+    if copy is False and (moves or converts):
+        part, of, to = "dtype", shared.dtype, dtype
+        if moves:
+            part, of, to = "device", shared.device, device
+        raise ValueError(f"asarray: can't alias tensor with {part} '{of}' into {part} '{to}'.")
+    result = shared
+    if copy or converts or moves:
+        result = shared.to(dtype=dtype, device=device, copy=bool(copy))
+    if requires_grad is False and result.requires_grad:
+        return result.detach()
+    return result.requires_grad_() if requires_grad and not result.requires_grad else result
+
+
+def _shared(obj: Any) -> Tensor | None:
+    """A tensor on the memory of obj; None where obj has no memory of that kind."""
+    if isinstance(obj, Tensor):
+        return obj
+    if isinstance(obj, (list, tuple, range, int, float, complex, str)):
+        return None
+    if type(obj).__name__ == "PyCapsule":
+        return _C._from_dlpack(obj)
+    try:
+        memoryview(obj)
+    except TypeError:
+        return None
+    return _C.as_tensor(obj)
+
+
+def range_(
+    start: Number,
+    end: Number | None = None,
+    step: Number = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... up to and with end, as floats unless dtype is given; arange is the newer form."""
+    warn("range: is deprecated; arange, which leaves the end out, is the newer form", stacklevel=2)
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise RuntimeError("range: step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError(
+            f"range: upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}"
+        )
+    wanted = out.dtype if out is not None else dtype or _C.get_default_dtype()
+    count = int((end - start) / step) + 1
+    exact = not wanted.is_floating_point and not wanted.is_complex
+    places = _C.arange(0, count, 1, dtype=_C.int64 if exact else _C.float64, device=device)
+    values = (places * step + start).to(wanted)
+    if out is not None:
+        return (out if out.shape == values.shape else out.resize_(values.shape)).copy_(values)
     return values.requires_grad_() if requires_grad else values

@@ -27,6 +27,8 @@ def _exported(
         raise BufferError(
             "__dlpack__: a tensor that requires grad cannot leave the tape; use detach().__dlpack__()"
         )
+    if stream is not None and type(stream) is not int:
+        raise TypeError(f"__dlpack__: stream must be int or None, got {type(stream).__name__}")
     if stream not in (None, -1):
         raise BufferError(f"__dlpack__: memory of the CPU has no streams, got stream={stream!r}")
     if dl_device is not None and tuple(dl_device) != _CPU:

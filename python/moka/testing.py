@@ -172,10 +172,10 @@ def make_tensor(
     if dtype.is_complex:
         import numpy as np
 
-        parts = [_C.rand(*drawn, dtype=_C.float64).numpy() * (high - low) + low for _ in range(2)]
+        parts = [_C.rand(drawn, dtype=_C.float64).numpy() * (high - low) + low for _ in range(2)]
         made = _C.from_numpy(np.asarray(parts[0] + 1j * parts[1])).to(dtype)
     else:
-        values = _C.rand(*drawn, dtype=_C.float64) * (high - low) + low
+        values = _C.rand(drawn, dtype=_C.float64) * (high - low) + low
         floats = dtype.is_floating_point
         made = (values if floats else values.floor()).to(dtype)
     if exclude_zero:

@@ -26,7 +26,7 @@ def test_real_operators_refuse_complex_numbers():
         moka.ones(2).clamp(1j)
     with pytest.raises((TypeError, NotImplementedError, RuntimeError)):
         _ = moka.tensor([1j]) < 2
-    with pytest.raises(RuntimeError, match="cannot be stored"):
+    with pytest.raises(RuntimeError, match="can.t be cast to"):
         moka.ones(2).add_(1j)
 
 

@@ -4,6 +4,7 @@
 #include "moka/ops/indexing/indexing.h"
 
 #include <algorithm>
+#include <complex>
 #include <cstring>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace moka {
 
 namespace {
 int64_t checked_index(int64_t i, int64_t size, int d, std::string_view op) {
-  MOKA_CHECK_KIND(Index, i >= -size && i < size, op, ": index ", i, " is out of range for dimension ", d,
+  MOKA_CHECK_KIND(Index, i >= -size && i < size, op, ": index ", i, " is out of bounds for dimension ", d,
                   " with size ", size);
   return i < 0 ? i + size : i;
 }
@@ -84,9 +85,10 @@ IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given, std::string
     check_integral(list[d], op);
     try {
       p.broadcast = first ? Dims(list[d].sizes()) : broadcast_shape(p.broadcast, list[d].sizes(), op);
-    } catch (const Error& e) {
-      fail_kind(ErrorKind::Index, e.message(),
-                "; the index tensors must have shapes that broadcast together");
+    } catch (const Error&) {
+      fail_kind(ErrorKind::Index, op,
+                ": shape mismatch: indexing tensors could not be broadcast together, got ", p.broadcast,
+                " and ", list[d].sizes());
     }
     first = false;
     if (!p.dims.empty() && p.dims.back() + 1 != static_cast<int>(d)) p.adjacent = false;
@@ -240,10 +242,10 @@ void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool 
     case DType::F64: return add(x.data<double>());
     case DType::I32: return add(x.data<int32_t>());
     case DType::I64: return add(x.data<int64_t>());
+    case DType::C64: return add(x.data<std::complex<float>>());
+    case DType::C128: return add(x.data<std::complex<double>>());
     default: {
-      DType type = is_floating(x.dtype()) ? DType::F32 : is_complex(x.dtype()) ? x.dtype() : DType::I64;
-      MOKA_CHECK_KIND(NotImplemented, type != x.dtype(), "index_put: accumulate is not defined for ",
-                      x.dtype());
+      DType type = is_floating(x.dtype()) ? DType::F32 : is_complex(x.dtype()) ? DType::C64 : DType::I64;
       Tensor wide = new_tensor(x.sizes(), type);
       copy_elements(x, wide);
       write_runs(wide, p, to_dtype(values, type), true);

@@ -13,6 +13,7 @@
 #include "moka/ops/complex/scalar.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/schema/formula_runner.h"
+#include "moka/schema/given.h"
 
 namespace moka {
 
@@ -572,13 +573,11 @@ void run_formula(Frame& frame) {
   }
   if (frame.given & 1) {
     const Tensor& out = frame.outs[0];
-    MOKA_CHECK(
-        out.sizes().size() == shape.size() && std::equal(shape.begin(), shape.end(), out.sizes().begin()),
-        name, ": the output given has shape ", out.sizes(), " but the result has shape ", shape);
     check_result_fits(name, plan.result, out.dtype());
+    fit_given(frame, 0, shape);
     MOKA_CHECK(is_non_overlapping(out.sizes(), out.strides()), name,
-               ": the output given has elements that share memory (an expanded view); clone() it before "
-               "writing in place");
+               ": more than one element of the output refers to a single memory location (an expanded view); "
+               "clone() it before writing in place");
     for (int k = 0; k < count; k++)
       if (tensors[k] && overlaps_partly(tensors[k], out)) {
         Tensor copy = new_tensor(tensors[k].sizes(), tensors[k].dtype(), tensors[k].device());

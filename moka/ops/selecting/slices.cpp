@@ -36,7 +36,7 @@ Tensor places_of(const Frame& f, int64_t limit) {
   for (int64_t i = 0; i < index.numel(); i++) {
     int64_t at = index.data<int64_t>()[i];
     MOKA_CHECK_KIND(Index, at >= -limit && at < limit, f.name(), ": index ", at, " at place ", i,
-                    " is out of range for dimension ", f.integer(1), " with size ", limit, " of shape ",
+                    " is out of bounds for dimension ", f.integer(1), " with size ", limit, " of shape ",
                     f.tensor(0).sizes());
     out.data<int64_t>()[i] = at < 0 ? at + limit : at;
   }

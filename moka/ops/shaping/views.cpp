@@ -250,8 +250,8 @@ void run_narrow(Frame& f) {
   int d = wrap_dim(f.integer(1), x.dim(), "narrow");
   int64_t start = f.integer(2), length = f.integer(3), n = x.dim() ? x.size(d) : 0;
   MOKA_CHECK_KIND(Index, start >= -n && start <= n, "narrow: start ", start,
-                  " is out of range for dimension ", d, " of shape ", x.sizes(), " (expected -", n, " to ", n,
-                  ")");
+                  " is out of bounds for dimension ", d, " of shape ", x.sizes(), " (expected -", n, " to ",
+                  n, ")");
   if (start < 0) start += n;
   MOKA_CHECK(length >= 0 && start >= 0 && start <= n && length <= n - start, "narrow: start ", f.integer(2),
              " and length ", length, " reach outside dimension ", d, " of shape ", x.sizes());
@@ -262,7 +262,7 @@ void run_select(Frame& f) {
   MOKA_CHECK_KIND(Index, x.dim() > 0, "select: a 0-d tensor cannot be indexed; use item()");
   int d = wrap_dim(f.integer(1), x.dim(), "select");
   int64_t i = f.integer(2), n = x.size(d);
-  MOKA_CHECK_KIND(Index, i >= -n && i < n, "select: index ", i, " is out of range for dimension ", d,
+  MOKA_CHECK_KIND(Index, i >= -n && i < n, "select: index ", i, " is out of bounds for dimension ", d,
                   " with size ", n, " (shape ", x.sizes(), ")");
   if (i < 0) i += n;
   Dims sizes(x.sizes()), strides(x.strides());

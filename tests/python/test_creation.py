@@ -1,0 +1,144 @@
+"""Tensors from numbers, sequences and memory in torch's call forms."""
+# SPDX-License-Identifier: Apache-2.0
+
+import array
+import copy
+import math
+import pickle
+from collections import UserList
+
+import numpy as np
+import pytest
+
+import moka
+
+
+def test_sizes_may_be_numpy_integers_and_tensors():
+    assert list(moka.zeros(np.int64(2), 3).shape) == [2, 3]
+    assert list(moka.ones(moka.tensor(3)).shape) == [3]
+    assert list(moka.ones(moka.tensor(3), 2).shape) == [3, 2]
+    assert list(moka.arange(6).view(np.int32(3), -1).shape) == [3, 2]
+    assert list(moka.ones(2, 3).sum(np.int64(0)).shape) == [3]
+
+
+def test_sequences_of_any_kind():
+    assert moka.tensor(range(3)).tolist() == [0, 1, 2]
+    assert moka.tensor([UserList([1, 2]), (3, 4)]).tolist() == [[1, 2], [3, 4]]
+    assert moka.tensor([[np.array([1.0, 2.0])], [[3, 4]]]).tolist() == [[[1.0, 2.0]], [[3.0, 4.0]]]
+    with pytest.raises(ValueError, match="expected sequence of length"):
+        moka.tensor([[1, 2], [3]])
+    with pytest.raises(ValueError, match="expected sequence of length"):
+        moka.tensor([np.zeros((3, 3)), np.zeros((3, 0))])
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [(-3, "uint8", 253), (255, "uint8", 255), (3.7, "int64", 3), (2**63, "float64", 2.0**63), (2, "bool", 1)],
+)
+def test_numbers_become_elements(value, dtype, expected):
+    assert moka.tensor(value, dtype=getattr(moka, dtype)).item() == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(300, "uint8"), (-256, "uint8"), (-129, "int8"), (2**31, "int32"), (1e10, "int32"), (math.nan, "int64")],
+)
+def test_numbers_that_do_not_fit(value, dtype):
+    with pytest.raises(RuntimeError, match=f"cannot be converted to type {dtype} without overflow"):
+        moka.tensor([value], dtype=getattr(moka, dtype))
+
+
+def test_read_only_arrays_are_shared_with_a_warning():
+    values = np.arange(3.0)
+    values.setflags(write=False)
+    with pytest.warns(UserWarning, match="not writable"):
+        shared = moka.from_numpy(values)
+    assert shared.data_ptr() == values.ctypes.data
+    with pytest.raises(RuntimeError, match="read-only"):
+        shared.add_(1)
+
+
+def test_asarray_shares_copies_and_converts():
+    x = moka.ones(2)
+    assert moka.asarray(x) is x and moka.asarray(x, copy=True) is not x
+    numbers = np.ones(3, dtype=np.float32)
+    assert moka.asarray(numbers).data_ptr() == numbers.ctypes.data
+    assert moka.asarray(numbers, dtype=moka.float64).dtype == moka.float64
+    assert moka.asarray(array.array("f", [1, 2])).tolist() == [1.0, 2.0]
+    assert moka.asarray([1.0, 2.0], requires_grad=True).requires_grad
+    assert moka.asarray([1.0, 2.0], requires_grad=True).detach().tolist() == [1.0, 2.0]
+    assert not moka.asarray(moka.ones(1, requires_grad=True), requires_grad=False).requires_grad
+    with pytest.raises(ValueError, match="can't alias arbitrary sequence"):
+        moka.asarray([1, 2], copy=False)
+    with pytest.raises(ValueError, match="can't alias tensor with dtype"):
+        moka.asarray(x, dtype=moka.float64, copy=False)
+
+
+def test_frombuffer():
+    data = bytearray(np.arange(4, dtype=np.int32).tobytes())
+    whole = moka.frombuffer(data, dtype=moka.int32)
+    assert whole.tolist() == [0, 1, 2, 3]
+    part = moka.frombuffer(data, dtype=moka.int32, count=2, offset=4)
+    part.fill_(9)
+    assert whole.tolist() == [0, 9, 9, 3]
+    with pytest.warns(UserWarning, match="not writable"):
+        assert moka.frombuffer(b"ab", dtype=moka.uint8).tolist() == [97, 98]
+    for wrong, text in [
+        ({"offset": 16}, "offset .16 bytes. must be"),
+        ({"offset": 3}, "must be a multiple of element size"),
+        ({"count": 0}, "must not be 0"),
+        ({"count": 5}, "must not be greater than actual buffer length"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            moka.frombuffer(data, dtype=moka.int32, **wrong)
+    with pytest.raises(ValueError, match="does not implement Python buffer protocol"):
+        moka.frombuffer([1], dtype=moka.int32)
+
+
+def test_randint_and_range():
+    assert list(moka.randint(high=3, size=(4,)).shape) == [4]
+    assert list(moka.randint(5, size=(2,)).shape) == [2]
+    assert moka.randint(low=7, high=8, size=(3,)).tolist() == [7, 7, 7]
+    assert moka.randint(7, 8, [3]).tolist() == [7, 7, 7]
+    with pytest.raises(TypeError, match="give the size as a tuple"):
+        moka.randint(3, 4)
+    with pytest.warns(UserWarning, match="arange"):
+        assert moka.range(1, 2, 0.5).tolist() == [1.0, 1.5, 2.0]
+
+
+def test_devices_that_are_not_here_can_be_named():
+    here, away = moka.device("cpu"), moka.device("cuda", 1)
+    assert repr(here) == "device(type='cpu')" and str(away) == "cuda:1" and moka.device(1) == away
+    assert away == "cuda:1" and away != moka.device("cuda") and (away.type, away.index) == ("cuda", 1)
+    assert pickle.loads(pickle.dumps(away)) == away == copy.deepcopy(away)
+    assert hash(away) == hash(moka.device(away))
+    with here:
+        assert moka.ones(1).device == here
+    with pytest.raises(RuntimeError, match="no device type 'cuda'"):
+        moka.ones(1, device=away)
+    with pytest.raises(RuntimeError, match="no device type 'gpu'"):
+        moka.device("gpu")
+
+
+def test_comparisons_with_arrays_are_elementwise():
+    x = moka.tensor([1.0, 2.0])
+    for result in (x == np.array([1.0, 3.0]), np.array([1.0, 3.0]) == x):
+        assert isinstance(result, moka.Tensor) and result.tolist() == [True, False]
+    assert (x < np.array([1.5, 1.5])).tolist() == [True, False]
+
+
+def test_masks_of_bytes_and_values_with_leading_ones():
+    x = moka.arange(4)
+    with pytest.warns(UserWarning, match="uint8 is now deprecated"):
+        assert x[moka.tensor([1, 0, 1, 0], dtype=moka.uint8)].tolist() == [0, 2]
+    x[1:3] = moka.tensor([[[7, 8]]])
+    assert x.tolist() == [0, 7, 8, 3]
+    z = moka.zeros(2, dtype=moka.complex64)
+    z.index_put_((moka.tensor([0, 0, 1]),), moka.tensor([1 + 1j, 2j, 3]), accumulate=True)
+    assert z.tolist() == [1 + 3j, 3 + 0j]
+    with pytest.raises(IndexError, match="shape mismatch: indexing tensors"):
+        moka.ones(4, 4)[[0, 1], [0, 1, 2]]
+    with pytest.raises(IndexError, match="index 4 is out of bounds for dimension 0 with size 4"):
+        x[4]
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        x.transpose(0, 1)
