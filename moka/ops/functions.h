@@ -8,22 +8,35 @@
 namespace moka {
 
 // ---- floats that are computed in double: exact to half a unit of float, and one set of coefficients
+// In halves, which fill a register each: wider vectors would be worked on lane by lane.
+template <int N>
+struct Halves {
+  Num<float, N / 2> low, high;
+};
+template <int N>
+MOKA_INLINE Num<double, N> to_double(Num<float, N> a) {
+  return {__builtin_convertvector(a.v, typename Num<double, N>::V)};
+}
+template <int N>
+MOKA_INLINE Num<float, N> to_float(Num<double, N> a) {
+  return {__builtin_convertvector(a.v, typename Num<float, N>::V)};
+}
 template <int N, class F>
 MOKA_INLINE Num<float, N> in_double(Num<float, N> a, F f) {
-  typedef double Wide __attribute__((vector_size(8 * N)));
-  Num<double, N> wide{__builtin_convertvector(a.v, Wide)};
-  return {__builtin_convertvector(f(wide).v, typename Num<float, N>::V)};
+  auto x = __builtin_bit_cast(Halves<N>, a);
+  return __builtin_bit_cast(Num<float, N>,
+                            (Halves<N>{to_float(f(to_double(x.low))), to_float(f(to_double(x.high)))}));
 }
 template <int N, class F>
 MOKA_INLINE Num<float, N> in_double(Num<float, N> a, Num<float, N> b, F f) {
-  typedef double Wide __attribute__((vector_size(8 * N)));
-  Num<double, N> x{__builtin_convertvector(a.v, Wide)}, y{__builtin_convertvector(b.v, Wide)};
-  return {__builtin_convertvector(f(x, y).v, typename Num<float, N>::V)};
+  auto x = __builtin_bit_cast(Halves<N>, a), y = __builtin_bit_cast(Halves<N>, b);
+  return __builtin_bit_cast(Num<float, N>, (Halves<N>{to_float(f(to_double(x.low), to_double(y.low))),
+                                                      to_float(f(to_double(x.high), to_double(y.high)))}));
 }
-#define MOKA_FLOAT_IN_DOUBLE(name)                                      \
-  template <int N>                                                      \
-  MOKA_INLINE Num<float, N> number_##name(Num<float, N> a) {            \
-    return in_double(a, [](auto wide) { return number_##name(wide); }); \
+#define MOKA_FLOAT_IN_DOUBLE(name)                                                                     \
+  template <int N>                                                                                     \
+  MOKA_INLINE Num<float, N> number_##name(Num<float, N> a) {                                           \
+    return in_double(a, [](auto wide) __attribute__((always_inline)) { return number_##name(wide); }); \
   }
 
 // ---- inverse trigonometric functions: coefficients are Chebyshev interpolants computed at 45 digits; their errors lie
@@ -219,7 +232,7 @@ MOKA_INLINE Num<double, N> number_atan2(Num<double, N> y, Num<double, N> x) {
 }
 template <int N>
 MOKA_INLINE Num<float, N> number_atan2(Num<float, N> y, Num<float, N> x) {
-  return in_double(y, x, [](auto a, auto b) { return number_atan2(a, b); });
+  return in_double(y, x, [](auto a, auto b) __attribute__((always_inline)) { return number_atan2(a, b); });
 }
 template <int N>
 MOKA_INLINE Num<double, N> number_hypot(Num<double, N> a, Num<double, N> b) {
@@ -232,7 +245,8 @@ MOKA_INLINE Num<double, N> number_hypot(Num<double, N> a, Num<double, N> b) {
 }
 template <int N>
 MOKA_INLINE Num<float, N> number_hypot(Num<float, N> a, Num<float, N> b) {
-  return in_double(a, b, [](auto x, auto y) { return number_sqrt(x * x + y * y); });
+  return in_double(a, b,
+                   [](auto x, auto y) __attribute__((always_inline)) { return number_sqrt(x * x + y * y); });
 }
 template <class T, int N>
 MOKA_INLINE Num<T, N> number_copysign(Num<T, N> a, Num<T, N> b) {

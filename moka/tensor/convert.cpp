@@ -155,6 +155,87 @@ void copy_run(const char* from, int64_t from_step, DType from_type, char* to, in
     else std::memcpy(y, x, a);
   }
 }
+
+// to[i * to_row + j] = from[i + j * from_row] for i < rows and j < columns: both sides are read and written in runs.
+template <class Word>
+void transpose_tile(const Word* from, int64_t from_row, Word* to, int64_t to_row, int64_t rows,
+                    int64_t columns) {
+  int64_t i = 0;
+  if constexpr (sizeof(Word) == 4) {
+    typedef Word V __attribute__((vector_size(16)));
+    auto load = [](const Word* p) {
+      V v;
+      std::memcpy(&v, p, sizeof v);
+      return v;
+    };
+    auto store = [](Word* p, V v) { std::memcpy(p, &v, sizeof v); };
+    for (; i + 4 <= rows; i += 4) {
+      int64_t j = 0;
+      for (; j + 4 <= columns; j += 4) {
+        const Word* x = from + i + j * from_row;
+        V a = load(x), b = load(x + from_row), c = load(x + 2 * from_row), d = load(x + 3 * from_row);
+        V low_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+          high_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        V low_cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+          high_cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        Word* y = to + i * to_row + j;
+        store(y, __builtin_shufflevector(low_ab, low_cd, 0, 1, 4, 5));
+        store(y + to_row, __builtin_shufflevector(low_ab, low_cd, 2, 3, 6, 7));
+        store(y + 2 * to_row, __builtin_shufflevector(high_ab, high_cd, 0, 1, 4, 5));
+        store(y + 3 * to_row, __builtin_shufflevector(high_ab, high_cd, 2, 3, 6, 7));
+      }
+      for (; j < columns; j++)
+        for (int r = 0; r < 4; r++) to[(i + r) * to_row + j] = from[i + r + j * from_row];
+    }
+  }
+  for (; i < rows; i++)
+    for (int64_t j = 0; j < columns; j++) to[i * to_row + j] = from[i + j * from_row];
+}
+using TransposeTile = void (*)(const char* from, int64_t from_row, char* to, int64_t to_row, int64_t rows,
+                               int64_t columns);
+template <class Word>
+void transpose_words(const char* from, int64_t from_row, char* to, int64_t to_row, int64_t rows,
+                     int64_t columns) {
+  constexpr int64_t tile = 32;
+  const Word* x = reinterpret_cast<const Word*>(from);
+  Word* y = reinterpret_cast<Word*>(to);
+  for (int64_t j = 0; j < columns; j += tile)
+    for (int64_t i = 0; i < rows; i += tile)
+      transpose_tile(x + i + j * from_row, from_row, y + i * to_row + j, to_row, std::min(tile, rows - i),
+                     std::min(tile, columns - j));
+}
+TransposeTile transpose_of(size_t item) {
+  switch (item) {
+    case 1: return transpose_words<uint8_t>;
+    case 2: return transpose_words<uint16_t>;
+    case 4: return transpose_words<uint32_t>;
+    case 8: return transpose_words<uint64_t>;
+    default: return transpose_words<std::complex<double>>;
+  }
+}
+// Calls f(offset in from, offset in to) for the combinations [first, end) of the dimensions of `sizes`.
+template <class F>
+void for_each_offset(const Dims& sizes, const Dims& fs, const Dims& ts, int64_t first, int64_t end, F f) {
+  Dims index(sizes.size());
+  int64_t rest = first, x = 0, y = 0;
+  for (size_t d = sizes.size(); d-- > 0;) {
+    index[d] = rest % sizes[d];
+    rest /= sizes[d];
+    x += index[d] * fs[d];
+    y += index[d] * ts[d];
+  }
+  for (int64_t k = first; k < end; k++) {
+    f(x, y);
+    for (size_t d = sizes.size(); d-- > 0;) {
+      x += fs[d];
+      y += ts[d];
+      if (++index[d] < sizes[d]) break;
+      x -= fs[d] * sizes[d];
+      y -= ts[d] * sizes[d];
+      index[d] = 0;
+    }
+  }
+}
 }  // namespace
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
@@ -216,27 +297,37 @@ void copy_elements(const Tensor& from, const Tensor& to) {
     });
     return;
   }
-  int64_t grain = std::max<int64_t>(1, 65536 / inner);
-  parallel_for(0, outer, grain, [&](int64_t first, int64_t end) {
-    Dims index(last);
-    int64_t rest = first, x = 0, y = 0;
-    for (size_t d = last; d-- > 0;) {
-      index[d] = rest % sizes[d];
-      rest /= sizes[d];
-      x += index[d] * fs[d];
-      y += index[d] * ts[d];
+  size_t across = last;  // a dimension along which the source is contiguous where the innermost one is not
+  if (!fn && ts[last] == 1 && fs[last] != 1 && inner >= 4)
+    for (size_t d = 0; d < last; d++)
+      if (fs[d] == 1 && sizes[d] >= 4) across = d;
+  if (across < last) {
+    const int64_t rows = sizes[across], to_row = ts[across], from_row = fs[last];
+    for (Dims* dims : {&sizes, &fs, &ts}) {
+      dims->erase(last);
+      dims->erase(across);
     }
-    for (int64_t k = first; k < end; k++) {
-      copy_run(a + x * asize, fs[last], from.dtype(), b + y * bsize, ts[last], to.dtype(), inner, fn);
-      for (size_t d = last; d-- > 0;) {
-        x += fs[d];
-        y += ts[d];
-        if (++index[d] < sizes[d]) break;
-        x -= fs[d] * sizes[d];
-        y -= ts[d] * sizes[d];
-        index[d] = 0;
+    // Blocks of rows are shared out too: there may be one plane alone.
+    const int64_t block = std::max<int64_t>(32, 65536 / inner / 32 * 32), blocks = (rows + block - 1) / block;
+    TransposeTile transpose = transpose_of(static_cast<size_t>(asize));
+    const int64_t grain = std::max<int64_t>(1, 65536 / (std::min(block, rows) * inner));
+    parallel_for(0, outer / rows * blocks, grain, [&](int64_t first, int64_t end) {
+      for (int64_t task = first; task < end; task++) {
+        const int64_t plane = task / blocks, i = task % blocks * block;
+        for_each_offset(sizes, fs, ts, plane, plane + 1, [&](int64_t x, int64_t y) {
+          transpose(a + (x + i) * asize, from_row, b + (y + i * to_row) * asize, to_row,
+                    std::min(block, rows - i), inner);
+        });
       }
-    }
+    });
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, 65536 / inner), from_step = fs[last], to_step = ts[last];
+  for (Dims* dims : {&sizes, &fs, &ts}) dims->erase(last);
+  parallel_for(0, outer, grain, [&](int64_t first, int64_t end) {
+    for_each_offset(sizes, fs, ts, first, end, [&](int64_t x, int64_t y) {
+      copy_run(a + x * asize, from_step, from.dtype(), b + y * bsize, to_step, to.dtype(), inner, fn);
+    });
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <complex>
 #include <map>
 #include <random>
@@ -299,6 +300,22 @@ TEST(Copy, AnyGeometryAndBroadcast) {
       ASSERT_EQ(element_as_int(to, i), at) << cat(sizes, source_sizes, strides);
     }
   }
+}
+
+TEST(Copy, TransposesEveryWidth) {
+  for (DType type : {DType::U8, DType::I16, DType::F32, DType::F64, DType::C128})
+    for (auto [rows, columns, planes] :
+         {std::array<int64_t, 3>{4, 4, 1}, {5, 7, 3}, {33, 70, 2}, {130, 9, 1}, {700, 300, 1}}) {
+      const Tensor whole = to_dtype(counting(Dims{planes, columns, rows}, DType::I64), type);
+      const Tensor turned =
+          strided_view(whole, Dims{planes, rows, columns}, Dims{rows * columns, 1, rows}, 0);
+      const Tensor copy = as_contiguous(turned);
+      for (int64_t p = 0; p < planes; p++)
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t j = 0; j < columns; j++)
+            ASSERT_EQ(element_as_double(copy, (p * rows + i) * columns + j),
+                      element_as_double(whole, (p * columns + j) * rows + i));
+    }
 }
 
 TEST(Copy, LargeOnesUseThreadsAndMissNothing) {

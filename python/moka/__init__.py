@@ -31,7 +31,6 @@ from .creation import range_ as range
 from .exchange import from_dlpack as from_dlpack
 from .layouts import *  # noqa: F403
 from .numeric_types import *  # noqa: F403
-from .tensor_text import set_printoptions as set_printoptions
 
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
@@ -47,6 +46,7 @@ _LAZY = {
     "load": ("moka.checkpoint", "load"),
     "progress": ("moka.progress_bar", "progress"),
     "save": ("moka.checkpoint", "save"),
+    "set_printoptions": ("moka.tensor_text", "set_printoptions"),
 }
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .checkpoint import load as load
     from .checkpoint import save as save
     from .progress_bar import progress as progress
+    from .tensor_text import set_printoptions as set_printoptions
 
 _tensor_methods.install()
 _call_forms.install()

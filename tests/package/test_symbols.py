@@ -17,3 +17,18 @@ def test_formulas_are_inlined_into_the_loops_that_carry_the_instruction_set(buil
     assert loops, "the library keeps its local symbols"
     outside = [name for name in functions if PACK_ARGUMENT.search(name.split("formula_")[0])]
     assert not outside, "\n".join(sorted(outside))
+
+
+def test_formulas_work_on_whole_vectors(build):
+    """g++ falls back to one lane after the other where it has no instruction for what it made of a
+    comparison; such a loop is ten times as long and as slow. Comparisons of single floats give it away."""
+    text = run("objdump", "-d", "-C", "--no-show-raw-insn", build / "lib" / "libmoka.so")
+    slow = []
+    for function in text.split("\n\n"):
+        name = function.split("\n", 1)[0]
+        if not re.search(r"formula_avx(2|512)<", name) or "call " in function:
+            continue  # functions of single lanes are called for what has no vector form
+        count = len(re.findall(r"\bv(?:u)?comis[sd]\b", function))
+        if count > 6:
+            slow.append(f"{count} in {name}")
+    assert not slow, "\n".join(slow)

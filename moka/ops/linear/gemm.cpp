@@ -24,64 +24,18 @@ struct Parts {  // n shared out as evenly as possible over `count` parts of at m
   int64_t size(int64_t i) const { return base + (i < extra); }
 };
 
-template <class T>
-void pack_rows(int64_t rows, int64_t k, MatrixView<T> a, T* to) {
-  if (a.row == 1) {
-    for (int64_t j = 0; j < k; j++, to += rows) {
-      const T* from = a.data + j * a.column;
-      for (int64_t i = 0; i < rows; i++) to[i] = from[i];
-    }
-    return;
-  }
-  int64_t i = 0;
-  if constexpr (sizeof(T) == 4) {
-    if (a.column == 1) {
-      typedef T V __attribute__((vector_size(16)));
-      auto load = [](const T* p) {
-        V v;
-        std::memcpy(&v, p, sizeof v);
-        return v;
-      };
-      auto store = [](T* p, V v) { std::memcpy(p, &v, sizeof v); };
-      for (; i + 4 <= rows; i += 4) {
-        const T* from = a.data + i * a.row;
-        int64_t j = 0;
-        for (; j + 4 <= k; j += 4) {
-          V r0 = load(from + j), r1 = load(from + a.row + j);
-          V r2 = load(from + 2 * a.row + j), r3 = load(from + 3 * a.row + j);
-          V l01 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5),
-            h01 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
-          V l23 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5),
-            h23 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-          T* at = to + j * rows + i;
-          store(at, __builtin_shufflevector(l01, l23, 0, 1, 4, 5));
-          store(at + rows, __builtin_shufflevector(l01, l23, 2, 3, 6, 7));
-          store(at + 2 * rows, __builtin_shufflevector(h01, h23, 0, 1, 4, 5));
-          store(at + 3 * rows, __builtin_shufflevector(h01, h23, 2, 3, 6, 7));
-        }
-        for (; j < k; j++)
-          for (int r = 0; r < 4; r++) to[j * rows + i + r] = from[r * a.row + j];
-      }
-    }
-  }
-  for (; i < rows; i++) {
-    const T* from = a.data + i * a.row;
-    for (int64_t j = 0; j < k; j++) to[j * rows + i] = from[j * a.column];
-  }
-}
-
+// to[i * width + j] = b(i, j), zeros for n <= j < width.
 template <class T>
 void pack_columns(int64_t k, int64_t n, MatrixView<T> b, T* to, int64_t width) {
-  if (b.column == 1) {
-    for (int64_t i = 0; i < k; i++, to += width) {
-      std::memcpy(to, b.data + i * b.row, static_cast<size_t>(n) * sizeof(T));
-      for (int64_t j = n; j < width; j++) to[j] = T(0);
-    }
-    return;
-  }
-  if (n == width) return pack_rows(width, k, b.transposed(), to);
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  if (b.column == 1) return kernels.pack_along(k, n, b.data, b.row, to, width);
+  if (b.row == 1) return kernels.pack_across(k, n, b.data, b.column, to, width);
   for (int64_t i = 0; i < k; i++)
     for (int64_t j = 0; j < width; j++) to[i * width + j] = j < n ? b.data[i * b.row + j * b.column] : T(0);
+}
+template <class T>
+void pack_rows(int64_t rows, int64_t k, MatrixView<T> a, T* to) {
+  pack_columns(k, rows, a.transposed(), to, rows);
 }
 
 // Panels of columns: two vectors wide, the last one if it fits.
@@ -90,31 +44,40 @@ struct Panels {
   int64_t width(int64_t columns) const { return columns <= lanes ? lanes : 2 * lanes; }
 };
 
+// Packed columns: panels of `depth` rows, of which those from `first` on are meant.
+template <class T>
+struct PackedColumns {
+  const T* data;
+  int64_t depth, first = 0;
+  const T* panel(int64_t column, int64_t width) const { return data + column * depth + first * width; }
+};
+
 // c[rows of the packed panels, n] over one depth block; left and right are packed.
 template <class T>
 void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n, int64_t k, const T* left,
-                    const T* right, T* c, int64_t ldc, GemmStart<T> start) {
+                    PackedColumns<T> right, T* c, int64_t ldc, GemmStart<T> start) {
   Panels panels{kernels.lanes};
   for (int64_t j = 0; j < n; j += 2 * kernels.lanes) {
     int64_t columns = std::min<int64_t>(n - j, 2 * kernels.lanes);
     int64_t width = panels.width(columns);
+    const T* panel = right.panel(j, width);
     for (int64_t p = 0; p < rows.count; p++) {
       int64_t i = rows.begin(p), height = rows.size(p);
       GemmKernel<T> kernel = kernels.kernel[height][width / kernels.lanes];
       T* to = c + i * ldc + j;
       bool added = start.row || start.column;
-      if (added)
-        for (int64_t r = 0; r < height; r++)
-          for (int64_t s = 0; s < columns; s++)
-            to[r * ldc + s] = start.row ? start.row[i + r] : start.column[j + s];
+      for (int64_t r = 0; added && r < height; r++) {
+        if (start.row) std::fill_n(to + r * ldc, columns, start.row[i + r]);
+        else std::copy_n(start.column + j, columns, to + r * ldc);
+      }
       added = added || start.accumulate;
       if (columns == width) {
-        kernel(k, left + i * k, right + j * k, to, ldc, added);
+        kernel(k, left + i * k, panel, to, ldc, added);
         continue;
       }
       // The last columns do not fill the kernel's width: it works on a copy.
       T edge[most_rows * most_width];
-      kernel(k, left + i * k, right + j * k, edge, width, false);
+      kernel(k, left + i * k, panel, edge, width, false);
       for (int64_t r = 0; r < height; r++)
         for (int64_t s = 0; s < columns; s++)
           to[r * ldc + s] = edge[r * width + s] + (added ? to[r * ldc + s] : T(0));
@@ -153,7 +116,7 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T>
           pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), k0), left + rows.begin(p) * depth);
         GemmStart<T> at{here.row ? here.row + i0 : nullptr, here.column ? here.column + j0 : nullptr,
                         here.accumulate};
-        multiply_block(kernels, rows, columns, depth, left, right, c + i0 * ldc + j0, ldc, at);
+        multiply_block<T>(kernels, rows, columns, depth, left, {right, depth}, c + i0 * ldc + j0, ldc, at);
       }
     }
   }
@@ -247,7 +210,7 @@ template int64_t gemm_packed_scratch<float>(int64_t, int64_t);
 template int64_t gemm_packed_scratch<double>(int64_t, int64_t);
 
 template <class T>
-void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> right, T* c, int64_t ldc,
+void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackColumns<T> right, T* c, int64_t ldc,
                  GemmStart<T> start, T* scratch) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   Parts depths(k, most_depth), rows(m, kernels.rows);
@@ -263,13 +226,55 @@ void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> ri
       }
       GemmStart<T> here{start.row, start.column ? start.column + j0 : nullptr, start.accumulate};
       if (d) here = {.accumulate = true};
-      multiply_block(kernels, rows, columns, depth, left + m * k0, scratch, c + j0, ldc, here);
+      multiply_block<T>(kernels, rows, columns, depth, left + m * k0, {scratch, depth}, c + j0, ldc, here);
     }
   }
 }
-template void gemm_packed(int64_t, int64_t, int64_t, const float*, PackRight<float>, float*, int64_t,
+template void gemm_packed(int64_t, int64_t, int64_t, const float*, PackColumns<float>, float*, int64_t,
                           GemmStart<float>, float*);
-template void gemm_packed(int64_t, int64_t, int64_t, const double*, PackRight<double>, double*, int64_t,
+template void gemm_packed(int64_t, int64_t, int64_t, const double*, PackColumns<double>, double*, int64_t,
                           GemmStart<double>, double*);
+
+template <class T>
+PackedRight<T>::PackedRight(int64_t k, int64_t n, MatrixView<T> b)
+    : k_(k), n_(n), panels_(padded(n, 2 * gemm_kernels<T>().lanes) * k) {
+  if (k == 0) return;
+  const int64_t lanes = gemm_kernels<T>().lanes, unit = 2 * lanes;
+  Panels panels{lanes};
+  parallel_for(0, (n + unit - 1) / unit, (1 << 15) / (unit * k + 1) + 1, [&](int64_t first, int64_t last) {
+    for (int64_t j = first * unit; j < std::min(n, last * unit); j += unit) {
+      int64_t columns = std::min(n - j, unit);
+      pack_columns(k, columns, b.from(0, j), panels_.data() + j * k, panels.width(columns));
+    }
+  });
+}
+
+template <class T>
+void PackedRight<T>::multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start) const {
+  if (m == 0 || n_ == 0) return;
+  if (k_ == 0) return gemm<T>(m, n_, 0, a, a, c, ldc, start);
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  const int64_t unit = 2 * kernels.lanes, work = unit * m * k_;
+  Parts depths(k_, most_depth);
+  parallel_for(0, (n_ + unit - 1) / unit, (1 << 17) / work + 1, [&](int64_t first, int64_t last) {
+    const int64_t j0 = first * unit, columns = std::min(n_, last * unit) - j0;
+    Scratch<T> left(std::min(m, block_rows) * std::min(k_, most_depth));
+    for (int64_t d = 0; d < depths.count; d++) {
+      const int64_t k0 = depths.begin(d), depth = depths.size(d);
+      GemmStart<T> here = d ? GemmStart<T>{.accumulate = true} : start;
+      if (here.column) here.column += j0;
+      for (int64_t i0 = 0; i0 < m; i0 += block_rows) {
+        Parts rows(std::min(m - i0, block_rows), kernels.rows);
+        for (int64_t p = 0; p < rows.count; p++)
+          pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), k0), left.data() + rows.begin(p) * depth);
+        GemmStart<T> at{here.row ? here.row + i0 : nullptr, here.column, here.accumulate};
+        multiply_block<T>(kernels, rows, columns, depth, left.data(), {panels_.data() + j0 * k_, k_, k0},
+                          c + i0 * ldc + j0, ldc, at);
+      }
+    }
+  });
+}
+template class PackedRight<float>;
+template class PackedRight<double>;
 
 }  // namespace moka

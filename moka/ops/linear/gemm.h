@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "moka/base/function_ref.h"
+#include "moka/ops/kernels/scratch.h"
 
 namespace moka {
 
@@ -33,6 +34,19 @@ template <class T>
 void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
           GemmStart<T> start = {});
 
+// A right operand packed once for several products (the weights of a recurrent network).
+template <class T>
+class PackedRight {
+ public:
+  PackedRight(int64_t k, int64_t n, MatrixView<T> b);
+  // c[m, n] = a[m, k] b + start. Uses all threads.
+  void multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start = {}) const;
+
+ private:
+  int64_t k_, n_;
+  Scratch<T> panels_;
+};
+
 // ---- for convolutions, which pack their own panels
 
 // The left operand, packed whole: m * k elements.
@@ -41,7 +55,7 @@ void pack_left(int64_t m, int64_t k, MatrixView<T> a, T* to);
 
 // Writes rows [k0, k0 + k) of columns [n0, n0 + n) of the right operand: to[i * width + j], zeros for n <= j < width.
 template <class T>
-using PackRight = FunctionRef<void(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width)>;
+using PackColumns = FunctionRef<void(int64_t k0, int64_t k, int64_t n0, int64_t n, T* to, int64_t width)>;
 
 // Elements of scratch memory that gemm_packed needs.
 template <class T>
@@ -49,7 +63,7 @@ int64_t gemm_packed_scratch(int64_t n, int64_t k);
 
 // The same product in the calling thread, left operand packed before.
 template <class T>
-void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackRight<T> right, T* c, int64_t ldc,
+void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackColumns<T> right, T* c, int64_t ldc,
                  GemmStart<T> start, T* scratch);
 
 extern template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*,

@@ -30,6 +30,8 @@ GemmKernels<T> choose_kernels() {
       k.rows = 12;
       k.lanes = avx512::lanes<T>;
       k.row_dots = avx512::RowDots<T>::run;
+      k.pack_along = avx512::Packing<T>::along;
+      k.pack_across = avx512::Packing<T>::across;
       k.column_sums = avx512::ColumnSums<T>::run;
       MOKA_FILL(avx512, 1);
       MOKA_FILL(avx512, 2);
@@ -48,6 +50,8 @@ GemmKernels<T> choose_kernels() {
       k.rows = 6;
       k.lanes = avx2::lanes<T>;
       k.row_dots = avx2::RowDots<T>::run;
+      k.pack_along = avx2::Packing<T>::along;
+      k.pack_across = avx2::Packing<T>::across;
       k.column_sums = avx2::ColumnSums<T>::run;
       MOKA_FILL(avx2, 1);
       MOKA_FILL(avx2, 2);
@@ -61,6 +65,8 @@ GemmKernels<T> choose_kernels() {
       k.rows = 4;
       k.lanes = baseline::lanes<T>;
       k.row_dots = baseline::RowDots<T>::run;
+      k.pack_along = baseline::Packing<T>::along;
+      k.pack_across = baseline::Packing<T>::across;
       k.column_sums = baseline::ColumnSums<T>::run;
       MOKA_FILL(baseline, 1);
       MOKA_FILL(baseline, 2);

@@ -17,6 +17,10 @@ struct GemmKernels {
   int rows;   // of the largest block
   int lanes;  // of one vector; the largest block has two across
   GemmKernel<T> kernel[most_rows + 1][3];  // [rows][vectors]
+  // to[i * width + j] = element (i, j) of a matrix [k, n], zeros for n <= j < width: of one whose rows lie together, and
+  // of one whose columns do; `step` apart.
+  void (*pack_along)(int64_t k, int64_t n, const T* from, int64_t step, T* to, int64_t width);
+  void (*pack_across)(int64_t k, int64_t n, const T* from, int64_t step, T* to, int64_t width);
   // Rows [first, last) of a matrix times a vector, with the rows (with step 1 of x) or the columns of a together.
   void (*row_dots)(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, T* y, int64_t y_step,
                    GemmStart<T> start);

@@ -43,6 +43,91 @@ void block(int64_t k, const T* a, const T* b, T* c, int64_t ldc, bool accumulate
   }
 }
 
+// ---- packing
+
+template <class T, int L>
+__attribute__((always_inline)) inline void copy_vector(T* to, const T* from) {
+  typedef T V __attribute__((vector_size(L * sizeof(T))));
+  store(to, load<V>(from));
+}
+// n elements, at most L of them at a time; the last vector may overlap the one before.
+template <class T, int L>
+__attribute__((always_inline)) inline void copy_run(T* to, const T* from, int64_t n) {
+  if constexpr (L == 1) {
+    for (int64_t i = 0; i < n; i++) to[i] = from[i];
+  } else {
+    if (n < L) return copy_run<T, L / 2>(to, from, n);
+    int64_t i = 0;
+    for (; i + L <= n; i += L) copy_vector<T, L>(to + i, from + i);
+    if (i < n) copy_vector<T, L>(to + n - L, from + n - L);
+  }
+}
+
+// Half of an exchange of lanes at distance `step`: of the pair (a, b) the rows of blocks that lie on their diagonal stay.
+template <int Step, bool Upper, class V, int... I>
+__attribute__((always_inline)) inline V exchange_half(V a, V b, std::integer_sequence<int, I...>) {
+  constexpr int L = sizeof...(I);
+  return Upper ? __builtin_shufflevector(a, b, (I & Step ? L + I : I + Step)...)
+               : __builtin_shufflevector(a, b, (I & Step ? L + I - Step : I)...);
+}
+template <int Step, class V, int L>
+__attribute__((always_inline)) inline void exchange(V (&rows)[L]) {
+  for_constants<L>([&](auto i) __attribute__((always_inline)) {
+    if constexpr (!(i & Step)) {
+      V a = rows[i], b = rows[i + Step];
+      rows[i] = exchange_half<Step, false>(a, b, std::make_integer_sequence<int, L>{});
+      rows[i + Step] = exchange_half<Step, true>(a, b, std::make_integer_sequence<int, L>{});
+    }
+  });
+}
+template <class V, int L>
+__attribute__((always_inline)) inline void transpose_block(V (&rows)[L]) {
+  if constexpr (L >= 16) exchange<8>(rows);
+  if constexpr (L >= 8) exchange<4>(rows);
+  if constexpr (L >= 4) exchange<2>(rows);
+  if constexpr (L >= 2) exchange<1>(rows);
+}
+
+template <class T>
+struct Packing {
+  // to[i * width + j] = from[i * row + j] for i < k and j < n; zeros for n <= j < width.
+  static void along(int64_t k, int64_t n, const T* from, int64_t row, T* to, int64_t width) {
+    for (int64_t i = 0; i < k; i++, from += row, to += width) {
+      copy_run<T, lanes<T>>(to, from, n);
+      for (int64_t j = n; j < width; j++) to[j] = T(0);
+    }
+  }
+  // to[j * width + i] = from[i * row + j] for i < n and j < k; zeros for n <= i < width.
+  static void across(int64_t k, int64_t n, const T* from, int64_t row, T* to, int64_t width) {
+    using V = Vec<T>;
+    constexpr int L = lanes<T>;
+    for (int64_t i = 0; i < width; i += L) {
+      const int64_t rest = width - i, full = n - i;
+      const T* first = from + i * row;
+      int64_t j = 0;
+      for (; j + L <= k; j += L) {
+        V rows[L];
+        for_constants<L>([&](auto r) __attribute__((always_inline)) {
+          rows[r] = r < full ? load<V>(first + r * row + j) : V{};
+        });
+        transpose_block(rows);
+        T* at = to + j * width + i;
+        if (rest >= L)
+          for_constants<L>([&](auto c) __attribute__((always_inline)) { store(at + c * width, rows[c]); });
+        else
+          for_constants<L>([&](auto c) __attribute__((always_inline)) {
+            T column[L];
+            store(column, rows[c]);
+            copy_run<T, L / 2>(at + c * width, column, rest);
+          });
+      }
+      for (; j < k; j++)
+        for (int64_t r = 0; r < L && r < rest; r++)
+          to[j * width + i + r] = r < full ? first[r * row + j] : T(0);
+    }
+  }
+};
+
 // Rows of a lie together: a dot product a row, four rows at once.
 template <class T>
 struct RowDots {

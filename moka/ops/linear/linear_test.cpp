@@ -1,5 +1,6 @@
 // Matrix products against the plain triple loop, over sizes that meet every edge of the blocks.
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <cstring>
 
 #include "moka/base/parallel.h"
@@ -44,6 +45,22 @@ TEST(Gemm, EqualsTheTripleLoop) {
       compare<float>(s[0], s[1], s[2], turned & 1, turned & 2, variant % 4);
       compare<double>(s[0], s[1], s[2], turned & 1, turned & 2, (variant + 1) % 4);
     }
+}
+TEST(Gemm, PackedOnceIsTheSameProduct) {
+  for (auto [m, n, k] :
+       {std::array<int64_t, 3>{1, 5, 3}, {16, 512, 128}, {13, 70, 300}, {300, 33, 17}, {4, 40, 0}}) {
+    Tensor a = spread({m, k}), b = spread({n, k}), bias = spread({n}), one = spread({m, n}),
+           two = spread({m, n});
+    for (int turned = 0; turned < 2; turned++) {
+      MatrixView<float> right{b.data<float>(), turned ? n : 1, turned ? 1 : k};
+      GemmStart<float> start{.column = turned ? bias.data<float>() : nullptr, .accumulate = !turned};
+      gemm<float>(m, n, k, {a.data<float>(), k, 1}, right, one.data<float>(), n, start);
+      PackedRight<float> packed(k, n, right);
+      packed.multiply(m, {a.data<float>(), k, 1}, two.data<float>(), n, start);
+      for (int64_t i = 0; i < m * n; i++)
+        ASSERT_NEAR(one.data<float>()[i], two.data<float>()[i], 1e-4) << m << " x " << n << " x " << k;
+    }
+  }
 }
 TEST(Gemm, ThreadsDoNotChangeBits) {
   Tensor a = spread({150, 700}), b = spread({700, 130});

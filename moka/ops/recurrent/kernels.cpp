@@ -46,9 +46,11 @@ void run_layer(const RnnShape& s, const RnnInputs<T>& in, T* states, T* kept) {
   Scratch<T> state(most * p), cell(lstm ? most * h : 0), u(most * g), m(s.project ? most * h : 0);
   std::copy_n(in.h0, most * p, state.data());
   if (lstm) std::copy_n(in.c0, most * h, cell.data());
+  const PackedRight<T> weight(p, g, {in.weight, 1, p}),
+      projection(s.project ? h : 0, p, {in.projection, 1, h});
   each_step(s, s.reverse, [&](size_t t) {
     const int64_t rows = s.batch[t], start = s.start[t];
-    gemm<T>(rows, g, p, {state.data(), p, 1}, {in.weight, 1, p}, u.data(), g, {.column = in.bias});
+    weight.multiply(rows, {state.data(), p, 1}, u.data(), g, {.column = in.bias});
     each_row(s, rows, [&](int64_t b) {
       const T *a = in.gates + (start + b) * g, *own = u.data() + b * g;
       T *to = state.data() + b * p, *keep = kept + (start + b) * s.kept();
@@ -58,7 +60,7 @@ void run_layer(const RnnShape& s, const RnnInputs<T>& in, T* states, T* kept) {
       else if (s.kind == CellKind::Gru) gru_cell(h, a, own, to, keep, to);
       else plain_cell(h, s.kind == CellKind::Relu, a, own, to);
     });
-    if (s.project) gemm<T>(rows, p, h, {m.data(), h, 1}, {in.projection, 1, h}, state.data(), p);
+    if (s.project) projection.multiply(rows, {m.data(), h, 1}, state.data(), p);
     for (int64_t b = 0; b < rows; b++) {
       T* to = states + (start + b) * s.state();
       std::copy_n(state.data() + b * p, p, to);
@@ -81,6 +83,8 @@ void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dsta
   T* du = gru ? own.data() : out.gates;  // gradient of the state's part of the gates
   std::fill_n(dh.data(), most * p, T(0));
   if (lstm) std::fill_n(dc.data(), most * h, T(0));
+  const PackedRight<T> weight(g, p, {in.weight, p, 1}),
+      projection(s.project ? p : 0, h, {in.projection, h, 1});
   each_step(s, !s.reverse, [&](size_t t) {
     const int64_t rows = s.batch[t], start = s.start[t];
     // The states before this step: those of a neighbouring step, or the first ones.
@@ -98,7 +102,7 @@ void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dsta
     }
     if (s.project) {
       std::copy_n(dh.data(), rows * p, dprojected.data() + start * p);
-      gemm<T>(rows, h, p, {dh.data(), p, 1}, {in.projection, h, 1}, dm.data(), h);
+      projection.multiply(rows, {dh.data(), p, 1}, dm.data(), h);
     }
     each_row(s, rows, [&](int64_t b) {
       T *to = dh.data() + b * p, *da = out.gates + (start + b) * g;
@@ -109,7 +113,7 @@ void run_layer_backward(const RnnShape& s, const RnnInputs<T>& in, const T* dsta
       else if (gru) gru_cell(h, to, keep, before.data() + (start + b) * p, da, own.data() + (start + b) * g);
       else plain_cell(h, s.kind == CellKind::Relu, to, now, da);
     });
-    gemm<T>(rows, p, g, {du + start * g, g, 1}, {in.weight, p, 1}, dh.data(), p, {.accumulate = gru});
+    weight.multiply(rows, {du + start * g, g, 1}, dh.data(), p, {.accumulate = gru});
   });
   std::copy_n(dh.data(), most * p, out.h0);
   if (lstm) std::copy_n(dc.data(), most * h, out.c0);

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from moka import _C
@@ -182,11 +181,13 @@ class detect_anomaly(_Mode):
         _C._set_anomaly(*self._before)
 
 
-_PACKAGE = str(Path(__file__).parent.parent)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def _program_lines() -> str:
     """The stack outside this package, as tracebacks print it; anomaly mode asks for it at every operation."""
+    import traceback  # not at the top: `import moka` stays fast
+
     stack = traceback.extract_stack(sys._getframe())
     frames = [frame for frame in stack if not frame.filename.startswith(_PACKAGE)]
     return "".join(traceback.format_list(frames))
