@@ -578,8 +578,8 @@ bool warn_resized(std::string_view op, const Dims& before, const Tensor& out) {
   if (std::equal(before.begin(), before.end(), out.sizes().begin(), out.sizes().end())) return true;
   for (int64_t size : before)
     if (size == 0) return true;
-  const std::string text = cat(op, ": An output with one or more elements was resized since it had shape ",
-                               before, ", which is not the result's shape ", out.sizes(),
+  const std::string text = cat("An output with one or more elements was resized since it had shape ", before,
+                               " and the result of ", op, " has shape ", out.sizes(),
                                "; give an empty tensor, or resize_(0) it first");
   return PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) == 0;
 }
@@ -635,6 +635,8 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       Scratch scratch;
       if (!bind(*op, args, count, keywords, b, scratch, false)) continue;
       const Schema& s = info(*op).schema;
+      if (b.out && is_tensor(b.out) && is_creation(s))  // what it fills says the type
+        if (Arg& dtype = b.args[s.find_arg("dtype")]; dtype.is_none()) dtype = Arg(unwrap(b.out).dtype());
       Frame frame(*op, b.args, static_cast<int>(s.args.size()));
       bool to_self = in_place || writes_first(*op);
       bool writes_list = to_self && !s.args.empty() && s.args[0].type.list;  // a step of an optimizer

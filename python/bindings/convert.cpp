@@ -132,6 +132,13 @@ bool is_other_sequence(PyObject* o) {
   PyErr_Clear();
   return false;
 }
+// NumPy's integers; arrays without dimensions may hold floats, which are none.
+bool is_index(PyObject* o) {
+  if (!PyIndex_Check(o)) return false;
+  PyRef index = PyRef::steal(PyNumber_Index(o));
+  if (!index) PyErr_Clear();
+  return static_cast<bool>(index);
+}
 PyRef as_lists(PyObject* o, int depth) {
   if (depth > max_dims) throw Error(ErrorKind::Value, "tensor: the list is nested too deeply");
   if (is_tensor(o) || !is_other_sequence(o)) return PyRef::share(o);
@@ -165,7 +172,7 @@ void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
     else if (PyFloat_Check(o)) rank = std::max(rank, 2);
     else if (PyComplex_Check(o)) rank = 3;
     else if (is_other_sequence(o)) throw OtherSequence{};
-    else if (PyIndex_Check(o)) rank = std::max(rank, 1);
+    else if (is_index(o)) rank = std::max(rank, 1);
     else if (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) rank = std::max(rank, 2);
     else
       throw Error(ErrorKind::Type,
@@ -196,7 +203,7 @@ struct Writer {
       if (is_list(o))
         throw Error(ErrorKind::Value, cat("tensor: lists are nested unevenly at depth ", depth));
       char* target = static_cast<char*>(out.raw_data()) + at * static_cast<int64_t>(item_size(out.dtype()));
-      if (PyLong_Check(o) || PyIndex_Check(o)) {
+      if (PyLong_Check(o) || is_index(o)) {
         PyRef index = PyRef::steal(PyNumber_Index(o));
         if (!index) throw PythonErrorSet{};
         write_int(o, index.get(), target);
@@ -229,7 +236,11 @@ struct Writer {
   }
   // An integer given as `o`. Unsigned types take negative numbers of their width modulo it, as in PyTorch.
   void write_int(PyObject* o, PyObject* index, char* target) const {
-    if (!is_integral(out.dtype()) && out.dtype() != DType::Bool) {
+    if (out.dtype() == DType::Bool) {
+      *reinterpret_cast<uint8_t*>(target) = PyObject_IsTrue(index) == 1;
+      return;
+    }
+    if (!is_integral(out.dtype())) {
       double v = PyLong_AsDouble(index);
       if (PyErr_Occurred()) throw PythonErrorSet{};
       return convert_elements(&v, DType::F64, target, out.dtype(), 1);
@@ -239,7 +250,7 @@ struct Writer {
     const bool outside = PyErr_Occurred() != nullptr;
     PyErr_Clear();
     convert_elements(&v, widest ? DType::U64 : DType::I64, target, out.dtype(), 1);
-    if (!outside && (widest || out.dtype() == DType::Bool || stored(target) == v)) return;
+    if (!outside && (widest || stored(target) == v)) return;
     const bool wraps = family(out.dtype()) == DTypeClass::Unsigned && v < 0 &&
                        v > -(int64_t{1} << 8 * item_size(out.dtype()));
     if (outside)
@@ -373,10 +384,11 @@ PyObject* py_from_numpy(PyObject*, PyObject* array) {
   try {
     Tensor t = from_buffer(array, true);
     if (t && t.impl()->storage->read_only &&
-        PyErr_WarnEx(PyExc_UserWarning,
-                     "from_numpy: The given NumPy array is not writable, so the tensor refuses to be written "
-                     "to; use moka.tensor(array), which copies, to get one that can be",
-                     1) < 0)
+        PyErr_WarnEx(
+            PyExc_UserWarning,
+            "The given NumPy array is not writable, so the tensor of from_numpy refuses to be written "
+            "to; use moka.tensor(array), which copies, to get one that can be",
+            1) < 0)
       return nullptr;
     if (!t)
       throw Error(ErrorKind::Type, cat("from_numpy: expected a NumPy array, got ", described(array),
@@ -437,9 +449,9 @@ PyObject* m_item(PyObject* self, PyObject*) {
 PyObject* m_complex(PyObject* self, PyObject*) {
   try {
     const Tensor& t = unwrap(self);
-    MOKA_CHECK(t.numel() == 1,
-               "complex: only a tensor of one element can become a Python number, this one has shape ",
-               t.sizes());
+    MOKA_CHECK_KIND(Value, t.numel() == 1,
+                    "complex: only a tensor of one element can become a Python number, this one has shape ",
+                    t.sizes());
     check_not_capturing(t, "complex");
     ComplexNumber c = as_complex_number(t);
     return PyComplex_FromDoubles(c.real, c.imag);

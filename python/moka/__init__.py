@@ -27,7 +27,6 @@ from .creation import arange as arange
 from .creation import asarray as asarray
 from .creation import frombuffer as frombuffer
 from .creation import randint as randint
-from .creation import range_ as range
 from .exchange import from_dlpack as from_dlpack
 from .layouts import *  # noqa: F403
 from .numeric_types import *  # noqa: F403
@@ -44,6 +43,7 @@ _LAZY = {
     "lu": ("moka.linalg", "_packed_lu"),
     "vmap": ("moka.func", "vmap"),
     "load": ("moka.checkpoint", "load"),
+    "range": ("moka.creation", "range_"),
     "progress": ("moka.progress_bar", "progress"),
     "save": ("moka.checkpoint", "save"),
     "set_printoptions": ("moka.tensor_text", "set_printoptions"),
@@ -80,7 +80,7 @@ __all__ = sorted(
     | set(_statistics.__all__)
     | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
     | {"set_grad_enabled", "set_rng_state"}
-    | {"from_dlpack", "frombuffer", "range", "set_printoptions"}
+    | {"from_dlpack", "frombuffer", "set_printoptions"}
     | set(_call_forms.__all__)
     | set(_layouts.__all__)
     | set(_numeric_types.__all__)

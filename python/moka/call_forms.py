@@ -56,7 +56,7 @@ def broadcast_shapes(*shapes: int | Sequence[int]) -> _C.Size:
 
 def block_diag(*tensors: Any) -> Tensor:
     """The matrix with the given blocks on its diagonal."""
-    return _C.block_diag(_list(tensors))
+    return _C.block_diag(_list(tensors)) if tensors else _C.empty(1, 0)
 
 
 def cartesian_prod(*tensors: Any) -> Tensor:

@@ -97,19 +97,19 @@ def frombuffer(
     if count < 0:
         if (length - offset) % size:
             raise ValueError(
-                f"frombuffer: buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a "
-                f"multiple of element size ({size})"
+                f"frombuffer: buffer length ({length - offset} bytes) after offset ({offset} bytes) must be "
+                f"a multiple of element size ({size})"
             )
         count = (length - offset) // size
     if offset + count * size > length:
         raise ValueError(
-            f"frombuffer: requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must "
-            f"not be greater than actual buffer length ({length} bytes)"
+            f"frombuffer: requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) "
+            f"must not be greater than actual buffer length ({length} bytes)"
         )
     if data.readonly:
         warn(
-            "frombuffer: The given buffer is not writable, so the tensor refuses to be written to; clone() it "
-            "to get one that can be",
+            "The given buffer is not writable, so the tensor of frombuffer refuses to be written to; clone() "
+            "it to get one that can be",
             stacklevel=2,
         )
     elements = _C.as_tensor(data.cast("B"))[offset : offset + count * size].view(dtype)

@@ -131,6 +131,11 @@ def test_masks_of_bytes_and_values_with_leading_ones():
     x = moka.arange(4)
     with pytest.warns(UserWarning, match="uint8 is now deprecated"):
         assert x[moka.tensor([1, 0, 1, 0], dtype=moka.uint8)].tolist() == [0, 2]
+    zeros = moka.zeros(4)
+    zeros.index_put_((moka.tensor([0, 1, 0, 1], dtype=moka.uint8),), moka.tensor(2.0))
+    assert zeros.tolist() == [0, 2, 0, 2]
+    with pytest.raises(RuntimeError, match="shape mismatch: value tensor"):
+        zeros[[0, 1]] = moka.ones(3)
     x[1:3] = moka.tensor([[[7, 8]]])
     assert x.tolist() == [0, 7, 8, 3]
     z = moka.zeros(2, dtype=moka.complex64)
@@ -142,3 +147,36 @@ def test_masks_of_bytes_and_values_with_leading_ones():
         x[4]
     with pytest.raises(IndexError, match="Dimension out of range"):
         x.transpose(0, 1)
+
+
+def test_filling_refuses_what_does_not_fit():
+    assert moka.full((2,), -1, dtype=moka.uint8).tolist() == [255, 255]
+    assert moka.full((1,), math.inf).tolist() == [math.inf]
+    for call in (
+        lambda: moka.full((2,), 300, dtype=moka.uint8),
+        lambda: moka.zeros(2, dtype=moka.int8).fill_(200),
+        lambda: moka.full((), 1e300),
+        lambda: moka.full((), math.nan, dtype=moka.int64),
+    ):
+        with pytest.raises(RuntimeError, match="without overflow"):
+            call()
+
+
+def test_out_says_the_type_of_new_numbers():
+    whole = moka.empty(0, dtype=moka.int64)
+    assert moka.full((3,), 2.0, out=whole) is whole and whole.tolist() == [2, 2, 2]
+    double = moka.empty(0, dtype=moka.float64)
+    moka.manual_seed(3)
+    expected = moka.rand(5, dtype=moka.float64)
+    moka.manual_seed(3)
+    assert moka.rand(5, out=double).tolist() == expected.tolist()
+
+
+def test_random_complex_numbers():
+    moka.manual_seed(0)
+    z = moka.randn(20000, dtype=moka.complex64)
+    assert z.dtype == moka.complex64
+    assert abs((z.abs() ** 2).mean().item() - 1) < 0.05 and abs(z.real.mean().item()) < 0.03
+    u = moka.rand(3, 1000, dtype=moka.complex128)
+    for part in (u.real, u.imag):
+        assert 0 <= part.min().item() and part.max().item() < 1 and abs(part.mean().item() - 0.5) < 0.03

@@ -20,7 +20,29 @@ DType number_type(const Arg& a) {
   return a.tag == Tag::Bool ? DType::Bool : a.tag == Tag::Int ? DType::I64 : default_float();
 }
 
+// Integers hold numbers of their range (unsigned ones take negative numbers modulo it, as in PyTorch), floats finite
+// numbers up to their largest.
+void check_holds(DType dtype, const Arg& value) {
+  if (is_complex_number(value) || !(is_integral(dtype) || is_floating(dtype))) return;
+  bool fits = true;
+  const int bits = static_cast<int>(8 * item_size(dtype));
+  if (is_integral(dtype) && value.tag == Tag::Int && bits == 64) return;
+  if (is_integral(dtype)) {
+    const bool is_unsigned = family(dtype) == DTypeClass::Unsigned;
+    const double v = std::trunc(value.as_double()), top = std::ldexp(1.0, is_unsigned ? bits : bits - 1);
+    fits = v < top && (is_unsigned ? v > -top : v >= -top);
+  } else if (const double v = value.as_double(); std::isfinite(v)) {
+    char item[16];
+    double back;
+    convert_elements(&v, DType::F64, item, dtype, 1);
+    convert_elements(item, dtype, &back, DType::F64, 1);
+    fits = std::isfinite(back);
+  }
+  MOKA_CHECK(fits, "fill: value cannot be converted to type ", dtype, " without overflow: ", value);
+}
+
 void fill(const Tensor& t, const Arg& value) {
+  check_holds(t.dtype(), value);
   char item[16];
   if (is_complex_number(value)) convert_elements(value.floats, DType::C128, item, t.dtype(), 1);
   else if (value.tag == Tag::Float) convert_elements(&value.f, DType::F64, item, t.dtype(), 1);

@@ -41,7 +41,7 @@ struct IndexPlan {
 std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given, std::string_view op) {
   std::vector<Tensor> out;
   for (const Tensor& t : given) {
-    if (!t || t.dtype() != DType::Bool) {
+    if (!t || (t.dtype() != DType::Bool && t.dtype() != DType::U8)) {  // bytes are masks too
       out.push_back(t);
       continue;
     }
@@ -314,7 +314,12 @@ void run_index_put(Frame& f) {
   if (!(out == f.tensor(0))) copy_elements(f.tensor(0), out);
   IndexPlan p = plan_index(out, f.tensors(1), "index_put");
   Tensor values = new_tensor(result_sizes(p), out.dtype(), out.device());
-  copy_elements(f.tensor(2), values);
+  try {
+    copy_elements(f.tensor(2), values);
+  } catch (const Error&) {
+    fail("index_put: shape mismatch: value tensor of shape ", f.tensor(2).sizes(),
+         " cannot be broadcast to indexing result of shape ", values.sizes());
+  }
   write_runs(out, p, values, f.flag(3));
 }
 
