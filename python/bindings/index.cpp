@@ -165,6 +165,18 @@ Tensor without_leading_ones(Tensor v, int dims) {
   return v;
 }
 
+// The dimensions of what a key selects.
+int result_dims(const Indexed& at) {
+  int kept = at.base.dim(), wide = 0;
+  for (const Tensor& t : at.indices) {
+    if (!t) continue;
+    const bool mask = t.dtype() == DType::Bool;
+    kept -= mask ? t.dim() : 1;
+    wide = std::max(wide, mask ? 1 : t.dim());
+  }
+  return kept + wide;
+}
+
 Tensor value_tensor(PyObject* value, const Tensor& target) {
   if (is_tensor(value)) return unwrap(value);
   Arg number;
@@ -217,7 +229,7 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
     Tensor v = value_tensor(value, x);
     // Views of x, written in place: gradients follow as for x.view(...).copy_(v).
     Indexed at = split_key(x, key);
-    if (!at.advanced) v = without_leading_ones(v, at.base.dim());
+    v = without_leading_ones(v, result_dims(at));
     Arg args[4] = {at.base, v};
     if (at.advanced) {
       args[1] = std::span<const Tensor>(at.indices);

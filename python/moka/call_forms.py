@@ -106,7 +106,11 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
     """The indices of elements that are not zero: a row each; `as_tuple`: a vector for each dimension."""
     if not as_tuple:
         found = _C.nonzero(input)
-        return found if out is None else out.resize_(found.shape).copy_(found)
+        if out is None:
+            return found
+        if out.dtype != found.dtype:
+            raise RuntimeError(f"nonzero: out must have dtype {found.dtype}, got {out.dtype}")
+        return (out if out.shape == found.shape else out.resize_(found.shape)).copy_(found)
     return tuple((input.reshape(1) if input.dim() == 0 else input).nonzero().unbind(1))
 
 

@@ -174,7 +174,7 @@ def range_(
     layout: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, ... up to and with end, as floats unless dtype is given; arange is the newer form."""
+    """start, start + step, ... up to and with end, floats unless dtype is given; arange is the newer form."""
     warn("range: is deprecated; arange, which leaves the end out, is the newer form", stacklevel=2)
     if end is None:
         start, end = 0, start

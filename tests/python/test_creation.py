@@ -136,6 +136,8 @@ def test_masks_of_bytes_and_values_with_leading_ones():
     assert zeros.tolist() == [0, 2, 0, 2]
     with pytest.raises(RuntimeError, match="shape mismatch: value tensor"):
         zeros[[0, 1]] = moka.ones(3)
+    zeros[True] = moka.tensor([[[1.0, 2, 3, 4]]])
+    assert zeros.tolist() == [1, 2, 3, 4]
     x[1:3] = moka.tensor([[[7, 8]]])
     assert x.tolist() == [0, 7, 8, 3]
     z = moka.zeros(2, dtype=moka.complex64)
