@@ -35,6 +35,7 @@ void register_all_ops() {
     ops::add_complex_arithmetic();
     ops::add_complex_functions();
     ops::add_complex_reductions();
+    ops::add_complex_linear();
   });
 }
 

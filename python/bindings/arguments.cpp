@@ -400,7 +400,7 @@ bool is_creation(const Schema& s) {
 bool takes_complex_numbers(const Op& op) {
   if (op.formula || op.body) return true;
   std::string_view name = info(op).schema.base;
-  for (std::string_view filling : {"full", "full_like", "new_full", "fill_", "fill"})
+  for (std::string_view filling : {"full", "full_like", "new_full", "fill_", "fill", "index_fill"})
     if (name == filling) return true;
   return false;
 }

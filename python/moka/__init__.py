@@ -13,10 +13,12 @@ from . import aliases as _aliases
 from . import autograd as autograd
 from . import call_forms as _call_forms
 from . import exchange as _exchange
+from . import histograms as _histograms
 from . import layouts as _layouts
 from . import numeric_types as _numeric_types
 from . import statistics as _statistics
 from . import tensor_methods as _tensor_methods
+from . import view_copies as _view_copies
 from ._C import *  # noqa: F403
 from .autograd import enable_grad as enable_grad
 from .autograd import inference_mode as inference_mode
@@ -69,6 +71,8 @@ _call_forms.install()
 _exchange.install()
 _aliases.install(_sys.modules[__name__])
 _statistics.install(_sys.modules[__name__])
+_histograms.install(_sys.modules[__name__])
+_view_copies.install(_sys.modules[__name__])
 # Frames inside this folder are not where a program's operations come from.
 _C._set_package_folder(__file__.rpartition("/")[0] + "/")
 
@@ -77,7 +81,9 @@ __all__ = sorted(
     {name for name in dir(_C) if not name.startswith("_")}
     | set(_LAZY)
     | {name for name in _aliases.ALIASES if name in globals()}
+    | set(_histograms.__all__)
     | set(_statistics.__all__)
+    | set(_view_copies.__all__)
     | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
     | {"set_grad_enabled", "set_rng_state"}
     | {"from_dlpack", "frombuffer", "set_printoptions"}

@@ -275,7 +275,7 @@ def cov(
         if count and bool((given.detach() < 0).any()):
             raise RuntimeError(f"cov: {name} must not be negative")
         weight = given if weight is None else weight * given
-    if not x.is_floating_point() and weight is None:
+    if not (x.is_floating_point() or x.is_complex()) and weight is None:
         x = x.to(_C.get_default_dtype()) if hasattr(_C, "get_default_dtype") else x.float()
     total: Any = count if weight is None else weight.sum()
     if weight is not None and count and float(total.detach()) == 0:
@@ -292,7 +292,7 @@ def cov(
     other = centred if weight is None else centred * weight
     if centred.dtype != other.dtype:
         centred = centred.to(other.dtype)
-    product = centred @ other.transpose(0, 1)
+    product = centred @ other.conj().transpose(0, 1)
     result = product / (divisor if isinstance(divisor, Tensor) else float(divisor))
     return result.squeeze()
 
@@ -305,7 +305,8 @@ def corrcoef(input: Tensor) -> Tensor:
     if c.dim() == 0:
         return c / c
     deviation = c.diagonal().sqrt() if hasattr(c, "diagonal") else _diagonal(c).sqrt()
-    return (c / deviation.unsqueeze(-1) / deviation.unsqueeze(0)).clamp(-1, 1)
+    c = c / deviation.unsqueeze(-1) / deviation.unsqueeze(0)
+    return _C.complex(c.real.clamp(-1, 1), c.imag.clamp(-1, 1)) if c.is_complex() else c.clamp(-1, 1)
 
 
 def _diagonal(c: Tensor) -> Tensor:
@@ -330,7 +331,7 @@ def diff(
         raise RuntimeError("diff: expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"diff: n must not be negative, got {n}")
-    parts = [t for t in (prepend, input, append) if t is not None]
+    parts = [t for t in (prepend, input, append) if t is not None and (n or t is input)]
     x = _C.cat(parts, dim) if len(parts) > 1 else input
     for _ in range(min(n, x.shape[dim])):
         size = x.shape[dim] - 1

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from moka.nn import functional as F
 
 import moka
 
@@ -118,6 +119,20 @@ DIFFERENTIABLE = {
     "var": lambda z: z.var(1),
     "where": lambda z: moka.where(z.real > 0, z * z, z),
     "addcmul": lambda z: moka.addcmul(z, z, z, value=2j),
+    "addcdiv": lambda z: moka.addcdiv(z, z, z + 3, value=2j),
+    "logsumexp": lambda z: z.logsumexp(1),
+    "logaddexp": lambda z: moka.logaddexp(z, z * z),
+    "conv1d": lambda z: F.conv1d(z[None], z[:, :, None].expand(3, 4, 3)[:, :3, :2], stride=2),
+    "conv_transpose1d": lambda z: F.conv_transpose1d(z[None], z[:, :2, None].expand(3, 2, 3), stride=2),
+    "reflect": lambda z: F.pad(z, (2, 1), mode="reflect"),
+    "index_add": lambda z: z.index_add(1, moka.tensor([1, 1]), z[:, :2]),
+    "scatter_add": lambda z: z.scatter_add(1, moka.tensor([[1, 1], [0, 3], [2, 2]]), z[:, 1:3]),
+    "index": lambda z: z[[0, 0, 2]] * z[:, [1, 1]].sum(),
+    "unfold": lambda z: z.unfold(1, 3, 1),
+    "as_strided": lambda z: z.as_strided((3, 2), (2, 1), 1),
+    "softsign": F.softsign,
+    "rms_norm": lambda z: F.rms_norm(z, (4,), eps=0.5),
+    "cov": moka.cov,
 }
 
 
@@ -155,3 +170,39 @@ def test_safetensors_hold_complex_numbers(tmp_path):
     back = moka.safetensors.load_file(tmp_path / "x.safetensors")["x"]
     assert back.dtype == moka.complex64
     np.testing.assert_array_equal(back.numpy(), x.numpy())
+
+
+def test_linear_operators_use_both_parts():
+    x = random((2, 3, 9))
+    z, w = moka.tensor(x), moka.tensor(random((4, 3, 3), 1))
+    windows = np.lib.stride_tricks.sliding_window_view(x, 3, axis=2)
+    expected = np.einsum("bcnk,ock->bon", windows, w.numpy())
+    np.testing.assert_allclose(F.conv1d(z, w).numpy(), expected, rtol=1e-10)
+    mirrored = np.pad(x, ((0, 0), (0, 0), (2, 1)), "reflect")
+    np.testing.assert_array_equal(F.pad(z, (2, 1), mode="reflect").numpy(), mirrored)
+    np.testing.assert_allclose(moka.tensor(x[0]).trace().numpy(), np.trace(x[0]))
+    total = moka.zeros(3, dtype=moka.complex128).index_add(0, moka.tensor([1, 1, 0]), z[0, 0, :3])
+    np.testing.assert_allclose(total.numpy(), [x[0, 0, 2], x[0, 0, 0] + x[0, 0, 1], 0])
+    put = moka.zeros(3, dtype=moka.complex128).scatter(0, moka.tensor([2, 2]), z[0, 0, :2], reduce="multiply")
+    assert put.tolist() == [0, 0, 0]
+    product = moka.ones(2, dtype=moka.complex128).scatter_reduce(0, moka.tensor([1, 1]), z[0, 0, :2], "prod")
+    np.testing.assert_allclose(product.numpy(), [1, x[0, 0, 0] * x[0, 0, 1]])
+    var, mean = moka.var_mean(z, 2)
+    np.testing.assert_allclose(var.numpy(), x.var(2, ddof=1))
+    np.testing.assert_allclose(mean.numpy(), x.mean(2))
+
+
+def test_real_kernels_refuse_complex_numbers():
+    with pytest.raises(RuntimeError):
+        F.avg_pool1d(moka.ones(1, 1, 4, dtype=moka.complex64), 2)
+    with pytest.raises(RuntimeError):
+        moka.zeros(2, dtype=moka.complex64).scatter_reduce(0, moka.tensor([0]), moka.tensor([1j]), "amax")
+    with pytest.raises(RuntimeError, match="without overflow"):
+        moka.ones(2).masked_fill(moka.tensor([True, False]), 1j)
+
+
+def test_random_complex_numbers_share_the_variance_between_parts():
+    moka.manual_seed(0)
+    z = moka.randn(20000, dtype=moka.complex64)
+    assert abs(float(z.real.var()) - 0.5) < 0.02 and abs(float(z.imag.var()) - 0.5) < 0.02
+    assert moka.rand(3, dtype=moka.complex128).dtype == moka.complex128

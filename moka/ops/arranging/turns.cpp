@@ -210,7 +210,8 @@ Tensor repeat_each(const Tensor& input, const Any& repeats, std::optional<int64_
 }
 
 Tensor same(const Tensor& x) {
-  MOKA_CHECK(x.dtype() != DType::Bool, "positive: The `+` operator, on a bool tensor is not supported.");
+  MOKA_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool,
+                  "positive: The `+` operator, on a bool tensor is not supported.");
   return alias(x);
 }
 Tensor powers(const Tensor& x, std::optional<int64_t> count, bool increasing) {

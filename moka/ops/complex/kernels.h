@@ -7,5 +7,6 @@ namespace moka::ops {
 void add_complex_arithmetic();
 void add_complex_functions();
 void add_complex_reductions();
+void add_complex_linear();
 
 }  // namespace moka::ops

@@ -69,6 +69,22 @@ struct Pow {
     return x;
   }
 };
+// From the operand with the larger real part, so that nothing overflows.
+struct LogAddExp {
+  template <class T, int N>
+  __attribute__((always_inline)) Complex<T, N> operator()(Complex<T, N> x, Complex<T, N> y) const {
+    for (int i = 0; i < N; i++) {
+      C<T> a(x.re.v[i], x.im.v[i]), b(y.re.v[i], y.im.v[i]);
+      if (a.real() < b.real()) std::swap(a, b);
+      C<T> r = a.real() == b.real() && std::isinf(a.real()) ? std::log(std::exp(a) + std::exp(b))
+                                                            : a + Log1p::of(std::exp(b - a));
+      if (std::isnan(a.real()) || std::isnan(b.real())) r = C<T>(NAN, NAN);
+      x.re.v[i] = r.real();
+      x.im.v[i] = r.imag();
+    }
+    return x;
+  }
+};
 struct Abs {
   template <class T, int N>
   __attribute__((always_inline)) Num<T, N> operator()(Complex<T, N> x) const {
@@ -115,6 +131,7 @@ void add_complex_functions() {
   add_named<Sinc>("sinc");
   add_named<Sgn>("sgn");
   add_named<Pow>("pow");
+  add_named<LogAddExp>("logaddexp");
   add_complex_formula<Abs, false>(abs_op, true);
   add_complex_formula<Angle, false>(angle_op, true);
 }

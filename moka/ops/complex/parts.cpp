@@ -7,6 +7,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
@@ -42,8 +43,8 @@ void real_view(Frame& f) {
 }
 void imag_view(Frame& f) {
   const Tensor& z = tensor_argument(f, 0);
-  MOKA_CHECK(is_complex(z.dtype()), "imag: is not implemented for tensors with non-complex dtypes, got ",
-             z.dtype());
+  MOKA_CHECK_KIND(Type, is_complex(z.dtype()),
+                  "imag: is not implemented for tensors with non-complex dtypes, got ", z.dtype());
   set_output(f, part_view(z, 1));
 }
 void as_real_view(Frame& f) {
@@ -94,10 +95,13 @@ void same_view(Frame& f) { set_output(f, tensor_argument(f, 0)); }
 
 void complex_shape(Frame& f) {
   const Tensor &re = tensor_argument(f, 0), &im = tensor_argument(f, 1);
-  MOKA_CHECK(is_floating(re.dtype()) && re.dtype() != DType::BF16,
-             "complex: Expected both inputs to be floating tensors, got ", re.dtype(), " and ", im.dtype());
+  MOKA_CHECK_KIND(NotImplemented,
+                  is_floating(re.dtype()) && re.dtype() != DType::BF16 && is_floating(im.dtype()) &&
+                      im.dtype() != DType::BF16,
+                  "complex: Expected both inputs to be floating tensors, got ", re.dtype(), " and ",
+                  im.dtype());
   check_same_dtype(f, 0, 1);
-  f.output(0, broadcast_shape(re.sizes(), im.sizes(), "complex"), whole_type(re.dtype()));
+  exact_output(f, 0, broadcast_shape(re.sizes(), im.sizes(), "complex"), whole_type(re.dtype()));
 }
 void complex_kernel(Frame& f) {
   const Tensor& out = f.outs[0];

@@ -1,6 +1,10 @@
 // Convolution (cross-correlation, as everywhere in this field) over one, two and three axes, its gradients and its
 // transpose. The rank is the one with which a schema declares its stride; everything else is shared.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+
+#include "moka/ops/conj.h"
 #include "moka/ops/convolution/convolution.h"
 #include "moka/ops/convolution/kernels.h"
 #include "moka/ops/define.h"
@@ -112,7 +116,41 @@ void transpose_kernel(Frame& f) {
   });
   y.finish();
 }
+
+// Arguments: input, sizes.
+void view_leading_corner(Frame& f) {
+  const Tensor& x = f.tensor(0);
+  Dims sizes = ints_argument(f, 1);
+  MOKA_CHECK(sizes.size() == x.sizes().size(), f.name(), ": sizes must have ", x.dim(), " elements, got ",
+             sizes);
+  Dims both = sizes;
+  for (int d = 0; d < x.dim(); d++) both[d] = std::min(both[d], x.size(d));
+  Tensor corner = strided_view(x, both, x.strides(), x.impl()->offset);
+  f.outs.resize(1);
+  if (both == sizes) {
+    f.outs[0] = corner;
+  } else if (f.infer) {
+    f.outs[0] = shape_only(sizes, x.dtype());
+  } else {
+    Tensor out = new_tensor(sizes, x.dtype(), x.device());
+    std::memset(out.raw_data(), 0, out.bytes());
+    copy_elements(corner, strided_view(out, both, out.strides(), 0));
+    f.outs[0] = out;
+  }
+}
 }  // namespace
+
+// With more output padding than stride, a convolution back has more outputs than the transpose had inputs.
+constinit const Op leading_corner_op{
+    .schema = "leading_corner(Tensor input, int[] sizes) -> Tensor",
+    .doc = "The elements of input at the smallest indices in the given sizes; zeros where input is smaller.",
+    .method = "none",
+    .view = view_leading_corner,
+    .derivative = {wrt("input", [](auto dy, auto input) { return leading_corner(dy, shape_of(input)); })},
+    .onnx = none("a gradient's part"),
+    .netdef = none("a gradient's part"),
+    .samples = {shape(3, 4).with("sizes", {2, 4}), shape(3, 4).with("sizes", {2, 5})},
+};
 
 // The operators of one rank: `n` axes, the rank of a batch, the dimensions that a bias's gradient is summed over.
 #define MOKA_CONVOLUTION(n, dims, batch_rank, conv_samples, input_samples, weight_samples,                   \
@@ -129,14 +167,14 @@ void transpose_kernel(Frame& f) {
       .derivative = {wrt("input",                                                                            \
                          [](auto dy, auto input, auto weight, auto, auto stride, auto padding,               \
                             auto dilation, auto groups) {                                                    \
-                           return conv##n##d_backward_input(dy, weight, shape_of(input), stride, padding,    \
-                                                            dilation, groups);                               \
+                           return conv##n##d_backward_input(dy, conj(weight), shape_of(input), stride,       \
+                                                            padding, dilation, groups);                      \
                          }),                                                                                 \
                      wrt("weight",                                                                           \
                          [](auto dy, auto input, auto weight, auto, auto stride, auto padding,               \
                             auto dilation, auto groups) {                                                    \
-                           return conv##n##d_backward_weight(dy, input, shape_of(weight), stride, padding,   \
-                                                             dilation, groups);                              \
+                           return conv##n##d_backward_weight(dy, conj(input), shape_of(weight), stride,      \
+                                                             padding, dilation, groups);                     \
                          }),                                                                                 \
                      wrt("bias", [](auto dy) { return sum(dy, dims); })},                                    \
       .batch = batch_convolution,                                                                            \
@@ -159,13 +197,13 @@ void transpose_kernel(Frame& f) {
       .derivative = {wrt("grad",                                                                             \
                          [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto dilation,      \
                             auto groups) {                                                                   \
-                           return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);        \
+                           return conv##n##d(dy, conj(weight), nullptr, stride, padding, dilation, groups);  \
                          }),                                                                                 \
                      wrt("weight",                                                                           \
                          [](auto dy, auto grad, auto weight, auto, auto stride, auto padding, auto dilation, \
                             auto groups) {                                                                   \
-                           return conv##n##d_backward_weight(grad, dy, shape_of(weight), stride, padding,    \
-                                                             dilation, groups);                              \
+                           return conv##n##d_backward_weight(conj(grad), dy, shape_of(weight), stride,       \
+                                                             padding, dilation, groups);                     \
                          })},                                                                                \
       .onnx = none("a gradient: ConvTranspose is written from conv_transpose"),                              \
       .netdef = none("part of ConvGradient"),                                                                \
@@ -179,15 +217,17 @@ void transpose_kernel(Frame& f) {
       .shape = backward_weight_shape,                                                                        \
       .kernels = {KernelRow{.name = "gather_gemm", .run = backward_weight_kernel}},                          \
       .derivative = {wrt("grad",                                                                             \
-                         [](auto dy, auto, auto input, auto, auto stride, auto padding, auto dilation,       \
+                         [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation,  \
                             auto groups) {                                                                   \
-                           return conv##n##d(input, dy, nullptr, stride, padding, dilation, groups);         \
+                           return leading_corner(                                                            \
+                               conv##n##d(conj(input), dy, nullptr, stride, padding, dilation, groups),      \
+                               shape_of(grad));                                                              \
                          }),                                                                                 \
                      wrt("input",                                                                            \
                          [](auto dy, auto grad, auto input, auto, auto stride, auto padding, auto dilation,  \
                             auto groups) {                                                                   \
-                           return conv##n##d_backward_input(grad, dy, shape_of(input), stride, padding,      \
-                                                            dilation, groups);                               \
+                           return conv##n##d_backward_input(conj(grad), dy, shape_of(input), stride,         \
+                                                            padding, dilation, groups);                      \
                          })},                                                                                \
       .onnx = none("a gradient: export the forward graph"),                                                  \
       .netdef = none("part of ConvGradient"),                                                                \
@@ -202,15 +242,17 @@ void transpose_kernel(Frame& f) {
     .method = "function", .shape = transpose_shape,                                                          \
     .kernels = {KernelRow{.name = "gather_gemm", .run = transpose_kernel}},                                  \
     .derivative = {wrt("input",                                                                              \
-                       [](auto dy, auto, auto weight, auto, auto stride, auto padding, auto, auto groups,    \
-                          auto dilation) {                                                                   \
-                         return conv##n##d(dy, weight, nullptr, stride, padding, dilation, groups);          \
+                       [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto,           \
+                          auto groups, auto dilation) {                                                      \
+                         return leading_corner(                                                              \
+                             conv##n##d(dy, conj(weight), nullptr, stride, padding, dilation, groups),       \
+                             shape_of(input));                                                               \
                        }),                                                                                   \
                    wrt("weight",                                                                             \
                        [](auto dy, auto input, auto weight, auto, auto stride, auto padding, auto,           \
                           auto groups, auto dilation) {                                                      \
-                         return conv##n##d_backward_weight(input, dy, shape_of(weight), stride, padding,     \
-                                                           dilation, groups);                                \
+                         return conv##n##d_backward_weight(conj(input), dy, shape_of(weight), stride,        \
+                                                           padding, dilation, groups);                       \
                        }),                                                                                   \
                    wrt("bias", [](auto dy) { return sum(dy, dims); })},                                      \
     .onnx =                                                                                                  \

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "moka/ops/kernels/differentiable.h"
+
 namespace moka {
 
 namespace {
@@ -65,8 +67,8 @@ ConvGeometry conv_forward_geometry(const Frame& f) {
 }
 
 ConvGeometry conv_backward_input_geometry(const Frame& f) {
-  floating_argument(f, 0);
-  floating_argument(f, 1);
+  differentiable_argument(f, 0);
+  differentiable_argument(f, 1);
   check_same_dtype(f, 0, 1);
   ConvGeometry g = conv_geometry(f, ints_argument(f, 2), f.tensor(1).sizes(), 3);
   check_shape(f, 0, g.output_sizes());
@@ -74,10 +76,17 @@ ConvGeometry conv_backward_input_geometry(const Frame& f) {
 }
 
 ConvGeometry conv_backward_weight_geometry(const Frame& f) {
-  floating_argument(f, 0);
-  floating_argument(f, 1);
+  differentiable_argument(f, 0);
+  differentiable_argument(f, 1);
   check_same_dtype(f, 0, 1);
   ConvGeometry g = conv_geometry(f, f.tensor(1).sizes(), ints_argument(f, 2), 3);
+  // The gradient of a transpose may lack the last outputs: output padding beyond the stride has no input.
+  const Tensor& grad = f.tensor(0);
+  const int spatial = grad.dim() - g.rank;
+  for (int k = 0; k < g.rank && spatial >= 0; k++) {
+    int64_t& out = g.axis(g.first() + k).out;
+    out = std::min(out, grad.size(spatial + k));
+  }
   check_shape(f, 0, g.output_sizes());
   return g;
 }

@@ -109,8 +109,12 @@ void shape_arange(Frame& f) {
 void run_arange(Frame& f) {
   const Tensor& out = f.outs[0];
   int64_t n = out.numel();
-  if (all_integers(f)) {
-    int64_t start = f.integer(0), step = f.integer(2);
+  // Integers count in whole steps, whatever the ends were.
+  if (all_integers(f) || is_integral(out.dtype())) {
+    const auto whole = [](const Arg& a) {
+      return a.tag == Tag::Float ? static_cast<int64_t>(a.f) : a.as_int();
+    };
+    int64_t start = whole(f.args[0]), step = whole(f.args[2]);
     Tensor exact = out.dtype() == DType::I64 ? out : new_tensor(out.sizes(), DType::I64);
     for (int64_t i = 0; i < n; i++) exact.data<int64_t>()[i] = start + i * step;
     if (!(exact == out)) copy_elements(exact, out);

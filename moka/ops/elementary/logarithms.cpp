@@ -55,8 +55,8 @@ constinit const Op logaddexp_op{
     .schema = "logaddexp(Tensor input, Tensor other) -> Tensor",
     .doc = "log(exp(input) + exp(other)) without overflow.",
     .formula = pointwise<LogAddExp>(DTypeRule::Floating, 20),
-    .derivative = {wrt("input", [](auto dy, auto x, auto, auto y) { return dy * exp(x - y); }),
-                   wrt("other", [](auto dy, auto, auto x, auto y) { return dy * exp(x - y); })},
+    .derivative = {wrt("input", [](auto dy, auto x, auto, auto y) { return dy * conj(exp(x - y)); }),
+                   wrt("other", [](auto dy, auto, auto x, auto y) { return dy * conj(exp(x - y)); })},
     .onnx = none("written as Exp, Add and Log"),
     .netdef = none("written as Exp, Add and Log"),
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
@@ -80,7 +80,7 @@ constinit const Op logaddexp2_op{
 
 struct LogitEps {
   constexpr auto operator()(auto x, auto eps) const {
-    auto z = minimum(maximum(x, eps), 1 - eps);
+    auto z = where(x < eps, eps, where(x + eps > 1, 1 - eps, x));  // eps above 0.5: the lower bound first
     return log(z / (1 - z));
   }
 };

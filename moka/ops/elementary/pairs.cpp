@@ -1,5 +1,6 @@
 // Functions of two numbers.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
@@ -21,7 +22,10 @@ constinit const Op atan2_op{
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
 };
 struct Hypot {
-  constexpr auto operator()(auto x, auto y) const { return hypot(x, y); }
+  constexpr auto operator()(auto x, auto y) const {
+    auto infinite = [](auto v) { return (v - v != 0) & (v == v); };  // wins even beside NaN
+    return where(infinite(x), abs(x), where(infinite(y), abs(y), hypot(x, y)));
+  }
 };
 constinit const Op hypot_op{
     .schema = "hypot(Tensor input, Tensor other) -> Tensor",
@@ -95,7 +99,7 @@ constinit const Op nextafter_op{
     .samples = {shapes({3, 4}, {3, 4}).no_gradient(), shapes({0}, {1}).no_gradient()},
 };
 struct Heaviside {
-  constexpr auto operator()(auto x, auto v) const { return where(x == 0, v, where(x < 0, 0, 1)); }
+  constexpr auto operator()(auto x, auto v) const { return where(x > 0, 1, where(x == 0, v, 0)); }
 };
 constinit const Op heaviside_op{
     .schema = "heaviside(Tensor input, Tensor values) -> Tensor",
@@ -127,9 +131,10 @@ constinit const Op addcdiv_op{
     .doc = "input + value * tensor1 / tensor2.",
     .formula = pointwise<AddCDiv, 3>(DTypeRule::Floating, 4),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("tensor1", [](auto dy, auto, auto, auto b, auto value) { return dy * value / b; }),
+                   wrt("tensor1",
+                       [](auto dy, auto, auto, auto b, auto value) { return dy * conj(value) / conj(b); }),
                    wrt("tensor2", [](auto dy, auto, auto a, auto b,
-                                     auto value) { return neg(dy * value * a / (b * b)); })},
+                                     auto value) { return neg(dy * conj(value) * conj(a / (b * b))); })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}).in(Domain::Positive, 2),

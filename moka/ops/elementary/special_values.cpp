@@ -85,7 +85,12 @@ constinit const Op nan_to_num_op{
         "NaN becomes `nan` (0 when None), infinities `posinf` and `neginf` (the largest and lowest number of "
         "the "
         "type).",
-    .shape = [](Frame& f) { formula_output(f, 1, DTypeRule::Same); },
+    .shape =
+        [](Frame& f) {
+          const Tensor& x = f.tensor(0);
+          if (is_complex(x.dtype())) f.output(0, x.sizes(), x.dtype());  // by its parts
+          else formula_output(f, 1, DTypeRule::Same);
+        },
     .kernels = {KernelRow{
         .name = "formula",
         .run =

@@ -63,6 +63,8 @@ Axes axes_of(const Tensor& x, const Any& s, const Any& dim, std::string_view op)
   };
   if (!dim.is_none()) {
     a.dims = list(dim);
+    MOKA_CHECK_KIND(Index, a.dims.empty() || x.dim() > 0, op, ": dimension ", dim,
+                    " is out of range: a 0-d tensor has none");
     uint64_t seen = 0;
     for (int64_t& d : a.dims) {
       d = wrap_dim(d, x.dim(), op);
@@ -130,7 +132,8 @@ void transform_run(const Any* in, Any* out, std::string_view op, const Any& s, c
 }
 template <Kind kind, bool forward>
 void one(const Any* in, Any* out, std::string_view op) {
-  MOKA_CHECK(in[0].tensor().dim() > 0, op, ": dimension ", in[2], " is out of range: a 0-d tensor has none");
+  MOKA_CHECK_KIND(Index, in[0].tensor().dim() > 0, op, ": dimension ", in[2],
+                  " is out of range: a 0-d tensor has none");
   transform_run<kind, forward>(in, out, op, in[1], in[2]);
 }
 

@@ -109,8 +109,7 @@ void istft_run(const Any* in, Any* out) {
   if (!w) w = ones(Dims{n_fft}, real_type);
   Any norm = normalized ? Any("ortho") : Any();
   Tensor y = return_complex ? fft_ifft(x, nullptr, -1, norm).tensor()
-             : onesided     ? fft_irfft(x, n_fft, -1, norm).tensor()
-                            : real(fft_ifft(x, nullptr, -1, norm)).tensor();
+                            : fft_irfft(narrow(x, 2, int64_t(0), n_fft / 2 + 1), n_fft, -1, norm).tensor();
   y = y * w;
   Tensor index = new_tensor(Dims{frames * n_fft}, DType::I64);
   for (int64_t f = 0; f < frames; f++)

@@ -10,6 +10,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka {
@@ -454,7 +455,9 @@ void with_item_type(size_t item, F f) {
 }
 void shape_gather(Frame& f) {
   check_gather(f.tensor(0), f.tensor(2), f.integer(1), "gather", true);
-  f.output(0, f.tensor(2).sizes(), f.tensor(0).dtype());
+  check_no_overlap(f, 0);
+  check_no_overlap(f, 2);
+  exact_output(f, 0, f.tensor(2).sizes(), f.tensor(0).dtype());
 }
 void run_gather(Frame& f) {
   const Tensor& x = f.tensor(0);

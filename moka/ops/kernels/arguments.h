@@ -42,7 +42,8 @@ void by_kernel_dtype(DType dtype, F f) {
   switch (kernel_dtype(dtype)) {
     case DType::F64: return f(static_cast<double*>(nullptr));
     case DType::I64: return f(static_cast<int64_t*>(nullptr));
-    default: return f(static_cast<float*>(nullptr));
+    case DType::F32: return f(static_cast<float*>(nullptr));
+    default: fail_kind(ErrorKind::NotImplemented, "not defined for ", dtype);
   }
 }
 // t in that type: itself, or a converted contiguous copy.

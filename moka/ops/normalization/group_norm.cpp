@@ -37,6 +37,8 @@ ChannelShape group_shape(const Frame& f, int input) {
              groups);
   ChannelShape s{x.size(0), x.size(1), 1};
   for (int d = 2; d < x.dim(); d++) s.pixels *= x.size(d);
+  MOKA_CHECK(s.pixels > 0, f.name(), ": the dimensions behind the channels must not be empty, got ",
+             x.sizes());
   check_parameter(f, input + 2, input, Dims{s.channels});
   return s;
 }

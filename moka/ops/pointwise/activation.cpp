@@ -156,7 +156,7 @@ constinit const Op hardtanh_op{
     .schema = "hardtanh(Tensor input, Number min_val=-1.0, Number max_val=1.0) -> Tensor",
     .doc = "input limited to [min_val, max_val].",
     .method = "function",
-    .formula = pointwise<Hardtanh, 1>(DTypeRule::Floating, 2),
+    .formula = pointwise_all<Hardtanh, 1>(DTypeRule::Same, 2),
     .derivative = {fused("input", [](auto dy, auto x, auto low,
                                      auto high) { return where(x > low, where(x < high, dy, 0), 0); })},
     .onnx = none("written as Clip"),

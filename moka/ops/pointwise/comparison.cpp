@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "moka/ops/complex/scalar.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
 #include "moka/ops/parts.h"
@@ -109,6 +110,10 @@ namespace {
 Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
   MOKA_CHECK(mask.dtype() == DType::Bool, "masked_fill only supports boolean masks, but got mask with dtype ",
              mask.dtype());
+  const bool complex_value =
+      is_complex_number(value.arg()) || (value.is_tensor() && is_complex(value.tensor().dtype()));
+  MOKA_CHECK(!complex_value || is_complex(input.dtype()), "masked_fill: value ", value,
+             " cannot be converted to type ", input.dtype(), " without overflow");
   if (!value.is_tensor()) {
     MOKA_CHECK(value.tag() != Tag::Float || !(is_integral(input.dtype()) || input.dtype() == DType::Bool) ||
                    value.to_double() == std::floor(value.to_double()),

@@ -62,6 +62,8 @@ int column_of(DType compute) {
 struct Plan {
   FormulaKernel kernel;
   DType compute;  // the type of tiles
+  DType common;  // of the operands; compute may be wider
+  bool wide_numbers = false;  // numbers outside the range of `common` stay what they are
   DType written;  // what the kernel writes, unless mask
   DType result;  // the element type of the output
   bool mask;  // the kernel writes bool bytes
@@ -79,6 +81,25 @@ std::span<const FormulaRow> rows_of(const Op& op, int column) {
   return at == formula_rows().end() ? std::span<const FormulaRow>() : std::span<const FormulaRow>(at->second);
 }
 
+// Operators that mean nothing for truth values, as in PyTorch.
+void check_bools(const Op& op, std::span<const Arg> operands, DType common, std::string_view name) {
+  const auto is_bool = [](const Arg& a) {
+    return a.tag == Tag::Bool || (a.tag == Tag::Tensor && a.tensor->dtype == DType::Bool);
+  };
+  if (&op == &ops::sub_op)
+    MOKA_CHECK_KIND(
+        NotImplemented, std::none_of(operands.begin(), operands.end(), is_bool), name,
+        ": bool has no difference; use ~ or logical_not() to invert a mask, ^ or logical_xor() for "
+        "two of them");
+  if (common != DType::Bool) return;
+  for (const Op* refusing : {&ops::neg_op, &ops::abs_op, &ops::floor_op, &ops::ceil_op, &ops::round_op,
+                             &ops::trunc_op, &ops::relu_op})
+    if (&op == refusing)
+      fail_kind(ErrorKind::NotImplemented, name, ": not defined for bool; ",
+                refusing == &ops::neg_op ? "use ~ or logical_not() to invert a mask"
+                                         : "convert it first, for example with int()");
+}
+
 Plan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name) {
   const Formula& f = op.formula;
   Plan p{};
@@ -88,10 +109,16 @@ Plan plan_types(const Op& op, std::span<const Arg> operands, std::string_view na
   DType common = result_type(f.rule == DTypeRule::Condition ? operands.subspan(1) : operands);
   if (f.rule == DTypeRule::Floating && (is_integral(common) || common == DType::Bool))
     common = default_float();
+  check_bools(op, operands, common, name);
   if (f.rule == DTypeRule::Integral)
     MOKA_CHECK_KIND(NotImplemented, category(common) < 2, name, ": defined for bool and integers, got ",
                     common);
+  if (&op == &ops::square_op && common == DType::Bool) common = DType::I64;  // a power of integers
+  p.common = common;
   p.compute = compute_dtype(common);
+  // Bounds beyond the type's range hold for all of its numbers.
+  for (const Op* bounding : {&ops::clamp_op, &ops::maximum_op, &ops::minimum_op})
+    if (&op == bounding) p.wide_numbers = true;
   int column = column_of(p.compute);
   if (p.compute == DType::Bool) p.compute = DType::I32;
   p.kernel = column < 0 ? nullptr : f.kernels[static_cast<int>(isa())][column];
@@ -344,8 +371,17 @@ void run_loop(const Formula& f, const Plan& plan, std::span<const Arg> args, std
     for (int k = 0; k < count; k++) {
       if (operands[k].mode != Operand::Constant) continue;
       char value[16];
-      if (tensors[k]) convert_elements(operands[k].data, operands[k].dtype, value, plan.compute, 1);
-      else write_number(args[k], plan.compute, value);
+      // A number or 0-d tensor takes the operands' type before the wider one: -1 is 255 beside uint8.
+      const DType own = tensors[k] ? operands[k].dtype : plan.common;
+      const bool narrow = is_integral(plan.common) && is_integral(own) && (tensors[k] || !plan.wide_numbers);
+      const DType first = narrow ? plan.common : plan.compute;
+      if (tensors[k]) convert_elements(operands[k].data, operands[k].dtype, value, first, 1);
+      else write_number(args[k], first, value);
+      if (first != plan.compute) {
+        char given[16];
+        std::memcpy(given, value, sizeof given);
+        convert_elements(given, first, value, plan.compute, 1);
+      }
       splat_item(tiles[k], value, compute_item, length);
       in[k] = tiles[k];
     }
@@ -611,11 +647,12 @@ Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DTyp
   std::span<const Tensor> all(tensors, count);
   Dims shape = common_shape(all, name);
   Plan plan{};
+  plan.common = dtype;
   plan.compute = plan.written = compute_dtype(dtype);
   plan.result = dtype;
   plan.mask = formula.mask_result;
   int column = column_of(plan.compute);
-  if (plan.compute == DType::Bool) plan.compute = DType::I32;
+  if (plan.compute == DType::Bool) plan.compute = plan.written = DType::I32;
   plan.kernel = column < 0 ? nullptr : formula.kernels[static_cast<int>(isa())][column];
   MOKA_CHECK_KIND(NotImplemented, plan.kernel != nullptr, name, ": not defined for ", dtype);
   Tensor out = allocate_like(shape, all, dtype, device);

@@ -8,7 +8,10 @@
 #include <numeric>
 #include <vector>
 
+#include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
+#include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/random/draws.h"
 
 namespace moka {
@@ -23,7 +26,9 @@ Generator& default_generator() {
 }
 
 namespace {
+Tensor parts_of(const Tensor& z) { return EagerReading::call(ops::view_as_real_op, z); }
 void fill_uniform(const Tensor& out, Generator::Draw d, double from, double to) {
+  if (is_complex(out.dtype())) return fill_uniform(parts_of(out), d, from, to);
   float low = static_cast<float>(from), width = static_cast<float>(to - from);
   fill_floating(
       out, d,
@@ -35,6 +40,13 @@ void fill_uniform(const Tensor& out, Generator::Draw d, double from, double to) 
 
 // Box and Muller: pairs of words give pairs of normals.
 void fill_normal(const Tensor& out, Generator::Draw d, double mean, double deviation) {
+  if (is_complex(out.dtype())) {  // both parts share the variance; a real mean is that of the real parts
+    Tensor parts = parts_of(out);
+    fill_normal(parts, d, 0, deviation * 0.70710678118654752);
+    Tensor re = EagerReading::call(ops::real_op, out);
+    if (mean != 0) copy_elements(add(re, mean), re);
+    return;
+  }
   float m = static_cast<float>(mean), s = static_cast<float>(deviation);
   fill_floating(
       out, d,
@@ -184,7 +196,7 @@ void shape_multinomial(Frame& f) {
              " categories without replacement");
   Dims sizes(w.sizes());
   sizes.back() = n;
-  f.output(0, sizes, DType::I64);
+  exact_output(f, 0, sizes, DType::I64);
 }
 void run_multinomial(Frame& f) {
   Tensor w = to_dtype(f.tensor(0), DType::F64);
@@ -291,7 +303,11 @@ constinit const Op normal__op{
 constinit const Op bernoulli_op{
     .schema = "bernoulli(Tensor input, *, Generator? generator=None) -> Tensor",
     .doc = "1 with the probability given by each element, else 0.",
-    .shape = shape_self,
+    .shape =
+        [](Frame& f) {
+          check_no_overlap(f, 0);
+          shape_self(f);
+        },
     .kernels = {KernelRow{"philox", run_bernoulli}},
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = Format{{.map = "Bernoulli(input)", .since = 15}},

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/reduction/support.h"
 
 namespace moka::ops {
@@ -20,7 +21,7 @@ void extremum_shape(Frame& f) {
   MOKA_CHECK(f.has(1) || x.numel() != 0, f.name(), ": no elements (shape ", x.sizes(),
              "), and there is no result for none; give dim, the dimension to reduce");
   check_not_empty(f, x.sizes(), dims);
-  f.output(0, reduced_sizes(x.sizes(), dims, f.flag(2)), x.dtype());
+  exact_output(f, 0, reduced_sizes(x.sizes(), dims, f.flag(2)), x.dtype());
 }
 template <Reduce What>
 void extremum_kernel(Frame& f) {

@@ -7,6 +7,7 @@
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/parts.h"
 #include "moka/ops/reduction/support.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -194,15 +195,30 @@ constinit const Op std_op{
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},
 };
 
+namespace {
+constexpr auto log_sum_exp = [](auto input, auto size, auto dim, auto keepdim) {
+  // Infinite maxima are not subtracted: inf - inf would be NaN.
+  auto high = detach(amax(size, dim, true));
+  auto shift = masked_fill(high, logical_not(isfinite(high)), 0.0);
+  return log(sum(exp(sub(input, shift)), dim, keepdim)) + sum(shift, dim, keepdim);
+};
+Tensor log_sum_exp_of(const Tensor& input, const Any& dim, const Any& keepdim) {
+  const DType d = input.dtype();
+  Any x(is_floating(d) || is_complex(d) ? input : Tensor(to(input, default_float())));
+  return log_sum_exp(x, is_complex(d) ? Any(real(x)) : x, dim, keepdim).tensor();
+}
+// Graphs hold floating tensors.
+constexpr Body log_sum_exp_body = [] {
+  Body b = body([](auto input, auto dim, auto keepdim) { return log_sum_exp(input, input, dim, keepdim); });
+  b.eager = parts<log_sum_exp_of>().eager;
+  return b;
+}();
+}  // namespace
+
 constinit const Op logsumexp_op{
     .schema = "logsumexp(Tensor input, int[] dim, bool keepdim=False) -> Tensor",
     .doc = "log(sum(exp(x))) over the dimensions `dim`, without overflow.",
-    .body = body([](auto input, auto dim, auto keepdim) {
-      // Infinite maxima are not subtracted: inf - inf would be NaN.
-      auto high = detach(amax(input, dim, true));
-      auto shift = masked_fill(high, logical_not(isfinite(high)), 0.0);
-      return log(sum(exp(sub(input, shift)), dim, keepdim)) + sum(shift, dim, keepdim);
-    }),
+    .body = log_sum_exp_body,
     .onnx = "ReduceLogSumExp(input, axes=dim, keepdims=keepdim)",
     .netdef = none("written as ReduceMax, Exp, ReduceSum and Log"),
     .samples = {shape(3, 4).with("dim", {1}), shape(2, 3, 4).with("dim", {0, 2}).with("keepdim", true)},

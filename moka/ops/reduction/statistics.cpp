@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "moka/ops/creation/creation.h"
+#include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -11,9 +12,9 @@ namespace moka::ops {
 
 namespace {
 void trace_shape(Frame& f) {
-  const Tensor& x = ordered_argument(f, 0);
+  const Tensor& x = tensor_argument(f, 0);
   MOKA_CHECK(x.dim() == 2, f.name(), ": expected a matrix, got shape ", x.sizes());
-  f.output(0, Dims(), is_floating(x.dtype()) ? x.dtype() : DType::I64);
+  f.output(0, Dims(), is_floating(x.dtype()) || is_complex(x.dtype()) ? x.dtype() : DType::I64);
 }
 Tensor diagonal_of(const Tensor& x) {
   const int64_t sizes[] = {std::min(x.size(0), x.size(1))}, strides[] = {x.stride(0) + x.stride(1)};
@@ -21,7 +22,7 @@ Tensor diagonal_of(const Tensor& x) {
 }
 void trace_kernel(Frame& f) { copy_elements(sum(diagonal_of(f.tensor(0))), f.outs[0]); }
 void trace_backward_shape(Frame& f) {
-  const Tensor& grad = floating_argument(f, 0);
+  const Tensor& grad = differentiable_argument(f, 0);
   check_shape(f, 0, Dims());
   Dims sizes = ints_argument(f, 1);
   checked_numel(sizes, "trace_backward");

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "moka/ops/define.h"
-#include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/resample/resample.h"
 #include "moka/ops/resample/taps.h"
 
@@ -75,7 +75,7 @@ void pad_kernel(Frame& f) {
   y.finish();
 }
 void pad_backward_shape(Frame& f) {
-  floating_argument(f, 0);
+  differentiable_argument(f, 0);
   Dims sizes = ints_argument(f, 1);
   check_shape(f, 0, plan(f, sizes, 2).to);
   f.output(0, sizes, f.tensor(0).dtype());

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <cstring>
 #include <vector>
 
@@ -32,6 +33,8 @@ void shape_scatter_reduce(Frame& f) {
   reduction_of(f, 4);
   MOKA_CHECK(index.dtype() == DType::I64 || index.dtype() == DType::I32, f.name(),
              ": Expected dtype int32/int64 for index, got ", index.dtype());
+  MOKA_CHECK_KIND(NotImplemented, !is_complex(x.dtype()) || (f.string(4) != "amax" && f.string(4) != "amin"),
+                  f.name(), ": ", f.string(4), " is not defined for ", x.dtype());
   MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": Expected self.dtype to be equal to src.dtype, got ",
              x.dtype(), " and ", src.dtype());
   int d = dim_argument(f, 1, x.dim());
@@ -73,12 +76,12 @@ void for_places(const Frame& f, const Tensor& x, const Tensor& index, int dim, F
 template <class T>
 T start_of(Into into) {
   using L = std::numeric_limits<T>;
-  switch (into) {
-    case Into::Prod: return T(1);
-    case Into::Largest: return L::has_infinity ? -L::infinity() : L::lowest();
-    case Into::Smallest: return L::has_infinity ? L::infinity() : L::max();
-    default: return T(0);
+  if (into == Into::Prod) return T(1);
+  if constexpr (std::is_arithmetic_v<T>) {
+    if (into == Into::Largest) return L::has_infinity ? -L::infinity() : L::lowest();
+    if (into == Into::Smallest) return L::has_infinity ? L::infinity() : L::max();
   }
+  return T(0);
 }
 template <class T>
 void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& src, const Tensor& out,
@@ -92,15 +95,19 @@ void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& s
     T v = x[from];
     switch (into) {
       case Into::Prod: y[to] = static_cast<T>(y[to] * v); break;
-      case Into::Largest: y[to] = v != v || v > y[to] ? v : y[to]; break;
-      case Into::Smallest: y[to] = v != v || v < y[to] ? v : y[to]; break;
+      case Into::Largest:
+        if constexpr (std::is_arithmetic_v<T>) y[to] = v != v || v > y[to] ? v : y[to];
+        break;
+      case Into::Smallest:
+        if constexpr (std::is_arithmetic_v<T>) y[to] = v != v || v < y[to] ? v : y[to];
+        break;
       case Into::Mean: counts[static_cast<size_t>(to)]++; [[fallthrough]];
       case Into::Sum: y[to] = static_cast<T>(y[to] + v); break;
     }
   });
   for (size_t i = 0; i < counts.size(); i++) {
     if (counts[i] <= 1) continue;
-    if constexpr (std::is_floating_point_v<T>) y[i] /= static_cast<T>(counts[i]);
+    if constexpr (!std::is_integral_v<T>) y[i] /= static_cast<T>(static_cast<double>(counts[i]));
     else y[i] = static_cast<T>(std::floor(static_cast<double>(y[i]) / static_cast<double>(counts[i])));
   }
 }
@@ -120,6 +127,10 @@ void run_scatter_reduce(Frame& f) {
   Tensor src = as_contiguous(in_kernel_dtype(given.dim() ? corner(given, index) : given));
   if (src.dtype() == DType::F64) reduce_into<double>(f, into, index, src, out.tensor(), dim, f.flag(5));
   else if (src.dtype() == DType::F32) reduce_into<float>(f, into, index, src, out.tensor(), dim, f.flag(5));
+  else if (src.dtype() == DType::C64)
+    reduce_into<std::complex<float>>(f, into, index, src, out.tensor(), dim, f.flag(5));
+  else if (src.dtype() == DType::C128)
+    reduce_into<std::complex<double>>(f, into, index, src, out.tensor(), dim, f.flag(5));
   else reduce_into<int64_t>(f, into, index, src, out.tensor(), dim, f.flag(5));
   out.finish();
 }

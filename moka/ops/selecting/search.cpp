@@ -194,6 +194,8 @@ void shape_kthvalue(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   int dim = dim_argument(f, 2, x.dim());
   int64_t k = f.integer(1), n = x.dim() ? x.size(dim) : 1;
+  MOKA_CHECK_KIND(Index, n > 0, "kthvalue(): Expected reduction dim ", dim,
+                  " to have non-zero size, got shape ", x.sizes());
   MOKA_CHECK(k >= 1 && k <= n, "kthvalue(): selected number k out of range for dimension ", dim, ": k is ", k,
              ", the dimension has ", n);
   Dims sizes(x.sizes());

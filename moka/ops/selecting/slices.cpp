@@ -147,7 +147,7 @@ void run_index_fill(Frame& f) {
   if (f.args[3].tag == Tag::Tensor) {
     copy_elements(f.tensor(3), slice);
   } else {
-    Tensor one = full(Dims{}, f.args[3]);
+    Tensor one = full(Dims{}, f.args[3], out.dtype());
     copy_elements(one, slice);
   }
   int64_t run = static_cast<int64_t>(slice.bytes());

@@ -6,6 +6,7 @@
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -33,6 +34,7 @@ int cat_dim(std::span<const Tensor> list, int64_t dim) {
   return 0;
 }
 void shape_cat(Frame& f) {
+  check_no_overlap(f, 0);
   std::span<const Tensor> list = f.tensors(0);
   DType dtype = joined_type(list, "cat");
   const Tensor* model = nullptr;

@@ -126,6 +126,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """x limited to min_val ... max_val."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val {min_val} must not be above max_val {max_val}")
+    if not (input.is_floating_point() or input.is_complex()):  # bounds of integers are integers
+        min_val, max_val = int(min_val), int(max_val)
     return (_C.hardtanh_ if inplace else _C.hardtanh)(_not_bool(input, "hardtanh"), min_val, max_val)
 
 
@@ -158,7 +160,7 @@ def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) 
 
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh(x)."""
-    return _C.tanhshrink(input)
+    return input - input.tanh() if input.is_complex() else _C.tanhshrink(input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -180,7 +182,7 @@ def softplus(
 
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
-    return _C.softsign(input)
+    return input / (1 + input.abs()) if input.is_complex() else _C.softsign(input)
 
 
 def sigmoid(input: Tensor) -> Tensor:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 from moka import _C
@@ -73,6 +74,19 @@ def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
         )
 
 
+def _broadcast(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the shape to which they broadcast; a warning where they differ."""
+    if tuple(input.shape) == tuple(target.shape):
+        return input, target
+    warnings.warn(
+        f"{name}: the target size ({list(target.shape)}) is different from the input size "
+        f"({list(input.shape)}); broadcasting likely gives wrong results. Give both the same size.",
+        stacklevel=3,
+    )
+    input, target = _C.broadcast_tensors([input, target])
+    return input, target
+
+
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -128,9 +142,9 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(input - target)^2; the shapes must be equal."""
+    """(input - target)^2; the shapes should be equal, others broadcast with a warning."""
     reduction = _old(size_average, reduce, reduction)
-    _same_shapes("mse_loss", input, target)
+    input, target = _broadcast("mse_loss", input, target)
     if weight is not None:
         return _weighted(_C.mse_loss(input, target, "none"), weight, reduction)
     return _C.mse_loss(input, target, reduction)
@@ -144,9 +158,9 @@ def l1_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """|input - target|; the shapes must be equal."""
+    """|input - target|; the shapes should be equal, others broadcast with a warning."""
     reduction = _old(size_average, reduce, reduction)
-    _same_shapes("l1_loss", input, target)
+    input, target = _broadcast("l1_loss", input, target)
     if weight is not None:
         return _weighted(_C.l1_loss(input, target, "none"), weight, reduction)
     return _C.l1_loss(input, target, reduction)

@@ -9,6 +9,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 from moka.autograd import no_grad
+from moka.numeric_types import finfo
 
 __all__ = [
     "batch_norm",
@@ -74,6 +75,11 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions, which are `normalized_shape`."""
+    if input.is_complex():
+        dims = list(range(input.dim() - len(normalized_shape), input.dim()))
+        eps = finfo(input.dtype).eps if eps is None else eps
+        scaled = input * ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
+        return scaled if weight is None else scaled * weight
     if weight is not None and (input.dtype == _C.float64) != (weight.dtype == _C.float64):
         return _C.rms_norm(input, normalized_shape, None, eps) * weight
     return _C.rms_norm(input, normalized_shape, weight, eps)
@@ -156,7 +162,7 @@ def normalize(
     elif p == float("inf"):
         norm = size.amax(dim, keepdim=True)
     elif p == 0:
-        norm = (size != 0).to(input.dtype).sum(dim, keepdim=True)
+        norm = (size != 0).to(size.dtype).sum(dim, keepdim=True)
     elif p == 1:
         norm = size.sum(dim, keepdim=True)
     else:

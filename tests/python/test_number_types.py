@@ -1,0 +1,91 @@
+"""Element types of results, numbers beside tensors, and what is refused: as torch 2.15 does."""
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+
+import pytest
+from moka.nn import functional as F
+
+import moka
+
+BYTES = moka.tensor([1, 44, 255], dtype=moka.uint8)
+TRUTH = moka.tensor([True, False])
+
+
+def test_numbers_take_the_type_of_a_small_integer_tensor():
+    assert (BYTES - 1).tolist() == [0, 43, 254]
+    assert (BYTES == -1).tolist() == [False, False, True]
+    assert (BYTES < -1).tolist() == [True, True, False]
+    assert moka.maximum(BYTES, moka.tensor(-1)).tolist() == [255] * 3
+    assert (BYTES // -1).tolist() == [0, 0, 1] and (BYTES % -1).tolist() == [1, 44, 0]
+    small = moka.tensor([1, 44], dtype=moka.int8)
+    assert (small < 300).tolist() == [True, False] and (small + 300).tolist() == [45, 88]
+    assert BYTES.clamp(-5, 300).tolist() == [1, 44, 255]
+
+
+def test_bool_has_no_differences_and_magnitudes():
+    for refused in (
+        lambda: -TRUTH,
+        lambda: TRUTH - TRUTH,
+        lambda: 1 - TRUTH,
+        TRUTH.abs,
+        TRUTH.floor,
+        lambda: F.relu(TRUTH),
+    ):
+        with pytest.raises(NotImplementedError, match="bool"):
+            refused()
+    assert TRUTH.square().dtype == moka.int64
+    assert TRUTH.float().logsumexp(0).item() == TRUTH.logsumexp(0).item()
+
+
+def test_bounds_of_integers_are_integers():
+    bounded = F.hardtanh(moka.tensor([-3, 1, 5]), -0.5, 2.7)
+    assert bounded.dtype == moka.int64 and bounded.tolist() == [0, 1, 2]
+    assert moka.arange(-0.9, 2.1, 2.0, dtype=moka.int64).tolist() == [0, 2]
+    assert moka.arange(2.1, -2.9, -1.0, dtype=moka.int64).tolist() == [2, 1, 0, -1, -2]
+
+
+def test_special_values():
+    inf, nan = math.inf, math.nan
+    sides = moka.tensor([inf, 3e38]), moka.tensor([nan, 1.0])
+    assert moka.hypot(*sides).tolist() == [inf, pytest.approx(3e38)]
+    assert moka.heaviside(moka.tensor([nan, 0.0]), moka.ones(2)).tolist() == [0, 1]
+    assert moka.heaviside(TRUTH, moka.tensor([True])).tolist() == [True, True]
+    expected = [math.log(1.5), math.log(2 / 3)]
+    assert moka.logit(moka.tensor([0.1, 0.9]), 0.6).tolist() == pytest.approx(expected)
+
+
+def test_outputs_given_have_the_type_and_memory_of_their_own():
+    x = moka.arange(6.0)
+    with pytest.raises(RuntimeError, match="must have type float32"):
+        moka.amax(x, 0, out=moka.empty((), dtype=moka.float64))
+    with pytest.raises(RuntimeError, match="shares memory"):
+        moka.gather(x, 0, moka.tensor([0, 1]), out=x[1:3])
+    with pytest.raises(RuntimeError, match="shares memory"):
+        moka.cat([x[:2], x[2:4]], out=x[1:5])
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss])
+def test_losses_broadcast_with_a_warning(loss):
+    with pytest.warns(UserWarning, match="target size"):
+        assert tuple(loss(moka.ones(4, 1), moka.zeros(4), reduction="none").shape) == (4, 4)
+    with pytest.warns(UserWarning), pytest.raises(RuntimeError, match="broadcast"):
+        loss(moka.ones(3), moka.ones(4))
+
+
+def test_output_padding_beyond_the_stride_has_gradients():
+    x = moka.randn(1, 1, 4, dtype=moka.float64, requires_grad=True)
+    w = moka.randn(1, 1, 3, dtype=moka.float64, requires_grad=True)
+    y = F.conv_transpose1d(x, w, stride=2, output_padding=3, dilation=4)
+    weights = moka.randn(*y.shape, dtype=moka.float64)
+    dx, dw = moka.autograd.grad((y * weights).sum(), (x, w))
+    for k in range(3):
+        shown = moka.zeros(1, 1, 3, dtype=moka.float64)
+        shown[0, 0, k] = 1
+        part = F.conv_transpose1d(x.detach(), shown, stride=2, output_padding=3, dilation=4)
+        assert float((part * weights).sum()) == pytest.approx(float(dw[0, 0, k]))
+    for k in range(4):
+        shown = moka.zeros(1, 1, 4, dtype=moka.float64)
+        shown[0, 0, k] = 1
+        part = F.conv_transpose1d(shown, w.detach(), stride=2, output_padding=3, dilation=4)
+        assert float((part * weights).sum()) == pytest.approx(float(dx[0, 0, k]))
