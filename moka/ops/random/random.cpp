@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -69,28 +68,8 @@ DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.arg
 Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
 
 void shape_sized(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 2, default_float()), device_of(f, 3)); }
-// Real and imaginary parts are drawn alike.
-template <class Fill>
-void fill_parts(const Tensor& out, Fill fill) {
-  if (!is_complex(out.dtype())) return fill(out);
-  const int64_t n = out.numel();
-  const int64_t sizes[] = {2 * n};
-  Tensor parts = new_tensor(sizes, out.dtype() == DType::C128 ? DType::F64 : DType::F32);
-  fill(parts);
-  Tensor whole = out.is_contiguous() ? out : new_tensor(out.sizes(), out.dtype());
-  if (n) std::memcpy(whole.raw_data(), parts.raw_data(), parts.bytes());
-  if (!(whole == out)) copy_elements(whole, out);
-}
-void run_rand(Frame& f) {
-  const Generator::Draw d = draw_from(f, 1);
-  fill_parts(f.outs[0], [&](const Tensor& t) { fill_uniform(t, d, 0, 1); });
-}
-// A complex number has variance 1: its parts have half of it each.
-void run_randn(Frame& f) {
-  const Generator::Draw d = draw_from(f, 1);
-  const double deviation = is_complex(f.outs[0].dtype()) ? std::sqrt(0.5) : 1;
-  fill_parts(f.outs[0], [&](const Tensor& t) { fill_normal(t, d, 0, deviation); });
-}
+void run_rand(Frame& f) { fill_uniform(f.outs[0], draw_from(f, 1), 0, 1); }
+void run_randn(Frame& f) { fill_normal(f.outs[0], draw_from(f, 1), 0, 1); }
 
 void shape_randint(Frame& f) {
   MOKA_CHECK(f.integer(0) < f.integer(1), "randint: low ", f.integer(0), " must be less than high ",
