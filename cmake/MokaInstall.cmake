@@ -31,6 +31,14 @@ if(TARGET moka_command)
 endif()
 if(TARGET moka_python)
   install(TARGETS moka_python LIBRARY DESTINATION . COMPONENT python EXCLUDE_FROM_ALL)
+  # Type stubs, by the package just built; they are a convenience, so that a wheel without them is still a wheel.
+  install(CODE "
+    execute_process(COMMAND \"${CMAKE_COMMAND}\" -E env \"PYTHONPATH=${PROJECT_BINARY_DIR}/python\"
+      \"${Python_EXECUTABLE}\" -m moka.stubs \"\${CMAKE_INSTALL_PREFIX}/..\"
+      RESULT_VARIABLE failed OUTPUT_QUIET ERROR_VARIABLE error)
+    if(failed)
+      message(WARNING \"moka.stubs wrote no type stubs: \${error}\")
+    endif()" COMPONENT python EXCLUDE_FROM_ALL)
 endif()
 
 foreach(layer IN LISTS header_layers)

@@ -36,10 +36,10 @@ from .numeric_types import *  # noqa: F403
 # Loaded when first used, so that `import moka` stays fast: name -> (module, name in it, or "" for the
 # module).
 _LAZY = {
-    **{name: (f"moka.{name}", "") for name in ("amp", "caffe2", "coverage", "data", "distributions")},
-    **{name: (f"moka.{name}", "") for name in ("fft", "func", "jit", "linalg", "nn", "onnx", "optim")},
-    **{name: (f"moka.{name}", "") for name in ("random", "safetensors", "signal", "special")},
-    **{name: (f"moka.{name}", "") for name in ("testing", "utils")},
+    **{name: (f"moka.{name}", "") for name in ("amp", "array_api", "caffe2", "coverage", "data")},
+    **{name: (f"moka.{name}", "") for name in ("distributions", "fft", "func", "jit", "linalg", "nn")},
+    **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
+    **{name: (f"moka.{name}", "") for name in ("special", "testing", "utils")},
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
     "autocast": ("moka.amp", "autocast"),
     "lu": ("moka.linalg", "_packed_lu"),

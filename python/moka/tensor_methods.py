@@ -59,6 +59,20 @@ def _lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
     return _packed_lu(self, pivot, get_infos)
 
 
+def _array_namespace(self: Tensor, api_version: str | None = None) -> Any:
+    from . import array_api
+
+    if api_version not in (None, "2021.12", "2022.12", "2023.12", "2024.12"):
+        raise ValueError(f"__array_namespace__: version {api_version!r} is not there; 2024.12 is the latest")
+    return array_api
+
+
+def _to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    if stream is not None:
+        raise ValueError(f"to_device: no streams are there, but {stream!r} came")
+    return self.to(device)
+
+
 def _reduce(self: Tensor, protocol: int) -> Any:
     plain = self.detach().contiguous()
     carrier = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}.get(self.dtype.name)
@@ -84,7 +98,9 @@ def install() -> None:
         "__contains__": _contains,
         "__deepcopy__": _deepcopy,
         "__reduce_ex__": _reduce,
+        "__array_namespace__": _array_namespace,
         "lu": _lu,
+        "to_device": _to_device,
     }.items():
         if name not in Tensor.__dict__:
             setattr(Tensor, name, method)
