@@ -62,3 +62,10 @@ def test_places_are_int64():
     assert moka.nonzero(moka.tensor([0.0, 3.0, 4.0]), out=out) is out and out.tolist() == [[1], [2]]
     with pytest.raises(RuntimeError, match="nonzero: out must have dtype"):
         moka.nonzero(moka.ones(2), out=moka.empty(0))
+
+
+def test_results_are_rounded_to_their_own_type_first():
+    half = moka.tensor(33000.0, dtype=moka.float16)
+    assert moka.add(half, half, out=moka.empty(0, dtype=moka.float64)).item() == float("inf")
+    small = moka.tensor([100], dtype=moka.int8)
+    assert moka.add(small, small, out=moka.empty(0, dtype=moka.int32)).tolist() == [-56]

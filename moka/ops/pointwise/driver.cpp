@@ -624,6 +624,12 @@ void run_formula(Frame& frame) {
     const auto given = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.defined(); });
     frame.outs[0] = allocate_like(shape, all, plan.result, given->device());
   }
+  if (frame.given >> 4 && frame.outs[0].dtype() != plan.result) {
+    // The result is rounded to its own type before it is stored in another one.
+    Tensor result = allocate_like(shape, all, plan.result, frame.outs[0].device());
+    run_loop(f, plan, operands, all, result, uniforms);
+    return copy_elements(result, frame.outs[0]);
+  }
   run_loop(f, plan, operands, all, frame.outs[0], uniforms);
 }
 
