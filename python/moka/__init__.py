@@ -13,11 +13,11 @@ from . import aliases as _aliases
 from . import autograd as autograd
 from . import call_forms as _call_forms
 from . import exchange as _exchange
-from . import histograms as _histograms
 from . import layouts as _layouts
 from . import numeric_types as _numeric_types
 from . import statistics as _statistics
 from . import tensor_methods as _tensor_methods
+from . import tensor_questions as _tensor_questions
 from . import view_copies as _view_copies
 from ._C import *  # noqa: F403
 from .autograd import enable_grad as enable_grad
@@ -42,6 +42,8 @@ _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("special", "testing", "utils")},
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
     "autocast": ("moka.amp", "autocast"),
+    "histogram": ("moka.histograms", "histogram"),
+    "histogramdd": ("moka.histograms", "histogramdd"),
     "lu": ("moka.linalg", "_packed_lu"),
     "vmap": ("moka.func", "vmap"),
     "load": ("moka.checkpoint", "load"),
@@ -71,7 +73,7 @@ _call_forms.install()
 _exchange.install()
 _aliases.install(_sys.modules[__name__])
 _statistics.install(_sys.modules[__name__])
-_histograms.install(_sys.modules[__name__])
+_tensor_questions.install(_sys.modules[__name__])
 _view_copies.install(_sys.modules[__name__])
 # Frames inside this folder are not where a program's operations come from.
 _C._set_package_folder(__file__.rpartition("/")[0] + "/")
@@ -81,8 +83,8 @@ __all__ = sorted(
     {name for name in dir(_C) if not name.startswith("_")}
     | set(_LAZY)
     | {name for name in _aliases.ALIASES if name in globals()}
-    | set(_histograms.__all__)
     | set(_statistics.__all__)
+    | set(_tensor_questions.__all__)
     | set(_view_copies.__all__)
     | {"__version__", "autograd", "enable_grad", "get_rng_state", "inference_mode", "no_grad"}
     | {"set_grad_enabled", "set_rng_state"}

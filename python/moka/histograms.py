@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from . import _C
@@ -147,10 +146,3 @@ def _count(
         for d, e in enumerate(edges):
             hist = hist / e.diff().reshape([-1] + [1] * (len(edges) - 1 - d))
     return HistogramDD(hist, tuple(edges))
-
-
-def install(module: ModuleType) -> None:
-    """Add the functions to the module, and histogram to Tensor."""
-    for name in __all__:
-        setattr(module, name, globals()[name])
-    Tensor.histogram = histogram

@@ -73,6 +73,12 @@ def _to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
     return self.to(device)
 
 
+def _histogram(self: Tensor, *args: Any, **keywords: Any) -> Any:
+    from .histograms import histogram
+
+    return histogram(self, *args, **keywords)
+
+
 def _reduce(self: Tensor, protocol: int) -> Any:
     plain = self.detach().contiguous()
     carrier = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}.get(self.dtype.name)
@@ -99,6 +105,7 @@ def install() -> None:
         "__deepcopy__": _deepcopy,
         "__reduce_ex__": _reduce,
         "__array_namespace__": _array_namespace,
+        "histogram": _histogram,
         "lu": _lu,
         "to_device": _to_device,
     }.items():

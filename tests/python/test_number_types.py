@@ -89,3 +89,20 @@ def test_output_padding_beyond_the_stride_has_gradients():
         shown[0, 0, k] = 1
         part = F.conv_transpose1d(shown, w.detach(), stride=2, output_padding=3, dilation=4)
         assert float((part * weights).sum()) == pytest.approx(float(dx[0, 0, k]))
+
+
+def test_questions_about_tensors():
+    z = moka.tensor([[1 + 2j, 3], [0, 1j]])
+    assert moka.adjoint(z).tolist() == [[1 - 2j, 0], [3, -1j]]
+    assert z.isreal().tolist() == [[False, True], [True, False]] and bool(BYTES.isreal().all())
+    assert moka.ones(1).is_signed() and not BYTES.is_signed() and not TRUTH.is_signed()
+    assert BYTES.is_same_size(moka.ones(3)) and not moka.is_same_size(BYTES, TRUTH)
+    assert BYTES.cfloat().dtype == moka.complex64 and BYTES.cdouble().dtype == moka.complex128
+    assert not z.is_conj() and not z.is_neg() and moka.is_nonzero(moka.tensor(3.0))
+
+
+def test_attention_broadcasts_leading_dimensions():
+    query, key, value = moka.randn(4, 3, 8), moka.randn(2, 4, 6, 8), moka.randn(2, 4, 6, 8)
+    got = F.scaled_dot_product_attention(query, key, value)
+    expected = F.scaled_dot_product_attention(query.expand(2, 4, 3, 8), key, value)
+    assert got.tolist() == expected.tolist()

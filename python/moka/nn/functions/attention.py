@@ -63,6 +63,13 @@ def scaled_dot_product_attention(
     """
     if is_causal and attn_mask is not None:
         raise RuntimeError("scaled_dot_product_attention: give either attn_mask or is_causal")
+    most = max(t.dim() for t in (query, key, value))
+    if most > 2 and min(t.dim() for t in (query, key, value)) > 1:
+        query, key, value = (t.reshape(*[1] * (most - t.dim()), *t.shape) for t in (query, key, value))
+        if enable_gqa and any(t.shape[:-3] != query.shape[:-3] for t in (key, value)):
+            sizes = zip(*(t.shape[:-3] for t in (query, key, value)), strict=True)
+            batch = tuple(max(s) for s in sizes)
+            query, key, value = (t.expand(*batch, *t.shape[-3:]) for t in (query, key, value))
     if query.dim() == key.dim() == value.dim() and query.dim() > 2 and not enable_gqa:
         lead = tuple(query.shape[:-2])
         if any(tuple(t.shape[:-2]) != lead for t in (key, value)):
