@@ -13,67 +13,44 @@ import math
 import os
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from typing import Any
 
 import _models
+import _workers
 
 
 def work(library: str, name: str, threads: int) -> None:
-    """Answer each line `N` on standard input with the seconds that N steps took; at the end with memory."""
-    if library == "moka":
-        import moka as lib
-    else:
-        import torch as lib
-    lib.set_num_threads(threads)
+    """Answer N with the seconds that N steps took; at the end with the memory in MiB beyond the import's."""
+    lib = _workers.library(library, threads)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _, step = _models.build(lib, name)
-    for line in sys.stdin:
+
+    def seconds(steps: int) -> float:
         start = time.perf_counter()
-        for _ in range(int(line)):
+        for _ in range(steps):
             loss = step()
-        print(json.dumps([time.perf_counter() - start, _models.check(loss)]), flush=True)
-    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024), flush=True)
+        taken = time.perf_counter() - start
+        _models.check(loss)
+        return taken
 
-
-class Worker:
-    """A process with one library and one model."""
-
-    def __init__(self, library: str, name: str, threads: int) -> None:
-        command = [sys.executable, __file__, "--work", library, "--models", name, "--threads", str(threads)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
-        )
-
-    def seconds(self, steps: int) -> float:
-        """Time of that many steps."""
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit("the worker ended early; its error is above")
-        return float(json.loads(line)[0])
-
-    def close(self) -> float:
-        """Peak memory in MiB beyond that of the imported library."""
-        out, _ = self.process.communicate()
-        return float(out)
+    _workers.answer(
+        seconds, lambda: (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    )
 
 
 def compare(name: str, rounds: int, seconds: float, threads: int) -> dict[str, Any]:
     """One row of the table."""
-    workers = {library: Worker(library, name, threads) for library in ("moka", "torch")}
+    words = ("--models", name, "--threads", str(threads))
+    workers = {library: _workers.Worker(__file__, library, *words) for library in ("moka", "torch")}
     steps = {}
     for library, worker in workers.items():
-        worker.seconds(3)
-        steps[library] = max(1, round(seconds / max(worker.seconds(3) / 3, 1e-6)))
+        worker.ask(3)
+        steps[library] = max(1, round(seconds / max(worker.ask(3) / 3, 1e-6)))
     times: dict[str, list[float]] = {"moka": [], "torch": []}
     for _ in range(rounds):
         for library, worker in workers.items():
-            times[library].append(worker.seconds(steps[library]) / steps[library] * 1e3)
+            times[library].append(worker.ask(steps[library]) / steps[library] * 1e3)
     memory = {library: worker.close() for library, worker in workers.items()}
     mine, peer = (statistics.median(times[library]) for library in ("moka", "torch"))
     return {"name": name, "moka_ms": mine, "torch_ms": peer, "ratio": peer / mine, "memory_mib": memory}

@@ -10,24 +10,13 @@
 #include <type_traits>
 #include <utility>
 
+#include "moka/ops/kernels/settled.h"
 #include "moka/schema/reading.h"
-
-#define MOKA_INLINE __attribute__((always_inline)) inline
 
 namespace moka {
 
 template <class T>
 using LaneInt = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-
-// The same vector, which the compiler may not look through. g++ would join comparisons of AVX-512 vectors before it knows
-// that it has no instruction for that, and then work on them lane by lane: what goes into such a joint is settled first.
-template <class V>
-MOKA_INLINE V settled(V v) {
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-  if constexpr (sizeof(V) == 64) asm("" : "+v"(v));
-#endif
-  return v;
-}
 
 // A lane-wise truth value: all bits set or none.
 template <class T, int N>
@@ -327,12 +316,14 @@ MOKA_INLINE ExpParts<T, N> exp_parts(Num<T, N> x) {
 template <class T, int N>
 MOKA_INLINE Num<T, N> number_exp(Num<T, N> a) {
   using P = FloatParts<T>;
-  Num<T, N> x = number_where(a < P::exp_low, P::exp_low, number_where(a > P::exp_high, P::exp_high, a));
+  // What comes out as 0 is computed as exp(0): -inf is common in masks, and tiny products are slow.
+  auto zero = a < P::exp_low;
+  Num<T, N> x = number_where(zero, T(0), number_where(a > P::exp_high, P::exp_high, a));
   auto [n, e] = exp_parts(x);
   // Two steps, so that results below the normal range come out as subnormals and those above as infinity.
   auto whole = __builtin_convertvector(n.v, typename Num<T, N>::Bits);
   auto half = whole >> 1;
-  return (e + 1) * power_of_two<T, N>(half) * power_of_two<T, N>(whole - half);
+  return number_where(zero, T(0), (e + 1) * power_of_two<T, N>(half) * power_of_two<T, N>(whole - half));
 }
 template <class T, int N>
 MOKA_INLINE Num<T, N> number_expm1(Num<T, N> a) {

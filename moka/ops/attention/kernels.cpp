@@ -26,7 +26,12 @@ namespace moka {
 namespace {
 constexpr int64_t block_queries = 64, block_keys = 256;
 
-// scores[rows, columns] = scale q k^T + mask, -inf where a key is not seen.
+// Of columns [k0, k0 + columns): how many, from the first one, query `at` may see.
+int64_t visible_columns(const AttentionShape& s, int64_t at, int64_t k0, int64_t columns) {
+  return s.causal ? std::clamp<int64_t>(at + 1 - k0, 0, columns) : columns;
+}
+
+// scores[rows, columns] = scale q k^T + mask, -inf where the mask hides a key; those of invisible columns mean nothing.
 template <class T>
 void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, const T* k,
                   int64_t q0, int64_t rows, int64_t k0, int64_t columns, T* scores) {
@@ -48,11 +53,6 @@ void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t he
       }
     }
   }
-  if (s.causal)
-    for (int64_t i = 0; i < rows; i++) {
-      const int64_t seen = std::clamp<int64_t>(q0 + i + 1 - k0, 0, columns);
-      std::fill(scores + i * columns + seen, scores + (i + 1) * columns, unseen);
-    }
 }
 // Keys that any query before `last` sees.
 int64_t visible_keys(const AttentionShape& s, int64_t last) {
@@ -89,15 +89,17 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
         block_scores(s, mask, head, hq, hk, q0, rows, k0, columns, scores.data());
         for (int64_t i = 0; i < rows; i++) {
           T* row = scores.data() + i * columns;
-          const T top = largest(row, columns);
+          const int64_t seen = visible_columns(s, q0 + i, k0, columns);
+          std::fill(row + seen, row + columns, T(0));
+          const T top = largest(row, seen);
           const T now = top > high[i] || top != top ? top : high[i];
           if (now == low) {  // nothing seen yet
-            std::fill_n(row, columns, T(0));
+            std::fill_n(row, seen, T(0));
             continue;
           }
           const T shrink = high[i] == low ? T(0) : std::exp(high[i] - now);
           if (shrink != T(1)) scale(to + i * s.value_width, s.value_width, shrink);
-          sum[i] = sum[i] * shrink + exponentials(row, columns, now);
+          sum[i] = sum[i] * shrink + exponentials(row, seen, now);
           high[i] = now;
         }
         gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1},
@@ -145,8 +147,10 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
             block_scores(s, mask, head, hq, hk, q0, rows, k0, columns, p.data());
             for (int64_t i = 0; i < rows; i++) {
               T* row = p.data() + i * columns;
-              if (logsumexp[at + i] == low) std::fill_n(row, columns, T(0));
-              else exponentials(row, columns, logsumexp[at + i]);
+              const bool any = logsumexp[at + i] != low;
+              const int64_t seen = any ? visible_columns(s, q0 + i, k0, columns) : 0;
+              std::fill(row + seen, row + columns, T(0));
+              exponentials(row, seen, logsumexp[at + i]);
             }
             gemm<T>(columns, s.value_width, rows, {p.data(), 1, columns}, {grad, s.value_width, 1},
                     dv + (group * s.keys + k0) * s.value_width, s.value_width, {.accumulate = true});

@@ -11,7 +11,7 @@ struct Rows {
     int64_t i = 0;
     const T low = -std::numeric_limits<T>::infinity();
     V m = spread<V>(low);
-    auto larger = [](V a, V b) { return (a > b) | (a != a) ? a : b; };
+    auto larger = [](V a, V b) { return number_maximum(Num<T, L>{a}, Num<T, L>{b}).v; };
     for (; i + L <= n; i += L) m = larger(load<V>(x + i), m);
     if (i < n) m = larger(load_part<V>(x + i, n - i, low), m);
     return fold_lanes<T>(m, [](T a, T b) { return a > b || a != a ? a : b; });

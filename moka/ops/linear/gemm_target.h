@@ -112,7 +112,8 @@ struct Packing {
         });
         transpose_block(rows);
         T* at = to + j * width + i;
-        if (rest >= L)
+        // A vector may write over the columns that follow, which are still to come.
+        if (rest >= L || (i == 0 && (k - (j + L)) * width >= L))
           for_constants<L>([&](auto c) __attribute__((always_inline)) { store(at + c * width, rows[c]); });
         else
           for_constants<L>([&](auto c) __attribute__((always_inline)) {

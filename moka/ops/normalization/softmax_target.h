@@ -8,7 +8,7 @@ struct Softmax {
   static constexpr int L = lanes<T>;
 
   static V exp_of(V v) { return number_exp(Num<T, L>{v}).v; }
-  static V largest(V a, V b) { return (a > b) | (a != a) ? a : b; }
+  static V largest(V a, V b) { return settled(a > b) | settled(a != a) ? a : b; }
   static T largest_of(const T* x, int64_t n) {
     int64_t i = 0;
     const T low = -std::numeric_limits<T>::infinity();

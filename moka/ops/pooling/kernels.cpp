@@ -8,6 +8,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"
+#include "moka/ops/kernels/settled.h"
 
 #define MOKA_TARGET_ISA 0
 #include "moka/ops/pooling/kernels_target.h"

@@ -7,7 +7,7 @@ struct Pairs {
   static T larger(T best, T v) { return v > best || v != v ? v : best; }
   using V = Vec<T>;
   static constexpr int L = lanes<T>;
-  static V larger(V best, V v) { return (v > best) | (v != v) ? v : best; }
+  static V larger(V best, V v) { return settled(v > best) | settled(v != v) ? v : best; }
 
   // Every second element of 2 L neighbours, and back.
   template <int First, int... I>
@@ -46,11 +46,11 @@ struct Pairs {
       V a, b, c, d, g = load<V>(grad + j);
       split(top + 2 * j, a, b);
       split(bottom + 2 * j, c, d);
-      auto is_b = (b > a) | (b != b);
+      auto is_b = settled(b > a) | settled(b != b);
       V best = is_b ? b : a;
-      auto is_c = (c > best) | (c != c);
+      auto is_c = settled(c > best) | settled(c != c);
       best = is_c ? c : best;
-      auto is_d = (d > best) | (d != d);
+      auto is_d = settled(d > best) | settled(d != d);
       join(to_top + 2 * j, is_b | is_c | is_d ? zero : g, is_b & ~is_c & ~is_d ? g : zero);
       join(to_bottom + 2 * j, is_c & ~is_d ? g : zero, is_d ? g : zero);
     }

@@ -9,6 +9,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/kernels/settled.h"
 
 namespace moka {
 

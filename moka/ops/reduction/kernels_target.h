@@ -15,10 +15,10 @@ inline V combine(V a, V b) {
   else if constexpr (What == Reduce::Any) return a | b;
   else if constexpr (What == Reduce::All) return a & b;
   else if constexpr (What == Reduce::Maximum) {
-    if constexpr (std::is_floating_point_v<T>) return (a > b) | (a != a) ? a : b;
+    if constexpr (std::is_floating_point_v<T>) return settled(a > b) | settled(a != a) ? a : b;
     else return a > b ? a : b;
   } else {
-    if constexpr (std::is_floating_point_v<T>) return (a < b) | (a != a) ? a : b;
+    if constexpr (std::is_floating_point_v<T>) return settled(a < b) | settled(a != a) ? a : b;
     else return a < b ? a : b;
   }
 }

@@ -1,0 +1,56 @@
+"""Two processes, one library each, that work in turns: while one is timed the other sleeps."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def library(name: str, threads: int) -> Any:
+    """The library of that name, limited to so many threads."""
+    if name == "moka":
+        import moka as lib
+    else:
+        import torch as lib
+    lib.set_num_threads(threads)
+    return lib
+
+
+def answer(ask: Callable[..., Any], at_end: Callable[[], Any] = lambda: None) -> None:
+    """Answer each line of standard input, a JSON list of arguments, with what `ask` returns."""
+    for line in sys.stdin:
+        print(json.dumps(ask(*json.loads(line))), flush=True)
+    print(json.dumps(at_end()), flush=True)
+
+
+class Worker:
+    """A process that runs `program --work LIBRARY ...` and answers questions."""
+
+    def __init__(self, program: str, name: str, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, program, "--work", name, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ,
+        )
+
+    def ask(self, *question: Any) -> Any:
+        """Its answer to these arguments."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("the worker ended early; its error is above")
+        return json.loads(line)
+
+    def close(self) -> Any:
+        """End it; what it says last."""
+        out, _ = self.process.communicate()
+        return json.loads(out)
