@@ -14,6 +14,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import _workers
@@ -43,12 +44,12 @@ def programs(lib: Any) -> dict[str, Callable[[], Any]]:
         return both
 
     return {
-        **{name: (lambda f=getattr(lib, name): f(a)) for name in
+        **{name: partial(getattr(lib, name), a) for name in
            "abs neg exp tanh sigmoid erf sin cos floor round sign isnan relu square expm1 atan".split()},
-        **{name: (lambda f=getattr(lib, name): f(u)) for name in "log sqrt rsqrt reciprocal log1p".split()},
-        **{name: (lambda f=getattr(lib, name): f(a, b)) for name in
+        **{name: partial(getattr(lib, name), u) for name in "log sqrt rsqrt reciprocal log1p".split()},
+        **{name: partial(getattr(lib, name), a, b) for name in
            "add sub mul div maximum eq lt atan2".split()},
-        **{name: (lambda f=getattr(F, name): f(a)) for name in
+        **{name: partial(getattr(F, name), a) for name in
            "gelu silu softplus leaky_relu elu hardswish mish".split()},
         "pow 2.5": lambda: lib.pow(u, 2.5),
         "add of a row": lambda: a + row,

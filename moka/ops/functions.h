@@ -97,28 +97,88 @@ MOKA_INLINE Num<double, N> number_acos(Num<double, N> a) {
 }
 MOKA_FLOAT_IN_DOUBLE(acos)
 
+// ---- sines. x - n pi/2 in three parts; above a million the C library reduces with all the bits that takes.
+inline constexpr double most_turned = 1e6;
+template <class T, int N>
+struct Turned {
+  Num<T, N> rest, turns;  // x = turns pi/2 + rest
+};
+template <int N>
+MOKA_INLINE Turned<double, N> turned(Num<double, N> a) {
+  using P = FloatParts<double>;
+  Num<double, N> x = number_where(number_abs(a) < most_turned, a, 0.0);
+  Num<double, N> n = (x * 0.63661977236758134 + P::round_magic) - P::round_magic;
+  return {((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69, n};
+}
+template <int N>
+MOKA_INLINE Turned<float, N> turned(Num<float, N> a) {
+  auto x = __builtin_bit_cast(Halves<N>, a);
+  Turned<double, N / 2> low = turned(to_double(x.low)), high = turned(to_double(x.high));
+  return {__builtin_bit_cast(Num<float, N>, (Halves<N>{to_float(low.rest), to_float(high.rest)})),
+          __builtin_bit_cast(Num<float, N>, (Halves<N>{to_float(low.turns), to_float(high.turns)}))};
+}
+template <class T, int N>
+struct SineAndCosine {
+  Num<T, N> sine, cosine;
+};
+// By their Taylor series, |r| <= pi/4.
+template <class T, int N>
+MOKA_INLINE SineAndCosine<T, N> sine_and_cosine(Num<T, N> r) {
+  Num<T, N> z = r * r;
+  if constexpr (sizeof(T) == 4) {
+    constexpr double sine[] = {-1. / 6, 1. / 120, -1. / 5040, 1. / 362880};
+    constexpr double cosine[] = {1. / 24, -1. / 720, 1. / 40320, -1. / 3628800};
+    return {r + r * (z * horner(sine, z)), 1 - (z * T(0.5) - z * z * horner(cosine, z))};
+  } else {
+    constexpr double sine[] = {-1.6666666666666666e-1,  8.3333333333333333e-3, -1.984126984126984e-4,
+                               2.7557319223985893e-6,   -2.505210838544172e-8, 1.6059043836821613e-10,
+                               -7.6471637318198164e-13, 2.8114572543455206e-15};
+    constexpr double cosine[] = {4.1666666666666664e-2,  -1.3888888888888889e-3, 2.4801587301587302e-5,
+                                 -2.7557319223985888e-7, 2.0876756987868099e-9,  -1.1470745597729725e-11,
+                                 4.7794773323873853e-14, -1.5619206968586225e-16};
+    return {r + r * (z * horner(sine, z)), 1 - (z * T(0.5) - z * z * horner(cosine, z))};
+  }
+}
+template <class T, int N>
+MOKA_INLINE Mask<T, N> has_bit(typename Num<T, N>::Bits n, int bit) {
+  return {settled((n & bit) != 0)};
+}
+// What lies beyond the reduction, infinities and NaN, one by one.
+template <class T, int N, class F>
+MOKA_INLINE Num<T, N> beyond_turns(Num<T, N> a, Num<T, N> result, F function) {
+  auto far = settled((number_abs(a) < T(most_turned)).v);
+  LaneInt<T> near = -1;
+  for (int i = 0; i < N; i++) near &= far[i];
+  if (__builtin_expect(!near, 0))
+    for (int i = 0; i < N; i++)
+      if (!far[i]) result.v[i] = function(a.v[i]);
+  return result;
+}
+// Both are the sine a number of quarter turns further.
+template <int Quarters, class T, int N, class F>
+MOKA_INLINE Num<T, N> turned_sine(Num<T, N> a, F function) {
+  auto [r, n] = turned(a);
+  auto [sine, cosine] = sine_and_cosine(r);
+  auto quarters = __builtin_convertvector(n.v, typename Num<T, N>::Bits) + Quarters;
+  Num<T, N> x = number_where(has_bit<T, N>(quarters, 1), cosine, sine);
+  x = number_where(has_bit<T, N>(quarters, 2), -x, x);
+  return beyond_turns(a, x, function);
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_sin(Num<T, N> a) {
+  return number_where(a == T(0), a, turned_sine<0>(a, [](T x) { return std::sin(x); }));
+}
+template <class T, int N>
+MOKA_INLINE Num<T, N> number_cos(Num<T, N> a) {
+  return turned_sine<1>(a, [](T x) { return std::cos(x); });
+}
 template <int N>
 MOKA_INLINE Num<double, N> number_tan(Num<double, N> a) {
-  // x - n pi/2 in three parts; above a million the C library reduces with all the bits that takes.
-  Num<double, N> x = number_where(number_abs(a) < 1e6, a, 0.0);
-  using P = FloatParts<double>;
-  Num<double, N> n = (x * 0.63661977236758134 + P::round_magic) - P::round_magic;
-  Num<double, N> r = ((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69;
-  Num<double, N> z = r * r;
-  constexpr double sine[] = {-1.6666666666666666e-1,  8.3333333333333333e-3, -1.984126984126984e-4,
-                             2.7557319223985893e-6,   -2.505210838544172e-8, 1.6059043836821613e-10,
-                             -7.6471637318198164e-13, 2.8114572543455206e-15};
-  constexpr double cosine[] = {4.1666666666666664e-2,  -1.3888888888888889e-3, 2.4801587301587302e-5,
-                               -2.7557319223985888e-7, 2.0876756987868099e-9,  -1.1470745597729725e-11,
-                               4.7794773323873853e-14, -1.5619206968586225e-16};
-  Num<double, N> s = r + r * (z * horner(sine, z));
-  Num<double, N> c = 1 - (z * 0.5 - z * z * horner(cosine, z));
-  auto odd = (__builtin_convertvector(n.v, typename Num<double, N>::Bits) & 1) != 0;
-  Mask<double, N> turned{odd};
-  Num<double, N> result = number_where(turned, -c, s) / number_where(turned, s, c);
-  for (int i = 0; i < N; i++)
-    if (!(__builtin_fabs(a.v[i]) < 1e6)) result.v[i] = std::tan(a.v[i]);
-  return number_where(a == 0.0, a, result);
+  auto [r, n] = turned(a);
+  auto [sine, cosine] = sine_and_cosine(r);
+  auto odd = has_bit<double, N>(__builtin_convertvector(n.v, typename Num<double, N>::Bits), 1);
+  Num<double, N> x = number_where(odd, -cosine, sine) / number_where(odd, sine, cosine);
+  return number_where(a == 0.0, a, beyond_turns(a, x, [](double y) { return std::tan(y); }));
 }
 MOKA_FLOAT_IN_DOUBLE(tan)
 

@@ -269,14 +269,6 @@ MOKA_INLINE Num<float, N> number_sqrt(Num<float, N> a) {
   return per_lane(a, [](float x) { return __builtin_sqrtf(x); });
 }
 template <class T, int N>
-MOKA_INLINE Num<T, N> number_sin(Num<T, N> a) {
-  return per_lane(a, [](T x) { return std::sin(x); });
-}
-template <class T, int N>
-MOKA_INLINE Num<T, N> number_cos(Num<T, N> a) {
-  return per_lane(a, [](T x) { return std::cos(x); });
-}
-template <class T, int N>
 MOKA_INLINE Num<T, N> number_pow(Num<T, N> a, Num<T, N> b) {
   if constexpr (std::is_floating_point_v<T>) {
     return per_lane(a, b, [](T x, T y) { return std::pow(x, y); });

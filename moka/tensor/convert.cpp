@@ -68,6 +68,40 @@ void convert_run(const void* from, void* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) b[i] = convert_one<To>(a[i]);
 }
 
+// Eight at a time, as BFloat16 itself rounds.
+template <>
+void convert_run<float, BFloat16>(const void* from, void* to, int64_t n) {
+  typedef uint32_t Words __attribute__((vector_size(32)));
+  typedef uint16_t Halves __attribute__((vector_size(16)));
+  const float* a = static_cast<const float*>(from);
+  BFloat16* b = static_cast<BFloat16*>(to);
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    Words w;
+    std::memcpy(&w, a + i, sizeof w);
+    const Words top = w >> 16, rounded = (w + 0x7fffu + (top & 1u)) >> 16;
+    const Words kept = (w & 0x7fffffffu) > 0x7f800000u ? top | 0x40u : rounded;
+    const Halves h = __builtin_convertvector(kept, Halves);
+    std::memcpy(b + i, &h, sizeof h);
+  }
+  for (; i < n; i++) b[i] = BFloat16(a[i]);
+}
+template <>
+void convert_run<BFloat16, float>(const void* from, void* to, int64_t n) {
+  typedef uint32_t Words __attribute__((vector_size(32)));
+  typedef uint16_t Halves __attribute__((vector_size(16)));
+  const BFloat16* a = static_cast<const BFloat16*>(from);
+  float* b = static_cast<float*>(to);
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    Halves h;
+    std::memcpy(&h, a + i, sizeof h);
+    const Words w = __builtin_convertvector(h, Words) << 16;
+    std::memcpy(b + i, &w, sizeof w);
+  }
+  for (; i < n; i++) b[i] = static_cast<float>(a[i]);
+}
+
 template <class From>
 ConvertFn find_to(DType to) {
   switch (to) {

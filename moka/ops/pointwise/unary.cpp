@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
+#include "moka/ops/functions.h"
 
 namespace moka::ops {
 

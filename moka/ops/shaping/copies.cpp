@@ -1,8 +1,10 @@
 // Operators that move elements: joins, copies, conversions and the gradients of views.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cstring>
 
+#include "moka/base/parallel.h"
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
@@ -252,6 +254,21 @@ void run_repeat(Frame& f) {
                 strided_view(out, sizes, strides, out.impl()->offset));
 }
 
+template <class Word>
+void reverse_words(const char* from, char* to, int64_t n) {
+  const Word* a = reinterpret_cast<const Word*>(from);
+  Word* b = reinterpret_cast<Word*>(to);
+  for (int64_t i = 0; i < n; i++) b[i] = a[n - 1 - i];
+}
+void copy_backwards(const char* from, char* to, int64_t n, int64_t item) {
+  switch (item) {
+    case 1: return reverse_words<uint8_t>(from, to, n);
+    case 2: return reverse_words<uint16_t>(from, to, n);
+    case 4: return reverse_words<uint32_t>(from, to, n);
+    case 8: return reverse_words<uint64_t>(from, to, n);
+    default: return reverse_words<std::array<uint64_t, 2>>(from, to, n);
+  }
+}
 void run_flip(Frame& f) {
   Tensor x = as_contiguous(f.tensor(0));
   const Tensor& out = f.outs[0];
@@ -261,18 +278,25 @@ void run_flip(Frame& f) {
     MOKA_CHECK(!(flipped >> k & 1), "flip: dimension ", k, " comes twice in ", f.ints(1));
     flipped |= uint64_t(1) << k;
   }
-  size_t item = item_size(x.dtype());
-  const char* a = static_cast<const char*>(x.raw_data());
-  char* b = static_cast<char*>(out.raw_data());
-  for (int64_t i = 0; i < x.numel(); i++) {
-    int64_t rest = i, target = 0;
-    for (int d = x.dim(); d-- > 0;) {
-      int64_t k = rest % x.size(d);
-      rest /= x.size(d);
-      target += (flipped >> d & 1 ? x.size(d) - 1 - k : k) * out.stride(d);
+  if (!x.numel()) return;
+  const int last = x.dim() - 1;
+  const int64_t inner = last < 0 ? 1 : x.size(last), item = static_cast<int64_t>(item_size(x.dtype()));
+  const bool backwards = last >= 0 && flipped >> last & 1;
+  const char* from = static_cast<const char*>(x.raw_data());
+  char* to = static_cast<char*>(out.raw_data());
+  parallel_for(0, x.numel() / inner, 32768 / inner + 1, [&](int64_t first, int64_t end) {
+    for (int64_t row = first; row < end; row++) {
+      int64_t rest = row, source = 0;
+      for (int d = last; d-- > 0;) {
+        int64_t k = rest % x.size(d);
+        rest /= x.size(d);
+        source += (flipped >> d & 1 ? x.size(d) - 1 - k : k) * x.stride(d);
+      }
+      const char* in = from + source * item;
+      if (backwards) copy_backwards(in, to + row * inner * item, inner, item);
+      else std::memcpy(to + row * inner * item, in, static_cast<size_t>(inner * item));
     }
-    std::memcpy(b + static_cast<size_t>(target) * item, a + static_cast<size_t>(i) * item, item);
-  }
+  });
 }
 
 // ---- constant padding: pad lists (before, after) from the last dimension on, as torch.nn.functional.pad
