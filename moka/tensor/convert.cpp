@@ -8,6 +8,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/tensor/half.h"
+#include "moka/tensor/narrow.h"
 #include "moka/tensor/tensor.h"
 
 namespace moka {
@@ -145,15 +146,51 @@ ConvertFn find_convert(DType from, DType to) {
   }
 }
 
-ConvertFn check_convert(DType from, DType to) {
-  ConvertFn fn = find_convert(from, to);
-  if (!fn) fail_kind(ErrorKind::NotImplemented, "conversion: no conversion from ", from, " to ", to);
-  return fn;
+// Through float64, which holds what every narrow type can.
+void convert_narrow(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
+  constexpr int64_t tile = 256;
+  double values[tile];
+  const char* a = static_cast<const char*>(from);
+  char* b = static_cast<char*>(to);
+  for (int64_t first = 0; first < n; first += tile) {
+    const int64_t count = std::min(tile, n - first);
+    if (is_narrow(from_type))
+      for (int64_t i = 0; i < count; i++)
+        values[i] = decode_narrow(from_type, static_cast<uint8_t>(a[first + i]));
+    else
+      convert_elements(a + first * static_cast<int64_t>(item_size(from_type)), from_type, values, DType::F64,
+                       count);
+    if (is_narrow(to_type))
+      for (int64_t i = 0; i < count; i++) b[first + i] = static_cast<char>(encode_narrow(to_type, values[i]));
+    else
+      convert_elements(values, DType::F64, b + first * static_cast<int64_t>(item_size(to_type)), to_type,
+                       count);
+  }
+}
+
+// One conversion, found once for many runs of elements; false: the types are one.
+struct Conversion {
+  ConvertFn run = nullptr;
+  DType from, to;
+  bool narrow = false;
+  explicit operator bool() const { return run || narrow; }
+  void operator()(const void* a, void* b, int64_t n) const {
+    if (run) run(a, b, n);
+    else convert_narrow(a, from, b, to, n);
+  }
+};
+
+Conversion check_convert(DType from, DType to) {
+  Conversion out{find_convert(from, to), from, to};
+  out.narrow = !out.run && (is_narrow(from) || find_convert(from, DType::F64)) &&
+               (is_narrow(to) || find_convert(DType::F64, to));
+  if (!out) fail_kind(ErrorKind::NotImplemented, "conversion: no conversion from ", from, " to ", to);
+  return out;
 }
 
 // Copies `n` elements between runs with steps, through a tile when both conversion and a step are asked for.
 void copy_run(const char* from, int64_t from_step, DType from_type, char* to, int64_t to_step, DType to_type,
-              int64_t n, ConvertFn fn) {
+              int64_t n, const Conversion& fn) {
   size_t a = item_size(from_type), b = item_size(to_type);
   if (from_step == 1 && to_step == 1) {
     if (fn) return fn(from, to, n);
@@ -281,7 +318,8 @@ void convert_elements(const void* from, DType from_type, void* to, DType to_type
 }
 
 void copy_elements(const Tensor& from, const Tensor& to) {
-  ConvertFn fn = from.dtype() == to.dtype() ? nullptr : check_convert(from.dtype(), to.dtype());
+  const Conversion fn = from.dtype() == to.dtype() ? Conversion{nullptr, from.dtype(), to.dtype()}
+                                                   : check_convert(from.dtype(), to.dtype());
   int ndim = to.dim();
   MOKA_CHECK(from.dim() <= ndim, "copy: shape ", from.sizes(), " does not broadcast to ", to.sizes());
   Dims sizes, fs, ts;  // dimensions of size 1 dropped, neighbours merged, innermost last

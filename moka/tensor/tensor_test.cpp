@@ -379,8 +379,28 @@ TEST(Convert, EveryPairOfNumericTypesCarriesSmallNumbers) {
       ASSERT_EQ(element_as_double(t, 0), 0) << cat(from, " to ", to);
       ASSERT_EQ(element_as_double(t, 1), 1) << cat(from, " to ", to);
     }
-  EXPECT_EQ(error_of([] { to_dtype(new_tensor(Dims{1}, DType::F8E5M2), DType::F32); }),
-            "conversion: no conversion from float8_e5m2 to float32");
+}
+
+TEST(Convert, NarrowTypesKeepWhatTheyHold) {
+  const std::pair<DType, int> types[] = {{DType::F8E4M3FN, 8},   {DType::F8E4M3FNUZ, 8}, {DType::F8E5M2, 8},
+                                         {DType::F8E5M2FNUZ, 8}, {DType::F8E8M0, 8},     {DType::F6E2M3, 6},
+                                         {DType::F6E3M2, 6},     {DType::F4E2M1, 4},     {DType::U4, 4},
+                                         {DType::I4, 4},         {DType::U2, 2},         {DType::I2, 2}};
+  for (auto [type, bits] : types)
+    for (int i = 0; i < 1 << bits; i++) {
+      const uint8_t pattern = static_cast<uint8_t>(i);
+      const float value = converted<float>(pattern, type, DType::F32);
+      const uint8_t back = converted<uint8_t>(value, DType::F32, type);
+      const float again = converted<float>(back, type, DType::F32);
+      ASSERT_TRUE(again == value || (again != again && value != value)) << cat(type, " ", i);
+    }
+  EXPECT_EQ(
+      converted<float>(converted<uint8_t>(1000.0f, DType::F32, DType::F8E4M3FN), DType::F8E4M3FN, DType::F32),
+      448);
+  EXPECT_EQ(converted<float>(converted<uint8_t>(1e6f, DType::F32, DType::F8E5M2), DType::F8E5M2, DType::F32),
+            INFINITY);
+  EXPECT_EQ(converted<float>(converted<uint8_t>(2.5f, DType::F32, DType::F4E2M1), DType::F4E2M1, DType::F32),
+            2);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/onnx/running.h"
 #include "moka/formats/spelling/conversions.h"
 
 namespace moka::onnx {
@@ -83,8 +83,8 @@ bool divide(NodeReader& n) {
     n.out(n.call("div", {n[0], b}));
     return true;
   }
-  if (dtype == DType::U64) return n.declines("uint64 has no division");
-  n.out(n.call("to", {divide_integers(n, n[0], b).quotient, dtype}));
+  if (dtype == DType::U64) n.out(n.call("div.mode", {n[0], b, spelling::named("rounding_mode", "trunc")}));
+  else n.out(n.call("to", {divide_integers(n, n[0], b).quotient, dtype}));
   return true;
 }
 
@@ -94,12 +94,7 @@ bool modulo(NodeReader& n) {
   if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
   const bool as_c = n.integer("fmod", 0) != 0;
   if (is_floating(dtype)) {
-    MOKA_CHECK_KIND(File, as_c, "floating elements need fmod=1");
-    // In float64, where quotient times divisor is exact for what narrower types hold.
-    if (dtype == DType::F64) return n.declines("float64");
-    Value *a = n.call("to", {n[0], DType::F64}), *b = n.call("to", {n[1], DType::F64});
-    Value* q = n.call("trunc", {n.call("div", {a, b})});
-    n.out(n.call("to", {n.call("sub", {a, n.call("mul", {q, b})}), dtype}));
+    n.out(n.call(as_c ? "fmod" : "remainder", {n[0], n[1]}));
     return true;
   }
   if (dtype == DType::U64) return n.declines("uint64 has no division");
@@ -280,10 +275,39 @@ bool is_inf(NodeReader& n) {
 
 enum class Reduction { Sum, Mean, Max, Min, Prod, L1, L2, LogSum, LogSumExp, SumSquare };
 
+// The largest or smallest of no elements is what every other element is above or below; null where there are some.
+Value* reduced_nothing(NodeReader& n, const Dims& axes, bool keep, bool largest) {
+  const int rank = spelling::rank(n[0]);
+  Wholes sizes;
+  bool empty = false;
+  for (int d = 0; d < rank; d++) {
+    const bool reduced =
+        std::any_of(axes.begin(), axes.end(), [&](int64_t a) { return (a < 0 ? a + rank : a) == d; });
+    const graph::Dim& dim = n[0]->type.dims[static_cast<size_t>(d)];
+    empty |= reduced && dim.fixed() && dim.size == 0;
+    if (!reduced) sizes.push_back(size_of(n, n[0], d));
+    else if (keep) sizes.push_back(1);
+  }
+  if (!empty) return nullptr;
+  const DType dtype = dtype_of(n[0], "the input");
+  Any fill(largest ? -double(INFINITY) : double(INFINITY));
+  if (dtype == DType::Bool) fill = Any(!largest);
+  else if (is_integral(dtype)) {
+    const int bits = static_cast<int>(8 * item_size(dtype));
+    const bool sign = family(dtype) == DTypeClass::Signed;
+    const uint64_t most = ~uint64_t(0) >> (64 - bits + (sign ? 1 : 0));
+    fill = Any(largest ? (sign ? -static_cast<int64_t>(most) - 1 : int64_t(0)) : static_cast<int64_t>(most));
+  }
+  return n.call("full", {list_of(n, sizes), fill, spelling::named("dtype", dtype)});
+}
+
 template <Reduction kind>
 bool reduce(NodeReader& n) {
   const bool keep = n.integer("keepdims", 1) != 0;
   auto axes = n.ints_of("axes", 1);
+  Dims count;
+  if (n.has(1) && !axes && spelling::fixed_sizes(n[1], count) && count == Dims{0})
+    axes.emplace();  // an empty list
   const bool running = n.has(1) && !axes;
   if (running && n.integer("noop_with_empty_axes", 0) != 0)
     return n.declines("axes that are not constant and may be none");
@@ -308,7 +332,12 @@ bool reduce(NodeReader& n) {
     return n.call(op, {x, named("dim", dims), named("keepdim", keep)});
   };
   Value* x = n[0];
-  Value* y;
+  Value* y = nullptr;
+  if (!running && (kind == Reduction::Max || kind == Reduction::Min || kind == Reduction::LogSumExp))
+    if (Value* none = reduced_nothing(n, *axes, keep, kind != Reduction::Min)) {
+      n.out(none);
+      return true;
+    }
   if constexpr (kind == Reduction::Sum) y = over("sum", x);
   if constexpr (kind == Reduction::Mean)
     y = over("mean", typed && !is_floating(dtype) ? n.call("to", {x, DType::F64}) : x);
@@ -336,13 +365,11 @@ bool arg_reduce(NodeReader& n) {
   using spelling::named;
   if (n.integer("select_last_index", 0) != 0) {
     // The last among equals is the first of the reversed, counted from the end.
-    Dims sizes;
     const int rank = n.rank_of(0);
     int64_t axis = n.integer("axis", 0);
     if (axis < 0) axis += rank;
-    if (axis < 0 || axis >= rank || !n[0]->type.dims[static_cast<size_t>(axis)].fixed())
-      return n.declines("the size is not known");
-    const int64_t last = n[0]->type.dims[static_cast<size_t>(axis)].size - 1;
+    MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
+    Value* last = number_of(n, arithmetic(n, "sub", size_of(n, n[0], axis), 1), DType::I64);
     Value* first =
         n.call(largest ? "argmax" : "argmin", {n.call("flip", {n[0], Dims{axis}}), named("dim", axis),
                                                named("keepdim", n.integer("keepdims", 1) != 0)});

@@ -1,4 +1,4 @@
-// If and Loop of ONNX as the graph's own.
+// If and Loop of ONNX (scan_flow.cpp has the others) as the graph's own.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/formats/onnx/importer_internal.h"
 #include "moka/graph/expr.h"
@@ -37,9 +37,15 @@ Value* builtin(spelling::Builder& build, std::string_view name, std::vector<Valu
 }  // namespace
 
 bool Importer::control_flow(const NodeProto& node, const Context& c) {
+  if (node.domain == "ai.onnx.preview" && node.op == "FlexAttention") {
+    flex_attention(node, c);
+    return true;
+  }
   if (!node.domain.empty()) return false;
   if (node.op == "If") if_node(node, c);
   else if (node.op == "Loop") loop_node(node, c);
+  else if (node.op == "Scan") scan_node(node, c);
+  else if (node.op == "SequenceMap") sequence_map(node, c);
   else return false;
   return true;
 }
@@ -97,6 +103,11 @@ void Importer::if_node(const NodeProto& node, const Context& c) {
 // Scan outputs are lists that grow by one element each turn and are stacked at the end.
 void Importer::loop_node(const NodeProto& node, const Context& c) {
   const GraphProto body = subgraph(node, "body", c);
+  // Ranks rarely change from turn to turn: when they turn out to, the body is read again without them.
+  if (!loop_of(node, body, true, c)) loop_of(node, body, false, c);
+}
+
+bool Importer::loop_of(const NodeProto& node, const GraphProto& body, bool keeps_ranks, const Context& c) {
   const size_t carried = node.inputs.size() < 2 ? 0 : node.inputs.size() - 2;
   MOKA_CHECK_KIND(File, body.inputs.size() == carried + 2, "the body has ", body.inputs.size(), " inputs, ",
                   carried + 2, " were expected");
@@ -133,12 +144,21 @@ void Importer::loop_node(const NodeProto& node, const Context& c) {
   // Sizes may change from turn to turn: a carried value keeps its element type only.
   for (size_t i = 0; i < carried; i++) {
     Type type = inputs[i + 2]->type;
-    type.has_dims = false;
-    type.dims.clear();
+    if (keeps_ranks) type.dims.assign(type.dims.size(), graph::Dim());
+    else type.has_dims = false, type.dims.clear();
     params.push_back(b->add_param(type));
   }
   for (size_t i = 0; i < scans; i++) lists.push_back(b->add_param(Type::list(Type::tensor())));
   const std::vector<Value*> results = block(b, body, params, c);
+  for (size_t i = 0; i < carried && keeps_ranks; i++) {
+    const Type &before = params[i + 2]->type, &after = results[i + 1]->type;
+    if (before.kind != TypeKind::Tensor || !before.has_dims || after.kind != TypeKind::Tensor ||
+        !after.has_dims)
+      continue;
+    if (before.dims.size() == after.dims.size()) continue;
+    loop->destroy();
+    return false;
+  }
   {
     Inside inside(build_, b);
     b->add_result(builtin(build_, "bool", {results[0]}));
@@ -162,6 +182,7 @@ void Importer::loop_node(const NodeProto& node, const Context& c) {
     outputs.push_back(build_.call("cat", {list, int64_t(0)}));
   }
   bind(node, outputs, c);
+  return true;
 }
 
 }  // namespace moka::onnx

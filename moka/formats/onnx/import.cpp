@@ -36,6 +36,22 @@ bool is_hint(const NodeProto& node, std::string_view attribute) {
   return attribute == "consumed_inputs" && plain_domain(node.domain).empty();
 }
 
+// What the file says of a value whose element type or rank could not be inferred. Sizes are left to the run.
+void complete(Value* v, const Type& said) {
+  using graph::TypeKind;
+  if (said.kind != TypeKind::Tensor || v->constant()) return;
+  if (v->type.kind != TypeKind::Tensor && v->type.kind != TypeKind::Any) return;
+  v->type.kind = TypeKind::Tensor;
+  if (!v->type.has_dtype && said.has_dtype) {
+    v->type.has_dtype = true;
+    v->type.dtype = said.dtype;
+  }
+  if (!v->type.has_dims && said.has_dims) {
+    v->type.has_dims = true;
+    v->type.dims.assign(said.dims.size(), graph::Dim());
+  }
+}
+
 }  // namespace
 
 Importer::Importer(proto::Budget& budget, const Bytes& owner, ExternalData external, Graph& graph)
@@ -105,14 +121,23 @@ void Importer::graph_nodes(const GraphProto& graph, const Context& c) {
     MOKA_CHECK_KIND(File, c.scope->values.emplace(i.name, v).second, budget_.file, ": '", i.name,
                     "' is defined twice");
   }
+  for (const ValueInfo& v : graph.values) c.scope->declared.emplace(v.name, &v.type);
+  for (const ValueInfo& v : graph.outputs) c.scope->declared.emplace(v.name, &v.type);
+  for (const NodeProto& n : graph.nodes)
+    for (std::string_view output : n.outputs) c.scope->makers.emplace(output, &n);
   for (const NodeProto& n : graph.nodes) node(n, c);
 }
 
 Value* Importer::value(std::string_view name, const Context& c) {
   for (const Scope* s = c.scope; s; s = s->outer)
     if (auto i = s->values.find(name); i != s->values.end()) return i->second;
+  for (const Scope* s = c.scope; s; s = s->outer)
+    if (auto i = s->makers.find(name); i != s->makers.end())
+      fail_kind(ErrorKind::File, budget_.file, ": '", name, "' is used before ", i->second->op, " '",
+                i->second->name,
+                "' makes it; nodes must stand in the order in which they run, without circles");
   fail_kind(ErrorKind::File, budget_.file, ": '", name,
-            "' is used but nothing before makes it; nodes must stand in the order in which they run");
+            "' is used, but no input, initializer or node has that name");
 }
 
 // Floating tensors of the main graph are parameters: named states that training may change. The rest are constants.
@@ -165,13 +190,13 @@ std::vector<Attribute> Importer::attributes(const NodeProto& node, const Context
     Any value = a->value;
     switch (a->kind) {
       case AttributeKind::Tensor: value = Any(read_tensor(budget_, a->message, owner_, external_)); break;
-      case AttributeKind::Graph: continue;  // control_flow() reads them
+      case AttributeKind::Graph:  // control_flow() reads them
+      case AttributeKind::TypeProto: continue;  // says what can be seen from the inputs
       case AttributeKind::Undefined:
       case AttributeKind::Tensors:
       case AttributeKind::Graphs:
       case AttributeKind::SparseTensor:
       case AttributeKind::SparseTensors:
-      case AttributeKind::TypeProto:
       case AttributeKind::TypeProtos:
         fail_kind(ErrorKind::NotImplemented, "attribute '", given.name, "' is of a kind that is not read (",
                   static_cast<int>(a->kind), ")");
@@ -189,6 +214,8 @@ void Importer::bind(const NodeProto& node, std::span<Value* const> outputs, cons
     MOKA_CHECK_KIND(NotImplemented, i < outputs.size() && outputs[i], "output ", i, " ('", name,
                     "') is not computed");
     MOKA_CHECK_KIND(File, c.scope->values.emplace(name, outputs[i]).second, "'", name, "' is defined twice");
+    if (auto said = c.scope->declared.find(name); said != c.scope->declared.end())
+      complete(outputs[i], *said->second);
     if (!c.call && outputs[i]->name.empty() && names_.insert(std::string(name)).second)
       outputs[i]->name = std::string(name);
   }
@@ -208,16 +235,7 @@ void Importer::node(const NodeProto& node, const Context& c) {
   build_.source.scope = scope;
 }
 
-void Importer::translate(const NodeProto& node, const Context& c) {
-  MOKA_CHECK_KIND(File, c.depth < budget_.limits.max_depth, "graphs and functions are nested more than ",
-                  budget_.limits.max_depth, " deep");
-  auto opset = c.opsets->find(node.domain);
-  if (auto f = functions_.find(function_key(node.domain, node.op, node.overload)); f != functions_.end())
-    return function(*f->second, node, c);
-  MOKA_CHECK_KIND(File, opset != c.opsets->end(), "the model imports no opset of domain '", node.domain, "'");
-  const int version = static_cast<int>(opset->second);
-  if (control_flow(node, c)) return;
-
+ForeignNode Importer::foreign_node(const NodeProto& node, const Context& c) {
   ForeignNode foreign;
   foreign.op = std::string(node.op);
   foreign.domain = std::string(node.domain);
@@ -230,6 +248,20 @@ void Importer::translate(const NodeProto& node, const Context& c) {
   if (node.domain.empty())
     for (const spelling::Attribute& a : foreign.attributes)
       MOKA_CHECK_KIND(File, is_attribute_name(a.name), "no operator of ONNX has an attribute '", a.name, "'");
+  return foreign;
+}
+
+void Importer::translate(const NodeProto& node, const Context& c) {
+  MOKA_CHECK_KIND(File, c.depth < budget_.limits.max_depth, "graphs and functions are nested more than ",
+                  budget_.limits.max_depth, " deep");
+  auto opset = c.opsets->find(node.domain);
+  if (auto f = functions_.find(function_key(node.domain, node.op, node.overload)); f != functions_.end())
+    return function(*f->second, node, c);
+  MOKA_CHECK_KIND(File, opset != c.opsets->end(), "the model imports no opset of domain '", node.domain, "'");
+  const int version = static_cast<int>(opset->second);
+  if (control_flow(node, c)) return;
+
+  const ForeignNode foreign = foreign_node(node, c);
 
   std::string reasons;
   for (const Adapter* adapter : find_adapters(node.op, node.domain, version)) {
@@ -312,18 +344,27 @@ std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
   return out;
 }
 
+namespace {
+// In the order in which they are asked.
+constexpr std::span<const Adapter> (*families[])() = {
+    random_adapters,    tensor_adapters,   slicing_adapters, cast_adapters,      arithmetic_adapters,
+    network_adapters,   layer_adapters,    resize_adapters,  recurrent_adapters, pool_adapters,
+    attention_adapters, indexing_adapters, vision_adapters,  signal_adapters,    quantization_adapters,
+    sequence_adapters,  training_adapters};
+}  // namespace
+
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version) {
   std::vector<const Adapter*> out;
-  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters(), layer_adapters()})
-    for (const Adapter& a : family)
+  for (auto family : families)
+    for (const Adapter& a : family())
       if (a.op == op && a.domain == domain && version >= a.since && (a.until == 0 || version < a.until))
         out.push_back(&a);
   return out;
 }
 
 bool has_adapter(std::string_view op, std::string_view domain) {
-  for (auto family : {tensor_adapters(), arithmetic_adapters(), network_adapters(), layer_adapters()})
-    for (const Adapter& a : family)
+  for (auto family : families)
+    for (const Adapter& a : family())
       if (a.op == op && a.domain == domain) return true;
   return false;
 }

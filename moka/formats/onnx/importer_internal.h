@@ -18,6 +18,9 @@ using spelling::NodeReader;
 struct Scope {
   const Scope* outer = nullptr;
   std::map<std::string, graph::Value*, std::less<>> values;
+  // Of the graph's file: what it says of its values, and which node makes them.
+  std::map<std::string_view, const graph::Type*> declared;
+  std::map<std::string_view, const NodeProto*> makers;
 };
 
 class Importer {
@@ -44,6 +47,19 @@ class Importer {
   bool control_flow(const NodeProto& node, const Context& c);
   void if_node(const NodeProto& node, const Context& c);
   void loop_node(const NodeProto& node, const Context& c);
+  bool loop_of(const NodeProto& node, const GraphProto& body, bool keeps_ranks, const Context& c);
+  struct ScanPlan {
+    Dims input_axes, input_backwards, output_axes, output_backwards;
+  };
+  void scan_node(const NodeProto& node, const Context& c);
+  std::vector<graph::Value*> scan(NodeReader& n, const GraphProto& body, const ScanPlan& plan,
+                                  std::vector<graph::Value*> states, const std::vector<graph::Value*>& inputs,
+                                  const Context& c);
+  void sequence_map(const NodeProto& node, const Context& c);
+  void flex_attention(const NodeProto& node, const Context& c);
+  std::vector<graph::Value*> inlined(const GraphProto& graph, std::span<graph::Value* const> params,
+                                     const Context& c);
+  spelling::ForeignNode foreign_node(const NodeProto& node, const Context& c);
   void function(const FunctionProto& function, const NodeProto& node, const Context& c);
   GraphProto subgraph(const NodeProto& node, std::string_view name, const Context& c);
   std::vector<graph::Value*> block(graph::Block* block, const GraphProto& graph,
@@ -76,5 +92,18 @@ std::span<const Adapter> tensor_adapters();
 std::span<const Adapter> arithmetic_adapters();
 std::span<const Adapter> network_adapters();
 std::span<const Adapter> layer_adapters();
+std::span<const Adapter> attention_adapters();
+std::span<const Adapter> cast_adapters();
+std::span<const Adapter> indexing_adapters();
+std::span<const Adapter> pool_adapters();
+std::span<const Adapter> quantization_adapters();
+std::span<const Adapter> random_adapters();
+std::span<const Adapter> recurrent_adapters();
+std::span<const Adapter> resize_adapters();
+std::span<const Adapter> sequence_adapters();
+std::span<const Adapter> signal_adapters();
+std::span<const Adapter> slicing_adapters();
+std::span<const Adapter> training_adapters();
+std::span<const Adapter> vision_adapters();
 
 }  // namespace moka::onnx

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/onnx/running.h"
 #include "moka/formats/spelling/conversions.h"
 
 namespace moka::onnx {
@@ -98,87 +98,26 @@ bool local_response(NodeReader& n) {
   return true;
 }
 
-// Rows of ONNX's gates in our order.
-Value* reordered(NodeReader& n, Value* v, std::initializer_list<int> order, int64_t hidden) {
-  std::vector<Value*> parts;
-  for (int gate : order) parts.push_back(n.call("narrow", {v, int64_t(0), gate * hidden, hidden}));
-  return parts.size() == 1 ? parts[0] : n.call("cat", {parts, int64_t(0)});
-}
-
-template <int kind>  // 0 LSTM, 1 GRU, 2 RNN
-bool recurrent(NodeReader& n) {
-  Dims x, r;
-  if (!spelling::fixed_sizes(n[0], x) || x.size() != 3 || !spelling::fixed_sizes(n[2], r) || r.size() != 3)
-    return n.declines("the sizes are not known");
-  if (n.integer("layout", 0) != 0) return n.declines("batches first");
-  if (n.attribute("clip") || n.attribute("activation_alpha") || n.attribute("activation_beta"))
-    return n.declines("clipped or scaled activations");
-  if (n.has(4)) return n.declines("sequences of different lengths");
-  if (kind == 0 && (n.has(7) || n.integer("input_forget", 0) != 0))
-    return n.declines("peepholes or coupled gates");
-  if (kind == 1 && n.integer("linear_before_reset", 0) == 0)
-    return n.declines("a reset gate before the matrix product");
-  const char* mode = kind == 0 ? "lstm" : kind == 1 ? "gru" : "tanh";
-  if (const Any* names = n.attribute("activations")) {
-    bool usual = true, relu = kind == 2;
-    size_t i = 0;
-    for (const Any& name : names->list()) {
-      std::string_view s = name.string();
-      const size_t place = i++ % (kind == 0 ? 3 : kind == 1 ? 2 : 1);
-      usual &= s == (kind != 2 && place == 0 ? "Sigmoid" : "Tanh");
-      relu &= s == "Relu";
-    }
-    if (!usual && !relu) return n.declines("other activations");
-    if (!usual) mode = "relu";
-  }
-  std::string_view direction = n.text("direction", "forward");
-  const int64_t steps = x[0], batch = x[1], hidden = r[2], directions = direction == "bidirectional" ? 2 : 1;
-  const int64_t gates = kind == 0 ? 4 : kind == 1 ? 3 : 1;
-  MOKA_CHECK_KIND(File, r[0] == directions && r[1] == gates * hidden && hidden > 0, "R has sizes ",
-                  std::span<const int64_t>(r), " for ", directions, " directions");
-  if (steps == 0 || batch == 0) return n.declines("an empty sequence");
-  DType dtype;
-  if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
-  Value* rows = n.call("reshape", {n[0], Dims{steps * batch, x[2]}});
-  std::vector<Value*> outs, lasts, cells;
-  for (int64_t d = 0; d < directions; d++) {
-    auto part = [&](int i) { return n.call("select", {n[i], int64_t(0), d}); };
-    auto ordered = [&](Value* v) {
-      if (kind == 0) return reordered(n, v, {0, 2, 3, 1}, hidden);  // i, o, f, c
-      if (kind == 1) return reordered(n, v, {1, 0, 2}, hidden);  // z, r, h
-      return v;
-    };
-    auto start = [&](int i) {
-      return n.has(i) ? part(i) : n.call("zeros", {Dims{batch, hidden}, named("dtype", dtype)});
-    };
-    spelling::Argument input_bias{Any()}, state_bias{Any()};
-    if (n.has(3)) {
-      Value *both = part(3), *first = n.call("narrow", {both, int64_t(0), int64_t(0), gates * hidden}),
-            *second = n.call("narrow", {both, int64_t(0), gates * hidden, gates * hidden});
-      input_bias = spelling::Argument(ordered(first));
-      state_bias = spelling::Argument(ordered(second));
-    }
-    const bool reverse = direction == "reverse" || d == 1;
-    spelling::Argument c0 = kind == 0 ? spelling::Argument(start(6)) : spelling::Argument(Any());
-    Value* states =
-        n.call("rnn_layer",
-               {n.call("linear", {rows, ordered(part(1)), input_bias}), start(5), c0, ordered(part(2)),
-                state_bias, Any(), Dims(static_cast<size_t>(steps), batch), mode, named("reverse", reverse)});
-    Value* last = n.call("narrow", {states, int64_t(0), reverse ? int64_t(0) : (steps - 1) * batch, batch});
-    auto columns = [&](Value* v, int64_t first) { return n.call("narrow", {v, int64_t(1), first, hidden}); };
-    outs.push_back(n.call("reshape", {columns(states, 0), Dims{steps, batch, hidden}}));
-    lasts.push_back(columns(last, 0));
-    if (kind == 0) cells.push_back(columns(last, hidden));
-  }
-  n.out(n.call("stack", {outs, int64_t(1)}));
-  if (n.wants(1)) n.out(n.call("stack", {lasts, int64_t(0)}), 1);
-  if (kind == 0 && n.wants(2)) n.out(n.call("stack", {cells, int64_t(0)}), 2);
+// Scales and biases are those of groups before opset 21, of channels since.
+bool group_normalization(NodeReader& n) {
+  const int64_t groups = n.integer("num_groups", 0);
+  MOKA_CHECK_KIND(File, groups > 0, "num_groups ", groups, " must be positive");
+  auto of_channels = [&](Value* v) {
+    if (n.version >= 21) return v;
+    const Whole times = arithmetic(n, "floordiv", size_of(n, n[0], 1), groups);
+    const DType dtype = dtype_of(v, "the scale");
+    return promise(n.call("repeat_interleave", {v, times.argument(), int64_t(0)}), dtype, 1);
+  };
+  n.out(n.call("group_norm", {n[0], groups, of_channels(n[1]), of_channels(n[2]),
+                              named("eps", n.number("epsilon", 1e-5))}));
   return true;
 }
 
 constexpr Adapter table[] = {
-    {"Resize", 10, 0, resize},    {"Upsample", 7, 10, resize}, {"LRN", 1, 0, local_response},
-    {"LSTM", 7, 0, recurrent<0>}, {"GRU", 7, 0, recurrent<1>}, {"RNN", 7, 0, recurrent<2>},
+    {"GroupNormalization", 18, 0, group_normalization},
+    {"Resize", 10, 0, resize},
+    {"Upsample", 7, 10, resize},
+    {"LRN", 1, 0, local_response},
 };
 
 }  // namespace

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/window.h"
 #include "moka/formats/spelling/conversions.h"
 #include "moka/schema/frame.h"
 
@@ -12,16 +13,6 @@ using graph::Dim;
 using graph::Value;
 using spelling::named;
 
-namespace {
-
-// What convolutions and pools have in common: sizes over the spatial dimensions.
-struct Window {
-  int spatial = 0;
-  Dims kernel, stride, dilation, begin, end;
-  bool symmetric() const { return begin == end; }
-};
-
-// False: the node declines, with its reason. `kernel` is that of the weight or empty.
 bool read_window(NodeReader& n, Dims kernel, Window& w) {
   w.spatial = n.rank_of(0) - 2;
   MOKA_CHECK_KIND(File, w.spatial >= 1, "the input has ", w.spatial + 2,
@@ -55,18 +46,17 @@ bool read_window(NodeReader& n, Dims kernel, Window& w) {
     w.begin[i] = w.end[i] = 0;
     if (automatic == "VALID") continue;
     const Dim& d = n[0]->type.dims[i + 2];
-    if (!d.fixed()) return n.declines("auto_pad of a size that is not known");
+    if (!d.fixed() && w.stride[i] != 1) return n.declines("auto_pad of a size that is not known");
     // So many that the output has ceil(size / stride) elements; the odd one goes to the named side.
-    const int64_t out = (d.size + w.stride[i] - 1) / w.stride[i];
+    const int64_t size = d.fixed() ? d.size : 1, out = (size + w.stride[i] - 1) / w.stride[i];
     const int64_t total =
-        std::max<int64_t>(0, (out - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - d.size);
+        std::max<int64_t>(0, (out - 1) * w.stride[i] + (w.kernel[i] - 1) * w.dilation[i] + 1 - size);
     w.begin[i] = automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
     w.end[i] = total - w.begin[i];
   }
   return true;
 }
 
-// The input with pads that differ between begin and end added by itself; the window then has none.
 Value* padded(NodeReader& n, Value* x, Window& w, double value) {
   Dims pad;
   for (int i = w.spatial; i-- > 0;) {
@@ -77,24 +67,36 @@ Value* padded(NodeReader& n, Value* x, Window& w, double value) {
   return n.call("pad_constant", {x, pad, value});
 }
 
-bool convolution(NodeReader& n) {
+Value* convolved(NodeReader& n, Value* x, Value* filter, Value* bias) {
+  auto decline = [&](auto... parts) {
+    n.declines(parts...);
+    return nullptr;
+  };
   Dims weight;
-  if (!spelling::fixed_sizes(n[1], weight)) return n.declines("the weight's sizes are not known");
+  if (!spelling::fixed_sizes(filter, weight)) return decline("the weight's sizes are not known");
   MOKA_CHECK_KIND(File, weight.size() >= 3, "the weight has ", weight.size(),
                   " dimensions, at least 3 were expected");
   Window w;
-  if (!read_window(n, Dims(std::span<const int64_t>(weight).subspan(2)), w)) return false;
-  if (w.spatial > 3) return n.declines("convolution over ", w.spatial, " dimensions");
+  if (!read_window(n, Dims(std::span<const int64_t>(weight).subspan(2)), w)) return nullptr;
+  if (w.spatial > 3) return decline("convolution over ", w.spatial, " dimensions");
   for (int i = 0; i < w.spatial; i++)
     MOKA_CHECK_KIND(File, weight[static_cast<size_t>(i) + 2] == w.kernel[static_cast<size_t>(i)],
                     "kernel_shape ", std::span<const int64_t>(w.kernel),
                     " is not the weight's: ", std::span<const int64_t>(weight));
   constexpr const char* names[] = {"conv1d", "conv2d", "conv3d"};
-  Value* x = w.symmetric() ? n[0] : padded(n, n[0], w, 0);
-  n.out(n.call(
+  if (!w.symmetric()) x = padded(n, x, w, 0);
+  return n.call(
       names[w.spatial - 1],
-      {x, n[1], n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any()), named("stride", w.stride),
-       named("padding", w.begin), named("dilation", w.dilation), named("groups", n.integer("group", 1))}));
+      {x, filter, bias ? spelling::Argument(bias) : spelling::Argument(Any()), named("stride", w.stride),
+       named("padding", w.begin), named("dilation", w.dilation), named("groups", n.integer("group", 1))});
+}
+
+namespace {
+
+bool convolution(NodeReader& n) {
+  Value* y = convolved(n, n[0], n[1], n.maybe(2));
+  if (!y) return false;
+  n.out(y);
   return true;
 }
 
@@ -154,10 +156,34 @@ bool global_pool(NodeReader& n) {
   return true;
 }
 
+// Normalized by the mean and variance of the batch, which the running ones move towards.
+bool batch_statistics(NodeReader& n) {
+  const int rank = n.rank_of(0);
+  MOKA_CHECK_KIND(File, rank >= 2, "the input has ", rank, " dimensions, at least 2 were expected");
+  Dims dims{0};
+  for (int i = 2; i < rank; i++) dims.push_back(i);
+  auto along = [&](Value* v) { return spread(n, v, {1}, rank); };
+  auto mean_of = [&](Value* v) { return n.call("mean", {v, named("dim", dims)}); };
+  Value* mean = mean_of(n[0]);
+  Value* centred = n.call("sub", {n[0], along(mean)});
+  Value* variance = mean_of(n.call("mul", {centred, centred}));
+  Value* scale = n.call("rsqrt", {n.call("add", {along(variance), n.number("epsilon", 1e-5)})});
+  Value* y = n.call("mul", {n.call("mul", {centred, scale}), along(n[1])});
+  n.out(n.call("add", {y, along(n[2])}));
+  const double momentum = n.number("momentum", 0.9);
+  auto moved = [&](Value* old, Value* now) {
+    return n.call("add", {n.call("mul", {old, momentum}), n.call("mul", {now, 1 - momentum})});
+  };
+  if (n.wants(1)) n.out(moved(n[3], mean), 1);
+  if (n.wants(2)) n.out(moved(n[4], variance), 2);
+  return true;
+}
+
 bool batch_normalization(NodeReader& n) {
   const bool training =
       n.version >= 14 ? n.integer("training_mode", 0) != 0 : n.version < 7 && n.integer("is_test", 0) == 0;
-  if (training) return n.declines("training mode");
+  if (training && n.version >= 14) return batch_statistics(n);
+  if (training) return n.declines("training mode before opset 14");
   if (n.version < 9 && n.integer("spatial", 1) == 0) return n.declines("statistics for each element");
   for (int i = 1; i < 5; i++)
     if (n.wants(i)) return n.declines("outputs of training mode");
@@ -282,100 +308,6 @@ bool old_softmax(NodeReader& n) {
   return true;
 }
 
-// scale and zero point for each element of `axis`, aligned with the input; blocks are not read.
-bool quantization(NodeReader& n, Value*& scale, Value*& zero) {
-  if (n.integer("block_size", 0) != 0) return n.declines("blocks");
-  scale = n[1];
-  zero = n.maybe(2);
-  if (spelling::rank(scale) < 0) return n.declines("the number of dimensions of the scale is not known");
-  if (spelling::rank(scale) != 1) return true;
-  Dims count;
-  const bool one = spelling::fixed_sizes(scale, count) && count[0] == 1;
-  const int rank = n.rank_of(0);
-  int64_t axis = n.integer("axis", 1);
-  if (axis < 0) axis += rank;
-  if (one && (axis < 0 || axis >= rank)) return true;
-  MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
-  for (int64_t i = axis + 1; i < rank; i++) {
-    scale = n.call("unsqueeze", {scale, int64_t(-1)});
-    if (zero) zero = n.call("unsqueeze", {zero, int64_t(-1)});
-  }
-  return true;
-}
-
-// Range of the integer types that values are quantized to.
-bool integer_range(DType dtype, double& low, double& high) {
-  switch (dtype) {
-    case DType::U8:
-      low = 0;
-      high = 255;
-      return true;
-    case DType::I8:
-      low = -128;
-      high = 127;
-      return true;
-    case DType::U16:
-      low = 0;
-      high = 65535;
-      return true;
-    case DType::I16:
-      low = -32768;
-      high = 32767;
-      return true;
-    case DType::U4:
-      low = 0;
-      high = 15;
-      return true;
-    case DType::I4:
-      low = -8;
-      high = 7;
-      return true;
-    case DType::U2:
-      low = 0;
-      high = 3;
-      return true;
-    case DType::I2:
-      low = -2;
-      high = 1;
-      return true;
-    default: return false;
-  }
-}
-
-bool quantize(NodeReader& n) {
-  DType to = DType::U8;
-  double low, high;
-  Value *scale, *zero;
-  if (n.has(2)) {
-    if (!spelling::has_dtype(n[2], &to)) return n.declines("the element type of the zero point is not known");
-  } else if (n.integer("output_dtype", 0) != 0 &&
-             !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to)) {
-    return n.declines("output_dtype");
-  }
-  if (!integer_range(to, low, high)) return n.declines("quantizing to ", info(to).name);
-  if (!quantization(n, scale, zero)) return false;
-  Value* y =
-      n.call("round", {n.call("div", {n.call("to", {n[0], DType::F32}), n.call("to", {scale, DType::F32})})});
-  if (zero) y = n.call("add", {y, n.call("to", {zero, DType::F32})});
-  n.out(n.call("to", {n.call("clamp", {y, low, high}), to}));
-  return true;
-}
-
-bool dequantize(NodeReader& n) {
-  DType to;
-  Value *scale, *zero;
-  if (!spelling::has_dtype(n[1], &to)) return n.declines("the element type of the scale is not known");
-  if (n.integer("output_dtype", 0) != 0 &&
-      !spelling::find_dtype_code(n.dialect, n.integer("output_dtype", 0), to))
-    return n.declines("output_dtype");
-  if (!quantization(n, scale, zero)) return false;
-  Value* x = n.call("to", {n[0], DType::F32});
-  if (zero) x = n.call("sub", {x, n.call("to", {zero, DType::F32})});
-  Value* y = n.call("mul", {x, n.call("to", {scale, DType::F32})});
-  n.out(to == DType::F32 ? y : n.call("to", {y, to}));
-  return true;
-}
-
 // Both losses over [batch, classes, ...]; the second also gives the logarithms of the probabilities.
 bool cross_entropy(NodeReader& n) {
   Value* logarithms = n.call("log_softmax", {n[0], int64_t(1)});
@@ -408,8 +340,6 @@ constexpr Adapter table[] = {
     {"MeanVarianceNormalization", 9, 0, mean_variance_normalization},
     {"LpNormalization", 1, 0, lp_normalization},
     {"Gemm", 1, 0, gemm},
-    {"QuantizeLinear", 10, 0, quantize},
-    {"DequantizeLinear", 10, 0, dequantize},
     {"SoftmaxCrossEntropyLoss", 12, 0, cross_entropy},
     {"NegativeLogLikelihoodLoss", 12, 0, negative_log_likelihood},
     {"Softmax", 1, 13, old_softmax<0>},

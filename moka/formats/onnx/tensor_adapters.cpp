@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/onnx/running.h"
 #include "moka/formats/spelling/conversions.h"
 #include "moka/graph/builtins.h"
 
@@ -56,7 +56,11 @@ bool constant_of_shape(NodeReader& n) {
                     "value must be a tensor with one number");
     dtype = v->tensor().dtype();
   }
-  n.out(n.call("full", {n.ints_argument(0), fill, spelling::named("dtype", dtype)}));
+  Value* y = n.call("full", {n.ints_argument(0), fill, spelling::named("dtype", dtype)});
+  Dims length;
+  if (spelling::fixed_sizes(n[0], length) && length.size() == 1)
+    promise(y, dtype, static_cast<int>(length[0]));
+  n.out(y);
   return true;
 }
 
@@ -144,15 +148,31 @@ bool partly_known(NodeReader& n, Value* shape, const graph::Type& input, Dims& o
   return true;
 }
 
+// A size of 0 is that of the input at the same place.
+bool running_reshape(NodeReader& n, bool zero_is_zero) {
+  Value* sizes = n[1];
+  const int rank = spelling::rank(n[0]);
+  Dims count;
+  const bool counted = spelling::fixed_sizes(sizes, count) && count.size() == 1;
+  if (!zero_is_zero && rank >= 0 && counted) {
+    sizes = n.call("to", {sizes, DType::I64});
+    Value* own = n.call("shape", {n[0]});
+    if (rank > count[0]) own = n.call("slice", {own, int64_t(0), int64_t(0), count[0]});
+    else if (rank < count[0]) own = n.call("pad_constant", {own, Dims{0, count[0] - rank}, int64_t(0)});
+    sizes = n.call("where", {n.call("eq", {sizes, int64_t(0)}), own, sizes});
+  }
+  Value* y = n.call("reshape", {n[0], n.builtin("ints", {sizes})});
+  DType dtype;
+  n.out(counted && spelling::has_dtype(n[0], &dtype) ? promise(y, dtype, static_cast<int>(count[0])) : y);
+  return true;
+}
+
 bool reshape(NodeReader& n) {
   std::optional<Dims> target = n.ints_of("shape", 1);
   const bool zero_is_zero = n.integer("allowzero", 0) != 0;
   Dims partly;
   if (!target && partly_known(n, n[1], n[0]->type, partly)) target = partly;
-  if (!target) {
-    n.out(n.call("reshape", {n[0], n.ints_argument(1)}));
-    return true;
-  }
+  if (!target) return running_reshape(n, zero_is_zero);
   Value* x = n[0];
   int open = 0;
   for (size_t i = 0; i < target->size() && !zero_is_zero; i++) {
@@ -181,7 +201,9 @@ bool reshape(NodeReader& n) {
       pieces.push_back(n.builtin("size", {x, n.build.constant(Any(static_cast<int64_t>(i)))}));
     else pieces.push_back(n.build.constant(Any((*target)[i])));
   }
-  n.out(n.call("reshape", {x, n.list(pieces)}));
+  Value* y = n.call("reshape", {x, n.list(pieces)});
+  DType dtype;
+  n.out(spelling::has_dtype(x, &dtype) ? promise(y, dtype, static_cast<int>(target->size())) : y);
   return true;
 }
 
@@ -219,10 +241,13 @@ bool squeeze(NodeReader& n) {
   }
   auto axes = n.ints_of("axes", 1);
   if (!axes) {
+    Value* y = n.call("squeeze.dim", {n[0], n.ints_argument(1)});
     Dims count;
-    if (!spelling::fixed_sizes(n[1], count) || count != Dims{1})
-      return n.declines("several axes that are not constant");
-    n.out(n.call("squeeze.dim", {n[0], n.ints_argument(1)}));
+    DType dtype;
+    if (spelling::fixed_sizes(n[1], count) && count.size() == 1 && spelling::has_dtype(n[0], &dtype) &&
+        spelling::rank(n[0]) >= count[0])
+      promise(y, dtype, spelling::rank(n[0]) - static_cast<int>(count[0]));
+    n.out(y);
     return true;
   }
   for (int64_t& a : *axes) {
@@ -241,6 +266,24 @@ bool squeeze(NodeReader& n) {
   return true;
 }
 
+// Axes in order, counted from the front, one after another.
+bool running_unsqueeze(NodeReader& n) {
+  const int rank = n.rank_of(0);
+  Dims count;
+  if (!spelling::fixed_sizes(n[1], count) || count.size() != 1)
+    return n.declines("how many axes there are is not known");
+  const int64_t wide = rank + count[0];
+  Value* places = n.call("remainder", {n.call("to", {n[1], DType::I64}), wide});
+  const std::vector<spelling::Argument> args{places};
+  Value* order = n.builtin("ints", {n.build.call_all("sort", args)[0]});
+  Value* x = n[0];
+  for (int64_t i = 0; i < count[0]; i++)
+    x = promise(n.call("unsqueeze", {x, n.builtin("index", {order, n.build.constant(Any(i))})}),
+                dtype_of(n[0], "the input"), rank + static_cast<int>(i) + 1);
+  n.out(x);
+  return true;
+}
+
 bool unsqueeze(NodeReader& n) {
   auto axes = n.ints_of("axes", 1);
   Dims count;
@@ -248,7 +291,7 @@ bool unsqueeze(NodeReader& n) {
     n.out(n.call("unsqueeze", {n[0], n.int_argument(1, 0)}));
     return true;
   }
-  if (!axes) return n.declines("several axes that are not constant");
+  if (!axes) return running_unsqueeze(n);
   if (axes->size() == 1) {
     n.out(n.call("unsqueeze", {n[0], (*axes)[0]}));
     return true;
@@ -260,99 +303,6 @@ bool unsqueeze(NodeReader& n) {
                   "an axis is named twice");
   Value* x = n[0];
   for (int64_t a : *axes) x = n.call("unsqueeze", {x, a});
-  n.out(x);
-  return true;
-}
-
-bool split(NodeReader& n) {
-  auto sizes = n.ints_of("split", 1);
-  if (n.has(1) && !sizes) {
-    Value* start = n.build.constant(Any(int64_t(0)));
-    for (int i = 0; i < n.node.outputs; i++) {
-      Value* length = n.int_argument(1, i).slot.value;
-      n.out(n.call("narrow", {n[0], n.integer("axis", 0), start, length}), i);
-      start = n.builtin("add", {start, length});
-    }
-    return true;
-  }
-  const int rank = n.rank_of(0);
-  const int64_t axis = wrapped(n.integer("axis", 0), rank, "axis");
-  const int64_t parts = n.node.outputs;
-  if (!sizes) {
-    const Dim& d = n[0]->type.dims[static_cast<size_t>(axis)];
-    if (!d.fixed()) return n.declines("the size to split is not known");
-    MOKA_CHECK_KIND(File, parts > 0, "has no outputs");
-    // Equal parts; since opset 18 the last may be smaller.
-    const int64_t each = (d.size + parts - 1) / parts;
-    MOKA_CHECK_KIND(File, n.version >= 18 || each * parts == d.size, "size ", d.size,
-                    " cannot be split into ", parts, " equal parts");
-    sizes.emplace();
-    for (int64_t i = 0; i < parts; i++)
-      sizes->push_back(std::max<int64_t>(0, std::min(each, d.size - i * each)));
-  }
-  MOKA_CHECK_KIND(File, static_cast<int64_t>(sizes->size()) >= parts, "gives ", sizes->size(), " sizes for ",
-                  parts, " outputs");
-  int64_t at = 0;
-  for (int64_t i = 0; i < parts; i++) {
-    const int64_t length = (*sizes)[static_cast<size_t>(i)];
-    MOKA_CHECK_KIND(File, length >= 0, "size ", length, " of part ", i, " is negative");
-    n.out(n.call("narrow", {n[0], axis, at, length}), static_cast<int>(i));
-    at = checked_add(at, length, "Split");
-  }
-  return true;
-}
-
-// Ends that are known only when running; a step that then is negative is an error of `slice`.
-bool running_slice(NodeReader& n) {
-  Dims count;
-  if (!spelling::fixed_sizes(n[1], count) || count.size() != 1)
-    return n.declines("how many dimensions are sliced is not known");
-  Value* x = n[0];
-  for (int64_t i = 0; i < count[0]; i++)
-    x = n.call("slice",
-               {x, n.has(3) ? n.int_argument(3, i) : spelling::Argument(i), n.int_argument(1, i),
-                n.int_argument(2, i), n.has(4) ? n.int_argument(4, i) : spelling::Argument(int64_t(1))});
-  n.out(x);
-  return true;
-}
-
-// One slice an axis. Backwards slices are a flip and a forward one.
-bool slice(NodeReader& n) {
-  const bool inputs = n.version >= 10;
-  auto starts = inputs ? n.known_ints(1) : n.ints("starts");
-  auto ends = inputs ? n.known_ints(2) : n.ints("ends");
-  auto axes = inputs ? n.known_ints(3) : n.ints("axes");
-  auto steps = inputs ? n.known_ints(4) : std::optional<Dims>();
-  if (!starts || !ends || (inputs && ((n.has(3) && !axes) || (n.has(4) && !steps)))) return running_slice(n);
-  const size_t count = starts->size();
-  if (!axes) {
-    axes.emplace();
-    for (size_t i = 0; i < count; i++) axes->push_back(static_cast<int64_t>(i));
-  }
-  if (!steps) steps = Dims(count, int64_t(1));
-  MOKA_CHECK_KIND(File, ends->size() == count && axes->size() == count && steps->size() == count,
-                  "starts, ends, axes and steps differ in length");
-  Value* x = n[0];
-  for (size_t i = 0; i < count; i++) {
-    int64_t start = (*starts)[i], end = (*ends)[i], step = (*steps)[i], axis = (*axes)[i];
-    MOKA_CHECK_KIND(File, step != 0, "a step of 0");
-    if (axis < 0) axis = wrapped(axis, n.rank_of(0), "axis");
-    if (step > 0) {
-      x = n.call("slice", {x, axis, start, end, step});
-      continue;
-    }
-    axis = wrapped(axis, n.rank_of(0), "axis");
-    const Dim& d = x->type.dims[static_cast<size_t>(axis)];
-    if (!d.fixed()) return n.declines("a backwards slice of a size that is not known");
-    const int64_t size = d.size;
-    if (start < 0) start += size;
-    if (end < 0) end = end < -size ? -1 : end + size;
-    start = std::clamp<int64_t>(start, -1, size - 1);
-    end = std::clamp<int64_t>(end, -1, size - 1);
-    MOKA_CHECK_KIND(File, step != INT64_MIN, "step ", step, " is out of range");
-    x = n.call("flip", {x, Dims{axis}});
-    x = n.call("slice", {x, axis, size - 1 - start, std::max(size - 1 - end, size - 1 - start), -step});
-  }
   n.out(x);
   return true;
 }
@@ -394,9 +344,13 @@ bool gather(NodeReader& n) {
     n.out(n.call("select", {taken, axis, int64_t(0)}));
     return true;
   }
-  Dims sizes;
-  if (!spelling::fixed_sizes(n[1], sizes)) return n.declines("the sizes of the indices are not known");
-  n.out(n.call("unflatten", {taken, axis, sizes}));
+  Value* y = n.call("unflatten", {taken, axis, list_of(n, sizes_of(n, n[1]))});
+  Wholes sizes = sizes_of(n, n[0]);
+  sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(axis));
+  const Wholes inner = sizes_of(n, n[1]);
+  sizes.insert(sizes.begin() + static_cast<std::ptrdiff_t>(axis), inner.begin(), inner.end());
+  DType dtype;
+  n.out(spelling::has_dtype(n[0], &dtype) ? promise(y, dtype, sizes) : y);
   return true;
 }
 
@@ -406,13 +360,40 @@ bool gather_elements(NodeReader& n) {
   return true;
 }
 
-// ONNX broadcasts both ways; our expand keeps a size where it is told -1.
-bool expand(NodeReader& n) {
-  auto target = n.known_ints(1);
-  if (!target) {
+// How many elements a vector has; -1 when that is not known.
+int64_t length_of(Value* vector) {
+  Dims sizes;
+  return spelling::fixed_sizes(vector, sizes) && sizes.size() == 1 ? sizes[0] : -1;
+}
+
+// Sizes as a vector, with as many in front as it takes to have `length`.
+Value* lengthened(NodeReader& n, Value* sizes, int64_t has, int64_t length, int64_t fill) {
+  if (has >= length) return sizes;
+  return promise(n.call("pad_constant", {sizes, Dims{length - has, 0}, fill}), DType::I64,
+                 Wholes{Whole(length)});
+}
+
+// A size of 1 is that of the other side.
+bool running_expand(NodeReader& n) {
+  const int rank = spelling::rank(n[0]);
+  const int64_t wanted = length_of(n[1]), length = std::max<int64_t>(rank, wanted);
+  if (rank < 0 || wanted < 0) {
     n.out(n.call("expand", {n[0], n.ints_argument(1)}));
     return true;
   }
+  Value* own = lengthened(n, n.call("shape", {n[0]}), rank, length, 1);
+  Value* target = lengthened(n, n.call("to", {n[1], DType::I64}), wanted, length, 1);
+  Value* sizes = n.call("where", {n.call("eq", {target, int64_t(1)}), own, target});
+  Value* y = n.call("expand", {n[0], n.builtin("ints", {sizes})});
+  DType dtype;
+  n.out(spelling::has_dtype(n[0], &dtype) ? promise(y, dtype, static_cast<int>(length)) : y);
+  return true;
+}
+
+// ONNX broadcasts both ways; our expand keeps a size where it is told -1.
+bool expand(NodeReader& n) {
+  auto target = n.known_ints(1);
+  if (!target) return running_expand(n);
   const int rank = n.rank_of(0), wanted = static_cast<int>(target->size());
   Dims size;
   for (int i = wanted; i < rank; i++) size.push_back(-1);
@@ -421,79 +402,6 @@ bool expand(NodeReader& n) {
     size.push_back(ours && (*target)[static_cast<size_t>(i)] == 1 ? -1 : (*target)[static_cast<size_t>(i)]);
   }
   n.out(n.call("expand", {n[0], size}));
-  return true;
-}
-
-bool cast(NodeReader& n) {
-  const Any* to = n.attribute("to");
-  MOKA_CHECK_KIND(File, to, "attribute 'to' is missing");
-  DType dtype;
-  if (to->tag() == Tag::String) {  // opset 1 named the type
-    std::string name(to->string());
-    for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    if (name == "double") name = "float64";
-    if (!find_dtype(name, dtype)) return n.declines("element type ", to->string(), " is not read");
-  } else if (!spelling::find_dtype_code(n.dialect, n.integer("to", 0), dtype)) {
-    return n.declines("element type ", n.integer("to", 0), " does not exist");
-  }
-  MOKA_CHECK_KIND(NotImplemented, dtype != DType::String, "tensors of strings are not computed");
-  n.out(n.call("to", {n[0], dtype}));
-  return true;
-}
-
-bool cast_like(NodeReader& n) {
-  DType dtype;
-  if (!spelling::has_dtype(n[1], &dtype)) return n.declines("the element type of input 1 is not known");
-  n.out(n.call("to", {n[0], dtype}));
-  return true;
-}
-
-// ONNX has all begins, then all ends, in the order of dimensions; ours has (begin, end) pairs from the last dimension on.
-bool pad(NodeReader& n) {
-  const std::string_view mode = n.text("mode", "constant");
-  const char* border = mode == "reflect" ? "reflect"
-                       : mode == "edge"  ? "replicate"
-                       : mode == "wrap"  ? "circular"
-                                         : "";
-  MOKA_CHECK_KIND(File, mode == "constant" || *border, "mode '", mode, "' does not exist");
-  auto pads = n.version < 2 && n.attribute("paddings") ? n.ints("paddings")
-              : n.version < 11                         ? n.ints("pads")
-                                                       : n.known_ints(1);
-  const int rank = n.rank_of(0);
-  const spelling::Argument value = n.has(2) ? n.number_argument(2) : spelling::Argument(n.number("value", 0));
-  if (!pads) {
-    if (*border) return n.declines("pads that are not constant in mode '", mode, "'");
-    if (n.has(3)) return n.declines("pads of some axes that are not constant");
-    std::vector<Value*> ours;
-    for (int i = rank; i-- > 0;) {
-      ours.push_back(n.int_argument(1, i).slot.value);
-      ours.push_back(n.int_argument(1, rank + i).slot.value);
-    }
-    n.out(n.call("pad_constant", {n[0], n.list(ours), value}));
-    return true;
-  }
-  Dims axes;
-  if (n.has(3)) {
-    auto given = n.known_ints(3);
-    if (!given) return n.declines("the axes are not constant");
-    axes = *given;
-  } else {
-    for (int i = 0; i < rank; i++) axes.push_back(i);
-  }
-  MOKA_CHECK_KIND(File, pads->size() == 2 * axes.size(), pads->size(), " pads were given for ", axes.size(),
-                  " dimensions");
-  Dims ours(static_cast<size_t>(rank) * 2, int64_t(0));
-  for (size_t i = 0; i < axes.size(); i++) {
-    const size_t at = static_cast<size_t>(rank - 1 - wrapped(axes[i], rank, "axis"));
-    ours[2 * at] = (*pads)[i];
-    ours[2 * at + 1] = (*pads)[axes.size() + i];
-  }
-  while (ours.size() >= 2 && ours.back() == 0 && ours[ours.size() - 2] == 0) {
-    ours.pop_back();
-    ours.pop_back();
-  }
-  if (*border && !ours.empty()) n.out(n.call("pad_border", {n[0], ours, border}));
-  else n.out(ours.empty() ? n[0] : n.call("pad_constant", {n[0], ours, value}));
   return true;
 }
 
@@ -517,45 +425,21 @@ bool dropout(NodeReader& n) {
   return true;
 }
 
-bool depth_to_space(NodeReader& n) {
-  Dims s;
-  if (!spelling::fixed_sizes(n[0], s) || s.size() != 4) return n.declines("four fixed sizes were expected");
-  const int64_t b = n.integer("blocksize", 0);
-  MOKA_CHECK_KIND(File, b > 0 && b < 65536 && s[1] % (b * b) == 0, "blocksize ", b, " does not divide ", s[1],
-                  " channels");
-  const bool columns_first = n.text("mode", "DCR") == "CRD";
-  const int64_t c = s[1] / (b * b);
-  Value* x = columns_first ? n.call("permute", {n.call("reshape", {n[0], Dims{s[0], c, b, b, s[2], s[3]}}),
-                                                Dims{0, 1, 4, 2, 5, 3}})
-                           : n.call("permute", {n.call("reshape", {n[0], Dims{s[0], b, b, c, s[2], s[3]}}),
-                                                Dims{0, 3, 4, 1, 5, 2}});
-  n.out(n.call("reshape", {x, Dims{s[0], c, s[2] * b, s[3] * b}}));
-  return true;
-}
-
-bool space_to_depth(NodeReader& n) {
-  Dims s;
-  if (!spelling::fixed_sizes(n[0], s) || s.size() != 4) return n.declines("four fixed sizes were expected");
-  const int64_t b = n.integer("blocksize", 0);
-  MOKA_CHECK_KIND(File, b > 0 && b < 65536 && s[2] % b == 0 && s[3] % b == 0, "blocksize ", b,
-                  " does not divide the sizes");
-  Value* x = n.call("reshape", {n[0], Dims{s[0], s[1], s[2] / b, b, s[3] / b, b}});
-  x = n.call("permute", {x, Dims{0, 3, 5, 1, 2, 4}});
-  n.out(n.call("reshape", {x, Dims{s[0], s[1] * b * b, s[2] / b, s[3] / b}}));
-  return true;
-}
-
 bool range(NodeReader& n) {
   DType dtype;
   if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
-  n.out(n.call("arange.start_step", {n.number_argument(0), n.number_argument(1), n.number_argument(2),
-                                     spelling::named("dtype", dtype)}));
+  n.out(promise(n.call("arange.start_step", {n.number_argument(0), n.number_argument(1), n.number_argument(2),
+                                             spelling::named("dtype", dtype)}),
+                dtype, 1));
   return true;
 }
 
 bool tile(NodeReader& n) {
   if (n.version < 6) return n.declines("the form of opset 1");
-  n.out(n.call("repeat", {n[0], n.ints_argument(1)}));
+  Value* y = n.call("repeat", {n[0], n.ints_argument(1)});
+  DType dtype;
+  if (spelling::has_dtype(n[0], &dtype) && spelling::rank(n[0]) >= 0) promise(y, dtype, spelling::rank(n[0]));
+  n.out(y);
   return true;
 }
 
@@ -563,13 +447,8 @@ bool tile(NodeReader& n) {
 bool triangle(NodeReader& n) {
   const int rank = n.rank_of(0);
   MOKA_CHECK_KIND(File, rank >= 2, "the input has ", rank, " dimensions, at least 2 were expected");
-  const Dim &rows = n[0]->type.dims[static_cast<size_t>(rank) - 2],
-            &columns = n[0]->type.dims[static_cast<size_t>(rank) - 1];
-  if (!rows.fixed() || !columns.fixed()) return n.declines("the sizes are not known");
-  auto count = [&](int64_t size) {
-    return n.call("arange.start_step", {int64_t(0), size, int64_t(1), spelling::named("dtype", DType::I64)});
-  };
-  Value* above = n.call("sub", {count(columns.size), n.call("unsqueeze", {count(rows.size), int64_t(1)})});
+  const Whole rows = size_of(n, n[0], -2), columns = size_of(n, n[0], -1);
+  Value* above = n.call("sub", {count_to(n, columns), n.call("unsqueeze", {count_to(n, rows), int64_t(1)})});
   const bool upper = n.integer("upper", 1) != 0;
   Value* kept = n.call(upper ? "ge" : "le",
                        {above, n.has(1) ? spelling::Argument(n[1]) : spelling::Argument(int64_t(0))});
@@ -585,6 +464,11 @@ bool top_k(NodeReader& n) {
   const std::vector<spelling::Argument> args{n[0], n.int_argument(1, 0), n.integer("axis", -1),
                                              n.integer("largest", 1) != 0, n.integer("sorted", 1) != 0};
   const std::vector<Value*> both = n.build.call_all("topk", args);
+  DType dtype;
+  if (spelling::has_dtype(n[0], &dtype) && spelling::rank(n[0]) >= 0) {
+    promise(both[0], dtype, spelling::rank(n[0]));
+    promise(both[1], DType::I64, spelling::rank(n[0]));
+  }
   n.out(both[0]);
   if (n.wants(1)) n.out(both[1], 1);
   return true;
@@ -601,17 +485,10 @@ constexpr Adapter table[] = {
     {"Transpose", 1, 0, transpose},
     {"Squeeze", 1, 0, squeeze},
     {"Unsqueeze", 1, 0, unsqueeze},
-    {"Split", 2, 0, split},
-    {"Slice", 1, 0, slice},
     {"Gather", 1, 0, gather},
     {"GatherElements", 11, 0, gather_elements},
     {"Expand", 8, 0, expand},
-    {"Cast", 1, 0, cast},
-    {"CastLike", 15, 0, cast_like},
-    {"Pad", 1, 0, pad},
     {"Dropout", 1, 0, dropout},
-    {"DepthToSpace", 1, 0, depth_to_space},
-    {"SpaceToDepth", 1, 0, space_to_depth},
     {"Range", 11, 0, range},
     {"Tile", 1, 0, tile},
     {"Trilu", 14, 0, triangle},

@@ -32,9 +32,15 @@ bool small(const Any& a) {
 bool fold(const Op& op, std::span<const Any> args, std::vector<Tensor>& out) {
   if (op.effect != Effect::Pure) return false;
   std::vector<Arg> borrowed(args.begin(), args.end());
-  const std::vector<Tensor> shapes = infer_shapes(op, borrowed);
-  for (const Tensor& t : shapes)
-    if (t && t.numel() > fold_limit) return false;
+  if (!op.formula && !op.view && !op.shape) {
+    // A composite has no shape function; without integers for sizes it makes no more than its tensors broadcast to.
+    for (const Any& a : args)
+      if (a.tag() == Tag::Int || a.tag() == Tag::Ints || a.tag() == Tag::List) return false;
+  } else {
+    const std::vector<Tensor> shapes = infer_shapes(op, borrowed);
+    for (const Tensor& t : shapes)
+      if (t && t.numel() > fold_limit) return false;
+  }
   LayersOff off(layer::autograd | layer::capture | layer::batch | layer::autocast);
   out = call_boxed(op, borrowed);
   return true;

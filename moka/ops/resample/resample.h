@@ -8,6 +8,6 @@
 #define MOKA_RESAMPLE_OPS(OP) \
   OP(resample) OP(resample_backward) OP(pad_border) OP(pad_border_backward) OP(grid_sample) \
   OP(grid_sample_backward) OP(affine_grid) OP(affine_grid_backward) OP(pixel_shuffle) OP(pixel_unshuffle) \
-  OP(channel_shuffle) OP(channel_unshuffle)
+  OP(channel_shuffle) OP(channel_unshuffle) OP(roi_align) OP(roi_align_backward)
 // clang-format on
 MOKA_RESAMPLE_OPS(MOKA_DECLARE_OP)

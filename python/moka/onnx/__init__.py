@@ -57,7 +57,7 @@ class Model:
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs as tensors: one, or a tuple."""
-        results = self._executable.run(*(_to_tensor(value) for value in inputs))
+        results = self._executable.run(*self._in_order(inputs))
         return results[0] if len(results) == 1 else tuple(results)
 
     def _in_order(self, inputs: Any) -> list[Any]:
@@ -77,12 +77,21 @@ class Model:
                 f"run: {len(given)} inputs were given, the model has {len(self.input_names)}: "
                 f"{', '.join(self.input_names)}"
             )
-        return [_to_tensor(value) for value in given]
+        return [_to_value(value, kind) for value, kind in zip(given, self.graph.input_types, strict=True)]
 
     def __repr__(self) -> str:
         pairs = zip(self.input_names, self.graph.input_types, strict=True)
         inputs = ", ".join(f"{name}: {text}" for name, text in pairs)
         return f"onnx.Model({self.graph.name}: {inputs} -> {', '.join(self.output_names)})"
+
+
+def _to_value(value: Any, kind: str) -> Any:
+    """What an input of this type takes: a tensor, a list of tensors, or None where it is optional."""
+    if kind.endswith("?"):
+        return None if value is None else _to_value(value, kind[:-1])
+    if kind.startswith("[") and isinstance(value, (list, tuple)):
+        return [_to_value(item, kind[1:-1]) for item in value]
+    return _to_tensor(value)
 
 
 def _to_tensor(value: Any) -> Any:

@@ -1,0 +1,263 @@
+// Resize and Upsample in all their forms: one axis after another, as a choice of places or a product with the matrix of
+// weights. Forms that our own resampling has are left to layer_adapters.cpp.
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "moka/formats/onnx/running.h"
+
+namespace moka::onnx {
+
+using graph::Value;
+using spelling::named;
+
+namespace {
+
+struct Axis {
+  int64_t dim;
+  Whole from, to;  // sizes
+  Value *scale, *begin = nullptr, *end = nullptr;  // as float64; begin and end of the region, if there is one
+};
+
+Value* real(NodeReader& n, double v) { return constant_number(n, v, DType::F64); }
+Value* real(NodeReader& n, Whole w) { return number_of(n, w, DType::F64); }
+
+Whole whole_of(NodeReader& n, Value* number) {
+  Any v;
+  if (const Any* known = n.build.known(number); known && spelling::to_number(*known, v))
+    return v.arg().as_int();
+  return n.builtin("int", {number});
+}
+
+class Resizing {
+ public:
+  explicit Resizing(NodeReader& n)
+      : n_(n),
+        old_(n.version < 11 || n.node.op == "Upsample"),
+        mode_(n.text("mode", "nearest")),
+        place_(n.text("coordinate_transformation_mode", old_ ? "asymmetric" : "half_pixel")),
+        nearest_(n.text("nearest_mode", old_ ? "floor" : "round_prefer_floor")),
+        wide_(n.integer("antialias", 0) != 0),
+        outside_(n.integer("exclude_outside", 0) != 0),
+        coefficient_(n.number("cubic_coeff_a", -0.75)) {
+    if (mode_ == "bilinear" || mode_ == "trilinear") mode_ = "linear";
+    MOKA_CHECK_KIND(File, mode_ == "nearest" || mode_ == "linear" || mode_ == "cubic", "mode '", mode_,
+                    "' does not exist");
+    MOKA_CHECK_KIND(File, mode_ != "nearest" || !wide_, "antialias is for linear and cubic modes");
+  }
+
+  bool run() {
+    Value* x = n_[0];
+    const DType dtype = dtype_of(x, "the input");
+    const int rank = rank_of(x, "the input");
+    for (const Axis& a : axes(rank)) {
+      const bool same = a.from.fixed() && a.to.fixed() && a.from.number == a.to.number && !a.begin &&
+                        n_.build.known(a.scale) && scale_is_one(a);
+      if (!same) x = mode_ == "nearest" ? chosen(x, a) : weighted(x, a, dtype, rank);
+    }
+    n_.out(x);
+    return true;
+  }
+
+ private:
+  bool scale_is_one(const Axis& a) const {
+    return std::fabs(element_as_double(n_.build.known(a.scale)->tensor(), 0) - 1) < 1e-9;
+  }
+
+  std::vector<Axis> axes(int rank) {
+    Dims dims;
+    if (auto given = n_.ints("axes")) dims = *given;
+    else
+      for (int d = 0; d < rank; d++) dims.push_back(d);
+    std::vector<Axis> out;
+    for (int64_t& d : dims) {
+      if (d < 0) d += rank;
+      MOKA_CHECK_KIND(File, d >= 0 && d < rank, "axis ", d, " is out of range for ", rank, " dimensions");
+    }
+    const bool sizes = !old_ && n_.has(3) && !is_empty(3);
+    Value* scales = sizes ? nullptr : scales_tensor();
+    Value* policy = nullptr;  // the one scale of all axes
+    const std::string_view keep = n_.text("keep_aspect_ratio_policy", "stretch");
+    MOKA_CHECK_KIND(File, keep == "stretch" || keep == "not_larger" || keep == "not_smaller",
+                    "keep_aspect_ratio_policy '", keep, "' does not exist");
+    for (size_t i = 0; i < dims.size(); i++) {
+      const int64_t k = static_cast<int64_t>(i);
+      Axis a{dims[i], size_of(n_, n_[0], dims[i]), 0, nullptr};
+      if (sizes) {
+        a.to = whole_element(n_, 3, k);
+        a.scale = n_.call("div", {real(n_, a.to), real(n_, a.from)});
+        if (keep != "stretch")
+          policy =
+              policy ? n_.call(keep == "not_larger" ? "minimum" : "maximum", {policy, a.scale}) : a.scale;
+      } else {
+        a.scale = n_.call("to", {n_.call("select", {scales, int64_t(0), k}), DType::F64});
+        a.to = whole_of(n_, n_.call("floor", {n_.call("mul", {a.scale, real(n_, a.from)})}));
+      }
+      if (place_ == "tf_crop_and_resize") {
+        MOKA_CHECK_KIND(File, n_.has(1), "tf_crop_and_resize needs the input roi");
+        auto bound = [&](int64_t at) {
+          return n_.call("to", {n_.call("select", {n_[1], int64_t(0), at}), DType::F64});
+        };
+        a.begin = bound(k);
+        a.end = bound(k + static_cast<int64_t>(dims.size()));
+      }
+      out.push_back(a);
+    }
+    if (policy)
+      for (Axis& a : out) {
+        a.scale = policy;
+        a.to = whole_of(
+            n_, n_.call("floor", {n_.call("add", {n_.call("mul", {policy, real(n_, a.from)}), 0.5})}));
+      }
+    return out;
+  }
+
+  bool is_empty(int input) {
+    Dims sizes;
+    return spelling::fixed_sizes(n_[input], sizes) && sizes.size() == 1 && sizes[0] == 0;
+  }
+
+  Value* scales_tensor() {
+    if (const Any* a = n_.attribute("scales")) {
+      const std::span<const double> all = a->arg().as_floats();
+      const int64_t size = static_cast<int64_t>(all.size());
+      Tensor t = new_tensor(std::span(&size, 1), DType::F64);
+      std::copy(all.begin(), all.end(), t.data<double>());
+      return n_.build.constant(Any(t));
+    }
+    return n_[n_.node.op == "Upsample" || n_.version < 11 ? 1 : 2];
+  }
+
+  // Where the centres of the output's elements lie in the input, as float64.
+  Value* places(const Axis& a) {
+    auto call = [&](const char* op, Value* x, spelling::Argument y) { return n_.call(op, {x, y}); };
+    Value* y = count_to(n_, a.to, DType::F64);
+    Value *from = real(n_, a.from),
+          *wide = call("mul", a.scale, from);  // the output's size before it was cut
+    Value *span = call("sub", from, 1.0), *single = call("eq", wide, 1.0);
+    auto or_one = [&](Value* v) { return n_.call("where", {single, real(n_, 1.0), v}); };
+    if (place_ == "align_corners") {
+      Value* x = call("div", call("mul", y, span), or_one(call("sub", wide, 1.0)));
+      return n_.call("where", {single, real(n_, 0.0), x});
+    }
+    if (place_ == "asymmetric") return call("div", y, a.scale);
+    if (place_ == "tf_crop_and_resize") {
+      Value* size = call("mul", call("sub", a.end, a.begin), span);
+      Value* x = call("div", call("mul", y, size), or_one(call("sub", wide, 1.0)));
+      x = n_.call("where", {single, call("div", size, 2.0), x});
+      return call("add", x, call("mul", a.begin, span));
+    }
+    Value* half = call("sub", call("div", call("add", y, 0.5), a.scale), 0.5);
+    if (place_ == "half_pixel") return half;
+    if (place_ == "pytorch_half_pixel") return n_.call("where", {single, real(n_, -0.5), half});
+    MOKA_CHECK_KIND(File, place_ == "half_pixel_symmetric", "coordinate_transformation_mode '", place_,
+                    "' does not exist");
+    Value* adjustment = call("div", real(n_, a.to), wide);
+    Value* offset = call("mul", call("div", from, 2.0), call("sub", real(n_, 1.0), adjustment));
+    return call("add", half, offset);
+  }
+
+  // What lies outside of the input has a value of its own when a region is cropped.
+  Value* with_outside(Value* y, Value* place, const Axis& a) {
+    if (!a.begin) return y;
+    Value* last = n_.call("sub", {real(n_, a.from), 1.0});
+    Value* out = n_.call("logical_or", {n_.call("lt", {place, 0.0}), n_.call("gt", {place, last})});
+    const int rank = rank_of(n_[0], "the input");
+    out = spread(n_, out, {static_cast<int>(a.dim)}, rank);
+    const DType dtype = dtype_of(y, "the result");
+    return n_.call("where", {out, constant_number(n_, n_.number("extrapolation_value", 0), dtype), y});
+  }
+
+  Value* chosen(Value* x, const Axis& a) {
+    Value* place = places(a);
+    Value* index;
+    if (nearest_ == "round_prefer_floor") index = n_.call("ceil", {n_.call("sub", {place, 0.5})});
+    else if (nearest_ == "round_prefer_ceil") index = n_.call("floor", {n_.call("add", {place, 0.5})});
+    else if (nearest_ == "floor") index = n_.call("floor", {place});
+    else if (nearest_ == "ceil") index = n_.call("ceil", {place});
+    else fail_kind(ErrorKind::File, "nearest_mode '", nearest_, "' does not exist");
+    Value* last = n_.call("sub", {number_of(n_, a.from, DType::I64), int64_t(1)});
+    index =
+        n_.call("minimum", {n_.call("clamp_min", {n_.call("to", {index, DType::I64}), int64_t(0)}), last});
+    Value* y = n_.call("index_select", {x, a.dim, index});
+    y = promise(y, dtype_of(n_[0], "the input"), sizes_after(x, a));
+    return with_outside(y, place, a);
+  }
+
+  Wholes sizes_after(Value* x, const Axis& a) {
+    Wholes sizes;
+    for (const graph::Dim& d : x->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
+    sizes[static_cast<size_t>(a.dim)] = a.to.fixed() ? a.to.number : -1;
+    return sizes;
+  }
+
+  // The weight of an element at this distance.
+  Value* kernel(Value* distance) {
+    Value* t = n_.call("abs", {distance});
+    if (mode_ == "linear") return n_.call("clamp_min", {n_.call("sub", {1.0, t}), 0.0});
+    const double c = coefficient_;
+    auto poly = [&](double c3, double c2, double c1, double c0) {  // by Horner's rule
+      Value* v = n_.call("add", {n_.call("mul", {t, c3}), c2});
+      v = n_.call("add", {n_.call("mul", {v, t}), c1});
+      return n_.call("add", {n_.call("mul", {v, t}), c0});
+    };
+    Value *near = poly(c + 2, -(c + 3), 0, 1), *far = poly(c, -5 * c, 8 * c, -4 * c);
+    Value* rest = n_.call("where", {n_.call("lt", {t, 2.0}), far, real(n_, 0.0)});
+    return n_.call("where", {n_.call("le", {t, 1.0}), near, rest});
+  }
+
+  Value* weighted(Value* x, const Axis& a, DType dtype, int rank) {
+    Value* place = places(a);
+    const double support = mode_ == "linear" ? 1 : 2;
+    // Shrinking with antialias widens the kernel. Elements beyond the border repeat those of the border.
+    Value* narrow = wide_ ? n_.call("clamp_max", {a.scale, 1.0}) : nullptr;
+    const Whole beyond =
+        wide_ ? whole_of(
+                    n_, n_.call("ceil", {n_.call("add", {n_.call("div", {real(n_, support), narrow}), 1.0})}))
+              : Whole(static_cast<int64_t>(support) + 1);
+    const Whole columns = arithmetic(n_, "add", a.from, arithmetic(n_, "mul", beyond, 2));
+    Value* column = n_.call("sub", {count_to(n_, columns), number_of(n_, beyond, DType::I64)});
+    Value* distance =
+        n_.call("sub", {n_.call("to", {column, DType::F64}), n_.call("unsqueeze", {place, int64_t(1)})});
+    if (narrow) distance = n_.call("mul", {distance, narrow});
+    Value* weights = kernel(distance);
+    Value* size = number_of(n_, a.from, DType::I64);
+    if (outside_) {
+      Value* inside =
+          n_.call("logical_and", {n_.call("ge", {column, int64_t(0)}), n_.call("lt", {column, size})});
+      weights = n_.call("where", {inside, weights, real(n_, 0.0)});
+    }
+    if (outside_ || wide_)
+      weights =
+          n_.call("div", {weights, n_.call("sum", {weights, named("dim", Dims{1}), named("keepdim", true)})});
+    Value* last = n_.call("sub", {size, int64_t(1)});
+    Value* index = n_.call("minimum", {n_.call("clamp_min", {column, int64_t(0)}), last});
+    const DType exact =
+        dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16 ? DType::F32 : DType::F64;
+    Value* taken = promise(n_.call("index_select", {cast_to(n_, x, exact), a.dim, index}), exact, rank);
+    Value* rows = n_.call("transpose", {taken, a.dim, int64_t(-1)});
+    if (rank == 1) rows = n_.call("unsqueeze", {rows, int64_t(0)});
+    Value* y = n_.call("matmul",
+                       {rows, n_.call("transpose", {cast_to(n_, weights, exact), int64_t(0), int64_t(1)})});
+    if (rank == 1) y = n_.call("squeeze.dim", {y, Dims{0}});
+    y = promise(n_.call("transpose", {y, a.dim, int64_t(-1)}), exact, sizes_after(x, a));
+    y = with_outside(y, place, a);
+    if (is_integral(dtype)) y = n_.call("round", {y});
+    return cast_to(n_, y, dtype);
+  }
+
+  NodeReader& n_;
+  bool old_;
+  std::string_view mode_, place_, nearest_;
+  bool wide_, outside_;
+  double coefficient_;
+};
+
+bool resize(NodeReader& n) { return Resizing(n).run(); }
+
+constexpr Adapter table[] = {{"Resize", 10, 0, resize}, {"Upsample", 7, 10, resize}};
+
+}  // namespace
+
+std::span<const Adapter> resize_adapters() { return table; }
+
+}  // namespace moka::onnx
