@@ -9,7 +9,7 @@ import moka
 
 
 def is_differentiable(op):
-    return bool(op["derivative"]) or (op["kind"] == "body" and not op["no_derivative"])
+    return bool(op["derivative"]) or (op["composite"] and not op["no_derivative"])
 
 
 CASES = [c for c in cases("float64", is_differentiable) if c.differentiable and not c.op["random"]]
