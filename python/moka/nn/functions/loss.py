@@ -84,7 +84,13 @@ def _paired(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         f"target.reshape(input.shape) where that is not meant",
         stacklevel=3,
     )
-    first, second = _C.broadcast_tensors([input, target])
+    try:
+        first, second = _C.broadcast_tensors([input, target])
+    except RuntimeError:
+        raise RuntimeError(
+            f"{name}: input and target must have one shape, or shapes that broadcast, but have "
+            f"{list(input.shape)} and {list(target.shape)}"
+        ) from None
     return first, second
 
 
