@@ -12,6 +12,7 @@
 #include "moka/ops/random/generator.h"
 #include "moka/ops/shaping/shaping.h"
 #include "moka/schema/batch.h"
+#include "moka/schema/body.h"
 
 namespace moka::autograd {
 
@@ -230,7 +231,7 @@ void batch_layer(Frame& f, uint32_t rest) {
   if (f.given) return call_in_place(c, level);
   if (f.op.formula) call_formula(c, nullptr);
   else if (f.op.batch.rule && f.op.batch.rule(c, f.op.batch.names)) {
-  } else if (f.op.body) return run_op(f);
+  } else if (f.op.body) return run_body(f);
   else {
     BatchCall again(f, c.size);  // a rule may have changed arguments before it declined
     open_arguments(again, level);

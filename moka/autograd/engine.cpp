@@ -244,8 +244,11 @@ Root root_of(const Tensor& t, Tensor g) {
   }
   MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
              "backward: the gradient given has shape ", g.sizes(), " but the root has shape ", t.sizes());
-  MOKA_CHECK(g.dtype() == t.dtype(), "backward: the gradient given has type ", g.dtype(),
-             " but the root has type ", t.dtype());
+  if (g.dtype() != t.dtype()) {
+    MOKA_CHECK(is_complex(t.dtype()) == is_complex(g.dtype()), "backward: the gradient given has type ",
+               g.dtype(), " but the root has type ", t.dtype());
+    g = to(g, t.dtype());
+  }
   return {gradient_edge(t), std::move(g)};
 }
 

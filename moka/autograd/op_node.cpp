@@ -143,8 +143,9 @@ void OpNode::after(Frame& f, Ref<GradNode> self) {
 
 // ---- backward
 void OpNode::backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool create_graph) {
-  MOKA_CHECK(!released_, "backward: the saved tensors of ", name(),
-             " were freed by an earlier backward; pass retain_graph=True to the first one");
+  MOKA_CHECK(!released_,
+             "backward: Trying to backward through the graph a second time, but the saved tensors of ",
+             name(), " were freed by an earlier backward; Specify retain_graph=True in the first one");
   if (tracked_) check_versions();
   // The gradients' slots are filled for the time of this call.
   struct Clear {
@@ -278,6 +279,7 @@ Any OpNode::saved(int parameter) {
 }
 
 void OpNode::release_saved() {
+  if (!tracked_ && !packed_) return;  // sizes are enough for it: it can run again
   for (Any& v : slots_) v = Any();
   tracked_ = 0;
   released_ = true;

@@ -21,6 +21,7 @@ struct Rules {
   int args = 0;
   int slots = 0;      // parameters that the rows read or whose shape they need
   bool list_output = false;
+  std::string_view unwritten{};  // why there is no derivative yet, where there should be one
   uint64_t targets = 0;  // bit i: argument i has a derivative
 };
 const Rules& rules_of(const Op& op);

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <mutex>
+#include <vector>
 
 #include "moka/autograd/accumulate.h"
 #include "moka/autograd/op_node.h"
 #include "moka/autograd/saved.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/schema/body.h"
 #include "moka/schema/reading.h"
 
 namespace moka::autograd {
@@ -20,7 +22,10 @@ Rules* make_rules(const Op& op, const Schema& schema) {
   rules->args = static_cast<int>(schema.args.size());
   rules->list_output = schema.outs.size() == 1 && schema.outs[0].type.list;
   for (const Derivative& d : op.derivative.rows) {
-    if (!d.constant.empty()) continue;
+    if (!d.constant.empty()) {
+      if (d.names.empty()) rules->unwritten = d.constant;
+      continue;
+    }
     if (rules->rows.empty()) rules->gradients = d.gradients;
     if (d.gradients != rules->gradients)
       fail_kind(ErrorKind::Internal, schema.name,
@@ -118,16 +123,50 @@ class ConstantNode final : public GradNode {
   std::string op_;
 };
 
-void call_composite(Frame& f) {
-  bool wanted = f.given && any_wants_gradient(f);
-  if (!f.given || !check_targets(f, wanted)) return run_op(f);
+// Stands for a derivative that nobody wrote.
+class UnwrittenNode final : public GradNode {
+ public:
+  UnwrittenNode(std::string op, std::string_view why) : op_(std::move(op)), why_(why) {}
+  std::string name() const override { return node_name(op_); }
+  void backward(std::span<Tensor>, std::span<Tensor>, bool) override {
+    fail_kind(ErrorKind::NotImplemented, op_, ": the derivative is not implemented: ", why_);
+  }
+
+ private:
+  std::string op_;
+  std::string_view why_;  // of the Op
+};
+void call_unwritten(Frame& f, uint32_t rest, std::string_view why) {
+  if (f.given || !any_wants_gradient(f)) return dispatch_below(f, rest);
+  auto node = Ref<GradNode>::share(new UnwrittenNode(info(f.op).schema.base, why));
+  std::vector<Edge> edges;
+  auto lead_to = [&](const Tensor& t) {
+    if (t && requires_grad(t)) edges.push_back(gradient_edge(t));
+  };
+  for (int i = 0; i < f.count; i++) {
+    if (f.args[i].tag == Tag::Tensor) lead_to(f.tensor(i));
+    if (f.args[i].tag == Tag::Tensors)
+      for (const Tensor& t : f.tensors(i)) lead_to(t);
+  }
+  node->edges.resize(edges.size());
+  for (size_t i = 0; i < edges.size(); i++) node->edges[i] = std::move(edges[i]);
+  dispatch_below(f, rest);
+  node->outputs = static_cast<uint32_t>(f.outs.size());
+  for (size_t i = 0; i < f.outs.size(); i++)
+    if (is_differentiable(f.outs[i].dtype())) set_history(f.outs[i], node, static_cast<uint32_t>(i));
+}
+
+void call_composite(Frame& f, uint32_t rest) {
+  bool wanted = (f.given || has_kernels(f.op)) && any_wants_gradient(f);
+  if (has_kernels(f.op) && !wanted) return dispatch_below(f, rest);
+  if (!f.given || !check_targets(f, wanted)) return run_body(f);
   // Its parts are recorded, then the copy of their result into the target. They may save what that overwrites.
   Tensor before = copy_with_history(f.outs[0]);
   Arg inputs[max_args];
   for (int i = 0; i < f.count; i++)
     inputs[i] = f.args[i].tag == Tag::Tensor && f.tensor(i) == f.outs[0] ? Arg(before) : f.args[i];
   Frame parts(f.op, inputs, f.count);
-  run_op(parts);
+  run_body(parts);
   Arg args[2] = {f.outs[0], parts.outs[0]};
   Frame write(ops::copy__op, args, 2);
   write.outs.resize(1);
@@ -150,8 +189,9 @@ void call_constant(Frame& f, uint32_t rest) {
 }
 
 void autograd_layer(Frame& f, uint32_t rest) {
-  if (f.op.derivative.rows.count == 0) return f.op.body ? call_composite(f) : call_constant(f, rest);
+  if (f.op.derivative.rows.count == 0) return f.op.body ? call_composite(f, rest) : call_constant(f, rest);
   const Rules& rules = rules_of(f.op);
+  if (!rules.unwritten.empty()) return call_unwritten(f, rest, rules.unwritten);
   uint64_t wanted = 0;
   for (uint64_t targets = rules.targets; targets; targets &= targets - 1) {
     int i = __builtin_ctzll(targets);

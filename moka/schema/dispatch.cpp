@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "moka/schema/body.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/frame.h"
 #include "moka/schema/given.h"
@@ -66,6 +67,8 @@ void write_result(Frame& f, int i, const Tensor& result) {
   call(write);
 }
 
+}  // namespace
+
 void run_body(Frame& f) {
   Any in[max_args];
   for (int i = 0; i < f.count; i++) in[i] = Any::copy(f.args[i]);
@@ -94,6 +97,7 @@ void run_body(Frame& f) {
   f.outs = std::move(results);
 }
 
+namespace {
 // Results that show the memory of the first argument follow its gradients, except detach's.
 void run_view(Frame& f) {
   f.op.view(f);
@@ -238,7 +242,7 @@ void dispatch_layers(Frame& frame, uint32_t layers) {
 void run_op(Frame& f) {
   if (f.op.formula) formula_runner(f);
   else if (f.op.view) run_view(f);
-  else if (f.op.body) return run_body(f);  // its parts count their writes
+  else if (f.op.body && !has_kernels(f.op)) return run_body(f);  // its parts count their writes
   else run_kernel(f);
   if (f.given) raise_versions(f);
 }

@@ -718,6 +718,9 @@ PyGetSetDef op_getset[] = {{"__name__", op_name, nullptr, nullptr, nullptr},
                            {"__module__", op_module, nullptr, nullptr, nullptr},
                            {"__doc__", op_doc, nullptr, nullptr, nullptr},
                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
+// Copies and pickles by name, as functions do: a layer may keep one as its activation.
+PyObject* op_reduce(PyObject* self, PyObject*) { return op_name(self, nullptr); }
+PyMethodDef op_methods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
 PyTypeObject op_function_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
 
 OpFunction* make_function(OpGroup* group, bool in_place) {
@@ -748,6 +751,7 @@ int init_operators(PyObject* module) {
   op_function_type.tp_descr_get = op_get;
   op_function_type.tp_repr = op_repr;
   op_function_type.tp_getset = op_getset;
+  op_function_type.tp_methods = op_methods;
   op_function_type.tp_dealloc = [](PyObject* o) { PyObject_Free(o); };
   if (PyType_Ready(&op_function_type) < 0) return -1;
 

@@ -81,6 +81,7 @@ nb::dict describe_op(const Op& op) {
   d["schema"] = s.text();
   d["doc"] = text(op.doc);
   d["method"] = text(op.method);
+  d["composite"] = static_cast<bool>(op.body);  // perhaps only for derivatives, beside kernels
   d["kind"] = op.formula ? "formula" : op.view ? "view" : op.body ? "body" : "kernel";
   d["random"] = op.effect == Effect::Random;
   nb::list args;
@@ -100,15 +101,17 @@ nb::dict describe_op(const Op& op) {
   nb::list wrt;
   nb::dict constants;
   int gradients = 0;
+  std::string_view unwritten;
   for (const Derivative& row : op.derivative.rows) {
+    if (!row.constant.empty() && row.names.empty()) unwritten = row.constant;
     if (row.constant.empty()) wrt.append(text(row.names));
-    else constants[text(row.names)] = text(row.constant);
+    else if (!row.names.empty()) constants[text(row.names)] = text(row.constant);
     gradients = std::max(gradients, row.gradients);
   }
   d["derivative"] = wrt;
   d["gradients"] = gradients;     // outputs that have one; of a Tensor[] all parts
   d["constants"] = constants;     // names of floating outputs without one: why
-  d["no_derivative"] = text(op.derivative.none);
+  d["no_derivative"] = text(unwritten.empty() ? op.derivative.none : unwritten);
   d["onnx"] = format(op.onnx);
   d["netdef"] = format(op.netdef);
   nb::list samples;

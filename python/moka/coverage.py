@@ -23,7 +23,7 @@ def table() -> list[dict[str, Any]]:
                 "name": op["name"],
                 "kind": op["kind"],
                 "public": op["method"] != "none",
-                "derivative": bool(op["derivative"]) or (op["kind"] == "body" and not op["no_derivative"]),
+                "derivative": bool(op["derivative"]) or (op["composite"] and not op["no_derivative"]),
                 "no_derivative": op["no_derivative"],
                 "onnx": [row["map"].split("(")[0] for row in op["onnx"]["rows"]],
                 "netdef": [row["map"].split("(")[0] for row in op["netdef"]["rows"]],

@@ -26,6 +26,11 @@ assert "torch" in sys.modules and "moka" in type(nn.Linear(1, 1)).__module__
 assert Conv2d is nn.Conv2d and _pair(3) == (3, 3) and Parameter is nn.Parameter
 cudnn.benchmark = True
 assert torch.backends.cudnn.benchmark
+with torch.backends.cudnn.flags(enabled=False, benchmark=None):
+    assert not cudnn.enabled and cudnn.benchmark
+assert cudnn.enabled
+import torch.autograd.gradcheck  # a module of that name does not hide the function
+assert torch.autograd.gradcheck is sys.modules["torch.autograd.gradcheck"].gradcheck
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 torch.manual_seed(0)
 x = torch.randn(16, 2)

@@ -300,8 +300,11 @@ def test_bce_with_logits_does_not_overflow():
 
 
 def test_losses_do_not_broadcast_silently():
-    with pytest.warns(UserWarning, match=r"mse_loss: the target size \(\[3\]\).*\[3, 1\]"):
-        F.mse_loss(moka.zeros(3, 1), moka.zeros(3))
+    for loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
+        with pytest.warns(UserWarning, match=r"Using a target size .* different to the input size"):
+            assert loss(moka.zeros(3, 1), moka.ones(3), reduction="none").shape == (3, 3)
+    with pytest.raises(ValueError, match="must be the same as input size"):
+        F.binary_cross_entropy_with_logits(moka.zeros(3, 1), moka.zeros(3))
     with pytest.raises(ValueError, match="reduction must be one of"):
         nn.MSELoss(reduction="average")
 
@@ -332,3 +335,29 @@ def test_gradients_reach_the_parameters_of_a_small_network():
                 flat[i] = value
             numeric = (above - below) / (2 * step)
             assert abs(numeric - gradient[i].item()) < 1e-6, name
+
+
+def test_adaptive_softmax_agrees_with_its_own_probabilities():
+    moka.manual_seed(0)
+    layer = nn.AdaptiveLogSoftmaxWithLoss(16, 12, cutoffs=[3, 7], div_value=2.0)
+    x, target = moka.randn(5, 16), moka.tensor([0, 4, 11, 2, 7])
+    everything = layer.log_prob(x)
+    assert everything.exp().sum(1).tolist() == pytest.approx([1.0] * 5, abs=1e-5)
+    output, loss = layer(x, target)
+    expected = everything.gather(1, target.unsqueeze(1)).squeeze(1)
+    assert output.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert loss.item() == pytest.approx(-expected.mean().item(), abs=1e-5)
+    assert layer.predict(x).tolist() == everything.argmax(1).tolist()
+    assert layer(x[0], target[0]).output.shape == ()
+    with pytest.raises(RuntimeError, match=r"Target values should be in \[0, 11\]"):
+        layer(x, target + 1)
+
+
+def test_gradients_of_convolutions_by_hand():
+    moka.manual_seed(0)
+    x, w = moka.randn(2, 3, 5, 5, requires_grad=True), moka.randn(4, 3, 3, 3, requires_grad=True)
+    y = F.conv2d(x, w, None, 2, 1)
+    dy = moka.randn(*y.shape)
+    y.backward(dy)
+    assert (nn.grad.conv2d_input(x.shape, w, dy, 2, 1) - x.grad).abs().max().item() < 1e-5
+    assert (nn.grad.conv2d_weight(x, w.shape, dy, 2, 1) - w.grad).abs().max().item() < 1e-5

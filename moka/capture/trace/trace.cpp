@@ -1,6 +1,7 @@
 // The capture layer and the recording it fills.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/capture/trace/trace.h"
+#include "moka/schema/body.h"
 
 #include <algorithm>
 #include <cstring>
@@ -141,7 +142,7 @@ std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
 
 void record_call(Frame& f, uint32_t rest) {
   // A composite whose form depends on ranks or settings: the graph holds its parts.
-  if (f.op.body && !f.op.body.graph) return run_op(f);
+  if (f.op.body && !f.op.body.graph && !has_kernels(f.op)) return run_op(f);
   Tracer* tracer = recording;
   MOKA_ASSERT(tracer != nullptr);
   Tracer::State& s = *tracer->state_;

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "moka/ops/attention/gradients.h"
 #include "moka/ops/attention/kernels.h"
 #include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
 
 namespace moka::ops {
@@ -228,7 +230,7 @@ constinit const Op attention_backward_op{
     .method = "none",
     .shape = backward_shape,
     .kernels = {KernelRow{.name = "blocks", .run = backward_kernel}},
-    .derivative = none("second derivatives: write attention with matmul and softmax"),
+    .body = eager_body(attention_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {},
@@ -242,7 +244,7 @@ constinit const Op attention_mask_backward_op{
     .method = "none",
     .shape = mask_backward_shape,
     .kernels = {KernelRow{.name = "blocks", .run = mask_backward_kernel}},
-    .derivative = none("second derivatives: write attention with matmul and softmax"),
+    .body = eager_body(attention_mask_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {},

@@ -9,6 +9,7 @@
 #include "moka/ops/embedding/embedding.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/pointwise/pointwise.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -272,7 +273,7 @@ constinit const Op embedding_bag_backward_op{
     .method = "none",
     .shape = bag_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = bag_backward_kernel}},
-    .derivative = none("second derivatives of embedding_bag are not provided"),
+    .derivative = {unwritten("second derivatives of embedding_bag are not provided")},
     .onnx = none("a gradient"),
     .netdef = none("a gradient"),
     .samples = {},
@@ -285,7 +286,7 @@ constinit const Op embedding_bag_weights_backward_op{
     .method = "none",
     .shape = weights_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = weights_backward_kernel}},
-    .derivative = none("second derivatives of embedding_bag are not provided"),
+    .derivative = {unwritten("second derivatives of embedding_bag are not provided")},
     .onnx = none("a gradient"),
     .netdef = none("a gradient"),
     .samples = {},

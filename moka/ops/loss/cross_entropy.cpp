@@ -3,8 +3,10 @@
 #include <limits>
 
 #include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/loss/classes.h"
+#include "moka/ops/loss/gradients.h"
 #include "moka/ops/loss/loss.h"
 #include "moka/ops/normalization/kernels.h"
 
@@ -226,7 +228,7 @@ constinit const Op cross_entropy_backward_op{
     .method = "function",
     .shape = cross_entropy_backward_shape,
     .kernels = {KernelRow{.name = "fused", .run = cross_entropy_backward_kernel}},
-    .derivative = none("second derivatives come from log_softmax and nll_loss"),
+    .body = eager_body(cross_entropy_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("SoftmaxWithLossGradient exists; graphs are written before their gradients"),
     .samples =

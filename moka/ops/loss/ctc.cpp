@@ -9,6 +9,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/loss/terms.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -247,7 +248,7 @@ constinit const Op ctc_backward_op{
     .method = "function",
     .shape = ctc_backward_shape,
     .kernels = {KernelRow{.name = "forward_backward", .run = ctc_backward_kernel}},
-    .derivative = none("second derivatives of ctc_loss are not written"),
+    .derivative = {unwritten("second derivatives of ctc_loss are not written")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({2}, {4, 2, 3}, {2, 1})

@@ -4,7 +4,9 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/loss/gradients.h"
 #include "moka/ops/loss/loss.h"
 #include "moka/ops/reduction/kernels.h"
 
@@ -225,7 +227,7 @@ constinit const Op binary_cross_entropy_with_logits_backward_op{
     .method = "function",
     .shape = binary_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = binary_backward_kernel}},
-    .derivative = none("second derivatives come from the elementary operators"),
+    .body = eager_body(binary_cross_entropy_with_logits_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({}, {3, 4}, {3, 4}).in(Domain::Probability, 2).no_gradient(),

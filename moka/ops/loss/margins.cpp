@@ -6,6 +6,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/loss/terms.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -225,7 +226,7 @@ constinit const Op multi_margin_backward_op{
     .method = "function",
     .shape = multi_margin_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = multi_margin_backward_kernel}},
-    .derivative = none("second derivatives of margin losses are not written"),
+    .derivative = {unwritten("second derivatives of margin losses are not written")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3}, {3, 4}, {3}).in(Domain::Index, 2, 4).no_gradient(),
@@ -250,7 +251,7 @@ constinit const Op multilabel_margin_backward_op{
     .method = "function",
     .shape = multilabel_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = multilabel_backward_kernel}},
-    .derivative = none("second derivatives of margin losses are not written"),
+    .derivative = {unwritten("second derivatives of margin losses are not written")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3}, {3, 4}, {3, 4}).in(Domain::Index, 2, 2).no_gradient(),

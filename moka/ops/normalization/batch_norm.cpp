@@ -2,8 +2,10 @@
 // averages updates them; so the same operator serves eager code, graphs and their gradients.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/normalization/gradients.h"
 #include "moka/ops/normalization/kernels.h"
 #include "moka/ops/normalization/normalization.h"
 
@@ -187,7 +189,7 @@ constinit const Op batch_norm_backward_op{
     .method = "function",
     .shape = batch_norm_backward_shape,
     .kernels = {KernelRow{.name = "vector", .run = batch_norm_backward_kernel}},
-    .derivative = none("second derivatives of batch normalization are not provided"),
+    .body = eager_body(batch_norm_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("part of SpatialBNGradient"),
     .samples =

@@ -4,7 +4,9 @@
 #include <limits>
 
 #include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/normalization/gradients.h"
 #include "moka/ops/normalization/kernels.h"
 #include "moka/ops/normalization/normalization.h"
 
@@ -190,7 +192,7 @@ constinit const Op group_norm_backward_op{
     .method = "function",
     .shape = group_norm_backward_shape,
     .kernels = {KernelRow{.name = "vector", .run = group_norm_backward_kernel}},
-    .derivative = none("second derivatives of group normalization are not provided"),
+    .body = eager_body(group_norm_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({2, 4, 3}, {2, 4, 3}).with("num_groups", 2).no_gradient(),
@@ -229,7 +231,7 @@ constinit const Op rms_norm_backward_op{
     .method = "function",
     .shape = rms_norm_backward_shape,
     .kernels = {KernelRow{.name = "vector", .run = rms_norm_backward_kernel}},
-    .derivative = none("second derivatives of root-mean-square normalization are not provided"),
+    .body = eager_body(rms_norm_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}, {4}).with("normalized_shape", {4}).no_gradient(),

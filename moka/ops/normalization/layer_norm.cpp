@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/normalization/gradients.h"
 #include "moka/ops/normalization/kernels.h"
 #include "moka/ops/normalization/normalization.h"
 
@@ -130,7 +132,7 @@ constinit const Op layer_norm_backward_op{
     .method = "function",
     .shape = layer_norm_backward_shape,
     .kernels = {KernelRow{.name = "vector", .run = layer_norm_backward_kernel}},
-    .derivative = none("second derivatives of layer normalization are not provided"),
+    .body = eager_body(layer_norm_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}, {4}).with("normalized_shape", {4}).no_gradient(),

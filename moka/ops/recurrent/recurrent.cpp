@@ -5,6 +5,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/recurrent/kernels.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -185,7 +186,7 @@ constinit const Op rnn_layer_backward_op{
     .method = "none",
     .shape = backward_output,
     .kernels = {KernelRow{.name = "steps", .run = backward_kernel}},
-    .derivative = none("second derivatives of fused recurrent layers are not provided"),
+    .derivative = {unwritten("second derivatives of fused recurrent layers are not provided")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {},

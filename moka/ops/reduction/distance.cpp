@@ -6,6 +6,7 @@
 
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -242,7 +243,7 @@ constinit const Op cdist_backward_op{
     .method = "function",
     .shape = cdist_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = cdist_backward_kernel}},
-    .derivative = none("second derivatives of cdist are not written"),
+    .derivative = {unwritten("second derivatives of cdist are not written")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes4({3, 2}, {3, 4}, {2, 4}, {3, 2}).with("p", 2.0),
@@ -265,7 +266,7 @@ constinit const Op pdist_backward_op{
     .method = "function",
     .shape = pdist_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = pdist_backward_kernel}},
-    .derivative = none("second derivatives of pdist are not written"),
+    .derivative = {unwritten("second derivatives of pdist are not written")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3}, {3, 4}, {3}).in(Domain::Positive, 2).with("p", 2.0),

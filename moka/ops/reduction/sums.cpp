@@ -1,7 +1,9 @@
 // Sums, means, products, and the view that their gradients are.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/reduction/gradients.h"
 #include "moka/ops/reduction/support.h"
 
 namespace moka::ops {
@@ -230,7 +232,7 @@ constinit const Op prod_backward_op{
     .method = "function",
     .shape = prod_backward_shape,
     .kernels = {KernelRow{.name = "two_passes", .run = prod_backward_kernel}},
-    .derivative = none("second derivatives of products would need one product for every pair"),
+    .body = eager_body(prod_gradient),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({2, 4}, {2, 3, 4}).with("dim", {1}), shapes({}, {3})},

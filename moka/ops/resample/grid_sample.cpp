@@ -8,6 +8,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/resample/resample.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -290,7 +291,7 @@ constinit const Op grid_sample_backward_op{
     .method = "function",
     .shape = sample_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = sample_backward_kernel}},
-    .derivative = none("second derivatives of grid_sample are not provided, as in PyTorch"),
+    .derivative = {unwritten("second derivatives of grid_sample are not provided, as in PyTorch")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({2, 2, 3, 2}, {2, 2, 4, 5}, {2, 3, 2, 2}).in(Domain::Unit, 2).no_gradient(),

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "moka/ops/creation/creation.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/pointwise/driver.h"
 #include "moka/ops/special/lanes.h"
@@ -82,7 +83,12 @@ constinit const Op mvlgamma_slope_op{
     .doc = "The derivative of mvlgamma: the sum of digamma(input - j / 2) over j below p.",
     .method = "function",
     .formula = pointwise<MvLGammaSlope, 1>(DTypeRule::Floating, 200),
-    .derivative = none("second derivatives of mvlgamma are not written"),
+    .body = eager_body([](const Any* in, Any* out) {
+      Tensor sum = digamma(in[0].tensor());
+      for (int64_t j = 1; j < in[1].to_int(); j++)
+        sum = add(sum, digamma(sub(in[0].tensor(), double(j) / 2)));
+      out[0] = Any(sum);
+    }),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shape(3, 4).in(Domain::Positive).with("p", 1).no_gradient(),

@@ -21,7 +21,12 @@ def _tuple(values: Any, what: str, name: str) -> tuple[Tensor, ...]:
     several = values if isinstance(values, tuple) else (values,)
     for i, value in enumerate(several):
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name}: {what} must be a Tensor or a tuple of them, number {i} is {value!r}")
+            given = {"inputs": f"The inputs given to {name}", "v": f"The v given to {name}"}.get(
+                what, f"The outputs of the user-provided function given to {name}"
+            )
+            raise TypeError(
+                f"{name}: {given} must be either a Tensor or a tuple of Tensors, number {i} is {value!r}"
+            )
     return several
 
 
@@ -72,8 +77,10 @@ def _gradients(
     """vectors times the Jacobian; zeros where an output does not depend on an input (strict: an error)."""
     pairs = [(y, v) for y, v in zip(outputs, vectors, strict=True) if y.requires_grad and v is not None]
     if strict and len(pairs) < len(outputs):
+        lost = next(i for i, y in enumerate(outputs) if not y.requires_grad)
         raise RuntimeError(
-            f"{name}: an output of func does not depend on the inputs (strict=True forbids that)"
+            f"{name}: Output {lost} of the user-provided function does not require gradients. strict=True "
+            f"asks that every output depends on the inputs"
         )
     found: tuple[Any, ...] = (None,) * len(inputs)
     if pairs:
@@ -88,11 +95,13 @@ def _gradients(
     for i, g in enumerate(found):
         if strict and g is None:
             raise RuntimeError(
-                f"{name}: the output of func does not depend on input {i} (strict=True forbids that)"
+                f"{name}: Output of the user-provided function is independent of input {i}. strict=True "
+                f"asks that every output depends on every input"
             )
         if strict and create_graph and not g.requires_grad:
             raise RuntimeError(
-                f"{name}: the derivative does not depend on the inputs (strict=True forbids that)"
+                f"{name}: The jacobian of the user-provided function is independent of input {i}. "
+                f"strict=True with create_graph=True asks that it is not"
             )
     return tuple(_C.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
 
@@ -134,11 +143,15 @@ def jvp(
     return _finished(result, create_graph), _unpacked(_finished(found, create_graph), result)
 
 
-def _check_way(name: str, vectorize: bool, strategy: str) -> None:
-    if vectorize:
-        raise NotImplementedError(f"{name}: vectorize=True is not supported; rows are computed one by one")
-    if strategy != "reverse-mode":
-        raise NotImplementedError(f"{name}: strategy must be 'reverse-mode', got {strategy!r}")
+def _check_way(name: str, vectorize: bool, strategy: str, strict: bool) -> None:
+    """vectorize and strategy are ways to the same numbers: here rows are computed one by one in any case."""
+    if strategy not in ("reverse-mode", "forward-mode"):
+        raise RuntimeError(f"{name}: strategy must be 'reverse-mode' or 'forward-mode', got {strategy!r}")
+    if vectorize and strict:
+        raise RuntimeError(f"{name}: strict=True and vectorize=True are not supported together")
+    if strategy == "forward-mode" and (strict or not vectorize):
+        why = "strict=True is not supported with it" if strict else "it is only supported with vectorize=True"
+        raise NotImplementedError(f"{name}: strategy='forward-mode': {why}")
 
 
 def jacobian(
@@ -152,7 +165,7 @@ def jacobian(
     """The Jacobian of func at inputs: for output i and input j a tensor of shape output.shape + input.shape,
     in tuples where func has several outputs or inputs.
     """
-    _check_way("jacobian", vectorize, strategy)
+    _check_way("jacobian", vectorize, strategy, strict)
     with enable_grad():
         xs = _fresh(_tuple(inputs, "inputs", "jacobian"), create_graph)
         result, ys = _outputs(func, xs, "jacobian")
@@ -201,7 +214,7 @@ def hessian(
     """The Hessian of func, which returns one number: for inputs i and j a tensor of shape i.shape + j.shape,
     in tuples of tuples where there are several inputs.
     """
-    _check_way("hessian", vectorize, outer_jacobian_strategy)
+    _check_way("hessian", vectorize, outer_jacobian_strategy, strict)
     _tuple(inputs, "inputs", "hessian")
 
     def gradient(*xs: Tensor) -> Any:

@@ -128,7 +128,8 @@ class Module(Stateful, Calling, Converting):
 
     def __dir__(self) -> list[str]:
         own = self.__dict__
-        return sorted({*super().__dir__(), *own["_parameters"], *own["_buffers"], *own["_modules"]})
+        names = {*super().__dir__(), *own["_parameters"], *own["_buffers"], *own["_modules"]}
+        return sorted(name for name in names if not name[:1].isdigit())  # those of Sequential are no names
 
     def _forget(self, name: str, keep: str) -> None:
         """Make `name` free for the registry `keep`, wherever it was registered before."""
@@ -147,7 +148,7 @@ class Module(Stateful, Calling, Converting):
         if registry not in own:
             raise not_initialised(self)
         if not isinstance(name, str):
-            raise TypeError(f"{what}: the name must be a string, but {type(name).__name__} came")
+            raise TypeError(f"{what}: the name should be a string. Got {type(name).__name__}")
         if name == "" or "." in name:
             raise KeyError(f"{what}: {name!r} cannot be a name: it must not be empty or hold a dot")
         if hasattr(self, name) and name not in own[registry]:

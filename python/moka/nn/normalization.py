@@ -37,6 +37,7 @@ class _Statistics(Module):
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
+    _version = 2
 
     def _set_up(
         self,
@@ -68,6 +69,11 @@ class _Statistics(Module):
             "num_batches_tracked", _C.tensor(0, dtype=_C.int64, device=device) if tracked else None
         )
         self.reset_parameters()
+
+    def _upgrade_state(self, state: dict[str, Any], prefix: str, version: int | None) -> None:
+        # Version 1 did not count batches.
+        if self.num_batches_tracked is not None and (version is None or version < 2):
+            state.setdefault(prefix + "num_batches_tracked", self.num_batches_tracked)
 
     def reset_running_stats(self) -> None:
         """Forget the running averages."""

@@ -37,7 +37,7 @@ def state_errors(
         )
         if names
     ]
-    lines = [f"load_state_dict: the state does not fit {owner}: {', '.join(counts)}"]
+    lines = [f"load_state_dict: Error(s) in loading state_dict for {owner}: {', '.join(counts)}"]
     prefix = _common_prefix(missing, unexpected)
     if prefix:
         lines.append(
@@ -45,8 +45,8 @@ def state_errors(
             f"{{name.removeprefix({prefix!r}): value for name, value in state.items()}}"
         )
     else:
-        lines += _section("missing in the state:", missing, unexpected)
-        lines += _section("in the state, but not in the module:", unexpected, missing)
+        lines += _section("Missing key(s) in state_dict:", missing, unexpected)
+        lines += _section("Unexpected key(s) in state_dict:", unexpected, missing)
     if wrong:
         lines.append("  of another kind or shape:")
         lines += [f"    {text}" for text in wrong[:_SHOWN_GROUPS]]
@@ -61,9 +61,13 @@ def _value_error(name: str, own: Any, given: Any) -> list[str]:
     if not isinstance(own, Tensor):
         return []
     if not isinstance(given, Tensor):
-        return [f"{name}: a Tensor is needed, but {type(given).__name__} came"]
+        return [
+            f"{name}: expected torch.Tensor or Tensor-like object from checkpoint but received {type(given)}"
+        ]
     if tuple(own.shape) != tuple(given.shape):
-        return [f"{name}: the module has {list(own.shape)}, the state has {list(given.shape)}"]
+        return [
+            f"size mismatch for {name}: the module has {list(own.shape)}, the state has {list(given.shape)}"
+        ]
     return []
 
 

@@ -145,7 +145,7 @@ class Stateful:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
-                f"load_state_dict: a dict of names and tensors is needed, {type(state_dict).__name__} came"
+                f"load_state_dict: Expected state_dict to be dict-like, got {type(state_dict).__name__}"
             )
         metadata = getattr(state_dict, "_metadata", None) or {}
         state: dict[str, Any] = OrderedDict(state_dict)
@@ -160,9 +160,15 @@ class Stateful:
             arguments = (state, prefix, metadata.get(prefix[:-1], {}), strict, missing, unexpected, errors)
             for hook in list(module._load_state_dict_pre_hooks.values()):
                 hook(*arguments)
+            module._upgrade_state(state, prefix, arguments[2].get("version"))
             if type(module)._load_from_state_dict is not Stateful._load_from_state_dict:
                 special.append(prefix)
         own = self.state_dict(keep_vars=True)
+        for prefix, module in modules:  # whoever can take an extra state wants one
+            if module._takes_extra_state():
+                own.setdefault(prefix + "_extra_state", None)
+            else:
+                own.pop(prefix + "_extra_state", None)
         absent = [name for name in own if name not in state]
         extra = [name for name in state if name not in own]
         if special:
@@ -189,6 +195,12 @@ class Stateful:
             again = state_errors(type(self).__name__, own, state, missing, unexpected, strict, assign)
             raise RuntimeError("\n".join([again, *errors]).strip())
         return result
+
+    def _takes_extra_state(self) -> bool:
+        return type(self).set_extra_state is not Stateful.set_extra_state
+
+    def _upgrade_state(self, state: dict[str, Any], prefix: str, version: int | None) -> None:
+        """Change a state that an older version of the class saved (None: who knows) into today's."""
 
     def _decides_later(self, special: list[str]) -> bool:
         """Whether modules or hooks that see the whole load may still take differences away."""
@@ -217,7 +229,8 @@ class Stateful:
                     missing_keys.append(key)
             elif not assign and tuple(state_dict[key].shape) != tuple(own.shape):
                 error_msgs.append(
-                    f"  {key}: the module has {list(own.shape)}, the state has {list(state_dict[key].shape)}"
+                    f"  size mismatch for {key}: the module has {list(own.shape)}, the state has "
+                    f"{list(state_dict[key].shape)}"
                 )
                 del fitting[key]
         if strict:
@@ -245,5 +258,5 @@ class Stateful:
                 self._buffers[name] = value
             else:
                 buffer.copy_(value)
-        if prefix + "_extra_state" in state:
+        if prefix + "_extra_state" in state and self._takes_extra_state():
             self.set_extra_state(state[prefix + "_extra_state"])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +19,29 @@ def _yes(*_: Any) -> bool:
     return True
 
 
+def _flags_of(namespace: SimpleNamespace) -> Any:
+    """A context in which switches have other values; None leaves one as it is."""
+
+    @contextmanager
+    def flags(**switches: Any) -> Iterator[None]:
+        before = dict(vars(namespace))
+        for name, value in switches.items():
+            if not hasattr(namespace, name):
+                raise TypeError(f"flags() got an unexpected keyword argument {name!r}")
+            if value is not None:
+                setattr(namespace, name, value)
+        try:
+            yield
+        finally:
+            vars(namespace).update(before)
+
+    return flags
+
+
 cudnn = SimpleNamespace(
     enabled=True,
     benchmark=False,
+    benchmark_limit=10,
     deterministic=False,
     allow_tf32=True,
     is_available=_no,
@@ -30,7 +52,9 @@ cuda = SimpleNamespace(
 )
 mps = SimpleNamespace(is_available=_no, is_built=_no)
 mkl = SimpleNamespace(is_available=_no)
-mkldnn = SimpleNamespace(is_available=_yes, enabled=True)
+mkldnn = SimpleNamespace(is_available=_yes, enabled=True, deterministic=False, allow_tf32=True)
 openmp = SimpleNamespace(is_available=_yes)
 opt_einsum = SimpleNamespace(is_available=_no, enabled=False, strategy=None)
+for _library in (cudnn, mkldnn):
+    _library.flags = _flags_of(_library)
 cpu = SimpleNamespace(get_cpu_capability=lambda: "DEFAULT")

@@ -47,8 +47,10 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "torch.nn.init": ("moka.nn.init",),
     "torch.nn.modules": ("moka.nn",),
     "torch.nn.modules.module": ("moka.nn.module", "moka.nn.calling", "moka.nn.stateful"),
+    "torch.nn.modules.lazy": ("moka.nn.lazy",),
     "torch.nn.modules.utils": (f"{_HERE}.small",),
-    "torch.nn.parameter": ("moka.nn.parameter",),
+    "torch.nn.grad": ("moka.nn.grad",),
+    "torch.nn.parameter": ("moka.nn.parameter", "moka.nn.lazy"),
     "torch.nn.utils": ("moka.nn.utils",),
     "torch.nn.utils.clip_grad": ("moka.nn.utils.clip",),
     "torch.nn.utils.fusion": ("moka.nn.utils.fusion",),
@@ -151,7 +153,7 @@ class TorchModule(ModuleType):
         self.__dict__["_targets"] = targets
 
     def _sources(self) -> list[Any]:
-        if self.__name__.startswith("torch.backends."):
+        if self._has_switches():
             from . import backends
 
             return [getattr(backends, self.__name__.rpartition(".")[2])]
@@ -170,14 +172,20 @@ class TorchModule(ModuleType):
                 value = getattr(source, name)
             except AttributeError:
                 continue
-            if not isinstance(value, ModuleType):
+            if not isinstance(value, ModuleType) and not self._has_switches():
                 self.__dict__[name] = value
             return value
         near = get_close_matches(name, dir(self), n=1)
         hint = f"; the nearest there is: {self.__name__}.{near[0]}" if near else ""
         raise MissingName(f"Moka does not have {full}{hint}")
 
+    def _has_switches(self) -> bool:
+        return self.__name__.startswith("torch.backends.")
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if self._has_switches() and name in vars(self._sources()[0]):
+            setattr(self._sources()[0], name, value)
+            return
         if not isinstance(value, ModuleType) or f"{self.__name__}.{name}" not in _FUNCTIONS_FIRST:
             super().__setattr__(name, value)
 

@@ -69,22 +69,29 @@ def _reduced(terms: Tensor, reduction: str) -> Tensor:
 def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
-            f"{name}: input and target must have the same shape, but have {list(input.shape)} and "
-            f"{list(target.shape)}; use target.reshape(input.shape) or input.squeeze() where a size is 1"
+            f"{name}: Target size {list(target.shape)} must be the same as input size {list(input.shape)}; "
+            f"use target.reshape(input.shape) or input.squeeze() where a size is 1"
         )
 
 
-def _broadcast(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the shape to which they broadcast; a warning where they differ."""
+def _paired(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in one shape: other shapes are broadcast, with a warning, for it is seldom what was meant."""
     if tuple(input.shape) == tuple(target.shape):
         return input, target
     warnings.warn(
-        f"{name}: the target size ({list(target.shape)}) is different from the input size "
-        f"({list(input.shape)}); broadcasting likely gives wrong results. Give both the same size.",
+        f"{name}: Using a target size ({target.shape}) that is different to the input size ({input.shape}): "
+        f"both are broadcast, so elements of the one meet several of the other; use "
+        f"target.reshape(input.shape) where that is not meant",
         stacklevel=3,
     )
-    input, target = _C.broadcast_tensors([input, target])
-    return input, target
+    try:
+        first, second = _C.broadcast_tensors([input, target])
+    except RuntimeError:
+        raise RuntimeError(
+            f"{name}: input and target must have one shape, or shapes that broadcast, but have "
+            f"{list(input.shape)} and {list(target.shape)}"
+        ) from None
+    return first, second
 
 
 def nll_loss(
@@ -142,9 +149,9 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(input - target)^2; the shapes should be equal, others broadcast with a warning."""
+    """(input - target)^2; other shapes are broadcast, with a warning."""
     reduction = _old(size_average, reduce, reduction)
-    input, target = _broadcast("mse_loss", input, target)
+    input, target = _paired("mse_loss", input, target)
     if weight is not None:
         return _weighted(_C.mse_loss(input, target, "none"), weight, reduction)
     return _C.mse_loss(input, target, reduction)
@@ -158,9 +165,9 @@ def l1_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """|input - target|; the shapes should be equal, others broadcast with a warning."""
+    """|input - target|; other shapes are broadcast, with a warning."""
     reduction = _old(size_average, reduce, reduction)
-    input, target = _broadcast("l1_loss", input, target)
+    input, target = _paired("l1_loss", input, target)
     if weight is not None:
         return _weighted(_C.l1_loss(input, target, "none"), weight, reduction)
     return _C.l1_loss(input, target, reduction)
@@ -187,7 +194,7 @@ def smooth_l1_loss(
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
-    terms = _C.smooth_l1_terms(input, target, beta)
+    terms = _C.smooth_l1_terms(*_paired("smooth_l1_loss", input, target), beta)
     return _reduced(terms, _old(size_average, reduce, reduction))
 
 
@@ -201,7 +208,7 @@ def huber_loss(
     """d^2 / 2 of the difference d, delta (|d| - delta / 2) where |d| > delta."""
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
-    terms = _C.huber_terms(input, target, delta)
+    terms = _C.huber_terms(*_paired("huber_loss", input, target), delta)
     return _reduced(terms, reduction) if weight is None else _weighted(terms, weight, reduction)
 
 

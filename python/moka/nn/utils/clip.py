@@ -30,21 +30,24 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """(sum of |x|^p over all elements of all tensors)^(1/p), p = norm_type; the largest |x| for infinity."""
+    """(sum of |x|^p over all elements of all tensors)^(1/p), p = norm_type; the largest |x| for infinity, for
+    0 the number of tensors that are not all zeros.
+    """
     listed = [tensor.detach() for tensor in ([tensors] if isinstance(tensors, Tensor) else tensors)]
     p = float(norm_type)
     with no_grad():
         if not listed:
             return _C.tensor(0.0)
-        if math.isinf(p):
-            total = _C.stack([tensor.abs().max() for tensor in listed]).max()
+        if math.isinf(p) or p == 0:
+            total = _C.linalg_vector_norm(_C.stack([_C.linalg_vector_norm(t, p) for t in listed]), p)
         elif p == 2:
             total = _C.stack([(tensor * tensor).sum() for tensor in listed]).sum().sqrt()
         else:
             total = _C.stack([tensor.abs().pow(p).sum() for tensor in listed]).sum().pow(1 / p)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
-            f"clip_grad_norm_: the norm of the gradients is {total.item()}, so they cannot be scaled"
+            f"clip_grad_norm_: The total norm of order {p} for gradients is non-finite ({total.item()}), so "
+            f"it cannot be clipped"
         )
     return total
 
