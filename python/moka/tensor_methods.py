@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _C
 from ._C import Tensor
+from .tensor_placing import METHODS, PROPERTIES
 
 __all__ = ["install"]
 
@@ -108,6 +109,8 @@ def install() -> None:
         "histogram": _histogram,
         "lu": _lu,
         "to_device": _to_device,
+        **METHODS,
+        **{name: property(read) for name, read in PROPERTIES.items()},
     }.items():
         if name not in Tensor.__dict__:
             setattr(Tensor, name, method)
