@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,12 @@ def _yes(*_: Any) -> bool:
     return True
 
 
+@contextmanager
+def _flags(**_: Any) -> Iterator[None]:
+    """A block with other switches of cuDNN, which is not here."""
+    yield
+
+
 cudnn = SimpleNamespace(
     enabled=True,
     benchmark=False,
@@ -24,6 +32,7 @@ cudnn = SimpleNamespace(
     allow_tf32=True,
     is_available=_no,
     version=lambda: None,
+    flags=_flags,
 )
 cuda = SimpleNamespace(
     matmul=SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=True), is_built=_no

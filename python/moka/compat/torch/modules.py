@@ -156,7 +156,9 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         parent, _, last = module.__name__.rpartition(".")
         if parent in sys.modules:
             setattr(sys.modules[parent], last, module)
-        if module.__name__ in _FILLED:  # programs read these modules' __dict__
+        if (
+            module.__name__ in _FILLED or parent == "torch.nn.modules"
+        ):
             for name in dir(module):
                 with suppress(AttributeError):
                     getattr(module, name)
