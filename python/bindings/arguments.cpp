@@ -416,6 +416,40 @@ bool named(const Schema& s, const ArgDef& def, Convert&& convert) {
   }
 }
 
+// The orders of early torch, which it still takes: the factors stand between the tensors, as in add(x, alpha, y),
+// addcmul(x, value, a, b), addmm(beta, x, alpha, a, b).
+bool in_old_order(const Schema& s, PyObject* const* args, Py_ssize_t count, PyObject** slots) {
+  std::string_view base = s.base;
+  if (base.ends_with('_')) base.remove_suffix(1);
+  auto among = [&](std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), base) != names.end();
+  };
+  std::string_view factors[2];
+  if (among({"add", "sub"})) factors[0] = "alpha";
+  else if (among({"addcmul", "addcdiv"})) factors[0] = "value";
+  else if (among({"addmm", "addmv", "addr", "addbmm", "baddbmm"})) factors[0] = "beta", factors[1] = "alpha";
+  else return false;
+  PyObject* found[max_args] = {};
+  int tensors = 0;
+  size_t numbers = 0;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (is_tensor(args[i])) {
+      if (tensors == s.positional) return false;
+      found[tensors++] = args[i];
+    } else if (PyFloat_Check(args[i]) || PyLong_Check(args[i])) {
+      if (numbers == 2 || factors[numbers].empty()) return false;
+      int at = s.find_arg(factors[numbers++]);
+      if (at < 0) return false;
+      found[at] = args[i];
+    } else {
+      return false;
+    }
+  }
+  if (tensors != s.positional || numbers == 0) return false;
+  std::copy(found, found + max_args, slots);
+  return true;
+}
+
 bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b,
           Scratch& scratch, bool explain) {
   OpInfo& oi = info(op);
@@ -450,13 +484,14 @@ bool bind(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywo
     b.args[spread] = Arg(std::span<const int64_t>(p, k));
     for (int i = 0; i < spread; i++) slots[i] = args[i];
   } else {
-    if (count > s.positional) {
+    const bool old = count > s.positional && in_old_order(s, args, count, slots);
+    if (count > s.positional && !old) {
       if (explain)
         b.error = cat("takes ", s.positional, s.positional == 1 ? " argument" : " arguments",
                       " by position, got ", static_cast<int64_t>(count));
       return false;
     }
-    for (Py_ssize_t i = 0; i < count; i++) slots[i] = args[i];
+    for (Py_ssize_t i = 0; i < count && !old; i++) slots[i] = args[i];
   }
   if (keywords) {
     const Names& names = names_of(oi);
@@ -627,8 +662,48 @@ PyObject* wrap_outputs(const Op& op, Frame& f) {
   return return_tuple(op, items.data(), items.size());
 }
 
-PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
-                     PyObject* keywords) {
+namespace {
+// Whether a value is of a type that stands in for tensors: one with its own __torch_function__.
+bool stands_in(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  if (type == tensor_type || is_tensor(o) || o == Py_None || PyLong_Check(o) || PyFloat_Check(o) ||
+      PyUnicode_Check(o))
+    return false;
+  if (PyList_Check(o) || PyTuple_Check(o)) {
+    PyObject** items = PySequence_Fast_ITEMS(o);
+    return std::any_of(items, items + PySequence_Fast_GET_SIZE(o), stands_in);
+  }
+  return PyObject_HasAttrString(reinterpret_cast<PyObject*>(type), "__torch_function__");
+}
+
+// For a call that fits no schema: what a type among its arguments makes of it; null if there is none, or if it
+// `failed` with Python's error set.
+PyObject* call_stand_in(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
+                        bool& failed) {
+  Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+  if (!function || std::none_of(args, args + count + named, stands_in)) return nullptr;
+  PyObject* place = PyImport_ImportModule("moka.overrides");
+  PyObject* given = PyTuple_New(count);
+  PyObject* by_name = PyDict_New();
+  bool good = place && given && by_name;
+  for (Py_ssize_t i = 0; good && i < count; i++) {
+    Py_INCREF(args[i]);
+    PyTuple_SET_ITEM(given, i, args[i]);
+  }
+  for (Py_ssize_t i = 0; good && i < named; i++)
+    good = PyDict_SetItem(by_name, PyTuple_GET_ITEM(keywords, i), args[count + i]) == 0;
+  PyObject* result =
+      good ? PyObject_CallMethod(place, "call_stand_in", "OOO", function, given, by_name) : nullptr;
+  Py_XDECREF(place);
+  Py_XDECREF(given);
+  Py_XDECREF(by_name);
+  failed = !result;
+  return result;
+}
+}  // namespace
+
+static PyObject* call_group_of(PyObject* function, const OpGroup& group, bool in_place, PyObject* const* args,
+                               Py_ssize_t count, PyObject* keywords) {
   try {
     for (const Op* op : group.ops) {
       Bound b;
@@ -673,11 +748,19 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       if (b.requires_grad) autograd::set_requires_grad(frame.outs[0], true);
       return wrap_outputs(*op, frame);
     }
+    bool failed = false;
+    PyObject* result = call_stand_in(function, args, count, keywords, failed);
+    if (result || failed) return result;
     report_mismatch(group, args, count, keywords);
   } catch (...) {
     set_python_error();
     return nullptr;
   }
+}
+
+PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
+                     PyObject* keywords) {
+  return call_group_of(nullptr, group, in_place, args, count, keywords);
 }
 
 // ---- function and method objects
@@ -690,7 +773,7 @@ struct OpFunction {
 
 PyObject* op_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords) {
   OpFunction* f = reinterpret_cast<OpFunction*>(self);
-  return call_group(*f->group, f->in_place, args, PyVectorcall_NARGS(nargsf), keywords);
+  return call_group_of(self, *f->group, f->in_place, args, PyVectorcall_NARGS(nargsf), keywords);
 }
 PyObject* op_get(PyObject* self, PyObject* instance, PyObject*) {
   if (!instance || instance == Py_None) {

@@ -11,6 +11,9 @@
 
 namespace moka::python {
 
+// The module that types and sizes show in front of their names: "torch" where programs written for torch run.
+std::string shown_module = "moka";
+
 namespace {
 struct DTypeObject {
   PyObject_HEAD DType dtype;
@@ -36,7 +39,7 @@ PyObject* text_object(const std::string& s) {
 }
 DType dtype_of(PyObject* o) { return reinterpret_cast<DTypeObject*>(o)->dtype; }
 
-PyObject* dtype_repr(PyObject* o) { return text_object(cat("moka.", info(dtype_of(o)).name)); }
+PyObject* dtype_repr(PyObject* o) { return text_object(cat(shown_module, ".", info(dtype_of(o)).name)); }
 PyObject* dtype_reduce(PyObject* o, PyObject*) {
   // Pickled by name: getattr(moka, "float32").
   return text_object(std::string(info(dtype_of(o)).name));

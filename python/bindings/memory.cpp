@@ -22,6 +22,8 @@ namespace nb = nanobind;
 
 namespace moka::python {
 
+extern std::string shown_module;  // classes.cpp
+
 namespace {
 constexpr const char* managed_name = "dltensor";
 constexpr const char* versioned_name = "dltensor_versioned";
@@ -96,6 +98,14 @@ void resize(const Tensor& x, const std::vector<int64_t>& sizes, std::optional<st
   }
   take_geometry(x, strided_view(x, sizes, strides, n ? offset : 0));
 }
+
+// x.set_(...): x shows other elements from now on, of another tensor's memory.
+void show_other(const Tensor& x, const Tensor& source) {
+  MOKA_CHECK(!autograd::requires_grad(x), "set_: variables that require grad cannot show other memory");
+  MOKA_CHECK(x.dtype() == source.dtype(), "set_: the tensor has type ", x.dtype(), " but the source ",
+             source.dtype());
+  take_geometry(x, source);
+}
 }  // namespace
 
 void bind_memory(nb::module_& m) {
@@ -103,6 +113,9 @@ void bind_memory(nb::module_& m) {
   m.def("_from_dlpack", from_dlpack, nb::arg("capsule"));
   m.def("_become", become, nb::arg("tensor"), nb::arg("result"), nb::arg("name"));
   m.def("_resize", resize, nb::arg("tensor"), nb::arg("sizes"), nb::arg("memory_format") = nb::none());
+  m.def("_show_module", [](std::string name) { shown_module = std::move(name); }, nb::arg("name"));
+  m.def("_set", show_other, nb::arg("tensor"), nb::arg("source"));
+  m.def("_storage_bytes", [](const Tensor& t) { return t.has_storage() ? t.impl()->storage->bytes : 0; });
   m.def("_is_in_format", [](const Tensor& t, const std::string& format) {
     format_strides(format == "channels_last" || format == "channels_last_3d" ? "contiguous_format" : format,
                    t.sizes(), "is_contiguous");  // names that do not exist are an error

@@ -22,6 +22,7 @@ namespace moka::python {
 
 PyTypeObject* tensor_type;
 PyTypeObject* size_type;
+extern std::string shown_module;  // classes.cpp
 
 namespace {
 // A MemoryError, which Python's convention asks for, and a RuntimeError, which programs written for PyTorch catch.
@@ -534,7 +535,7 @@ PyObject* bitwise(PyObject* a, PyObject* b) {
 
 // ---- Size: a tuple of ints with numel()
 PyObject* size_repr(PyObject* o) {
-  std::string text = "moka.Size([";
+  std::string text = shown_module + ".Size([";
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
     text += cat(i ? ", " : "", static_cast<int64_t>(PyLong_AsLongLong(PyTuple_GET_ITEM(o, i))));
   return PyUnicode_FromString((text + "])").c_str());
@@ -543,6 +544,29 @@ PyObject* size_numel(PyObject* o, PyObject*) {
   int64_t n = 1;
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++) n *= PyLong_AsLongLong(PyTuple_GET_ITEM(o, i));
   return PyLong_FromLongLong(n);
+}
+// Parts of a Size, and Sizes put together, are Sizes.
+PyObject* as_size(PyObject* tuple) {
+  if (!tuple || !PyTuple_Check(tuple)) return tuple;
+  const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
+  PyObject* result = size_type->tp_alloc(size_type, count);
+  for (Py_ssize_t i = 0; result && i < count; i++) {
+    PyObject* item = PyTuple_GET_ITEM(tuple, i);
+    Py_INCREF(item);
+    PyTuple_SET_ITEM(result, i, item);
+  }
+  Py_DECREF(tuple);
+  return result;
+}
+PyObject* size_subscript(PyObject* o, PyObject* index) {
+  PyObject* found = PyTuple_Type.tp_as_mapping->mp_subscript(o, index);
+  return PySlice_Check(index) ? as_size(found) : found;
+}
+PyObject* size_concat(PyObject* a, PyObject* b) {
+  return as_size(PyTuple_Type.tp_as_sequence->sq_concat(a, b));
+}
+PyObject* size_repeat(PyObject* o, Py_ssize_t times) {
+  return as_size(PyTuple_Type.tp_as_sequence->sq_repeat(o, times));
 }
 PyMethodDef size_methods[] = {{"numel", size_numel, METH_NOARGS, "The number of elements."},
                               {nullptr, nullptr, 0, nullptr}};
@@ -597,6 +621,9 @@ int init_tensor_type(PyObject* module) {
   static PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
                                      {Py_tp_repr, slot(size_repr)},
                                      {Py_tp_methods, size_methods},
+                                     {Py_mp_subscript, slot(size_subscript)},
+                                     {Py_sq_concat, slot(size_concat)},
+                                     {Py_sq_repeat, slot(size_repeat)},
                                      {Py_tp_doc, slot("The sizes of a tensor: a tuple of ints.")},
                                      {0, nullptr}};
   static PyType_Spec size_spec{"moka.Size", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, size_slots};

@@ -1,6 +1,6 @@
 """Functions of functions: gradients, Jacobians and vectorized maps, freely combined.
 
-    per_example = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, images, labels)
+per_example = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, images, labels)
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -79,9 +79,7 @@ def vmap(
         parts = []
         for begin in range(0, size, chunk_size):
             length = min(chunk_size, size - begin)
-            some = [
-                v if d is None else v.narrow(d, begin, length) for v, d in zip(leaves, dims, strict=True)
-            ]
+            some = [v if d is None else v.narrow(d, begin, length) for v, d in zip(leaves, dims, strict=True)]
             parts.append(_map_once(func, some, dims, specs, length, out_dims, randomness))
         out_spec = parts[0][1]
         places = _out_dims_for(out_dims, out_spec)
@@ -102,17 +100,21 @@ def _dims_for(what: str, dims: Any, spec: TreeSpec) -> list[int | None]:
         if given is None or isinstance(given, int):
             found.extend([given] * part.num_leaves)
             return
-        if isinstance(given, dict) and part.kind is not None and set(given) == set(part.keys):
-            for key, child in zip(part.keys, part.children, strict=True):
+        if isinstance(given, dict) and part.type is not None and set(given) == set(part.context):
+            for key, child in zip(part.context, part.children_specs, strict=True):
                 walk(given[key], child)
             return
-        if isinstance(given, list | tuple) and part.kind is not None and len(given) == len(part.children):
-            for entry, child in zip(given, part.children, strict=True):
+        if (
+            isinstance(given, list | tuple)
+            and part.type is not None
+            and len(given) == len(part.children_specs)
+        ):
+            for entry, child in zip(given, part.children_specs, strict=True):
                 walk(entry, child)
             return
         raise ValueError(f"vmap: {what}={dims!r} does not have the nesting of the values it is for")
 
-    walk(tuple(dims) if isinstance(dims, list) and spec.kind is tuple else dims, spec)
+    walk(tuple(dims) if isinstance(dims, list) and spec.type is tuple else dims, spec)
     return found
 
 
@@ -142,7 +144,7 @@ def _batch_size(func: Function, leaves: list[Any], dims: list[int | None]) -> in
 
 
 def _out_dims_for(out_dims: Any, spec: TreeSpec) -> list[int]:
-    if isinstance(out_dims, tuple | list) and len(out_dims) == 1 and spec.kind is None:
+    if isinstance(out_dims, tuple | list) and len(out_dims) == 1 and spec.type is None:
         out_dims = out_dims[0]
     dims = _dims_for("out_dims", out_dims, spec)
     return [0 if d is None else d for d in dims]
@@ -159,9 +161,7 @@ def _map_once(
 ) -> tuple[list[Any], TreeSpec]:
     level = _C._vmap_open(size, _RANDOMNESS[randomness])
     try:
-        inside = [
-            v if d is None else _C._vmap_add(v, d, level) for v, d in zip(leaves, dims, strict=True)
-        ]
+        inside = [v if d is None else _C._vmap_add(v, d, level) for v, d in zip(leaves, dims, strict=True)]
         positional = specs[0].num_leaves
         args = tree_unflatten(inside[:positional], specs[0])
         kwargs = tree_unflatten(inside[positional:], specs[1])

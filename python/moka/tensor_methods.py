@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import _C
+from . import _C, layouts
 from ._C import Tensor
 
 __all__ = ["install"]
@@ -93,6 +93,254 @@ def _rebuild(array: Any, dtype: str, requires_grad: bool) -> Tensor:
     return tensor.requires_grad_(requires_grad)
 
 
+_LETTERS = {
+    **{"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "uint8": "Byte"},
+    **{"int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool"},
+    **{"complex64": "ComplexFloat", "complex128": "ComplexDouble"},
+}
+_TYPES = {f"{word}Tensor": name for name, word in _LETTERS.items()}
+
+
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any) -> Any:
+    """The name of the tensor's type ("torch.FloatTensor"), or the tensor in another type, given as a dtype,
+    a class such as torch.FloatTensor or its name.
+    """
+    if dtype is None:
+        return f"torch.{_LETTERS.get(self.dtype.name, self.dtype.name)}Tensor"
+    if isinstance(dtype, str):
+        place, _, last = dtype.rpartition(".")
+        if place not in ("torch", "moka") or last not in _TYPES:
+            raise ValueError(f"type: invalid type: {dtype!r}")
+        return self.to(getattr(_C, _TYPES[last]))
+    if isinstance(dtype, _C.dtype):
+        return self.to(dtype)
+    if dtype is Tensor:
+        return self.to(_C.get_default_dtype())
+    kind = getattr(dtype, "dtype", None)
+    if not isinstance(kind, _C.dtype):
+        raise TypeError(f"type: a dtype, a type of tensors or its name is needed, but {dtype!r:.40} came")
+    return self.to(kind)
+
+
+def new(self: Tensor, *args: Any, **_: Any) -> Tensor:
+    """A tensor of the same type: of sizes, with memory of no particular value, or of data."""
+    if len(args) == 1 and not isinstance(args[0], int):
+        if isinstance(args[0], (_C.Size,)):
+            return _C.empty(args[0], dtype=self.dtype)
+        return _C.tensor(args[0], dtype=self.dtype)
+    return _C.empty(*(args or (0,)), dtype=self.dtype)
+
+
+def as_subclass(self: Tensor, cls: type) -> Any:
+    """The same elements and history as a tensor of a subclass."""
+    if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        raise TypeError(f"as_subclass: a subclass of Tensor is needed, but {cls!r:.40} came")
+    shown = self.view_as(self)
+    if cls is Tensor:
+        return shown
+    return Tensor._make_subclass(cls, shown, False) if not shown.requires_grad else _with_history(cls, shown)
+
+
+def _with_history(cls: type, shown: Tensor) -> Any:
+    made = Tensor._make_subclass(cls, shown.detach(), False)
+    _C._become(made, shown, "as_subclass")
+    return made
+
+
+def _no_device(name: str) -> Callable[..., Any]:
+    def refused(self: Tensor, *_: Any, **__: Any) -> Any:
+        raise RuntimeError(f"Tensor.{name}: this build of Moka has the CPU only")
+
+    refused.__name__ = name
+    return refused
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """Refused where there is no CUDA: AssertionError, as torch has it without CUDA."""
+    raise AssertionError("Torch not compiled with CUDA enabled: this build of Moka has the CPU only")
+
+
+def get_device(self: Tensor) -> int:
+    """The number of the device; -1 for the CPU."""
+    return -1
+
+
+def _itself(self: Tensor) -> Tensor:
+    """The tensor: tensors go to other processes by value."""
+    return self
+
+
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """Refused: memory is pinned for a device, and there is none."""
+    raise RuntimeError("pin_memory: memory is pinned for an accelerator, and this build has none")
+
+
+def _false(self: Tensor, *_: Any, **__: Any) -> bool:
+    """False."""
+    return False
+
+
+def set_(
+    self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None
+) -> Tensor:
+    """Show the memory of another tensor or storage from now on, or none."""
+    if source is None:
+        _C._set(self, _C.empty(0, dtype=self.dtype))
+        return self
+    if isinstance(source, Tensor):
+        if size is None:
+            _C._set(self, source.detach())
+            return self
+        from .storage import storage_of
+
+        source = storage_of(source)
+    flat = source._flat()
+    if flat.dtype != self.dtype:
+        flat = flat.view(self.dtype)
+    sizes = [flat.numel()] if size is None else list(size)
+    if stride is None:
+        stride, step = [], 1
+        for length in reversed(sizes):
+            stride.insert(0, step)
+            step *= length
+    _C._set(self, _C.as_strided(flat, sizes, stride, storage_offset))
+    return self
+
+
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both show the same elements of the same memory."""
+    return (
+        self.data_ptr() == tensor.data_ptr()
+        and self.shape == tensor.shape
+        and self.stride() == tensor.stride()
+    )
+
+
+def is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether the shapes are equal."""
+    return self.shape == other.shape
+
+
+def storage(self: Tensor) -> Any:
+    """The whole memory of which the tensor shows a part."""
+    from .storage import storage_of
+
+    return storage_of(self)
+
+
+def untyped_storage(self: Tensor) -> Any:
+    """The whole memory of which the tensor shows a part, as bytes."""
+    from .storage import untyped_storage_of
+
+    return untyped_storage_of(self)
+
+
+def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Replace every element by the function of it; slow."""
+    return self.copy_(
+        _C.tensor([callable(x) for x in self.reshape(-1).tolist()], dtype=self.dtype).view(self.shape)
+    )
+
+
+def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Replace every element by the function of it and of the element of `tensor` in its place; slow."""
+    other = tensor.expand(self.shape).reshape(-1).tolist()
+    values = [callable(x, y) for x, y in zip(self.reshape(-1).tolist(), other, strict=True)]
+    return self.copy_(_C.tensor(values, dtype=self.dtype).view(self.shape))
+
+
+def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """Set the elements whose indices are all equal; `wrap` goes on below a tall matrix's square parts."""
+    if self.dim() < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if self.dim() > 2 and len(set(self.shape)) > 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step = sum(self.stride())
+    least = min(self.shape)
+    diagonal = _C.as_strided(self, [least], [step], self.storage_offset())
+    diagonal.fill_(fill_value)
+    if wrap and self.dim() == 2 and self.shape[0] > self.shape[1] + 1:
+        rows, columns = self.shape
+        for top in range(columns + 1, rows, columns + 1):
+            part = self[top:]
+            part.fill_diagonal_(fill_value)
+    return self
+
+
+def dim_order(self: Tensor, **_: Any) -> tuple[int, ...]:
+    """The dimensions from the outermost in memory to the innermost."""
+    strides = self.stride()
+    return tuple(sorted(range(self.dim()), key=lambda i: (-strides[i], i)))
+
+
+def is_nonzero(self: Tensor) -> bool:
+    """Whether the one element is not zero."""
+    if self.numel() != 1:
+        raise RuntimeError(
+            "Boolean value of Tensor with no values is ambiguous"
+            if self.numel() == 0
+            else "Boolean value of Tensor with more than one value is ambiguous"
+        )
+    return bool(self.item())
+
+
+def _reversed(self: Tensor) -> Tensor:
+    return self.flip(tuple(range(self.dim()))) if self.dim() else self
+
+
+def _array_wrap(self: Tensor, array: Any, *_: Any, **__: Any) -> Tensor:
+    return _C.from_numpy(array.astype("uint8").copy()).bool() if array.dtype == bool else _C.tensor(array)
+
+
+METHODS: dict[str, Any] = {
+    "__array_wrap__": _array_wrap,
+    "__reversed__": _reversed,
+    "apply_": apply_,
+    "as_subclass": as_subclass,
+    "cuda": cuda,
+    "dim_order": dim_order,
+    "fill_diagonal_": fill_diagonal_,
+    "get_device": get_device,
+    "has_names": _false,
+    "ipu": _no_device("ipu"),
+    "is_conj": _false,
+    "is_distributed": _false,
+    "is_neg": _false,
+    "is_nonzero": is_nonzero,
+    "is_pinned": _false,
+    "is_same_size": is_same_size,
+    "is_set_to": is_set_to,
+    "is_shared": _false,
+    "map_": map_,
+    "new": new,
+    "pin_memory": pin_memory,
+    "set_": set_,
+    "share_memory_": _itself,
+    "storage": storage,
+    "_typed_storage": storage,
+    "to_dense": lambda self, dtype=None, **_: self if dtype is None else self.to(dtype),
+    "type": type_,
+    "untyped_storage": untyped_storage,
+    "xpu": _no_device("xpu"),
+}
+PROPERTIES: dict[str, Any] = {
+    "is_maia": lambda self: False,
+    "is_meta": lambda self: False,
+    "is_mkldnn": lambda self: False,
+    "is_mps": lambda self: False,
+    "is_mtia": lambda self: False,
+    "is_nested": lambda self: False,
+    "is_sparse_csr": lambda self: False,
+    "is_vulkan": lambda self: False,
+    "is_xla": lambda self: False,
+    "is_xpu": lambda self: False,
+    "is_hpu": lambda self: False,
+    "is_ipu": lambda self: False,
+    "layout": lambda self: layouts.strided,
+    "volatile": lambda self: False,
+}
+
+
 def install() -> None:
     """Add the methods that the extension's class does not have itself."""
     for name, method in {
@@ -108,6 +356,8 @@ def install() -> None:
         "histogram": _histogram,
         "lu": _lu,
         "to_device": _to_device,
+        **METHODS,
+        **{name: property(read) for name, read in PROPERTIES.items()},
     }.items():
         if name not in Tensor.__dict__:
             setattr(Tensor, name, method)

@@ -77,7 +77,7 @@ def test_names_that_are_missing_say_so():
     told = inside(
         """
         import torch
-        for name in ("torch.zroes", "torch.nn.Conv22d", "torch.cuda.Stream"):
+        for name in ("torch.zroes", "torch.nn.Conv22d", "torch.cuda.Streams"):
             module, _, last = name.rpartition(".")
             try:
                 getattr(eval(module), last)
@@ -85,14 +85,15 @@ def test_names_that_are_missing_say_so():
                 print(error)
         print(hasattr(torch, "zroes"))
         try:
-            import torch.distributed
+            import torch.nowhere
         except ImportError as error:
             print(error)
         """
     )
     assert "Moka does not have torch.zroes; the nearest there is: torch.zeros" in told
     assert "Moka does not have torch.nn.Conv22d; the nearest there is: torch.nn.Conv2d" in told
-    assert "Moka does not have torch.cuda.Stream" in told and "False" in told
+    assert "Moka does not have torch.cuda.Streams; the nearest there is: torch.cuda.Stream" in told
+    assert "False" in told
     assert "Moka stands in for torch and has no such module" in told
 
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_done_says_why():
                 print(error)
         """
     )
-    assert "runs no code from the network" in told and "has no CUDA" in told
+    assert "runs no code" in told and "has no CUDA" in told
 
 
 def test_the_real_torch_is_not_replaced_behind_its_back():

@@ -325,7 +325,7 @@ def test_ctrl_c_ends_a_loading_program_quickly_with_one_short_traceback():
         ({"num_workers": -1}, "num_workers must not be negative"),
         ({"shuffle": True, "sampler": [0]}, "sampler or shuffle"),
         ({"prefetch_factor": 2}, "needs num_workers above 0"),
-        ({"pin_memory": True}, "pin_memory"),
+        ({"persistent_workers": True}, "num_workers > 0"),
         ({"batch_size": None, "drop_last": True}, "drop_last needs a batch_size"),
         ({"timeout": -1}, "timeout must not be negative"),
     ],

@@ -327,3 +327,9 @@ def test_get_by_dotted_name():
         net.get_submodule("first.7")
     with pytest.raises(AttributeError, match="no parameter 'first.0.wieght'"):
         net.get_parameter("first.0.wieght")
+
+
+def test_annotations_can_be_read():
+    from typing import get_type_hints
+
+    assert get_type_hints(nn.Linear)["training"] is bool

@@ -10,6 +10,7 @@ from .loader import DataLoader
 from .randomness import SampleRandom
 from .sampler import (
     BatchSampler,
+    DistributedSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -25,6 +26,7 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "Digits",
+    "DistributedSampler",
     "FashionMNIST",
     "IdxError",
     "ImageDataset",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,12 +28,15 @@ class DataLoader:
         batch_sampler: gives lists of indices, in place of batch_size, shuffle, sampler and drop_last.
         num_workers: threads that make batches ahead; 0 makes them when asked for. Never forks.
         collate_fn: makes a batch of a list of samples; default_collate when None.
-        pin_memory: must be False; there is no device memory to copy to.
+        pin_memory: warns, as there is no device memory to copy to.
         drop_last: leave out a last batch that is smaller.
         timeout: seconds to wait for a batch before an error names what the worker is at; 0 waits for ever.
         worker_init_fn: called with the worker's number in each new worker.
         prefetch_factor: batches made ahead for each worker, 2 when None.
         generator: decides order and augmentation; without it moka.manual_seed does.
+        multiprocessing_context, persistent_workers, pin_memory_device, in_order: kept as attributes;
+        workers are
+            threads, which begin in every epoch, and batches come in order.
     """
 
     def __init__(
@@ -48,9 +52,13 @@ class DataLoader:
         drop_last: bool = False,
         timeout: float = 0,
         worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
         *,
         prefetch_factor: int | None = None,
-        generator: Any = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
         if num_workers < 0:
             raise ValueError(f"DataLoader: num_workers must not be negative, but is {num_workers}")
@@ -59,8 +67,19 @@ class DataLoader:
         if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
             raise ValueError("DataLoader: prefetch_factor must be at least 1 and needs num_workers above 0")
         if pin_memory:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory "
+                "won't be used.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if persistent_workers and num_workers == 0:
+            raise ValueError("persistent_workers option needs num_workers > 0")
+        if multiprocessing_context is not None and num_workers == 0:
             raise ValueError(
-                "DataLoader: pin_memory has no use without a device of its own memory; leave it out"
+                "multiprocessing_context can only be used with multi-process loading (num_workers "
+                "> 0), but got "
+                "num_workers=0"
             )
         iterable = isinstance(dataset, IterableDataset)
         if iterable and (shuffle or sampler is not None or batch_sampler is not None):
@@ -82,6 +101,11 @@ class DataLoader:
         self.worker_init_fn = worker_init_fn
         self.prefetch_factor = prefetch_factor if prefetch_factor is not None else 2
         self.generator = generator
+        self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
+        self.persistent_workers = persistent_workers
+        self.multiprocessing_context = multiprocessing_context
+        self.in_order = in_order
         self._seed: int | None = None
         self._epoch = 0
         self._delivered = 0

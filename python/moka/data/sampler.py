@@ -12,6 +12,7 @@ from .randomness import SampleRandom, draw_seed, shuffled
 
 __all__ = [
     "BatchSampler",
+    "DistributedSampler",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -188,3 +189,58 @@ class BatchSampler(Sampler):
     def __len__(self) -> int:
         size = len(self.sampler)  # type: ignore[arg-type]
         return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
+
+
+class DistributedSampler(Sampler):
+    """The part of the samples that one of several processes visits; all parts have the same size.
+
+    Args:
+        num_replicas, rank: how many processes there are and which one this is; of moka.distributed without
+        them.
+        shuffle: in an order of `seed` and the epoch of set_epoch(), the same in all processes.
+        drop_last: leave samples out rather than visit some twice, where they do not divide evenly.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        from moka import distributed
+
+        self.dataset = dataset
+        self.num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+        self.rank = distributed.get_rank() if rank is None else rank
+        if not 0 <= self.rank < self.num_replicas:
+            raise ValueError(
+                f"Invalid rank {self.rank}, rank should be in the interval [0, {self.num_replicas - 1}]"
+            )
+        self.shuffle, self.seed, self.drop_last, self.epoch = shuffle, seed, drop_last, 0
+        size = len(dataset)
+        self.num_samples = size // self.num_replicas if drop_last else -(-size // self.num_replicas)
+        self.total_size = self.num_samples * self.num_replicas
+
+    def __iter__(self) -> Iterator[int]:
+        from moka import Generator, randperm
+
+        size = len(self.dataset)
+        if self.shuffle:
+            generator = Generator()
+            generator.manual_seed(self.seed + self.epoch)
+            indices = randperm(size, generator=generator).tolist()
+        else:
+            indices = list(range(size))
+        if indices:
+            indices = (indices * -(-self.total_size // size))[: self.total_size]
+        return iter(indices[self.rank : self.total_size : self.num_replicas])
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch

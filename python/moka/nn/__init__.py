@@ -1,7 +1,7 @@
 """Neural networks: modules, layers, losses, initial values."""
 # SPDX-License-Identifier: Apache-2.0
 
-from . import functional, init, utils
+from . import functional, init, parallel, utils
 from . import grad as grad
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .adaptive import AdaptiveLogSoftmaxWithLoss
@@ -106,6 +106,7 @@ from .padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from .parallel import DataParallel
 from .parameter import Buffer, Parameter
 from .parameter_containers import ParameterDict, ParameterList
 from .pooling import (
@@ -144,6 +145,7 @@ from .smooth_activation import (
     Softplus,
     Softsign,
 )
+from .synchronized import SyncBatchNorm
 from .transformer import (
     Transformer,
     TransformerDecoder,
@@ -198,6 +200,7 @@ __all__ = [
     "CosineSimilarity",
     "CrossEntropyLoss",
     "CrossMapLRN2d",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -305,6 +308,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -326,5 +330,6 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "parallel",
     "utils",
 ]

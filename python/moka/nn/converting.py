@@ -12,7 +12,6 @@ from moka.autograd import no_grad
 
 if TYPE_CHECKING:
     from .module import Module
-    from .parameter import Parameter
 
 __all__ = ["Converting"]
 
@@ -35,7 +34,7 @@ class _Once:
 class Converting:
     """The part of Module that changes where its tensors are and what type they have."""
 
-    _parameters: dict[str, Parameter | None]
+    _parameters: dict[str, Any]
     _buffers: dict[str, Tensor | None]
 
     if TYPE_CHECKING:

@@ -119,13 +119,16 @@ class _BatchNorm(_Statistics):
         super().__init__()
         self._set_up(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in self.ranks:
             ranks = " or ".join(map(str, self.ranks))
             raise ValueError(
                 f"{type(self).__name__}: input must have {ranks} dimensions, but has {input.dim()} "
                 f"(shape {list(input.shape)})"
             )
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
         if input.shape[1] != self.num_features:
             raise RuntimeError(
                 f"{type(self).__name__}: the layer has {self.num_features} channels, but the input has "

@@ -31,10 +31,10 @@ class IncompatibleKeys(NamedTuple):
 class Stateful:
     """The part of Module that gives and takes its state."""
 
-    _parameters: dict[str, Parameter | None]
+    _parameters: dict[str, Any]
     _buffers: dict[str, Tensor | None]
     _transient_buffers: set[str]
-    _modules: dict[str, Module | None]
+    _modules: dict[str, Any]
     _state_dict_hooks: dict[int, Callable[..., Any]]
     _state_dict_pre_hooks: dict[int, Callable[..., Any]]
     _load_state_dict_pre_hooks: dict[int, Callable[..., Any]]

@@ -1,6 +1,9 @@
 """Optimizers, which change parameters by their gradients, and schedules for their learning rates."""
 # SPDX-License-Identifier: Apache-2.0
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from . import lr_scheduler, optimizer
 from .adam import Adam, AdamW
 from .adam_relatives import Adamax, NAdam, RAdam, SparseAdam
@@ -30,3 +33,9 @@ __all__ = [
     "lr_scheduler",
     "optimizer",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "swa_utils":
+        return _import_module("moka.optim.averaging")
+    raise AttributeError(f"module 'moka.optim' has no attribute {name!r}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -15,6 +16,14 @@ USAGE = """usage: python -m moka.compat.torch PROGRAM [ARGUMENT ...]
 Runs a Python program in which `import torch` gives Moka."""
 
 
+def _hand_down() -> None:
+    """Let processes that the program starts find Moka as torch too."""
+    shim = str(Path(__file__).resolve().parent / "shim")
+    sys.path.append(shim)  # processes that multiprocessing spawns take sys.path over
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{shim}{os.pathsep}{before}" if before else shim
+
+
 def main() -> int:
     """Run the program that the command line names, as its main module."""
     arguments = sys.argv[1:]
@@ -22,6 +31,7 @@ def main() -> int:
         print(USAGE)
         return 0 if arguments else 2
     install()
+    _hand_down()
     if arguments[0] == "-m":
         if len(arguments) < 2:
             print("moka.compat.torch: -m needs the name of a module", file=sys.stderr)

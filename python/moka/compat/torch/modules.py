@@ -6,129 +6,52 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
-import importlib.util
+import importlib.metadata
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
-from types import ModuleType
+from functools import cache
+from types import FunctionType, ModuleType
 from typing import Any
+
+from moka import _C
+
+from .names import ALIKE, HERE, TARGETS, targets_of
 
 __all__ = ["MissingName", "TorchModule", "install", "uninstall"]
 
-_HERE = "moka.compat.torch"
 
-# torch module -> Moka modules that are searched for a name, in this order.
-_TARGETS: dict[str, tuple[str, ...]] = {
-    "torch": (f"{_HERE}.files", "moka", f"{_HERE}.root", f"{_HERE}.autocasting"),
-    "torch.amp": ("moka.amp",),
-    "torch.amp.autocast_mode": ("moka.amp.autocast_mode",),
-    "torch.amp.grad_scaler": ("moka.amp.grad_scaler",),
-    "torch.autograd": ("moka.autograd",),
-    "torch.autograd.forward_ad": ("moka.autograd.forward_ad",),
-    "torch.autograd.function": ("moka.autograd", f"{_HERE}.small"),
-    "torch.autograd.functional": ("moka.autograd.functional",),
-    "torch.autograd.gradcheck": ("moka.autograd.checks",),
-    "torch.autograd.graph": ("moka.autograd.graph",),
-    "torch.autograd.variable": (f"{_HERE}.small",),
-    "torch.backends": (f"{_HERE}.backends",),
-    "torch.compiler": (f"{_HERE}.compiler",),
-    "torch.cuda": (f"{_HERE}.cuda",),
-    "torch.cpu": (f"{_HERE}.cpu",),
-    "torch.cpu.amp": (f"{_HERE}.cpu_amp",),
-    "torch.cuda.amp": (f"{_HERE}.cuda_amp",),
-    "torch.distributions": ("moka.distributions",),
-    "torch.fft": ("moka.fft",),
-    "torch.func": ("moka.func",),
-    "torch.functional": ("moka",),
-    "torch.hub": (f"{_HERE}.hub",),
-    "torch.jit": ("moka.jit", f"{_HERE}.jit_extras"),
-    "torch.linalg": ("moka.linalg",),
-    "torch.nn": ("moka.nn",),
-    "torch.nn.functional": ("moka.nn.functional",),
-    "torch.nn.init": ("moka.nn.init",),
-    "torch.nn.modules": ("moka.nn",),
-    "torch.nn.modules.module": ("moka.nn.module", "moka.nn.calling", "moka.nn.stateful"),
-    "torch.nn.modules.lazy": ("moka.nn.lazy",),
-    "torch.nn.modules.utils": (f"{_HERE}.small",),
-    "torch.nn.grad": ("moka.nn.grad",),
-    "torch.nn.parameter": ("moka.nn.parameter", "moka.nn.lazy"),
-    "torch.nn.utils": ("moka.nn.utils",),
-    "torch.nn.utils.clip_grad": ("moka.nn.utils.clip",),
-    "torch.nn.utils.fusion": ("moka.nn.utils.fusion",),
-    "torch.nn.utils.parametrizations": ("moka.nn.utils.parametrizations",),
-    "torch.nn.utils.parametrize": ("moka.nn.utils.parametrize",),
-    "torch.nn.utils.prune": ("moka.nn.utils.prune",),
-    "torch.nn.utils.rnn": ("moka.nn.utils.rnn",),
-    "torch.nn.utils.stateless": ("moka.nn.utils.stateless",),
-    "torch.onnx": ("moka.onnx",),
-    "torch.optim": ("moka.optim",),
-    "torch.optim.lr_scheduler": ("moka.optim.lr_scheduler",),
-    "torch.optim.optimizer": ("moka.optim.optimizer",),
-    "torch.random": ("moka.random",),
-    "torch.serialization": (f"{_HERE}.files",),
-    "torch.special": ("moka.special",),
-    "torch.testing": ("moka.testing",),
-    "torch.types": (f"{_HERE}.small",),
-    "torch.utils": ("moka.utils",),
-    "torch.utils.checkpoint": ("moka.utils.checkpoint",),
-    "torch.utils.data": ("moka.data",),
-    "torch.version": (f"{_HERE}.version",),
-}
-# torch has one module for each distribution, Moka one for each family.
-_FAMILIES = {
-    "categorical": "categorical multinomial one_hot_categorical",
-    "discrete": "bernoulli binomial geometric negative_binomial poisson",
-    "gamma": "beta chi2 dirichlet fishersnedecor gamma inverse_gamma",
-    "location_scale": "cauchy gumbel half_cauchy laplace studentT uniform von_mises",
-    "matrices": "lkj_cholesky wishart",
-    "multivariate_normal": "lowrank_multivariate_normal multivariate_normal",
-    "normal": "half_normal log_normal logistic_normal normal",
-    "positive": "exponential generalized_pareto kumaraswamy pareto weibull",
-    "relaxed": "continuous_bernoulli relaxed_bernoulli relaxed_categorical",
-    **{name: name for name in ("constraint_registry", "constraints", "distribution", "exp_family")},
-    **{name: name for name in ("independent", "kl", "mixture_same_family", "transformed_distribution")},
-    **{name: name for name in ("transforms", "utils")},
-}
-_TARGETS |= {
-    f"torch.distributions.{name}": (f"moka.distributions.{family}",)
-    for family, names in _FAMILIES.items()
-    for name in names.split()
-}
-# Modules whose own submodules hold the same names as they do (torch.nn.modules.conv, torch.optim.adam, ...).
-_ALIKE = {
-    "torch.nn.modules": ("moka.nn",),
-    "torch.optim": ("moka.optim",),
-    "torch.utils.data": ("moka.data",),
-}
-_KNOWN_ALIKE = {
-    "torch.nn.modules": "activation batchnorm container conv distance dropout flatten fold instancenorm "
-    "linear loss normalization padding pixelshuffle pooling rnn sparse transformer upsampling".split(),
-    "torch.optim": "adadelta adafactor adagrad adam adamax adamw asgd lbfgs nadam radam rmsprop rprop "
-    "sgd sparse_adam swa_utils".split(),
-    "torch.utils.data": "dataloader dataset sampler".split(),
-}
+_FILLED = (
+    "torch.distributions",
+    "torch.nn",
+    "torch.nn.functional",
+    "torch.optim",
+    "torch.optim.lr_scheduler",
+)
+# Where functions leave the work to arguments with __torch_function__.
+_OVERRIDABLE = (
+    "torch",
+    "torch.fft",
+    "torch.functional",
+    "torch.linalg",
+    "torch.nn.functional",
+    "torch.special",
+)
+
+
+@cache
+def _overridable(function: FunctionType, module: str) -> Any:
+    home = function.__module__
+    if not home.startswith("moka.") or home.startswith((HERE, "moka.checkpoint", "moka.random", "moka.func")):
+        return function
+    from moka.overrides import standing_in
+
+    return standing_in(function, "torch" if module == "torch.functional" else module)
 
 
 class MissingName(AttributeError):
     """A name of torch that Moka does not have."""
-
-
-def _targets_of(name: str) -> tuple[str, ...] | None:
-    if name in _TARGETS:
-        return _TARGETS[name]
-    parent, _, last = name.rpartition(".")
-    if last in _KNOWN_ALIKE.get(parent, ()):
-        return _ALIKE[parent]
-    if parent == "torch.backends" and last in (
-        "cudnn",
-        "cuda",
-        "mps",
-        "mkl",
-        "mkldnn",
-        "openmp",
-        "opt_einsum",
-    ):
-        return (f"{_HERE}.backends",)
-    return None
 
 
 def _find(name: str) -> ModuleType | None:
@@ -139,10 +62,6 @@ def _find(name: str) -> ModuleType | None:
         if error.name is not None and (error.name == name or name.startswith(error.name + ".")):
             return None
         raise
-
-
-# Functions whose module has the same name; in torch the name is the function.
-_FUNCTIONS_FIRST = ("torch.autograd.gradcheck",)
 
 
 class TorchModule(ModuleType):
@@ -161,23 +80,40 @@ class TorchModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
-            if name in ("__version__", "__all__"):
+            if name in ("__version__", "__all__", "__file__"):
                 return self._special(name)
-            raise AttributeError(name)
+            if f"{self.__name__}.{name}" not in TARGETS:
+                raise AttributeError(name)
         full = f"{self.__name__}.{name}"
-        if _targets_of(full) is not None and full not in _FUNCTIONS_FIRST:
+        if full in TARGETS and self._targets == (f"{HERE}.internals",):
             return importlib.import_module(full)
-        for source in self._sources():
-            try:
-                value = getattr(source, name)
-            except AttributeError:
-                continue
-            if not isinstance(value, ModuleType) and not self._has_switches():
-                self.__dict__[name] = value
-            return value
+        value = self._value(name)
+        if value is not None and self._has_switches():
+            return value[0]  # it may change
+        if value is not None and not isinstance(value[0], ModuleType):
+            found = value[0]
+            if self.__name__ in _OVERRIDABLE and isinstance(found, FunctionType) and not name.startswith("_"):
+                found = _overridable(found, self.__name__)
+            self.__dict__[name] = found
+            return found
+        if targets_of(full) is not None:
+            return importlib.import_module(full)
+        if value is not None:
+            return value[0]
+        if full == "torch.torch":
+            return self
         near = get_close_matches(name, dir(self), n=1)
         hint = f"; the nearest there is: {self.__name__}.{near[0]}" if near else ""
         raise MissingName(f"Moka does not have {full}{hint}")
+
+    def _value(self, name: str) -> tuple[Any] | None:
+        """What the first source has under that name, as a tuple of one."""
+        for source in self._sources():
+            try:
+                return (getattr(source, name),)
+            except AttributeError:
+                continue
+        return None
 
     def _has_switches(self) -> bool:
         return self.__name__.startswith("torch.backends.")
@@ -186,18 +122,26 @@ class TorchModule(ModuleType):
         if self._has_switches() and name in vars(self._sources()[0]):
             setattr(self._sources()[0], name, value)
             return
-        if not isinstance(value, ModuleType) or f"{self.__name__}.{name}" not in _FUNCTIONS_FIRST:
-            super().__setattr__(name, value)
+        # Importing a module that shares its name with a function (torch.nn.utils.weight_norm) must not
+        # hide the function.
+        if isinstance(value, TorchModule):
+            there = self._value(name)
+            if there is not None and not isinstance(there[0], ModuleType):
+                return
+        super().__setattr__(name, value)
 
     def _special(self, name: str) -> Any:
+        if name == "__file__":
+            return f"{__file__.rpartition('modules')[0]}__init__.py"
         if name == "__version__":
-            return importlib.import_module(f"{_HERE}.version").__version__
+            return importlib.import_module(f"{HERE}.version").__version__
         return [entry for entry in dir(self) if not entry.startswith("_")]
 
     def __dir__(self) -> list[str]:
         names = {entry for source in self._sources() for entry in getattr(source, "__all__", dir(source))}
         prefix = self.__name__ + "."
-        below = {key[len(prefix) :] for key in _TARGETS if key.startswith(prefix)}
+        below = {key[len(prefix) :] for key in TARGETS if key.startswith(prefix)}
+        below.update(ALIKE.get(self.__name__, ((), ()))[1])
         return sorted(names | {key for key in below if "." not in key})
 
 
@@ -205,14 +149,14 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != "torch" and not name.startswith("torch."):
             return None
-        if _targets_of(name) is None:
+        if targets_of(name) is None:
             raise ModuleNotFoundError(
                 f"No module named {name!r}: Moka stands in for torch and has no such module", name=name
             )
         return importlib.machinery.ModuleSpec(name, self, is_package=True, origin="moka.compat.torch")
 
     def create_module(self, spec: Any) -> ModuleType:
-        targets = _targets_of(spec.name)
+        targets = targets_of(spec.name)
         assert targets is not None
         return TorchModule(spec.name, targets)
 
@@ -220,6 +164,32 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         parent, _, last = module.__name__.rpartition(".")
         if parent in sys.modules:
             setattr(sys.modules[parent], last, module)
+        if (
+            module.__name__ in _FILLED or parent == "torch.nn.modules"
+        ):
+            for name in dir(module):
+                with suppress(AttributeError):
+                    getattr(module, name)
+
+    def find_distributions(self, context: Any = None) -> Iterator[importlib.metadata.Distribution]:
+        """What importlib.metadata.version("torch") and checks of requirements ask."""
+        if context is None or context.name is None or context.name == "torch":
+            yield _Distribution()
+
+
+class _Distribution(importlib.metadata.Distribution):
+    """The metadata of an installed torch."""
+
+    def read_text(self, filename: str) -> str | None:
+        if filename not in ("METADATA", "PKG-INFO"):
+            return None
+        version = importlib.import_module(f"{HERE}.version").__version__
+        return f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\nSummary: Moka under torch's names\n"
+
+    def locate_file(self, path: Any) -> Any:
+        from pathlib import Path
+
+        return Path(__file__).parent / path
 
 
 _finder = _Finder()
@@ -235,12 +205,14 @@ def install() -> None:
         )
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    _C._show_module("torch")
 
 
 def uninstall() -> None:
     """Take the hook and the modules it made away again."""
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
+    _C._show_module("moka")
     for name, module in list(sys.modules.items()):
         if isinstance(module, TorchModule):
             del sys.modules[name]

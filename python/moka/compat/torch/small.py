@@ -3,26 +3,177 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
 from moka import _C
 from moka._C import Tensor
-from moka.autograd import once_differentiable
+from moka.autograd import FunctionContext, once_differentiable, set_grad_enabled
+from moka.nn import init
+from moka.nn.stateful import IncompatibleKeys
+from moka.optim.lr_scheduler import LRScheduler
 
-__all__ = ["Device", "Number", "Variable", "once_differentiable"]
+from .refusing import refused_class
+
+__all__ = [
+    "Device",
+    "FileLike",
+    "FunctionCtx",
+    "Number",
+    "Storage",
+    "Variable",
+    "once_differentiable",
+    "record",
+]
 
 Number = int | float | bool
 Device = Any
+FileLike = Any
+Storage = Any
+_int, _float, _bool = int, float, bool
 _size = Sequence[int]
 _dtype = _C.dtype
 _device = _C.device
+_TensorOrTensors = Tensor | Sequence[Tensor]
+_TensorOrTensorsOrGradEdge = Any
+_layout = Any
+_qscheme = Any
+_EXTRA_STATE_KEY_SUFFIX = "_extra_state"
+FunctionCtx = FunctionContext
+_LRScheduler = LRScheduler
+ParamsT = Any
+_params_t = Any
+
+
+class _RequiredParameter:
+    """The mark of an option that an optimizer must be given."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _RequiredParameter()
+
+
+def _use_grad_for_differentiable(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A step() that records only where the optimizer's "differentiable" asks for it."""
+
+    @functools.wraps(func)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with set_grad_enabled(self.defaults.get("differentiable", False)):
+            return func(self, *args, **kwargs)
+
+    return step
+
+
+def _default_to_fused_or_foreach(*_: Any, **__: Any) -> tuple[bool, bool]:
+    return False, False
+
+
+def _get_capturable_supported_devices(supports_xla: bool = True) -> list[str]:
+    return []
+
+
+def _get_value(x: Any) -> Any:
+    return x.item() if isinstance(x, Tensor) else x
+
+
+def _dispatch_sqrt(x: Any) -> Any:
+    return x.sqrt() if isinstance(x, Tensor) else x**0.5
+
+
+_stack_if_compiling = _get_value
+
+
+def _profiler_enabled() -> bool:
+    return False
+
+
+def record(fn: Callable[..., Any], error_handler: Any = None) -> Callable[..., Any]:
+    """The function; its errors are printed as usual."""
+    return fn
+
+
+def throw_abstract_impl_not_imported_error(*_: Any) -> None:
+    """Nothing: operators of programs need no further import."""
 
 
 def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
     """The tensor itself, as since torch 0.4."""
     return data.requires_grad_(True) if requires_grad else data
+
+
+_IncompatibleKeys = IncompatibleKeys
+
+
+class PRINT_OPTS:
+    """Options of printing that programs read; set_printoptions changes them."""
+
+    precision, threshold, edgeitems, linewidth, sci_mode = 4, 1000.0, 3, 80, None
+
+
+def _tensor_str(self: Tensor, indent: int = 0) -> str:
+    """The numbers of a tensor as text."""
+    text = repr(self)
+    return text[text.index("(") + 1 : -1]
+
+
+def _add_suffixes(tensor_str: str, suffixes: list[str], indent: int, force_newline: bool) -> str:
+    return ", ".join([tensor_str, *suffixes]) + ")"
+
+
+def _str_intern(inp: Tensor, *, tensor_contents: str | None = None) -> str:
+    return repr(inp) if tensor_contents is None else f"tensor({tensor_contents})"
+
+
+def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
+    return value if dim == 0 else value.reshape((*value.shape[: value.dim() - dim], -1)).sum(-1)
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    if tensor.dim() < 2:
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+    field = tensor[0, 0].numel()
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+    return _calculate_fan_in_and_fan_out(tensor)[mode.lower() == "fan_out"]
+
+
+def _no_grad_uniform_(tensor: Tensor, a: float, b: float, generator: Any = None) -> Tensor:
+    return init.uniform_(tensor, a, b, generator)
+
+
+def _no_grad_normal_(tensor: Tensor, mean: float, std: float, generator: Any = None) -> Tensor:
+    return init.normal_(tensor, mean, std, generator)
+
+
+def _no_grad_trunc_normal_(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any = None
+) -> Tensor:
+    return init.trunc_normal_(tensor, mean, std, a, b, generator)
+
+
+def _no_grad_fill_(tensor: Tensor, val: float) -> Tensor:
+    return init.constant_(tensor, val)
+
+
+def _no_grad_zero_(tensor: Tensor) -> Tensor:
+    return init.zeros_(tensor)
+
+
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
+    return _C.randn(shape, dtype=dtype)
+
+
+TorchFunctionMode = refused_class(
+    "torch.overrides.TorchFunctionMode", "calls of operators cannot be intercepted in Moka"
+)
 
 
 def _ntuple(count: int) -> Callable[[Any], tuple[Any, ...]]:
@@ -33,3 +184,14 @@ def _ntuple(count: int) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _single, _pair, _triple, _quadruple = (_ntuple(count) for count in (1, 2, 3, 4))
+
+
+def _reverse_repeat_tuple(t: Sequence[Any], n: int) -> tuple[Any, ...]:
+    return tuple(value for value in reversed(t) for _ in range(n))
+
+
+def _list_with_default(out_size: Sequence[Any], defaults: Sequence[int]) -> list[int]:
+    return [
+        given if given is not None else own
+        for given, own in zip(out_size, defaults[len(defaults) - len(out_size) :], strict=True)
+    ]

@@ -1,0 +1,92 @@
+"""torch.ops: operators of programs (torch.library) and, under aten, Moka's own."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import moka
+from moka._C import Tensor
+
+from .refusing import refused_function
+
+__all__ = ["load_library", "loaded_libraries"]
+
+loaded_libraries: set[str] = set()
+
+
+def load_library(path: Any) -> NoReturn:
+    """Refused: extensions made for torch cannot be loaded."""
+    raise OSError(f"torch.ops.load_library: {path}: extensions made for torch cannot be loaded by Moka")
+
+
+class Packet:
+    """One name of an operator; its overloads are attributes and run the same function."""
+
+    def __init__(self, namespace: str, name: str, run: Any) -> None:
+        self._qualified_op_name, self._run = f"{namespace}::{name}", run
+        self.__name__ = name
+        self.__doc__ = run.__doc__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        overload = Packet(*self._qualified_op_name.split("::"), self._run)
+        overload.overloadpacket = self
+        setattr(self, name, overload)
+        return overload
+
+    def overloads(self) -> list[str]:
+        """The names of the overloads: one, which takes all argument lists."""
+        return ["default"]
+
+    def __repr__(self) -> str:
+        return f"<operator {self._qualified_op_name}>"
+
+
+def _own(name: str) -> Any:
+    """Moka's operator of an aten name: a function, a method or one of the places where functions live."""
+    bare = name.lstrip("_")
+    for place in (moka, Tensor, moka.nn.functional, moka.special, moka.linalg):
+        for spelling in (name, bare, name.removeprefix("special_"), name.removeprefix("linalg_")):
+            found = getattr(place, spelling, None)
+            if callable(found) and not isinstance(found, type):
+                return found
+    return None
+
+
+class Namespace:
+    """The operators of one library."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = f"torch.ops.{name}"
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        from .library import registered
+
+        run = registered(f"{self.name}::{name}")
+        if run is None and self.name in ("aten", "prims"):
+            run = _own(name) or refused_function(
+                f"torch.ops.{self.name}.{name}", "Moka has no such operator", NotImplementedError
+            )
+        if run is None:
+            raise AttributeError(f"torch.ops.{self.name} has no operator {name!r}")
+        packet = Packet(self.name, name, run)
+        if self.name == "aten":
+            setattr(self, name, packet)
+        return packet
+
+
+_namespaces: dict[str, Namespace] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _namespaces.setdefault(name, Namespace(name))

@@ -1,0 +1,102 @@
+"""torch.serialization: what torch.load may make; moka.load executes no code from files at all."""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+__all__ = [
+    "FILE_LIKE",
+    "MAP_LOCATION",
+    "SourceChangeWarning",
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_crc32_options",
+    "get_default_load_endianness",
+    "get_default_mmap_options",
+    "get_safe_globals",
+    "get_unsafe_globals_in_checkpoint",
+    "register_package",
+    "safe_globals",
+    "set_crc32_options",
+    "set_default_load_endianness",
+    "skip_data",
+]
+
+FILE_LIKE: TypeAlias = Any
+MAP_LOCATION: TypeAlias = Any
+
+_safe: list[Any] = []
+
+
+class SourceChangeWarning(Warning):
+    """A saved module's source has changed; modules are not saved here."""
+
+
+def add_safe_globals(safe_globals: list[Any]) -> None:
+    """Remember types that a program trusts."""
+    _safe.extend(value for value in safe_globals if value not in _safe)
+
+
+def get_safe_globals() -> list[Any]:
+    """Those remembered."""
+    return list(_safe)
+
+
+def clear_safe_globals() -> None:
+    """Forget them."""
+    _safe.clear()
+
+
+class safe_globals(AbstractContextManager[None]):
+    """The block trusts these types too."""
+
+    def __init__(self, safe_globals: list[Any]) -> None:
+        self._new = safe_globals
+
+    def __enter__(self) -> None:
+        self._before = list(_safe)
+        add_safe_globals(self._new)
+
+    def __exit__(self, *_: Any) -> None:
+        _safe[:] = self._before
+
+
+def get_crc32_options() -> bool:
+    """True: files have check sums."""
+    return True
+
+
+def set_crc32_options(compute_crc32: bool) -> None:
+    """Nothing: files have check sums."""
+
+
+def get_default_load_endianness() -> None:
+    """None: the file says it."""
+    return None
+
+
+def set_default_load_endianness(endianness: Any) -> None:
+    """Nothing: the file says it."""
+
+
+def get_default_mmap_options() -> int:
+    """MAP_PRIVATE of the system."""
+    import mmap
+
+    return mmap.MAP_PRIVATE
+
+
+def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
+    """None: what moka.load cannot read without executing code it refuses."""
+    return []
+
+
+def register_package(priority: int, tagger: Any, deserializer: Any) -> None:
+    """Nothing: tensors go to the CPU or where map_location says."""
+
+
+def skip_data(materialize_fake_tensors: bool = False) -> Any:
+    """Refused: tensors without data do not exist here."""
+    raise RuntimeError("torch.serialization.skip_data: tensors without data do not exist in Moka")
