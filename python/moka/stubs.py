@@ -381,9 +381,11 @@ def modules() -> list[ModuleType]:
     import moka
 
     found = [moka]
-    for entry in pkgutil.walk_packages(moka.__path__, "moka."):
-        if ".compat" not in entry.name and not entry.name.endswith("__main__") and "._" not in entry.name:
-            found.append(importlib.import_module(entry.name))
+    for package in found:  # grows while packages are met; moka.compat is not even imported: that has effects
+        for entry in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{package.__name__}."):
+            own = entry.name.rpartition(".")[2]
+            if not own.startswith("_") and own != "compat":
+                found.append(importlib.import_module(entry.name))
     return found
 
 
