@@ -105,7 +105,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch._library": _here("library"),
     "torch.library": _here("library"),
     "torch.linalg": ("moka.linalg",),
-    "torch.mps": _here("mps"),
+    "torch.mps": _here("absent_devices"),
     "torch.multiprocessing": (*_here("processes"), "multiprocessing"),
     "torch.multiprocessing.spawn": _here("processes"),
     "torch.masked": _here("masked"),
@@ -183,7 +183,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.hooks": _here("hooks"),
     "torch.utils.model_zoo": _here("hub"),
     "torch.version": _here("version"),
-    "torch.xpu": _here("xpu"),
+    "torch.xpu": _here("absent_devices"),
 }
 # Modules whose own submodules hold the same names as they do (torch.nn.modules.conv, torch.optim.adam, ...).
 ALIKE: dict[str, tuple[tuple[str, ...], list[str]]] = {

@@ -12,7 +12,7 @@ import moka
 from moka import _C, layouts
 from moka._C import Tensor
 
-from . import accelerator, cpu, cuda, mps, xpu
+from . import absent_devices, accelerator, cpu, cuda
 from .cuda_streams import Event, Stream
 from .extension import PyTorchFileReader, PyTorchFileWriter
 from .jit_extras import ScriptModule
@@ -157,7 +157,8 @@ def get_default_device() -> Any:
 def get_device_module(device: Any = None) -> Any:
     """The module of a kind of device: torch.cpu, torch.cuda, ..."""
     kind = "cpu" if device is None else _C.device(device).type if isinstance(device, str) else device.type
-    modules = {"cpu": cpu, "cuda": cuda, "mps": mps, "xpu": xpu, "accelerator": accelerator}
+    modules = {"cpu": cpu, "cuda": cuda, "accelerator": accelerator}
+    modules |= {"mps": absent_devices, "xpu": absent_devices}
     if kind not in modules:
         raise RuntimeError(f"get_device_module: there is no module for devices of type {kind!r}")
     return modules[kind]

@@ -1,4 +1,4 @@
-"""torch.mps: questions are answered, work is refused."""
+"""torch.mps and torch.xpu: questions are answered, work is refused."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -56,5 +56,7 @@ _REFUSED = (
     "set_device set_rng_state synchronize"
 ).split()
 for _name in _REFUSED:
-    globals()[_name] = refused_function(f"torch.mps.{_name}", "this build of Moka has no such device")
+    globals()[_name] = refused_function(
+        f"{_name} of torch.mps and torch.xpu", "this build of Moka has no such device"
+    )
 __all__ += _REFUSED
