@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,20 @@ def library(name: str, threads: int) -> Any:
         import torch as lib
     lib.set_num_threads(threads)
     return lib
+
+
+def seconds_of(call: Callable[[], Any], length: float) -> float:
+    """Time of one call, from a loop of about that many seconds."""
+    call()
+    count = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        taken = time.perf_counter() - start
+        if taken > length:
+            return taken / count
+        count = max(count * 2, int(count * length / max(taken, 1e-9)))
 
 
 def answer(ask: Callable[..., Any], at_end: Callable[[], Any] = lambda: None) -> None:

@@ -11,9 +11,10 @@ import argparse
 import json
 import math
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
+
+import _workers
 
 
 def programs(lib: Any) -> dict[str, Callable[[], Any]]:
@@ -67,16 +68,7 @@ def programs(lib: Any) -> dict[str, Callable[[], Any]]:
 
 def microseconds(call: Callable[[], Any], seconds: float) -> float:
     """Time of one call, from a loop of about the given length."""
-    call()
-    count = 1
-    while True:
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        taken = time.perf_counter() - start
-        if taken > seconds:
-            return taken / count * 1e6
-        count = max(count * 2, int(count * seconds / max(taken, 1e-9)))
+    return _workers.seconds_of(call, seconds) * 1e6
 
 
 def main() -> int:

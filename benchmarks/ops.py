@@ -12,7 +12,6 @@ import json
 import math
 import os
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -131,17 +130,7 @@ def work(library: str, threads: int) -> None:
     calls = programs(_workers.library(library, threads))
 
     def timed(name: str, seconds: float) -> float:
-        call = calls[name]
-        call()
-        count = 1
-        while True:
-            start = time.perf_counter()
-            for _ in range(count):
-                call()
-            taken = time.perf_counter() - start
-            if taken > seconds:
-                return taken / count
-            count = max(count * 2, int(count * seconds / max(taken, 1e-9)))
+        return _workers.seconds_of(calls[name], seconds)
 
     _workers.answer(lambda *question: timed(*question) if question else list(calls))
 

@@ -87,6 +87,23 @@ void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n,
 
 int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
+// All rows of c over one depth block: a is packed into `left`, block after block. c begins at column j0 of the product;
+// blocks after the first one add to it.
+template <class T>
+void multiply_depth(int64_t m, int64_t columns, int64_t depth, MatrixView<T> a, T* left,
+                    PackedColumns<T> right, T* c, int64_t ldc, GemmStart<T> start, int64_t j0, bool later) {
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  if (later) start = {.accumulate = true};
+  for (int64_t i0 = 0; i0 < m; i0 += block_rows) {
+    Parts rows(std::min(m - i0, block_rows), kernels.rows);
+    for (int64_t p = 0; p < rows.count; p++)
+      pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), 0), left + rows.begin(p) * depth);
+    GemmStart<T> at{start.row ? start.row + i0 : nullptr, start.column ? start.column + j0 : nullptr,
+                    start.accumulate};
+    multiply_block<T>(kernels, rows, columns, depth, left, right, c + i0 * ldc, ldc, at);
+  }
+}
+
 // One thread's share of a product.
 template <class T>
 void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
@@ -108,16 +125,8 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T>
         int64_t part = std::min(columns - j, unit);
         pack_columns(depth, part, b.from(k0, j0 + j), right + j * depth, panels.width(part));
       }
-      GemmStart<T> here = start;
-      if (d) here = {.accumulate = true};
-      for (int64_t i0 = 0; i0 < m; i0 += block_rows) {
-        Parts rows(std::min(m - i0, block_rows), kernels.rows);
-        for (int64_t p = 0; p < rows.count; p++)
-          pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), k0), left + rows.begin(p) * depth);
-        GemmStart<T> at{here.row ? here.row + i0 : nullptr, here.column ? here.column + j0 : nullptr,
-                        here.accumulate};
-        multiply_block<T>(kernels, rows, columns, depth, left, {right, depth}, c + i0 * ldc + j0, ldc, at);
-      }
+      multiply_depth<T>(m, columns, depth, a.from(0, k0), left, {right, depth}, c + j0, ldc, start, j0,
+                        d > 0);
     }
   }
 }
@@ -253,24 +262,15 @@ template <class T>
 void PackedRight<T>::multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start) const {
   if (m == 0 || n_ == 0) return;
   if (k_ == 0) return gemm<T>(m, n_, 0, a, a, c, ldc, start);
-  const GemmKernels<T>& kernels = gemm_kernels<T>();
-  const int64_t unit = 2 * kernels.lanes, work = unit * m * k_;
+  const int64_t unit = 2 * gemm_kernels<T>().lanes, work = unit * m * k_;
   Parts depths(k_, most_depth);
   parallel_for(0, (n_ + unit - 1) / unit, (1 << 17) / work + 1, [&](int64_t first, int64_t last) {
     const int64_t j0 = first * unit, columns = std::min(n_, last * unit) - j0;
     Scratch<T> left(std::min(m, block_rows) * std::min(k_, most_depth));
     for (int64_t d = 0; d < depths.count; d++) {
       const int64_t k0 = depths.begin(d), depth = depths.size(d);
-      GemmStart<T> here = d ? GemmStart<T>{.accumulate = true} : start;
-      if (here.column) here.column += j0;
-      for (int64_t i0 = 0; i0 < m; i0 += block_rows) {
-        Parts rows(std::min(m - i0, block_rows), kernels.rows);
-        for (int64_t p = 0; p < rows.count; p++)
-          pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), k0), left.data() + rows.begin(p) * depth);
-        GemmStart<T> at{here.row ? here.row + i0 : nullptr, here.column, here.accumulate};
-        multiply_block<T>(kernels, rows, columns, depth, left.data(), {panels_.data() + j0 * k_, k_, k0},
-                          c + i0 * ldc + j0, ldc, at);
-      }
+      multiply_depth<T>(m, columns, depth, a.from(0, k0), left.data(), {panels_.data() + j0 * k_, k_, k0},
+                        c + j0, ldc, start, j0, d > 0);
     }
   });
 }
