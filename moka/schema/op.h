@@ -52,6 +52,14 @@ enum class DTypeRule : uint8_t {
   Condition,  // first stream is a bool condition, the others promote (where)
 };
 
+// What a formula makes of truth values.
+enum class Bools : uint8_t {
+  Taken,  // they are numbers like others
+  Counted,  // 0 and 1 in int64
+  Refused,  // where all operands are bool
+  RefusedAny,  // where one operand is
+};
+
 // One pointwise formula in all its machine readings. Table index: compute type F32, F64, I32, I64.
 struct Formula {
   FormulaKernel kernels[isa_count][4] = {};
@@ -61,7 +69,30 @@ struct Formula {
   uint8_t uniforms = 0;  // numbers that follow them in the schema
   uint8_t cost = 1;  // rough instructions an element; steers the parallel grain
   bool mask_result = false;  // kernels write bool bytes
+  bool wide_numbers = false;  // numbers outside the operands' range stay what they are: bounds
+  bool natural_exponent = false;  // among integers the second operand may be no negative number
+  Bools bools = Bools::Taken;
+  std::string_view bools_text{};  // why they are refused, and the way out
   constexpr explicit operator bool() const { return streams != 0; }
+
+  constexpr Formula with_bools(
+      Bools rule,
+      std::string_view text = "not defined for bool; convert it first, for example with int()") const {
+    Formula f = *this;
+    f.bools = rule;
+    f.bools_text = text;
+    return f;
+  }
+  constexpr Formula with_wide_numbers() const {
+    Formula f = *this;
+    f.wide_numbers = true;
+    return f;
+  }
+  constexpr Formula with_natural_exponent() const {
+    Formula f = *this;
+    f.natural_exponent = true;
+    return f;
+  }
 };
 
 // One implementation of an operator. Rows are tried in order; the first that does not decline runs.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#define MOKA_INLINE __attribute__((always_inline)) inline
+#include "moka/base/inline.h"
 
 namespace moka {
 

@@ -11,7 +11,7 @@ struct Relu {
 constinit const Op relu_op{
     .schema = "relu(Tensor input) -> Tensor",
     .doc = "input above zero, 0 below.",
-    .formula = pointwise_all<Relu>(DTypeRule::Same),
+    .formula = pointwise_all<Relu>(DTypeRule::Same).with_bools(Bools::Refused),
     .derivative = {fused("input", [](auto dy, auto, auto y) { return where(y > 0, dy, 0); })},
     .onnx = "Relu(input)",
     .netdef = "Relu(input)",

@@ -27,7 +27,10 @@ struct Sub {
 constinit const Op sub_op{
     .schema = "sub(Operand input, Operand other, *, Number alpha=1) -> Tensor",
     .doc = "input - alpha * other, broadcasting.",
-    .formula = pointwise_all<Sub, 2>(DTypeRule::Same),
+    .formula = pointwise_all<Sub, 2>(DTypeRule::Same)
+                   .with_bools(Bools::RefusedAny,
+                               "bool has no difference; use ~ or logical_not() to invert a mask, ^ or "
+                               "logical_xor() for two of them"),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("other", [](auto dy, auto, auto, auto alpha) { return neg(mul(dy, conj(alpha))); })},
     .onnx = "Sub(input, other, =alpha:1)",
@@ -80,7 +83,7 @@ struct Pow {
 constinit const Op pow_op{
     .schema = "pow(Operand input, Operand exponent) -> Tensor",
     .doc = "input raised to exponent, broadcasting.",
-    .formula = pointwise_all<Pow>(DTypeRule::Same, 40),
+    .formula = pointwise_all<Pow>(DTypeRule::Same, 40).with_natural_exponent(),
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto exponent) {
                          auto power = zeros_like(input) + exponent;  // exponent may be a number
@@ -105,7 +108,7 @@ struct Maximum {
 constinit const Op maximum_op{
     .schema = "maximum(Operand input, Operand other) -> Tensor",
     .doc = "The larger of both; NaN wins; the gradient is shared where both are equal.",
-    .formula = pointwise_all<Maximum>(DTypeRule::Same),
+    .formula = pointwise_all<Maximum>(DTypeRule::Same).with_wide_numbers(),
     .derivative = {fused("input", [](auto dy, auto x,
                                      auto y) { return where(x > y, dy, where(eq(x, y), dy * 0.5, 0)); }),
                    fused("other", [](auto dy, auto x,
@@ -121,7 +124,7 @@ struct Minimum {
 constinit const Op minimum_op{
     .schema = "minimum(Operand input, Operand other) -> Tensor",
     .doc = "The smaller of both; NaN wins; the gradient is shared where both are equal.",
-    .formula = pointwise_all<Minimum>(DTypeRule::Same),
+    .formula = pointwise_all<Minimum>(DTypeRule::Same).with_wide_numbers(),
     .derivative = {fused("input", [](auto dy, auto x,
                                      auto y) { return where(x < y, dy, where(eq(x, y), dy * 0.5, 0)); }),
                    fused("other", [](auto dy, auto x,

@@ -12,7 +12,9 @@ struct Neg {
 constinit const Op neg_op{
     .schema = "neg(Tensor input) -> Tensor",
     .doc = "-input.",
-    .formula = pointwise_all<Neg>(DTypeRule::Same),
+    .formula =
+        pointwise_all<Neg>(DTypeRule::Same)
+            .with_bools(Bools::Refused, "not defined for bool; use ~ or logical_not() to invert a mask"),
     .derivative = {wrt("input", [](auto dy) { return neg(dy); })},
     .onnx = "Neg(input)",
     .netdef = "Negative(input)",
@@ -25,7 +27,7 @@ struct Abs {
 constinit const Op abs_op{
     .schema = "abs(Tensor input) -> Tensor",
     .doc = "The absolute value; its gradient at 0 is 0.",
-    .formula = pointwise_all<Abs>(DTypeRule::Same),
+    .formula = pointwise_all<Abs>(DTypeRule::Same).with_bools(Bools::Refused),
     .derivative = {fused("input", [](auto dy, auto x) { return dy * sgn(x); })},
     .onnx = "Abs(input)",
     .netdef = "Abs(input)",
@@ -51,7 +53,7 @@ struct Square {
 constinit const Op square_op{
     .schema = "square(Tensor input) -> Tensor",
     .doc = "input * input.",
-    .formula = pointwise_all<Square>(DTypeRule::Same),
+    .formula = pointwise_all<Square>(DTypeRule::Same).with_bools(Bools::Counted),
     .derivative = {fused("input", [](auto dy, auto x) { return dy * conj(x) * 2; })},
     .onnx = none("written as Mul"),
     .netdef = "Sqr(input)",
@@ -194,7 +196,7 @@ struct Floor {
 constinit const Op floor_op{
     .schema = "floor(Tensor input) -> Tensor",
     .doc = "The largest integer not above input.",
-    .formula = pointwise_all<Floor>(DTypeRule::Same),
+    .formula = pointwise_all<Floor>(DTypeRule::Same).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Floor(input)",
     .netdef = "Floor(input)",
@@ -207,7 +209,7 @@ struct Ceil {
 constinit const Op ceil_op{
     .schema = "ceil(Tensor input) -> Tensor",
     .doc = "The smallest integer not below input.",
-    .formula = pointwise_all<Ceil>(DTypeRule::Same),
+    .formula = pointwise_all<Ceil>(DTypeRule::Same).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Ceil(input)",
     .netdef = "Ceil(input)",
@@ -220,7 +222,7 @@ struct Round {
 constinit const Op round_op{
     .schema = "round(Tensor input) -> Tensor",
     .doc = "The nearest integer, halves to even.",
-    .formula = pointwise_all<Round>(DTypeRule::Same),
+    .formula = pointwise_all<Round>(DTypeRule::Same).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = Format{{.map = "Round(input)", .since = 11}},
     .netdef = none("Caffe2 has no rounding to nearest"),
@@ -233,7 +235,7 @@ struct Trunc {
 constinit const Op trunc_op{
     .schema = "trunc(Tensor input) -> Tensor",
     .doc = "The integer part.",
-    .formula = pointwise_all<Trunc>(DTypeRule::Same),
+    .formula = pointwise_all<Trunc>(DTypeRule::Same).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("written as Sign, Abs and Floor"),
     .netdef = none("written as Sign, Abs and Floor"),
@@ -246,7 +248,7 @@ struct Clamp {
 constinit const Op clamp_op{
     .schema = "clamp(Tensor input, Operand min, Operand max) -> Tensor",
     .doc = "min where input is below it, max where above. With one bound see clamp_min and clamp_max.",
-    .formula = pointwise_all<Clamp>(DTypeRule::Same, 2),
+    .formula = pointwise_all<Clamp>(DTypeRule::Same, 2).with_wide_numbers(),
     .derivative = {wrt("input", [](auto dy, auto x, auto low,
                                    auto high) { return where(logical_and(ge(x, low), le(x, high)), dy, 0); }),
                    wrt("min", [](auto dy, auto x, auto low,

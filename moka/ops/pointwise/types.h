@@ -1,0 +1,26 @@
+// Which element types a call of a formula computes in, and with which kernel.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "moka/ops/pointwise/driver.h"
+
+namespace moka {
+
+struct FormulaPlan {
+  FormulaKernel kernel;
+  DType compute;  // the type of tiles
+  DType common;  // of the operands; compute may be wider
+  DType written;  // what the kernel writes, unless mask
+  DType result;  // the element type of the output
+  bool mask;  // the kernel writes bool bytes
+};
+
+// Types and kernel for the operands of a call; `name` is for the errors.
+FormulaPlan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name);
+// The same for operands that are all converted to `dtype`, which is the result's type too.
+FormulaPlan plan_types(const Formula& formula, DType dtype, std::string_view name);
+
+}  // namespace moka
