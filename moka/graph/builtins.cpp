@@ -393,6 +393,12 @@ constexpr Builtin table[] = {
        return Any(out);
      },
      "The elements of a one-dimensional tensor of integers as a list."},
+    {"check", 3, 3, always<TypeKind::None>,
+     [](Args a) {
+       MOKA_CHECK_KIND(Value, truth(a[0], "check") == truth(a[1], "check"), a[2].string());
+       return Any();
+     },
+     "An error with this text unless a condition is what it was.", Reads::Nothing, true},
     {"tensor", 1, 2, scalar_tensor, make_scalar_tensor, "A tensor without dimensions that holds a number."},
 };
 }  // namespace
@@ -412,8 +418,10 @@ const Builtin& get_builtin(std::string_view name) {
 
 Any make_list(std::span<const Any> items, const Type& element) {
   bool all[3] = {true, true, true};
+  // Lists of tensors may have gaps where their type says so.
+  const bool optional = element.kind == TypeKind::Optional && element.elements[0].kind == TypeKind::Tensor;
   for (const Any& a : items) {
-    all[0] &= a.is_tensor();
+    all[0] &= a.is_tensor() || (a.is_none() && optional);
     all[1] &= a.tag() == Tag::Int;
     all[2] &= a.tag() == Tag::Float;
   }
@@ -424,7 +432,7 @@ Any make_list(std::span<const Any> items, const Type& element) {
   }
   if (all[0]) {
     std::vector<Tensor> v;
-    for (const Any& a : items) v.push_back(a.tensor());
+    for (const Any& a : items) v.push_back(a.is_none() ? Tensor() : a.tensor());
     return Any(std::span<const Tensor>(v));
   }
   if (all[1]) {

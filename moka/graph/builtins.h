@@ -21,6 +21,7 @@ struct Builtin {
   Any (*run)(std::span<const Any> args);
   std::string_view doc;
   Reads reads = Reads::Data;
+  bool keeps = false;  // it stays although nobody uses its result: it may end the run with an error
 };
 
 const Builtin* find_builtin(std::string_view name);

@@ -24,6 +24,9 @@ Effects effects_of(const Node& n) {
       if (n.op->effect == Effect::Random) e["random"] = true;
       if (n.op->effect == Effect::Io) e["io"] = true;
       break;
+    case NodeKind::Builtin:
+      if (n.has_effects()) e["checks"] = false;  // bound to nothing
+      break;
     case NodeKind::Call:
     case NodeKind::Python: e[everything] = true; break;
     default: break;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/graph/graph.h"
 
+#include "moka/graph/builtins.h"
+
 #include <algorithm>
 
 namespace moka::graph {
@@ -135,6 +137,7 @@ Node::~Node() = default;
 bool Node::has_effects() const {
   switch (kind) {
     case NodeKind::Op: return op->effect != Effect::Pure;
+    case NodeKind::Builtin: return get_builtin(name).keeps;
     case NodeKind::Get:
     case NodeKind::Set:
     case NodeKind::Call:

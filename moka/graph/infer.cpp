@@ -85,7 +85,8 @@ class ProbeArgs {
       if (!has_rank(elements[k]) || !shape(elements[k], probe, t)) return false;
       items.push_back(Any(t));
     }
-    kept_.push_back(make_list(items, Type::tensor()));
+    const bool typed = v->type.kind == TypeKind::List && v->type.elements[0].kind != TypeKind::Any;
+    kept_.push_back(make_list(items, typed ? v->type.elements[0] : Type::tensor()));
     args_[i] = kept_.back().arg();
     return true;
   }

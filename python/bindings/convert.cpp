@@ -510,13 +510,13 @@ PyObject* m_size(PyObject* self, PyObject* args, PyObject* keywords) {
   static const char* const names[] = {"dim", nullptr};
   if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O:size", const_cast<char**>(names), &dim))
     return nullptr;
-  if (dim == Py_None) return make_size(unwrap(self).sizes());
+  if (dim == Py_None) return make_shape(unwrap(self));
   long long d = PyLong_AsLongLong(dim);
   if (PyErr_Occurred()) return nullptr;
   try {
     MOKA_CHECK_KIND(Index, unwrap(self).dim() > 0, "size: a 0-d tensor has no dimension ",
                     static_cast<int64_t>(d));
-    return PyLong_FromLongLong(unwrap(self).size(wrap_dim(d, unwrap(self).dim(), "size")));
+    return make_number(unwrap(self), static_cast<int>(wrap_dim(d, unwrap(self).dim(), "size")));
   } catch (...) {
     set_python_error();
     return nullptr;
@@ -674,10 +674,13 @@ PyCFunction with_keywords(PyCFunctionWithKeywords f) {
 Tensor tensor_from_data(PyObject* data, DType dtype) { return from_data(data, &dtype); }
 Tensor tensor_from_data(PyObject* data) { return from_data(data, nullptr); }
 
-void check_not_capturing(const Tensor& t, const char* what) {
+void check_not_batched(const Tensor& t, const char* what) {
   MOKA_CHECK(!autograd::is_batched(t), what, ": inside vmap ", t,
              " stands for a whole batch and has no value of its own; compute with tensors (where, masked "
              "operators) instead of Python branches, or return it and look at the batch outside");
+}
+void check_not_capturing(const Tensor& t, const char* what) {
+  check_not_batched(t, what);
   if (!(thread_layers.forced & layer::capture)) return;
   fail(what, ": the value of ", t,
        " is asked for while a trace records: the graph would keep it as a constant. Compute with tensors "

@@ -12,7 +12,9 @@ const char* buffer_format(DType dtype);       // struct-module code, null where 
 // Nested lists and numbers, anything with a buffer, or another Tensor (copied).
 Tensor tensor_from_data(PyObject* data, DType dtype);
 Tensor tensor_from_data(PyObject* data);  // type of the data: float -> default, int -> int64, bool -> bool
-// A capture cannot see what Python does with a number it reads out of a tensor.
+// Inside vmap a tensor stands for many; `what` names the call that wants one.
+void check_not_batched(const Tensor& t, const char* what);
+// A capture cannot see what Python does with a number it reads out of a tensor either.
 void check_not_capturing(const Tensor& t, const char* what);
 
 }  // namespace moka::python

@@ -1,6 +1,7 @@
 // Graphs, tracing and execution for Python.
 // SPDX-License-Identifier: Apache-2.0
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <map>
@@ -13,6 +14,7 @@
 #include "python/bindings/graph.h"
 #include "python/bindings/modules.h"
 #include "python/bindings/tensor_caster.h"
+#include "python/bindings/tensor_object.h"
 
 namespace nb = nanobind;
 
@@ -83,12 +85,29 @@ void name_outputs(graph::Graph& g, const std::vector<std::string>& names) {
   g.output_names = names;
 }
 
-void set_dynamic(graph::Graph& g, int input, int dim, const std::string& symbol) {
-  MOKA_CHECK(input >= 0 && input < static_cast<int>(g.inputs().size()), "dynamic: there is no input ", input);
-  graph::Type& t = g.inputs()[static_cast<size_t>(input)]->type;
-  MOKA_CHECK(dim >= 0 && dim < static_cast<int>(t.dims.size()), "dynamic: input ", input,
-             " has no dimension ", dim);
-  t.dims[static_cast<size_t>(dim)] = graph::Dim{-1, symbol};
+// A number of a recorded program: what it is, and the value of the graph behind it.
+struct TracedNumber {
+  graph::Value* value;
+};
+PyObject* number_type = nullptr;  // moka.jit.numbers.SizeNumber
+
+PyObject* size_number(const Tensor& t, int dim) {
+  capture::Tracer* tracer = capture::Tracer::current();
+  graph::Value* v = tracer && number_type ? tracer->size(t, dim) : nullptr;
+  if (!v) return nullptr;
+  nb::object made = nb::borrow(number_type)(t.size(dim), TracedNumber{v});
+  return made.release().ptr();
+}
+graph::Value* operand(capture::Tracer& tracer, nb::handle o) {
+  nb::object value = nb::getattr(o, "value", nb::none());
+  return value.is_none() ? tracer.literal(nb::cast<int64_t>(o)) : nb::cast<TracedNumber&>(value).value;
+}
+
+void generalize(graph::Graph& g, const std::vector<graph::Graph*>& others,
+                const std::vector<std::tuple<int, int, std::string>>& names) {
+  capture::SizeNames by_place;
+  for (const auto& [input, dim, name] : names) by_place[{input, dim}] = name;
+  capture::generalize(g, others, by_place);
 }
 }  // namespace
 
@@ -193,7 +212,6 @@ void bind_graph(nb::module_& m) {
       .def(
           "clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
       .def("verify", [](const graph::Graph& g) { graph::verify(g); })
-      .def("set_dynamic", set_dynamic)
       .def("name_outputs", name_outputs)
       .def("freeze", passes::freeze_states,
            "Reads of states that nothing writes become constants; returns how many.")
@@ -212,6 +230,7 @@ void bind_graph(nb::module_& m) {
       .def("add_input", &capture::Tracer::add_input)
       .def("add_state", &capture::Tracer::add_state)
       .def("begin", &capture::Tracer::begin)
+      .def_rw("follows_sizes", &capture::Tracer::follows_sizes)
       .def("push_scope", &capture::Tracer::push_scope)
       .def("pop_scope", &capture::Tracer::pop_scope)
       .def(
@@ -220,8 +239,20 @@ void bind_graph(nb::module_& m) {
             return t.finish(outputs, names).release();
           },
           nb::rv_policy::take_ownership);
+  nb::class_<TracedNumber>(m, "_TracedNumber");
+  followed_size = size_number;
+  m.def("_set_size_number", [](nb::handle type) { number_type = type.inc_ref().ptr(); });
+  m.def("_compute_size", [](const std::string& name, nb::handle a, nb::handle b, int64_t is) -> nb::object {
+    capture::Tracer* tracer = capture::Tracer::current();
+    if (!tracer) return nb::none();
+    return nb::cast(TracedNumber{tracer->compute(name, operand(*tracer, a), operand(*tracer, b), is)});
+  });
+  m.def("_answer_size", [](const std::string& name, nb::handle a, nb::handle b, bool is) {
+    if (capture::Tracer* tracer = capture::Tracer::current())
+      tracer->answer(name, operand(*tracer, a), operand(*tracer, b), is);
+  });
   m.def("_is_tracing", [] { return capture::Tracer::current() != nullptr; });
-  m.def("_generalize", capture::generalize);
+  m.def("_generalize", generalize);
 
   nb::class_<runtime::Executable>(m, "Executable",
                                   "A graph that runs; any number of threads may run it at the same time.")

@@ -145,7 +145,7 @@ PyObject* guarded(F f) {
   }
 }
 
-PyObject* get_shape(PyObject* o, void*) { return make_size(unwrap(o).sizes()); }
+PyObject* get_shape(PyObject* o, void*) { return make_shape(unwrap(o)); }
 PyObject* get_dtype(PyObject* o, void*) { return dtype_object(impl_of(o)->dtype); }
 PyObject* get_device(PyObject* o, void*) { return device_object(unwrap(o).device()); }
 PyObject* get_ndim(PyObject* o, void*) { return PyLong_FromLong(impl_of(o)->ndim); }
@@ -615,6 +615,25 @@ PyObject* make_size(std::span<const int64_t> sizes) {
   for (size_t i = 0; i < sizes.size(); i++)
     PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(sizes[i]));
   return t;
+}
+
+PyObject* (*followed_size)(const Tensor& t, int dim) = nullptr;
+
+PyObject* make_number(const Tensor& t, int dim) {
+  if (thread_layers.forced & layer::capture && followed_size)
+    if (PyObject* number = followed_size(t, dim)) return number;
+  return PyLong_FromLongLong(t.size(dim));
+}
+
+PyObject* make_shape(const Tensor& t) {
+  PyObject* shape = make_size(t.sizes());
+  if (shape && thread_layers.forced & layer::capture)
+    for (int d = 0; d < t.dim(); d++) {
+      PyObject* plain = PyTuple_GET_ITEM(shape, d);
+      PyTuple_SET_ITEM(shape, d, make_number(t, d));
+      Py_DECREF(plain);
+    }
+  return shape;
 }
 
 int init_tensor_type(PyObject* module) {

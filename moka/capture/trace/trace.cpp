@@ -1,12 +1,12 @@
 // The capture layer and the recording it fills.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/capture/trace/trace.h"
-#include "moka/schema/body.h"
 
-#include <algorithm>
-#include <cstring>
 #include <mutex>
 #include <unordered_map>
+
+#include "moka/capture/trace/memory.h"
+#include "moka/schema/body.h"
 
 namespace moka::capture {
 
@@ -19,62 +19,64 @@ void set_source_provider(SourceProvider provider) { source_provider = provider; 
 Tracer* Tracer::current() { return recording; }
 
 struct Tracer::State {
-  struct Known {
-    Tensor keep;  // the address stays taken while it is a key
-    graph::Value* value;
-    bool stale = false;  // its memory was written through another tensor
-  };
   struct Slot {
     std::string name;
     graph::Value* read;
   };
+  explicit State(std::string name) : graph(std::make_unique<graph::Graph>(std::move(name))), memory(*graph) {}
   std::unique_ptr<graph::Graph> graph;
-  std::unordered_map<TensorImpl*, Known> known;
+  Memory memory;
   std::unordered_map<TensorImpl*, Slot> states;
+  std::vector<Tensor> order;  // of the states
   std::vector<std::string> scopes;
   ThreadLayers before;
   bool running = false;
 
   graph::Graph::Point at() { return {graph->main(), nullptr}; }
+  graph::Source source() const {
+    graph::Source s;
+    if (source_provider) s = source_provider();
+    if (!scopes.empty()) s.scope = scopes.back();
+    return s;
+  }
 
-  void bind(const Tensor& t, graph::Value* v) {
-    v->type = graph::type_of(Arg(t));
-    known[t.impl()] = {t, v, false};
+  // What the recording did not make is a constant of the graph.
+  void know(const Tensor& t) {
+    if (!memory.knows(t)) memory.bind(t, graph->constant(Any(t), at()));
   }
-  graph::Value* value_of(const Tensor& t, std::string_view op) {
-    auto it = known.find(t.impl());
-    if (it == known.end()) {
-      graph::Value* v = graph->constant(Any(t), at());
-      known[t.impl()] = {t, v, false};
-      return v;
-    }
-    if (it->second.stale)
-      fail_kind(ErrorKind::NotImplemented, "trace: ", op, " reads ", t,
-                ", a view or alias of memory that was written in place after it was made; trace the program "
-                "without that in-place "
-                "write (x = x + y instead of x += y)");
-    return it->second.value;
+  graph::Value* value_of(const Tensor& t, std::string_view reader, const graph::Source& source) {
+    know(t);
+    return memory.value(t, reader, source);
   }
-  graph::Value* argument(const Arg& a, std::string_view op) {
-    if (a.tag == Tag::Tensor) return value_of(a.as_tensor(), op);
+  graph::Value* argument(const Arg& a, std::string_view op, const graph::Source& source) {
+    if (a.tag == Tag::Tensor) return value_of(a.as_tensor(), op, source);
     if (a.tag != Tag::Tensors) return graph->constant(Any::copy(a), at());
     std::vector<graph::Value*> items;
-    for (const Tensor& t : a.as_tensors())
-      items.push_back(t ? value_of(t, op) : graph->constant(Any(), at()));
+    graph::Type element = graph::Type::tensor();
+    for (const Tensor& t : a.as_tensors()) {
+      items.push_back(t ? value_of(t, op, source) : graph->constant(Any(), at()));
+      if (!t) element = graph::join(element, graph::TypeKind::None);
+    }
     graph::Node* list = graph->create(graph::NodeKind::List, at(), items, 1);
-    list->output()->type = graph::Type::list(graph::Type::tensor());
+    list->output()->type = graph::Type::list(element);
     return list->output();
   }
-  // All other tensors on the memory of `t` show values that the graph does not know.
-  void written(const Tensor& t) {
-    for (auto& [impl, k] : known)
-      if (impl != t.impl() && impl->storage == t.impl()->storage) k.stale = true;
+  // Constants keep what their tensors hold now, although the program is about to write there.
+  void keep_constants(const Tensor& target) {
+    know(target);
+    for (graph::Node* n : *graph->main())
+      if (n->kind == graph::NodeKind::Constant && n->constant.is_tensor() &&
+          n->constant.tensor().impl()->storage == target.impl()->storage) {
+        Tensor copy = new_tensor(n->constant.tensor().sizes(), n->constant.tensor().dtype());
+        copy_elements(n->constant.tensor(), copy);
+        n->constant = Any(copy);
+      }
   }
+  void bind_results(Frame& f, graph::Node& node, const Tensor* targets, const graph::Source& source);
+  void bind(const Frame& f, const Tensor& t, graph::Node& node, int output, graph::Value* value);
 };
 
-Tracer::Tracer(std::string name) : state_(std::make_unique<State>()) {
-  state_->graph = std::make_unique<graph::Graph>(std::move(name));
-}
+Tracer::Tracer(std::string name) : state_(std::make_unique<State>(std::move(name))) {}
 Tracer::~Tracer() {
   if (!state_->running) return;
   thread_layers = state_->before;
@@ -82,14 +84,13 @@ Tracer::~Tracer() {
 }
 
 void Tracer::add_input(const Tensor& t, std::string name) {
-  MOKA_CHECK(!state_->known.count(t.impl()), "trace: the same tensor is given twice as an input ('", name,
-             "')");
+  MOKA_CHECK(!state_->memory.knows(t), "trace: the same tensor is given twice as an input ('", name, "')");
   graph::Value* v = state_->graph->add_input(std::move(name), graph::type_of(Arg(t)));
-  state_->bind(t, v);
+  state_->memory.bind(t, v);
 }
 
 void Tracer::add_state(const Tensor& t, std::string name, bool parameter) {
-  if (state_->known.count(t.impl())) return;  // a shared parameter keeps its first name
+  if (state_->memory.knows(t)) return;  // a shared parameter keeps its first name
   graph::State s;
   s.name = name;
   s.value = Any(t);
@@ -97,8 +98,9 @@ void Tracer::add_state(const Tensor& t, std::string name, bool parameter) {
   s.parameter = parameter;
   graph::Node* get = state_->graph->create_named(graph::NodeKind::Get, name, state_->at(), {}, 1);
   state_->graph->states[name] = std::move(s);
-  state_->bind(t, get->output());
+  state_->memory.bind(t, get->output());
   state_->states[t.impl()] = {std::move(name), get->output()};
+  state_->order.push_back(t);
 }
 
 void Tracer::push_scope(std::string name) { state_->scopes.push_back(std::move(name)); }
@@ -114,6 +116,36 @@ void Tracer::begin() {
   recording = this;
 }
 
+namespace {
+graph::Value* builtin(graph::Graph& g, const std::string& name, std::vector<graph::Value*> inputs,
+                      const graph::Source& source, Any is) {
+  graph::Node* n = g.create_named(graph::NodeKind::Builtin, name, {g.main(), nullptr}, inputs, 1);
+  n->source = source;
+  n->notes["is"] = std::move(is);
+  graph::infer_types(*n);
+  return n->output();
+}
+}  // namespace
+
+graph::Value* Tracer::size(const Tensor& t, int dim) {
+  State& s = *state_;
+  if (!follows_sizes || !s.memory.knows(t)) return nullptr;
+  const graph::Source source = s.source();
+  graph::Value* of = s.memory.value(t, "shape", source);
+  return builtin(*s.graph, "size", {of, literal(dim)}, source, Any(t.size(dim)));
+}
+graph::Value* Tracer::literal(int64_t number) { return state_->graph->constant(Any(number), state_->at()); }
+graph::Value* Tracer::compute(const std::string& name, graph::Value* a, graph::Value* b, int64_t is) {
+  return builtin(*state_->graph, name, {a, b}, state_->source(), Any(is));
+}
+void Tracer::answer(const std::string& name, graph::Value* a, graph::Value* b, bool is) {
+  State& s = *state_;
+  const graph::Source source = s.source();
+  graph::Value* condition = builtin(*s.graph, name, {a, b}, source, Any(is));
+  builtin(*s.graph, "check",
+          {condition, s.graph->constant(Any(is), s.at()), s.graph->constant(Any(""), s.at())}, source, Any());
+}
+
 std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
                                              const std::vector<std::string>& names) {
   MOKA_CHECK(recording == this, "trace: finish() without begin()");
@@ -121,15 +153,17 @@ std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
   state_->running = false;
   recording = nullptr;
   State& s = *state_;
-  for (auto& [impl, slot] : s.states) {
-    graph::Value* now = s.known[impl].value;
+  for (const Tensor& state : s.order) {
+    const State::Slot& slot = s.states[state.impl()];
+    graph::Value* now = s.memory.value(state, "the end of the program", {});
     if (now == slot.read) continue;
     graph::Value* in[] = {now};
     s.graph->create_named(graph::NodeKind::Set, slot.name, s.at(), in, 0);
     s.graph->states[slot.name].written = true;
   }
   for (size_t i = 0; i < outputs.size(); i++)
-    s.graph->add_output(s.value_of(outputs[i], "the result"), i < names.size() ? names[i] : std::string());
+    s.graph->add_output(s.value_of(outputs[i], "the result", {}),
+                        i < names.size() ? names[i] : std::string());
   // States that nothing reads or writes are not part of the program.
   for (auto& [impl, slot] : s.states)
     if (slot.read->uses().empty() && !s.graph->states[slot.name].written) {
@@ -147,80 +181,65 @@ void record_call(Frame& f, uint32_t rest) {
   MOKA_ASSERT(tracer != nullptr);
   Tracer::State& s = *tracer->state_;
   std::string_view name = f.name();
+  const graph::Source source = s.source();
   std::vector<graph::Value*> inputs;
-  for (int i = 0; i < f.count; i++) inputs.push_back(s.argument(f.args[i], name));
+  for (int i = 0; i < f.count; i++) inputs.push_back(s.argument(f.args[i], name, source));
   Tensor targets[Outputs::inline_limit];
   for (size_t i = 0; i < Outputs::inline_limit; i++)
     if (f.given >> i & 1) {
       targets[i] = f.outs[i];
-      if (targets[i].impl()->base)
-        fail_kind(ErrorKind::NotImplemented, "trace: ", name,
-                  " writes in place into a view; a graph has no memory to share. Build the result with cat, "
-                  "stack, where or scatter");
+      s.keep_constants(targets[i]);
     }
   {
     LayersOff off(layer::capture);
     dispatch_layers(f, rest);
   }
   graph::Node* node = s.graph->create_op(f.op, s.at(), inputs);
-  if (source_provider) node->source = source_provider();
-  if (!s.scopes.empty()) node->source.scope = s.scopes.back();
+  node->source = source;
+  s.bind_results(f, *node, targets, source);
+}
+
+void Tracer::State::bind_results(Frame& f, graph::Node& node, const Tensor* targets,
+                                 const graph::Source& source) {
   const Schema& schema = info(f.op).schema;
   if (schema.outs.size() == 1 && schema.outs[0].type.list) {
-    node->output()->type = graph::Type::list(graph::Type::tensor());
-    graph::Value* list[] = {node->output()};
-    graph::Node* unpack =
-        s.graph->create(graph::NodeKind::Unpack, s.at(), list, static_cast<int>(f.outs.size()));
-    unpack->source = node->source;
-    for (size_t i = 0; i < f.outs.size(); i++) s.bind(f.outs[i], unpack->output(static_cast<int>(i)));
+    node.output()->type = graph::Type::list(graph::Type::tensor());
+    graph::Value* list[] = {node.output()};
+    graph::Node* unpack = graph->create(graph::NodeKind::Unpack, at(), list, static_cast<int>(f.outs.size()));
+    unpack->source = source;
+    for (size_t i = 0; i < f.outs.size(); i++)
+      bind(f, f.outs[i], node, static_cast<int>(i), unpack->output(static_cast<int>(i)));
     return;
   }
   for (size_t i = 0; i < f.outs.size() && i < schema.outs.size(); i++) {
-    bool in_place = f.given >> i & 1;
-    // An operator may hand an input back (contiguous, to): the same tensor then has a newer value of equal contents.
-    s.bind(f.outs[i], node->output(static_cast<int>(i)));
-    if (in_place) s.written(targets[i]);
-  }
-}
-
-namespace {
-void differs(const graph::Node& node, std::string_view what) {
-  fail("trace: the program depends on a size that was declared dynamic: ", what, " of ", graph::print(node),
-       "\n  at ", node.source.file, ":", node.source.line, node.source.scope.empty() ? "" : " in ",
-       node.source.scope,
-       ". Use operators that keep sizes open (flatten(1), -1 in view and reshape) instead of numbers read "
-       "from x.shape");
-}
-
-bool same_constant(const Any& a, const Any& b) {
-  if (a.is_tensor() && b.is_tensor()) {
-    const Tensor &x = a.tensor(), &y = b.tensor();
-    if (x == y) return true;
-    if (x.dtype() != y.dtype() ||
-        !std::equal(x.sizes().begin(), x.sizes().end(), y.sizes().begin(), y.sizes().end()))
-      return false;
-    Tensor p = as_contiguous(x), q = as_contiguous(y);
-    return std::memcmp(p.raw_data(), q.raw_data(), p.bytes()) == 0;
-  }
-  return a == b;
-}
-}  // namespace
-
-void generalize(graph::Graph& graph, const graph::Graph& other) {
-  graph::Node *a = graph.main()->first(), *b = other.main()->first();
-  for (; a && b; a = a->next(), b = b->next()) {
-    if (a->kind != b->kind || a->op != b->op || a->inputs().size() != b->inputs().size() ||
-        a->outputs().size() != b->outputs().size())
-      differs(*a, "the operation");
-    if (a->kind == graph::NodeKind::Constant && !same_constant(a->constant, b->constant)) {
-      graph::Node* user = a->output()->uses().empty() ? nullptr : a->output()->uses()[0].node;
-      differs(user ? *user : *a,
-              cat("an argument (", a->constant, " for one size, ", b->constant, " for another)"));
+    const int output = static_cast<int>(i);
+    graph::Value* value = node.output(output);
+    const bool written = f.given >> i & 1;
+    if (!written || f.outs[i].impl()->storage != targets[i].impl()->storage) {
+      bind(f, f.outs[i], node, output, value);
+      continue;
     }
-    for (size_t i = 0; i < a->outputs().size(); i++)
-      a->outputs()[i]->type = graph::join(a->outputs()[i]->type, b->outputs()[i]->type);
+    graph::infer_types(node);
+    const DType dtype = f.outs[i].dtype();
+    if (value->type.has_dtype && value->type.dtype != dtype) {
+      std::vector<graph::Value*> arguments{value};
+      for (const Any& a : {Any(dtype), Any(), Any(false), Any()})
+        arguments.push_back(graph->constant(a, at()));
+      graph::Node* to = graph->create_op(get_op("to"), at(), arguments);
+      to->source = source;
+      value = to->output();
+    }
+    memory.write(f.outs[i], value, f.name(), source);
   }
-  if (a || b) differs(a ? *a : *b, "the number of operations");
+}
+
+void Tracer::State::bind(const Frame& f, const Tensor& t, graph::Node& node, int output,
+                         graph::Value* value) {
+  for (int i = 0; i < f.count; i++)
+    if (f.args[i].tag == Tag::Tensor && f.args[i].tensor == t.impl()) return;  // an input, handed back
+  const bool view = f.count && f.args[0].tag == Tag::Tensor && memory.shows(t, f.args[0].as_tensor());
+  if (view) memory.bind_view(t, f.args[0].as_tensor(), node, output, value);
+  else memory.bind(t, value);
 }
 
 void install() {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,8 +16,9 @@ using SourceProvider = graph::Source (*)();
 void set_source_provider(SourceProvider provider);
 
 // One recording. Inputs and states are declared, the program runs between begin() and finish(), and what it calls in
-// this thread becomes nodes. In-place writes become new values; writes to states become Set nodes at the end. Tensors
-// that are neither inputs, states nor results become constants.
+// this thread becomes nodes. In-place writes, also into views, become new values; writes to states become Set nodes at
+// the end. Tensors that are neither inputs, states nor results become constants. An input that the program writes is not
+// written when the graph runs.
 class Tracer {
  public:
   explicit Tracer(std::string name);
@@ -32,6 +34,14 @@ class Tracer {
   std::unique_ptr<graph::Graph> finish(std::span<const Tensor> outputs,
                                        const std::vector<std::string>& names);
 
+  // While sizes are followed: the value of the graph that is this size (null where the recording does not know the
+  // tensor), numbers computed from such values, and what the program asked of one and was told.
+  bool follows_sizes = false;
+  graph::Value* size(const Tensor& t, int dim);
+  graph::Value* literal(int64_t number);
+  graph::Value* compute(const std::string& builtin, graph::Value* a, graph::Value* b, int64_t is);
+  void answer(const std::string& builtin, graph::Value* a, graph::Value* b, bool is);
+
   static Tracer* current();  // of this thread; null when none records
 
  private:
@@ -40,9 +50,12 @@ class Tracer {
   std::unique_ptr<State> state_;
 };
 
-// Combines two recordings of one program with inputs of different sizes: dimensions that differ become unknown. An error
-// names the first place where the program itself depends on a size.
-void generalize(graph::Graph& graph, const graph::Graph& other);
+// Names of sizes that may change, by (input, dimension).
+using SizeNames = std::map<std::pair<int, int>, std::string>;
+// Combines recordings of one program with inputs of different sizes: dimensions that differ become unknown or get their
+// name, numbers that differ are computed from sizes. An error names the first place where the program itself depends on
+// a size. With less than three recordings in all, only numbers that are sizes, or products of neighbouring ones, count.
+void generalize(graph::Graph& graph, std::span<graph::Graph* const> others, const SizeNames& names);
 
 // Installs the capture layer; once, before anything is traced.
 void install();

@@ -201,7 +201,8 @@ FileModel ModelWriter::write(const Graph& source) {
       n = n->next();
       continue;
     }
-    bool used = n->has_effects();
+    // Files have no words for what a program checks of sizes.
+    bool used = n->has_effects() && n->kind != NodeKind::Builtin;
     for (Value* v : n->outputs()) used |= !v->uses().empty();
     if (!used || n->kind == NodeKind::Unpack) {  // who makes the list names its elements
       n = n->next();

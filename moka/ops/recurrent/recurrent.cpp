@@ -40,6 +40,10 @@ RnnShape layer_shape(const Frame& f, int first) {
   s.projected = s.project ? h0.size(1) : s.hidden;
   s.start.push_back(0);
   Dims sizes = ints_argument(f, first + 6);
+  if (sizes.size() == 1 && sizes[0] > 0 && gates.size(0) % sizes[0] == 0) {  // the same in every step
+    const int64_t batch = sizes[0];
+    for (int64_t rows = gates.size(0) - batch; rows > 0; rows -= batch) sizes.push_back(batch);
+  }
   for (int64_t b : sizes) {
     MOKA_CHECK(b > 0 && b <= h0.size(0) && (s.batch.empty() || b <= s.batch.back()), op,
                ": batch_sizes must be positive, not increasing and at most the batch of h0 (", h0.size(0),
@@ -145,8 +149,8 @@ constinit const Op rnn_layer_op{
     .doc =
         "One direction of one recurrent layer of mode 'lstm', 'gru', 'tanh' or 'relu'. gates is the input's "
         "part of "
-        "all gates, [rows, gates * hidden], step after step with batch_sizes rows each, longest sequences "
-        "first; the "
+        "all gates, [rows, gates * hidden], step after step with batch_sizes rows each (one number: the "
+        "same in every step), longest sequences first; the "
         "state's part h weight_hh^T + bias_hh is added step by step. states holds h of every row, for an "
         "LSTM with c "
         "beside it; `kept` is for the gradient.",

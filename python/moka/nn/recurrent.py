@@ -153,7 +153,7 @@ class RNNBase(Module):
             x = input if batched else input.unsqueeze(1)
             x = x.transpose(0, 1) if batched and self.batch_first else x
             steps, batch = x.shape[:2]
-            rows, sizes = x.reshape(steps * batch, x.shape[2]), [batch] * steps
+            rows, sizes = x.reshape(steps * batch, x.shape[2]), [batch]
         if rows.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"{type(self).__name__}: input.size(-1) must be equal to input_size. Expected "

@@ -49,7 +49,7 @@ def _run(
 
 def _last_rows(states: Tensor, sizes: Sequence[int], reverse: bool) -> Tensor:
     """The state behind each sequence, the longest first."""
-    if reverse or len(sizes) == 1:
+    if reverse:
         return states[: sizes[0]]
     if sizes[-1] == sizes[0]:
         return states[states.shape[0] - sizes[0] :]
@@ -68,8 +68,8 @@ def sequence(
     layers: Sequence[Sequence[Weights]],
     dropout: float,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """All layers and directions over rows packed by step; hx and the final states are [layers * directions,
-    batch, size].
+    """All layers and directions over rows packed by step, with batch_sizes rows each (one number: the same in
+    every step); hx and the final states are [layers * directions, batch, size].
     """
     finals: list[list[Tensor]] = [[], []]
     for number, directions in enumerate(layers):
@@ -122,7 +122,7 @@ def _network(mode: str, hx: tuple[Tensor, ...], args: tuple, keywords: dict[str,
         return out, *finals
     x = input.transpose(0, 1) if given.get("batch_first") else input
     steps, batch = x.shape[:2]
-    out, finals = sequence(mode, x.reshape(steps * batch, x.shape[2]), [batch] * steps, hx, layers, p)
+    out, finals = sequence(mode, x.reshape(steps * batch, x.shape[2]), [batch], hx, layers, p)
     out = out.reshape(steps, batch, out.shape[-1])
     return out.transpose(0, 1) if given.get("batch_first") else out, *finals
 

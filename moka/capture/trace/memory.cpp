@@ -1,0 +1,183 @@
+// Values of tensors that share memory.
+// SPDX-License-Identifier: Apache-2.0
+#include "moka/capture/trace/memory.h"
+
+#include <map>
+
+namespace moka::capture {
+
+using graph::Node;
+using graph::NodeKind;
+using graph::Value;
+
+namespace {
+// How the part that an operator shows is put back into the tensor that it showed it of.
+enum class PutBack : uint8_t {
+  Same,
+  Reshape,
+  Transpose,
+  Turn,
+  Permute,
+  Select,
+  Slice,
+  Narrow,
+  Part,
+  Entry,
+  Diagonal,
+  Real,
+  Complex
+};
+
+const PutBack* way_back(std::string_view op) {
+  static const std::map<std::string_view, PutBack> ways{
+      {"alias", PutBack::Same},           {"detach", PutBack::Same},
+      {"view", PutBack::Reshape},         {"reshape", PutBack::Reshape},
+      {"flatten", PutBack::Reshape},      {"unflatten", PutBack::Reshape},
+      {"squeeze", PutBack::Reshape},      {"unsqueeze", PutBack::Reshape},
+      {"transpose", PutBack::Transpose},  {"t", PutBack::Turn},
+      {"permute", PutBack::Permute},      {"select", PutBack::Select},
+      {"slice", PutBack::Slice},          {"narrow", PutBack::Narrow},
+      {"split", PutBack::Part},           {"chunk", PutBack::Part},
+      {"unbind", PutBack::Entry},         {"diagonal", PutBack::Diagonal},
+      {"view_as_complex", PutBack::Real}, {"view_as_real", PutBack::Complex},
+  };
+  auto it = ways.find(op.substr(0, op.find('.')));
+  return op == "view.dtype" || it == ways.end() ? nullptr : &it->second;
+}
+
+int64_t dimension_of(const Node& node, int ndim) {
+  Value* dim = node.argument("dim");
+  const int64_t d = dim && dim->constant() ? dim->constant()->to_int() : 0;
+  return d < 0 ? d + ndim : d;
+}
+}  // namespace
+
+void Memory::bind(const Tensor& t, Value* value) {
+  value->type = graph::type_of(Arg(t));
+  wholes_.push_back(std::make_shared<Whole>(Whole{t.impl()->storage, value}));
+  known_[t.impl()] = {t, value, wholes_.back(), {}, 0};
+}
+
+void Memory::bind_view(const Tensor& t, const Tensor& of, const Node& node, int output, Value* value) {
+  value->type = graph::type_of(Arg(t));
+  const Known& source = known_.at(of.impl());
+  View view{node.op, {}, output, static_cast<int>(node.outputs().size()), false, value->type, 0, 0};
+  for (size_t i = 1; i < node.inputs().size(); i++) view.arguments.push_back(node.inputs()[i]);
+  if (const Schema& schema = info(*node.op).schema; schema.outs.size() == 1 && schema.outs[0].type.list) {
+    view.list = true;
+    const Node* unpack = value->producer();
+    view.outputs = static_cast<int>(unpack->outputs().size());
+    const int64_t d = dimension_of(node, of.dim());
+    if (node.op->schema.starts_with("unbind")) view.start = output;
+    else {
+      const int64_t stride = of.stride(static_cast<int>(d));
+      view.start = stride ? (t.impl()->offset - of.impl()->offset) / stride : 0;
+      view.length = t.size(static_cast<int>(d));
+    }
+  }
+  Known now{t, value, source.whole, source.path, source.whole->version};
+  now.path.push_back(std::move(view));
+  known_[t.impl()] = std::move(now);
+}
+
+bool Memory::shows(const Tensor& t, const Tensor& of) const {
+  return t.impl() != of.impl() && t.impl()->storage && t.impl()->storage == of.impl()->storage && knows(of);
+}
+
+Value* Memory::value(const Tensor& t, std::string_view reader, const graph::Source& source) {
+  Known& k = known_.at(t.impl());
+  if (k.whole->lost)
+    fail_kind(
+        ErrorKind::NotImplemented, "trace: ", reader, " reads ", t,
+        ", whose memory another tensor wrote in place that was made outside the recording; trace the program "
+        "without that in-place write (x = x + y instead of x += y)");
+  if (k.version == k.whole->version) return k.value;
+  Value* v = k.whole->value;
+  for (const View& view : k.path) v = show(view, v, source);
+  k.value = v;
+  k.version = k.whole->version;
+  return v;
+}
+
+void Memory::write(const Tensor& t, Value* value, std::string_view writer, const graph::Source& source) {
+  value->type = graph::type_of(Arg(t));
+  Known& k = known_.at(t.impl());
+  for (const auto& other : wholes_)
+    if (other != k.whole && other->storage && other->storage == k.whole->storage) other->lost = true;
+  std::vector<Value*> above{k.whole->value};  // what each view on the way is cut out of
+  for (size_t i = 0; i + 1 < k.path.size(); i++) above.push_back(show(k.path[i], above.back(), source));
+  Value* now = value;
+  for (size_t i = k.path.size(); i-- > 0;) now = put(k.path[i], above[i], now, writer, source);
+  k.whole->value = now;
+  k.version = ++k.whole->version;
+  k.value = value;
+}
+
+Value* Memory::call(const Op& op, std::vector<Value*> inputs, const graph::Type& type,
+                    const graph::Source& source) {
+  Node* node = graph_.create_op(op, at(), inputs);
+  node->source = source;
+  node->output()->type = type;
+  return node->output();
+}
+
+Value* Memory::show(const View& view, Value* of, const graph::Source& source) {
+  std::vector<Value*> inputs{of};
+  inputs.insert(inputs.end(), view.arguments.begin(), view.arguments.end());
+  if (!view.list) {
+    Node* node = graph_.create_op(*view.op, at(), inputs);
+    node->source = source;
+    node->output(view.output)->type = view.type;
+    return node->output(view.output);
+  }
+  Value* list[] = {call(*view.op, std::move(inputs), graph::Type::list(graph::Type::tensor()), source)};
+  Node* unpack = graph_.create(NodeKind::Unpack, at(), list, view.outputs);
+  unpack->source = source;
+  for (Value* v : unpack->outputs()) v->type = graph::Type::tensor();
+  unpack->output(view.output)->type = view.type;
+  return unpack->output(view.output);
+}
+
+Value* Memory::put(const View& view, Value* whole, Value* part, std::string_view writer,
+                   const graph::Source& source) {
+  const std::string_view name = info(*view.op).schema.name;
+  const PutBack* way = way_back(name);
+  if (!way)
+    fail_kind(ErrorKind::NotImplemented, "trace: ", writer, " writes in place into a view made by ", name,
+              "; a graph has no memory to share. Build the result with cat, stack, where or scatter");
+  auto sizes = [&] {
+    Dims d;
+    for (const graph::Dim& dim : whole->type.dims) d.push_back(dim.size);
+    return graph_.constant(Any(d), at());
+  };
+  auto with = [&](std::string_view op, std::vector<Value*> inputs) {
+    return call(get_op(op), std::move(inputs), whole->type, source);
+  };
+  auto slice = [&](Value* dim, Value* start, Value* end, Value* step) {
+    return with("slice_scatter", {whole, part, dim, start, end, step});
+  };
+  const std::vector<Value*>& a = view.arguments;
+  switch (*way) {
+    case PutBack::Same: return part;
+    case PutBack::Reshape: return with("reshape", {part, sizes()});
+    case PutBack::Transpose: return with("transpose", {part, a[0], a[1]});
+    case PutBack::Turn: return with("t", {part});
+    case PutBack::Permute: return with("permute_inverse", {part, a[0]});
+    case PutBack::Select: return with("select_scatter", {whole, part, a[0], a[1]});
+    case PutBack::Slice: return slice(a[0], a[1], a[2], a[3]);
+    case PutBack::Narrow: {
+      const int64_t start = a[1]->constant()->to_int(), length = a[2]->constant()->to_int();
+      const bool at_end = start < 0 && start + length == 0;
+      Value* end = at_end ? graph_.constant(Any(), at()) : number(start + length);
+      return slice(a[0], a[1], end, number(1));
+    }
+    case PutBack::Part: return slice(a[1], number(view.start), number(view.start + view.length), number(1));
+    case PutBack::Entry: return with("select_scatter", {whole, part, a[0], number(view.start)});
+    case PutBack::Diagonal: return with("diagonal_scatter", {whole, part, a[0], a[1], a[2]});
+    case PutBack::Real: return with("view_as_real", {part});
+    case PutBack::Complex: return with("view_as_complex", {part});
+  }
+  return nullptr;
+}
+
+}  // namespace moka::capture
