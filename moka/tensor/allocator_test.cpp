@@ -151,9 +151,10 @@ TEST(FreeList, TensorsMayDieInAnotherThreadThanTheirMaker) {
   EXPECT_EQ(cpu_allocator().stats().bytes_in_use, before);
 }
 
+// Thread-local objects die in reverse order of their first use: in the test below this one dies after the free lists.
+thread_local Tensor late;
+
 TEST(FreeList, ATensorMayOutliveItsThreadsFreeList) {
-  // Thread-local objects die in reverse order of their first use: this one dies after the free lists.
-  static thread_local Tensor late;
   std::thread([] {
     late = Tensor();
     late = new_tensor(Dims{3}, DType::F32);
