@@ -70,8 +70,10 @@ void set_requires_grad(const Tensor& t, bool on) {
     return;
   }
   if (is_batched(t)) set_requires_grad(behind_batches(t), on);
-  MOKA_CHECK(!on || is_differentiable(t.dtype()),
-             "requires_grad: only floating and complex tensors have gradients, this one is ", t.dtype());
+  MOKA_CHECK(
+      !on || is_differentiable(t.dtype()),
+      "requires_grad: Only Tensors of floating point and complex dtype can require gradients, this one is ",
+      t.dtype());
   MOKA_CHECK(!on || !t.impl()->inference || inference_mode,
              "requires_grad: the tensor was made under inference_mode; clone() it outside");
   if (!on) {

@@ -133,10 +133,10 @@ void run_kernel(Frame& f) {
   for (int i = 0; mask >> i; i++)
     if (mask >> i & 1) {
       given[i] = f.outs[i];
-      MOKA_CHECK(
-          is_non_overlapping(given[i].sizes(), given[i].strides()), f.name(),
-          ": more than one element of the output refers to a single memory location (an expanded view); "
-          "clone() it before writing in place");
+      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()), f.name(),
+                 ": unsupported operation: more than one element of the output refers to a single memory "
+                 "location (an expanded view); "
+                 "clone() it before writing in place");
     }
   f.op.shape(f);
   const KernelRow* row = choose_kernel(f, nullptr);

@@ -52,6 +52,11 @@ inline To convert_one(From v) {
       if (v >= static_cast<From>(9223372036854775808.0))
         return v >= static_cast<From>(18446744073709551616.0) ? UINT64_MAX : static_cast<uint64_t>(v);
     }
+    if constexpr (sizeof(To) < 4 || std::is_same_v<To, int32_t>) {
+      // As processors do it: by way of int32, whose smallest number stands for what it cannot hold.
+      const bool fits = v > static_cast<From>(-2147483649.0) && v < static_cast<From>(2147483648.0);
+      return static_cast<To>(fits ? static_cast<int32_t>(v) : INT32_MIN);
+    }
     if (!(v == v)) return 0;
     int64_t wide = v >= static_cast<From>(9223372036854775808.0)   ? INT64_MAX
                    : v < static_cast<From>(-9223372036854775808.0) ? INT64_MIN

@@ -86,10 +86,10 @@ bool to_int(PyObject* v, int64_t& out) {
     if (overflow) throw Error(ErrorKind::Value, "the integer does not fit in 64 bits");
     return true;
   }
-  if (PyFloat_Check(v) || PyUnicode_Check(v)) return false;
+  if (PyFloat_Check(v) || PyUnicode_Check(v) || PyBool_Check(v)) return false;
   if (is_tensor(v)) {
     const Tensor& t = unwrap(v);
-    if (t.numel() != 1 || is_floating(t.dtype()) || is_complex(t.dtype())) return false;
+    if (t.numel() != 1 || t.dim() != 0 || is_floating(t.dtype()) || is_complex(t.dtype())) return false;
     out = element_as_int(t, 0);
     return true;
   }
@@ -355,7 +355,8 @@ std::string why_not(PyObject* v, const ArgType& type) {
   const bool tensor = !type.list && (type.kind == Kind::Tensor || type.kind == Kind::Operand);
   if (tensor && PyObject_HasAttrString(v, "__array__")) out += "; use moka.from_numpy(array)";
   else if (tensor && sequence) out += "; use moka.tensor(list)";
-  else if (type.list && type.kind == Kind::Tensor && is_tensor(v)) out += "; put it in a list";
+  else if (type.list && type.kind == Kind::Tensor && is_tensor(v))
+    out = cat("must be tuple of Tensors, not ", described(v), "; put it in a list");
   return out;
 }
 

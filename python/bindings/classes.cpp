@@ -244,7 +244,8 @@ bool to_dtype_value(PyObject* v, DType& out) {
     out = dtype_of(v);
     return true;
   }
-  if (v == reinterpret_cast<PyObject*>(&PyFloat_Type)) out = default_float();
+  if (v == reinterpret_cast<PyObject*>(&PyFloat_Type)) out = DType::F64;
+  else if (v == reinterpret_cast<PyObject*>(&PyComplex_Type)) out = DType::C128;
   else if (v == reinterpret_cast<PyObject*>(&PyLong_Type)) out = DType::I64;
   else if (v == reinterpret_cast<PyObject*>(&PyBool_Type)) out = DType::Bool;
   else return false;

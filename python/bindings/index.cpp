@@ -78,12 +78,23 @@ void check_index(const Tensor& x, int dim, int64_t i) {
                   " with size ", size, " (shape ", x.sizes(), ")");
 }
 
+// A short list is one index for each dimension, like a tuple, if an entry is more than a number.
+bool stands_for_tuple(PyObject* key) {
+  if (!PyList_Check(key) || PyList_GET_SIZE(key) >= 32) return false;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(key); i++) {
+    PyObject* o = PyList_GET_ITEM(key, i);
+    if (is_tensor(o) || o == Py_None || o == Py_Ellipsis || PySlice_Check(o) || PySequence_Check(o))
+      return true;
+  }
+  return false;
+}
+
 Indexed split_key(const Tensor& x, PyObject* key) {
   PyObject* const* items = &key;
   Py_ssize_t n = 1;
-  if (PyTuple_Check(key)) {
+  if (PyTuple_Check(key) || stands_for_tuple(key)) {
     items = PySequence_Fast_ITEMS(key);
-    n = PyTuple_GET_SIZE(key);
+    n = PySequence_Fast_GET_SIZE(key);
   }
   int consumed = 0;
   bool ellipsis = false;

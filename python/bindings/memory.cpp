@@ -81,6 +81,7 @@ void become(const Tensor& x, const Tensor& result, const std::string& name) {
 void resize(const Tensor& x, const std::vector<int64_t>& sizes, std::optional<std::string> format) {
   MOKA_CHECK(!autograd::requires_grad(x), "resize_: cannot resize variables that require grad");
   autograd::check_writable(x, "resize_");
+  if (!format && std::equal(sizes.begin(), sizes.end(), x.sizes().begin(), x.sizes().end())) return;
   std::string_view order = format ? std::string_view(*format) : "contiguous_format";
   for (int64_t s : sizes) MOKA_CHECK(s >= 0, "resize_: Trying to create tensor with negative dimension ", s);
   int64_t n = checked_numel(sizes, "resize_"), offset = x.impl()->offset;

@@ -28,6 +28,8 @@ from .call_forms import *  # noqa: F403
 from .creation import arange as arange
 from .creation import asarray as asarray
 from .creation import frombuffer as frombuffer
+from .creation import linspace as linspace
+from .creation import logspace as logspace
 from .creation import randint as randint
 from .exchange import from_dlpack as from_dlpack
 from .layouts import *  # noqa: F403

@@ -109,7 +109,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
         if out is None:
             return found
         if out.dtype != found.dtype:
-            raise RuntimeError(f"nonzero: out must have dtype {found.dtype}, got {out.dtype}")
+            raise RuntimeError(f"nonzero: out must have scalar type Long ({found.dtype}), got {out.dtype}")
         return (out if out.shape == found.shape else out.resize_(found.shape)).copy_(found)
     return tuple((input.reshape(1) if input.dim() == 0 else input).nonzero().unbind(1))
 
@@ -132,7 +132,11 @@ def _method_nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 def resize_as_(input: Tensor, the_template: Tensor, *, memory_format: str | None = None) -> Tensor:
-    """input.resize_ to the shape of another tensor."""
+    """input.resize_ to the shape of another tensor; preserve_format takes its memory format too."""
+    if memory_format == "preserve_format":
+        order = {4: "channels_last", 5: "channels_last_3d"}.get(the_template.dim(), "contiguous_format")
+        plain = the_template.is_contiguous() or not the_template.is_contiguous(memory_format=order)
+        memory_format = "contiguous_format" if plain else order
     return input.resize_(the_template.shape, memory_format=memory_format)
 
 
@@ -145,9 +149,11 @@ def _new_tensor(
     )
 
 
-def _new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
+def _new(self: Tensor, *args: Any, size: Any = None, device: Any = None) -> Tensor:
     """Empty of these sizes, or with this data, of this tensor's type: the older new_empty and new_tensor."""
     options = {"dtype": self.dtype, "device": device or self.device}
+    if size is not None:
+        return _C.empty(size, **options)
     if len(args) == 1 and not isinstance(args[0], (int, _C.Size)):
         if isinstance(args[0], Tensor):
             return args[0].detach().to(**options)

@@ -10,7 +10,7 @@ from warnings import warn
 from . import _C
 from ._C import Tensor
 
-__all__ = ["arange", "asarray", "frombuffer", "randint", "range_"]
+__all__ = ["arange", "asarray", "frombuffer", "linspace", "logspace", "randint", "range_"]
 
 Number = int | float
 
@@ -32,7 +32,66 @@ def arange(
         start, end = 0, start
     values = _C.arange(start, end, step, dtype=dtype if out is None else out.dtype, device=device)
     if out is not None:
-        return (out if out.shape == values.shape else out.resize_(values.shape)).copy_(values)
+        return _into(out, values)
+    return values.requires_grad_() if requires_grad else values
+
+
+def _into(out: Tensor, values: Tensor) -> Tensor:
+    """An output of as many elements keeps its shape."""
+    if out.numel() != values.numel():
+        out.resize_(values.shape)
+    return out.copy_(values.reshape(out.shape))
+
+
+def linspace(start: Any, end: Any, steps: int, **options: Any) -> Tensor:
+    """`steps` numbers from start to end at equal distances; complex ones go along a line."""
+    return _spaced(_C.linspace, start, end, steps, **options)
+
+
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: Any) -> Tensor:
+    """base to the power of each number of linspace(start, end, steps)."""
+    exponents = _line_type(start, end)
+    if exponents is None:
+        return _spaced(lambda a, b, n, **o: _C.logspace(a, b, n, base, **o), start, end, steps, **options)
+    kind = options.get("dtype") or exponents
+    return _finished(_C.pow(base, linspace(start, end, steps, dtype=kind)), **options)
+
+
+def _line_type(start: Any, end: Any) -> Any:
+    """The complex type of a line between these ends, None of a real one."""
+    for value in (start, end):
+        if isinstance(value, complex) or (isinstance(value, Tensor) and value.is_complex()):
+            return _C.complex128 if _C.get_default_dtype() == _C.float64 else _C.complex64
+    return None
+
+
+def _spaced(line: Any, start: Any, end: Any, steps: int, **options: Any) -> Tensor:
+    for name, value in (("start", start), ("end", end)):
+        if isinstance(value, Tensor) and value.dim():
+            raise RuntimeError(
+                f"linspace only supports 0-dimensional start and end tensors, but {name} has shape "
+                f"{list(value.shape)}"
+            )
+    kind = _line_type(start, end)
+    if kind is None:
+        return line(start, end, steps, **options)
+    given = options.get("dtype")
+    if given is not None and not given.is_complex:
+        raise RuntimeError(f"linspace: the ends are complex, but dtype is {given}")
+    first, last = (complex(v.item()) if isinstance(v, Tensor) else complex(v) for v in (start, end))
+    parts = (line(a, b, steps, dtype=_C.float64) for a, b in zip(_parts(first), _parts(last), strict=True))
+    return _finished(_C.complex(*parts).to(given or kind), **options)
+
+
+def _parts(z: complex) -> tuple[float, float]:
+    return z.real, z.imag
+
+
+def _finished(
+    values: Tensor, *, out: Tensor | None = None, requires_grad: bool = False, **_: Any
+) -> Tensor:
+    if out is not None:
+        return _into(out, values)
     return values.requires_grad_() if requires_grad else values
 
 
@@ -190,5 +249,5 @@ def range_(
     places = _C.arange(0, count, 1, dtype=_C.int64 if exact else _C.float64, device=device)
     values = (places * step + start).to(wanted)
     if out is not None:
-        return (out if out.shape == values.shape else out.resize_(values.shape)).copy_(values)
+        return _into(out, values)
     return values.requires_grad_() if requires_grad else values

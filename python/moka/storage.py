@@ -98,6 +98,11 @@ class _Storage:
         lines = "\n".join(f" {value}" for value in self.tolist())
         return f"{lines}\n[moka.storage.{type(self).__name__} of size {len(self)}]"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        from .tensor_methods import copy_with_storage
+
+        return type(self)._around(copy_with_storage(self._elements, memo))
+
     def __reduce__(self) -> Any:
         return type(self)._around, (self._elements.clone(),)
 

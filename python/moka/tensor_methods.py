@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ def _iterate(self: Tensor) -> Iterator[Tensor]:
 
 
 def _contains(self: Tensor, value: Any) -> bool:
+    if not isinstance(value, (Tensor, int, float, complex)):
+        raise RuntimeError(f"in: a Tensor or a number is expected, but {type(value).__name__} came")
     return bool((self == value).any().item())
 
 
@@ -47,10 +50,32 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         )
     known = memo.get(id(self))
     if known is None:
-        known = memo[id(self)] = self.detach().clone().requires_grad_(self.requires_grad)
+        known = copy_with_storage(self, memo)
+        if type(self) is not Tensor:
+            known = known.as_subclass(type(self))
+        known.requires_grad_(self.requires_grad)
+        memo[id(self)] = known
+        if getattr(self, "__dict__", None):
+            known.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self.grad is not None:
-            known.grad = self.grad.detach().clone()
+            known.grad = copy.deepcopy(self.grad, memo)
     return known
+
+
+def copy_with_storage(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """A copy that shares memory with the copies of tensors that share memory."""
+    plain = self.detach()
+    if not plain.numel():
+        return plain.clone()
+    from .storage import untyped_storage_of
+
+    memory = untyped_storage_of(plain)._flat()
+    place = ("moka memory", memory.data_ptr())
+    copied = memo.get(place)  # type: ignore[call-overload]
+    if copied is None:
+        copied = memo[place] = memory.clone()  # type: ignore[index]
+    flat = copied.view(plain.dtype)
+    return _C.as_strided(flat, plain.shape, plain.stride(), plain.storage_offset()).detach()
 
 
 def _lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
@@ -79,8 +104,23 @@ def _histogram(self: Tensor, *args: Any, **keywords: Any) -> Any:
     return histogram(self, *args, **keywords)
 
 
+def _copy(self: Tensor) -> Tensor:
+    """Another tensor on the same memory."""
+    other = self.detach()
+    if type(self) is not Tensor:
+        other = other.as_subclass(type(self))
+    other.requires_grad_(self.requires_grad)
+    if getattr(self, "__dict__", None):
+        other.__dict__.update(self.__dict__)
+    return other
+
+
 def _reduce(self: Tensor, protocol: int) -> Any:
     plain = self.detach().contiguous()
+    if type(self) is not Tensor:
+        state = dict(getattr(self, "__dict__", None) or {})
+        plain = plain.as_subclass(Tensor)
+        return _rebuild_subclass, (type(self), *_reduce(plain, protocol)[1][:2], self.requires_grad, state)
     carrier = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}.get(self.dtype.name)
     array = plain.view(getattr(_C, carrier)).numpy() if carrier else plain.numpy()
     return _rebuild, (array, self.dtype.name, self.requires_grad)
@@ -91,6 +131,12 @@ def _rebuild(array: Any, dtype: str, requires_grad: bool) -> Tensor:
     if tensor.dtype.name != dtype:
         tensor = tensor.view(getattr(_C, dtype))
     return tensor.requires_grad_(requires_grad)
+
+
+def _rebuild_subclass(cls: type, array: Any, dtype: str, requires_grad: bool, state: dict[str, Any]) -> Any:
+    made = Tensor._make_subclass(cls, _rebuild(array, dtype, False), requires_grad)
+    made.__dict__.update(state)
+    return made
 
 
 _LETTERS = {
@@ -350,6 +396,7 @@ def install() -> None:
         "__format__": _format,
         "__iter__": _iterate,
         "__contains__": _contains,
+        "__copy__": _copy,
         "__deepcopy__": _deepcopy,
         "__reduce_ex__": _reduce,
         "__array_namespace__": _array_namespace,

@@ -124,6 +124,22 @@ def test_gradcheck_agrees_with_right_gradients():
     assert gradcheck(lambda x: moka.var_mean(x), x)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_gradcheck_of_complex_numbers_batches_and_forward_derivatives(fast):
+    z = moka.tensor([0.3 + 0.4j, -1.2 + 2j], dtype=moka.complex128, requires_grad=True)
+    assert gradcheck(lambda z: z * z.conj() + z.exp(), z, fast_mode=fast, check_batched_grad=True)
+    assert gradcheck(lambda z: (z.abs(), z.real), z, fast_mode=fast, check_grad_dtypes=True)
+    assert gradgradcheck(lambda z: z * z.abs(), z, fast_mode=fast)
+    x = doubles(0.5, 2.0).requires_grad_()
+    more = {"check_forward_ad": True, "check_batched_forward_grad": True}
+    assert gradcheck(lambda x: x.sin() * x, x, fast_mode=fast, check_batched_grad=True, **more)
+    assert gradgradcheck(lambda x: x.exp(), x, fast_mode=fast, check_fwd_over_rev=True)
+    with pytest.raises(RuntimeError, match="is 1.5, finite differences give 1"):
+        gradcheck(WrongSquare.apply, x, fast_mode=fast)
+    with pytest.raises(ValueError, match="needs check_forward_ad"):
+        gradcheck(WrongSquare.apply, x, check_batched_forward_grad=True)
+
+
 def test_gradcheck_finds_wrong_gradients():
     x = doubles(0.5, 2.0).requires_grad_()
     with pytest.raises(
@@ -137,8 +153,9 @@ def test_gradcheck_finds_wrong_gradients():
 def test_gradcheck_needs_something_to_check():
     with pytest.raises(ValueError, match="none of the inputs requires grad"):
         gradcheck(cubes, doubles(1.0))
-    with pytest.raises(ValueError, match="none of the outputs requires grad"):
-        gradcheck(lambda x: x.detach(), doubles(1.0).requires_grad_())
+    with pytest.raises(RuntimeError, match="none of the outputs requires grad"):
+        gradcheck(lambda x: x.detach() * 2, doubles(1.0).requires_grad_())
+    assert gradcheck(lambda x: x.detach().sign(), doubles(1.0).requires_grad_())
     with pytest.warns(UserWarning, match="finite differences need float64"):
         gradcheck(lambda x: x * 2, moka.tensor([0.5], requires_grad=True), eps=1e-2)
 

@@ -123,7 +123,7 @@ Tensor choose(const Tensor& x, int64_t r, bool replacement) {
 
 // ---- splits
 std::vector<Tensor> split_at(const Tensor& x, Ints indices, int64_t dim, std::string_view op) {
-  MOKA_CHECK(x.dim() > 0, op, ": expected at least a one-dimensional tensor, got a 0-d one");
+  MOKA_CHECK(x.dim() > 0, op, " expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   int d = wrap_dim(dim, x.dim(), op);
   std::vector<Tensor> out;
   int64_t start = 0;
@@ -138,7 +138,7 @@ std::vector<Tensor> split_at(const Tensor& x, Ints indices, int64_t dim, std::st
   return out;
 }
 std::vector<Tensor> split_even(const Tensor& x, int64_t sections, int64_t dim, std::string_view op) {
-  MOKA_CHECK(x.dim() > 0, op, ": expected at least a one-dimensional tensor, got a 0-d one");
+  MOKA_CHECK(x.dim() > 0, op, " expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   MOKA_CHECK(sections > 0, op, ": number of sections must be larger than 0, got ", sections);
   int d = wrap_dim(dim, x.dim(), op);
   int64_t n = x.size(d), at = 0;
@@ -166,7 +166,7 @@ std::vector<Tensor> split_by_tensor(const Tensor& x, const Tensor& by, int64_t d
   return split_indices(x, Ints(places.data<int64_t>(), static_cast<size_t>(places.numel())), dim);
 }
 int64_t axis_of(const Tensor& x, std::string_view op, int least) {
-  MOKA_CHECK(x.dim() >= least, op, ": requires a tensor with at least ", least,
+  MOKA_CHECK(x.dim() >= least, "torch.", op, " requires a tensor with at least ", least,
              " dimension but got a tensor with ", x.dim(), " dimensions!");
   return least == 1 ? (x.dim() == 1 ? 0 : 1) : least == 2 ? 0 : 2;
 }

@@ -23,8 +23,8 @@ Tensor expand_to(const Tensor& x, Ints sizes) { return expand(x, sizes); }
 Tensor swap(const Tensor& x, int64_t a, int64_t b) { return transpose(x, a, b); }
 
 Tensor move_dims(const Tensor& x, Ints source, Ints destination) {
-  MOKA_CHECK(source.size() == destination.size(), "movedim: source ", source, " and destination ",
-             destination, " must have equally many dimensions");
+  MOKA_CHECK(source.size() == destination.size(), "movedim: Invalid source or destination dims: source ",
+             source, " and destination ", destination, " must have equally many dimensions");
   Dims order(static_cast<size_t>(x.dim()), -1);
   uint64_t moved = 0, filled = 0;
   for (size_t i = 0; i < source.size(); i++) {
@@ -49,11 +49,11 @@ Tensor flip_dim(const Tensor& x, int64_t dim) {
   return flip(x, Ints(dims));
 }
 Tensor flip_columns(const Tensor& x) {
-  MOKA_CHECK(x.dim() >= 2, "fliplr: expected at least 2 dimensions, got shape ", x.sizes());
+  MOKA_CHECK(x.dim() >= 2, "fliplr: Input must be >= 2-d, got shape ", x.sizes());
   return flip_dim(x, 1);
 }
 Tensor flip_rows(const Tensor& x) {
-  MOKA_CHECK(x.dim() >= 1, "flipud: expected at least 1 dimension, got a 0-d tensor");
+  MOKA_CHECK(x.dim() >= 1, "flipud: Input must be >= 1-d, got a 0-d tensor");
   return flip_dim(x, 0);
 }
 Tensor turn(const Tensor& x, int64_t k, Ints dims) {
@@ -118,6 +118,7 @@ Tensor flat(const Tensor& x) {
   if (x.numel() == 0) return reshape(x, Dims{0});
   return reshape(x, Ints(all));
 }
+Tensor flat_contiguous(const Tensor& x) { return flat(contiguous(x)); }
 
 Tensor diag_of(const Tensor& x, int64_t offset) {
   MOKA_CHECK(x.dim() == 1 || x.dim() == 2, "diag: Supports 1D or 2D tensors. Got ", x.dim(), "D (shape ",
@@ -125,7 +126,7 @@ Tensor diag_of(const Tensor& x, int64_t offset) {
   if (x.dim() == 1) return diag_embed(x, offset);
   return clone(diagonal(x, offset, 0, 1));
 }
-Tensor diag_flat(const Tensor& x, int64_t offset) { return diag_embed(flat(contiguous(x)), offset); }
+Tensor diag_flat(const Tensor& x, int64_t offset) { return diag_embed(flat_contiguous(x), offset); }
 
 Tensor copy_of_part(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   return clone(narrow(x, dim, start, length));
@@ -217,7 +218,7 @@ Tensor same(const Tensor& x) {
 Tensor powers(const Tensor& x, std::optional<int64_t> count, bool increasing) {
   MOKA_CHECK(x.dim() == 1, "vander: expected a vector, got shape ", x.sizes());
   int64_t n = count.value_or(x.size(0));
-  MOKA_CHECK(n >= 0, "vander: N must not be negative, got ", n);
+  MOKA_CHECK(n >= 0, "vander: N must be non-negative, got ", n);
   Tensor exponents = increasing ? arange(int64_t(0), n, int64_t(1)) : arange(n - 1, int64_t(-1), int64_t(-1));
   return pow(unsqueeze(x, 1), exponents);
 }
@@ -268,8 +269,8 @@ MOKA_PART_OP(roll, "roll(Tensor input, int[] shifts, int[] dims=[]) -> Tensor",
 MOKA_PART_OP(tile, "tile(Tensor input, int[] dims) -> Tensor",
              "input repeated along each dimension; missing leading repeats are 1.", tile_dims,
              shape(2, 3).with("dims", {2}), shape(2).with("dims", {2, 3}), shape(3).with("dims", {0}));
-MOKA_PART_OP(ravel, "ravel(Tensor input) -> Tensor", "All elements in one dimension.", flat, shape(2, 3),
-             shape(), shape(0, 2));
+MOKA_PART_OP(ravel, "ravel(Tensor input) -> Tensor", "All elements in one dimension, contiguous.",
+             flat_contiguous, shape(2, 3), shape(), shape(0, 2));
 MOKA_PART_OP(diag, "diag(Tensor input, int diagonal=0) -> Tensor",
              "The matrix with input on a diagonal, or of a matrix that diagonal.", diag_of, shape(3),
              shape(3, 4).with("diagonal", 1), shape(0));

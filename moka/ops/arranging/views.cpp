@@ -276,8 +276,8 @@ void view_bits(Frame& f) {
   if (from_size != to_size) {
     MOKA_CHECK(x.dim() > 0, "view: a 0-d tensor of ", x.dtype(), " cannot be viewed as ", to,
                ", whose elements have another size");
-    MOKA_CHECK(strides.back() == 1 || x.size(-1) <= 1, "view: the last dimension must be contiguous to view ",
-               x.dtype(), " as ", to, ", its stride is ", strides.back());
+    MOKA_CHECK(strides.back() == 1 || x.size(-1) <= 1, "view: self.stride(-1) must be 1 to view ", x.dtype(),
+               " as ", to, ", it is ", strides.back());
     if (to_size < from_size) {
       int64_t ratio = from_size / to_size;
       sizes.back() = checked_mul(sizes.back(), ratio, "view");
@@ -285,9 +285,9 @@ void view_bits(Frame& f) {
       offset = checked_mul(offset, ratio, "view");
     } else {
       int64_t ratio = to_size / from_size;
-      MOKA_CHECK(sizes.back() % ratio == 0 && offset % ratio == 0, "view: the last dimension of shape ",
-                 x.sizes(), " and the offset ", offset, " must be multiples of ", ratio, " to view ",
-                 x.dtype(), " as ", to);
+      MOKA_CHECK(sizes.back() % ratio == 0 && offset % ratio == 0,
+                 "view: self.size(-1) must be divisible by ", ratio, ", and the offset in memory, to view ",
+                 x.dtype(), " as ", to, "; the shape is ", x.sizes(), ", the offset ", offset);
       sizes.back() /= ratio;
       for (size_t d = 0; d + 1 < strides.size(); d++) {
         MOKA_CHECK(strides[d] % ratio == 0, "view: the strides ", x.strides(), " must be multiples of ",

@@ -22,6 +22,8 @@ Tensor retyped(const Tensor& base, DType dtype, const Dims& sizes, const Dims& s
   TensorImpl* t = out.impl();
   for (size_t i = 0; i < sizes.size(); i++) t->strides[i] = strides[i];
   t->offset = offset;
+  t->inference = base.impl()->inference;
+  if ((t->counter = base.impl()->counter)) add_ref(t->counter);
   if (Storage* s = base.impl()->storage) {
     add_ref(s);
     t->storage = s;

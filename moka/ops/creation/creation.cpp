@@ -129,7 +129,10 @@ void run_arange(Frame& f) {
 void shape_linspace(Frame& f) {
   MOKA_CHECK(f.integer(2) >= 0, "linspace: the number of steps must not be negative, got ", f.integer(2));
   const int64_t sizes[] = {f.integer(2)};
-  f.output(0, sizes, dtype_of(f, 3, default_float()), device_of(f, 4));
+  // An output of as many elements keeps its shape, as in PyTorch.
+  const Tensor* given = f.given & 1 && !f.infer && f.outs[0].numel() == sizes[0] ? &f.outs[0] : nullptr;
+  const Dims shape = given ? Dims(given->sizes()) : Dims(sizes);
+  f.output(0, shape, dtype_of(f, 3, default_float()), device_of(f, 4));
 }
 void run_linspace(Frame& f) {
   const Tensor& out = f.outs[0];

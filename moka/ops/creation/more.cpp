@@ -19,7 +19,10 @@ Device device_of(const Frame& f, int i, Device otherwise = {}) {
 void shape_logspace(Frame& f) {
   MOKA_CHECK(f.integer(2) >= 0, "logspace: number of steps must be non-negative, got ", f.integer(2));
   const int64_t sizes[] = {f.integer(2)};
-  f.output(0, sizes, type_of(f, 4, default_float()), device_of(f, 5));
+  // An output of as many elements keeps its shape, as in PyTorch.
+  const Tensor* given = f.given & 1 && !f.infer && f.outs[0].numel() == sizes[0] ? &f.outs[0] : nullptr;
+  const Dims shape = given ? Dims(given->sizes()) : Dims(sizes);
+  f.output(0, shape, type_of(f, 4, default_float()), device_of(f, 5));
 }
 void run_logspace(Frame& f) {
   const Tensor& out = f.outs[0];
@@ -43,8 +46,8 @@ void run_logspace(Frame& f) {
 
 void strided_output(Frame& f, std::span<const int64_t> sizes, std::span<const int64_t> strides, DType dtype,
                     Device device) {
-  MOKA_CHECK(sizes.size() == strides.size(), f.name(), ": ", sizes.size(), " sizes but ", strides.size(),
-             " strides");
+  MOKA_CHECK(sizes.size() == strides.size(), f.name(), ": dimensionality of sizes (", sizes.size(),
+             ") must match dimensionality of strides (", strides.size(), ")", " strides");
   for (size_t d = 0; d < sizes.size(); d++)
     MOKA_CHECK(sizes[d] >= 0 && strides[d] >= 0, f.name(), ": sizes and strides must not be negative, got ",
                sizes, " and ", strides);

@@ -44,8 +44,9 @@ Bags read_bags(const Frame& f, const Dims& table, int at, int settings) {
   b.count = b.indices.numel();
   if (f.has(settings + 1)) {
     b.padding = f.integer(settings + 1);
-    MOKA_CHECK(b.padding >= -b.rows && b.padding < b.rows, f.name(), ": padding_idx must be between ",
-               -b.rows, " and ", b.rows - 1, ", got ", b.padding);
+    MOKA_CHECK(b.padding >= -b.rows && b.padding < b.rows, f.name(),
+               ": padding_idx must be within the number of embeddings, between ", -b.rows, " and ",
+               b.rows - 1, ", got ", b.padding);
     if (b.padding < 0) b.padding += b.rows;
   }
   const int64_t* o = b.offsets.data<int64_t>();
@@ -60,8 +61,9 @@ Bags read_bags(const Frame& f, const Dims& table, int at, int settings) {
                b.starts[i]);
   const int64_t* v = b.indices.data<int64_t>();
   for (int64_t i = 0; i < b.count; i++)
-    MOKA_CHECK(v[i] >= 0 && v[i] < b.rows, f.name(), ": index ", v[i], " at position ", i, " is outside the ",
-               b.rows, " rows of the weight");
+    MOKA_CHECK(v[i] >= 0 && v[i] < b.rows, f.name(),
+               ": Expected idx >= 0 && idx < num_embeddings, but index ", v[i], " at position ", i,
+               " is outside the ", b.rows, " rows of the weight");
   return b;
 }
 int64_t bag_count(const Frame& f, int offsets, int settings) {

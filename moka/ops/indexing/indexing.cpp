@@ -307,6 +307,13 @@ void run_index_backward(Frame& f) {
   write_runs(out, p, to_dtype(f.tensor(0), out.dtype()), true);
 }
 void shape_index_put(Frame& f) {
+  // One value where a mask says so is a fill, which converts.
+  const Tensor& values = f.tensor(2);
+  bool fill = values.numel() == 1 && !f.flag(3);
+  for (const Tensor& t : f.tensors(1)) fill = fill && (!t || t.dtype() == DType::Bool);
+  MOKA_CHECK(fill || values.dtype() == f.tensor(0).dtype(),
+             "index_put: expected values of the tensor's type ", f.tensor(0).dtype(), ", got ",
+             values.dtype(), "; convert them first");
   if (f.given & 1 && f.outs[0] == f.tensor(0)) return;  // the kernel writes into its input
   f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
 }

@@ -32,7 +32,19 @@ Dims format_strides(std::string_view format, const Tensor& like, std::string_vie
     if (like.size(d) > 1) reach += (like.size(d) - 1) * like.stride(d);
   if (like.numel() && reach == like.numel() && is_non_overlapping(like.sizes(), like.strides()))
     return Dims(like.strides());
-  return contiguous_strides(like.sizes());
+  // The order of dimensions stays, gaps go.
+  Dims order, strides(like.sizes());
+  for (int d = 0; d < like.dim(); d++) order.push_back(d);
+  const auto outer = [&](int64_t a, int64_t b) {
+    return like.stride(static_cast<int>(a)) > like.stride(static_cast<int>(b));
+  };
+  if (is_non_overlapping(like.sizes(), like.strides())) std::stable_sort(order.begin(), order.end(), outer);
+  int64_t step = 1;
+  for (size_t i = order.size(); i-- > 0;) {
+    strides[static_cast<size_t>(order[i])] = step;
+    step *= std::max<int64_t>(like.size(static_cast<int>(order[i])), 1);
+  }
+  return strides;
 }
 
 bool is_in_format(std::string_view format, const Tensor& t) {
@@ -46,10 +58,12 @@ bool is_in_format(std::string_view format, const Tensor& t) {
 }
 
 void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device) {
-  if (!f.has(format) || f.infer || f.given & 1) return f.output(0, like.sizes(), dtype, device);
+  const bool given = f.has(format);
+  if ((!given && like.is_contiguous()) || f.infer || f.given & 1)
+    return f.output(0, like.sizes(), dtype, device);
+  const std::string_view order = given ? f.string(format) : "preserve_format";
   f.outs.resize(1);
-  f.outs[0] =
-      new_strided_tensor(like.sizes(), format_strides(f.string(format), like, f.name()), dtype, device);
+  f.outs[0] = new_strided_tensor(like.sizes(), format_strides(order, like, f.name()), dtype, device);
 }
 
 }  // namespace moka

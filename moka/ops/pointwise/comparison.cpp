@@ -115,9 +115,6 @@ Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
   MOKA_CHECK(!complex_value || is_complex(input.dtype()), "masked_fill: value ", value,
              " cannot be converted to type ", input.dtype(), " without overflow");
   if (!value.is_tensor()) {
-    MOKA_CHECK(value.tag() != Tag::Float || !(is_integral(input.dtype()) || input.dtype() == DType::Bool) ||
-                   value.to_double() == std::floor(value.to_double()),
-               "masked_fill: value ", value, " cannot be converted to type ", input.dtype(), " without loss");
     return where(mask, full(Dims{}, value, input.dtype()).tensor(), input);
   }
   const Tensor& t = value.tensor();

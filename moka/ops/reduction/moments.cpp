@@ -108,11 +108,16 @@ void var_backward_kernel(Frame& f) {
 
 void truth_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
-  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), DType::Bool);
+  // Bytes once stood for truth values, and still answer with bytes.
+  const DType type = x.dtype() == DType::U8 ? DType::U8 : DType::Bool;
+  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }
 template <Reduce What>
 void truth_kernel(Frame& f) {
-  reduce_tensor(What, to_dtype(f.tensor(0), DType::Bool), dims_argument(f, 1, f.tensor(0).dim()), f.outs[0]);
+  const Tensor& out = f.outs[0];
+  const Tensor truth = out.dtype() == DType::Bool ? out : new_tensor(out.sizes(), DType::Bool);
+  reduce_tensor(What, to_dtype(f.tensor(0), DType::Bool), dims_argument(f, 1, f.tensor(0).dim()), truth);
+  if (!(truth == out)) copy_elements(truth, out);
 }
 }  // namespace
 

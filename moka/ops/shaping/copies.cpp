@@ -196,8 +196,10 @@ void view_to(Frame& f) {
     f.outs[0] = x;
     return;
   }
-  f.outs[0] = formatted ? new_strided_tensor(x.sizes(), format_strides(f.string(4), x, "to"), dtype, device)
-                        : new_tensor(x.sizes(), dtype, device);
+  const std::string_view order = formatted ? f.string(4) : "preserve_format";
+  f.outs[0] = !formatted && x.is_contiguous()
+                  ? new_tensor(x.sizes(), dtype, device)
+                  : new_strided_tensor(x.sizes(), format_strides(order, x, "to"), dtype, device);
   copy_elements(x, f.outs[0]);
 }
 

@@ -56,6 +56,8 @@ Dims infer_sizes(std::span<const int64_t> sizes, int64_t numel, std::string_view
     }
   }
   if (unknown >= 0) {
+    MOKA_CHECK(known != 0 || numel != 0, op, ": cannot reshape a tensor of 0 elements into shape ", sizes,
+               " because the unspecified dimension size -1 can be any value");
     MOKA_CHECK(known != 0 && numel % known == 0, op, ": shape ", sizes, " does not fit ", numel, " elements");
     out[static_cast<size_t>(unknown)] = numel / known;
   } else {
@@ -209,17 +211,19 @@ void run_expand(Frame& f) {
   int lead = static_cast<int>(wanted.size()) - x.dim();
   MOKA_CHECK(lead >= 0, "expand: shape ", wanted, " has fewer dimensions than the tensor's ", x.sizes());
   Dims sizes(wanted), strides(wanted.size());
-  for (size_t i = 0; i < wanted.size(); i++) {
+  for (size_t i = wanted.size(); i-- > 0;) {
     int d = static_cast<int>(i) - lead;
     if (d < 0) {
       MOKA_CHECK(wanted[i] >= 0, "expand: a new leading dimension needs a size, got ", wanted);
-      strides[i] = 0;
+      const bool last = i + 1 == wanted.size();
+      strides[i] = wanted[i] != 1 ? 0 : last ? 1 : sizes[i + 1] * strides[i + 1];  // as unsqueeze has it
     } else if (wanted[i] == -1 || wanted[i] == x.size(d)) {
       sizes[i] = x.size(d);
       strides[i] = x.stride(d);
     } else {
-      MOKA_CHECK(x.size(d) == 1, "expand: size ", x.size(d), " of dimension ", d, " (shape ", x.sizes(),
-                 ") cannot become ", wanted[i], "; only size 1 expands");
+      MOKA_CHECK(x.size(d) == 1, "expand: The expanded size of the tensor (", wanted[i],
+                 ") must match the existing size (", x.size(d), ") of dimension ", d,
+                 ": only size 1 expands (shape ", x.sizes(), " to ", wanted, ")");
       MOKA_CHECK(wanted[i] >= 0, "expand: negative size ", wanted[i], " in ", wanted);
       strides[i] = 0;
     }
@@ -313,12 +317,12 @@ void run_chunk(Frame& f) {
   const Tensor& x = f.tensor(0);
   MOKA_CHECK(x.dim() > 0, "chunk: a 0-d tensor cannot be split");
   int64_t chunks = f.integer(1);
-  MOKA_CHECK(chunks > 0, "chunk: expected at least 1 chunk, got ", chunks);
+  MOKA_CHECK(chunks > 0, "chunk: chunk expects chunks to be greater than 0, got ", chunks);
   int d = wrap_dim(f.integer(2), x.dim(), "chunk");
   int64_t size = x.size(d) / chunks + (x.size(d) % chunks != 0);
   Dims parts;
   for (int64_t at = 0; at < x.size(d); at += size) parts.push_back(std::min(size, x.size(d) - at));
-  if (parts.empty()) parts.push_back(0);
+  if (parts.empty()) parts.resize(static_cast<size_t>(chunks), 0);  // of nothing as many as are wanted
   split_into(f, d, parts);
 }
 void run_unbind(Frame& f) {

@@ -80,6 +80,10 @@ class _Listed(Module):
             raise TypeError(
                 f"{type(self).__name__}: entries must be Modules, but {type(module).__name__} came"
             )
+        if not -len(self) <= index <= len(self):
+            raise IndexError(
+                f"{type(self).__name__}: position {index} is out of range for {len(self)} modules"
+            )
         entries = list(self._modules.values())
         entries.insert(index, module)
         self._renumber(entries)

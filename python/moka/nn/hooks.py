@@ -26,6 +26,10 @@ class HookHandle:
         self._marks = marks
         self.id = key
 
+    def hooks_dict_ref(self) -> dict[int, Any]:
+        """The table that holds the hook."""
+        return self._hooks
+
     @classmethod
     def add(
         cls,
@@ -60,6 +64,23 @@ class HookHandle:
         self.remove()
 
 
+def _spread(gradients: tuple[Any, ...], places: list[int], count: int) -> tuple[Any, ...]:
+    """The gradients at their places among `count` values; None elsewhere."""
+    full: list[Any] = [None] * count
+    for place, gradient in zip(places, gradients, strict=True):
+        full[place] = gradient
+    return tuple(full)
+
+
+def _checked(changed: Any, count: int, what: str) -> tuple[Any, ...]:
+    several = changed if isinstance(changed, tuple) else (changed,)
+    if len(several) != count:
+        raise RuntimeError(
+            f"Backward hook returned an invalid number of {what}, got {len(several)}, but expected {count}"
+        )
+    return several
+
+
 def run_with_backward_hooks(
     module: Module,
     hooks: list[Callable[..., Any]],
@@ -83,15 +104,22 @@ def run_with_backward_hooks(
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
+            full = _spread(gradients, seen["tracked"], seen["outputs"])
             for hook in before:
-                changed = hook(module, gradients)
+                changed = hook(module, full)
                 if changed is not None:
-                    gradients = changed if isinstance(changed, tuple) else (changed,)
-            seen["grad_output"] = gradients
+                    full = _checked(changed, len(full), "grad_output")
+            seen["grad_output"] = full
             if not places:
                 for hook in hooks:
-                    hook(module, (), gradients)
-            return gradients
+                    changed = hook(module, (None,) * len(args), full)
+                    several = changed if isinstance(changed, tuple) else (changed,)
+                    if any(g is not None for g in several):
+                        raise RuntimeError(
+                            "Backward hook for Modules where no input requires gradient should always return "
+                            f"None, but {type(changed).__name__} came"
+                        )
+            return tuple(full[place] for place in seen["tracked"])
 
     class BeforeModule(Function):
         @staticmethod
@@ -100,13 +128,11 @@ def run_with_backward_hooks(
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
-            full: list[Any] = [None] * len(args)
-            for place, gradient in zip(places, gradients, strict=True):
-                full[place] = gradient
+            full = _spread(gradients, places, len(args))
             for hook in hooks:
-                changed = hook(module, tuple(full), seen["grad_output"])
+                changed = hook(module, full, seen["grad_output"])
                 if changed is not None:
-                    full = list(changed) if isinstance(changed, tuple) else [changed]
+                    full = _checked(changed, len(args), "grad_input")
             return tuple(full[place] for place in places)
 
     if places and is_grad_enabled():
@@ -119,6 +145,7 @@ def run_with_backward_hooks(
     tracked = [i for i, value in enumerate(outputs) if isinstance(value, Tensor) and value.requires_grad]
     if not tracked:
         return result
+    seen.update(tracked=tracked, outputs=len(outputs))
     replaced = list(outputs)
     for place, value in zip(tracked, BehindModule.apply(*(outputs[i] for i in tracked)), strict=True):
         replaced[place] = value

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from moka import _C
@@ -58,6 +59,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "relu":
         return math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
+        if not (param is None or (isinstance(param, (int, float)) and not isinstance(param, bool))):
+            raise ValueError(f"calculate_gain: the slope of leaky_relu must be a number, but {param!r} came")
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity == "selu":
         return 0.75
@@ -74,6 +77,12 @@ def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
         raise ValueError(f"{name}: the tensor needs at least 2 dimensions, but its shape is {list(shape)}")
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
+
+
+def _is_empty(tensor: Tensor) -> bool:
+    if 0 in tensor.shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+    return 0 in tensor.shape
 
 
 def _fan(name: str, tensor: Tensor, mode: str) -> int:
@@ -173,7 +182,7 @@ def kaiming_uniform_(
     generator: Any = None,
 ) -> Tensor:
     """Uniform in ±gain * sqrt(3 / fan) (He et al. 2015); `a` is the slope of leaky_relu."""
-    if 0 in tensor.shape:
+    if _is_empty(tensor):
         return tensor
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / _fan("kaiming_uniform_", tensor, mode))
     return uniform_(tensor, -bound, bound, generator)
@@ -187,7 +196,7 @@ def kaiming_normal_(
     generator: Any = None,
 ) -> Tensor:
     """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); `a` is the slope of leaky_relu."""
-    if 0 in tensor.shape:
+    if _is_empty(tensor):
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan("kaiming_normal_", tensor, mode))
     return normal_(tensor, 0.0, std, generator)
@@ -209,12 +218,9 @@ def trunc_normal_(
     # Inverse transform: uniform numbers between the distribution's values at a and b, through its inverse.
     normal = NormalDist()
     low, high = normal.cdf((a - mean) / std), normal.cdf((b - mean) / std)
-    draws = _C.empty(tuple(tensor.shape), dtype=_C.float64).uniform_(low, high, generator=generator)
-    tiny = 2.0**-53
-    values = [normal.inv_cdf(min(max(p, tiny), 1 - tiny)) * std + mean for p in draws.flatten().tolist()]
     with no_grad():
-        filled = _C.tensor([min(max(v, a), b) for v in values], dtype=_C.float64)
-        return tensor.copy_(filled.reshape(tuple(tensor.shape)))
+        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
+        return tensor.erfinv_().mul_(std * math.sqrt(2.0)).add_(mean).clamp_(a, b)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:

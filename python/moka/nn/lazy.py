@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from moka import _C
 from moka._C import Tensor
+from moka.autograd import no_grad
 
 from .convolution import (
     Conv1d,
@@ -18,7 +18,6 @@ from .convolution import (
     ConvTranspose3d,
 )
 from .linear import Linear
-from .module import Module
 from .normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -27,7 +26,7 @@ from .normalization import (
     InstanceNorm2d,
     InstanceNorm3d,
 )
-from .parameter import Parameter
+from .parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 __all__ = [
     "LazyBatchNorm1d",
@@ -44,69 +43,61 @@ __all__ = [
     "LazyInstanceNorm3d",
     "LazyLinear",
     "LazyModuleMixin",
+    "UninitializedBuffer",
     "UninitializedParameter",
+    "is_lazy",
 ]
 
 
-class UninitializedParameter(Parameter):
-    """A parameter whose shape is not known yet."""
-
-    def __repr__(self) -> str:
-        return "UninitializedParameter()"
-
-
 class LazyModuleMixin:
-    """A layer whose parameters are made when the first input (or a state dict) says their sizes; it
-    then becomes
-    an ordinary layer of the class `cls_to_become`.
+    """A layer whose parameters get their sizes from the first input (or from a state dict).
+
+    A subclass holds UninitializedParameter and UninitializedBuffer objects, and gives them their shapes in
+    `initialize_parameters(*args, **kwargs)`, which gets the arguments of the first call. After that call the
+    module is of the class `cls_to_become`, if there is one.
     """
 
-    cls_to_become: type
+    cls_to_become: type | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._load_hook = self._register_load_state_dict_pre_hook(self._lazy_load_hook)  # type: ignore[attr-defined]
+        self._initialize_hook = self.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)  # type: ignore[attr-defined]
+
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """Give the parameters their shapes, for these arguments of forward."""
+        raise NotImplementedError(
+            f"initialize_parameters is not implemented for {type(self).__name__}: it gives the parameters "
+            "their shapes"
+        )
 
     def has_uninitialized_params(self) -> bool:
-        """Whether the sizes are still unknown."""
-        return any(isinstance(p, UninitializedParameter) for p in self._parameters.values())  # type: ignore[attr-defined]
+        """Whether a parameter or buffer has no shape yet."""
+        own = (*self._parameters.values(), *self._buffers.values())  # type: ignore[attr-defined]
+        return any(is_lazy(value) for value in own)
 
-    def _wait(self, where: dict[str, Any], names: Sequence[str]) -> None:
-        """Stand-ins for the parameters to come."""
-        self._where = where
-        for name in ("weight", "bias"):
-            value = UninitializedParameter(_C.empty(0, **where)) if name in names else None
-            self.register_parameter(name, value)  # type: ignore[attr-defined]
+    def _lazy_load_hook(self, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+        # A loaded state says the shapes; the class changes with the first call.
+        for name, own in (*self._parameters.items(), *self._buffers.items()):  # type: ignore[attr-defined]
+            given = state_dict.get(prefix + name)
+            if is_lazy(own) and isinstance(given, Tensor) and not is_lazy(given):
+                with no_grad():
+                    own.materialize(given.shape)
 
-    def _sizes_from(self, input: Tensor) -> int:
-        return input.shape[-1]
-
-    def _sizes_from_state(self, weight: Tensor) -> int:
-        return weight.shape[-1]
-
-    def _become(self, size: int) -> None:
-        """Make the parameters for inputs of this size."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it is made")
-
-    def _finish(self, size: int) -> None:
-        training = self.training  # type: ignore[attr-defined, has-type]
-        for name in ("weight", "bias"):
-            self._parameters.pop(name, None)  # type: ignore[attr-defined]
-        self._become(size)
-        self.__class__ = self.cls_to_become  # type: ignore[assignment]
-        self.training = training
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def _infer_parameters(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.initialize_parameters(*args, **kwargs)
-        return self.forward(*args, **kwargs)
+        if self.has_uninitialized_params():
+            raise RuntimeError(f"module {type(self).__name__} has not been fully initialized")
+        self._initialize_hook.remove()
+        self._load_hook.remove()
+        del self._initialize_hook, self._load_hook
+        if self.cls_to_become is not None:
+            self.__class__ = self.cls_to_become  # type: ignore[assignment]
 
-    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Learn the sizes from an input."""
-        if self.__class__ is not self.cls_to_become:
-            self._finish(self._sizes_from(input))
-
-    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        """Learn the sizes from the state, then load it."""
-        weight = state_dict.get("weight", state_dict.get("running_mean"))
-        if weight is not None and weight.numel():
-            self._finish(self._sizes_from_state(weight))
-        return Module.load_state_dict(self, state_dict, *args, **kwargs)  # type: ignore[arg-type]
+    def _replicate_for_data_parallel(self) -> Any:
+        raise RuntimeError(
+            "DataParallel: modules with uninitialized parameters can't be used; run a forward pass before"
+        )
 
 
 class LazyLinear(LazyModuleMixin, Linear):
@@ -115,72 +106,103 @@ class LazyLinear(LazyModuleMixin, Linear):
     cls_to_become = Linear
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
-        Module.__init__(self)
-        self.in_features = 0
+        super().__init__(0, 0, False)
+        where = {"device": device, "dtype": dtype}
+        self.weight = UninitializedParameter(**where)
         self.out_features = out_features
-        self._with_bias = bias
-        self._wait({"device": device, "dtype": dtype}, ("weight", "bias") if bias else ("weight",))
+        if bias:
+            self.bias = UninitializedParameter(**where)
 
-    def _become(self, size: int) -> None:
-        self.in_features = size
-        self.weight = Parameter(_C.empty(self.out_features, size, **self._where))
-        value = Parameter(_C.empty(self.out_features, **self._where)) if self._with_bias else None
-        self.register_parameter("bias", value)
-        Linear.reset_parameters(self)
+    def reset_parameters(self) -> None:
+        """Draw fresh values, once there are parameters."""
+        if self.in_features and not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
+        """in_features is the last size of the input."""
+        self.in_features = self.in_features or input.shape[-1]
+        if self.has_uninitialized_params():
+            with no_grad():
+                self.weight.materialize((self.out_features, self.in_features))
+                if self.bias is not None:
+                    self.bias.materialize((self.out_features,))
+                self.reset_parameters()
 
 
 class _LazyConvolution(LazyModuleMixin):
     rank: int
 
-    def _sizes_from(self, input: Tensor) -> int:
+    def _make_parameters(self, device: Any, dtype: Any) -> None:
+        where = {"device": device, "dtype": dtype}
+        self.weight = UninitializedParameter(**where)
+        self.register_parameter("bias", UninitializedParameter(**where) if self._with_bias else None)  # type: ignore[attr-defined]
+
+    def reset_parameters(self) -> None:
+        """Draw fresh values, once there are parameters."""
+        if self.in_channels and not self.has_uninitialized_params():
+            super().reset_parameters()  # type: ignore[misc]
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
+        """in_channels is the number of the input's channels."""
         if input.dim() not in (self.rank + 1, self.rank + 2):
             raise RuntimeError(
-                f"{type(self).__name__}: input must have {self.rank + 1} or {self.rank + 2} dimensions, got "
-                f"shape {list(input.shape)}"
+                f"{type(self).__name__}: Expected {self.rank + 1}D (unbatched) or {self.rank + 2}D (batched) "
+                f"input, got shape {list(input.shape)}"
             )
-        return input.shape[-self.rank - 1]
-
-    def _sizes_from_state(self, weight: Tensor) -> int:
-        return weight.shape[0] if self.transposed else weight.shape[1] * self.groups  # type: ignore[attr-defined]
-
-    def _make_parameters(self, device: Any, dtype: Any) -> None:
-        self._wait({"device": device, "dtype": dtype}, ("weight", "bias") if self._with_bias else ("weight",))  # type: ignore[attr-defined]
-
-    def _become(self, size: int) -> None:
-        if size % self.groups:  # type: ignore[attr-defined]
+        self.in_channels = self.in_channels or input.shape[-self.rank - 1]
+        if not self.has_uninitialized_params():
+            return
+        groups, transposed = self.groups, self.transposed  # type: ignore[attr-defined]
+        if self.in_channels % groups:
             raise ValueError(
-                f"{type(self).__name__}: groups ({self.groups}) must divide the input's {size} channels"  # type: ignore[attr-defined]
+                f"{type(self).__name__}: groups ({groups}) must divide the input's {self.in_channels} "
+                "channels"
             )
-        self.in_channels = size
-        outside = (size, self.out_channels) if self.transposed else (self.out_channels, size)  # type: ignore[attr-defined]
-        self._shape = (outside[0], outside[1] // self.groups, *self.kernel_size)  # type: ignore[attr-defined]
-        self.cls_to_become._make_parameters(self, **self._where)  # type: ignore[attr-defined]
+        channels = (self.in_channels, self.out_channels)  # type: ignore[attr-defined]
+        first, second = channels if transposed else channels[::-1]
+        with no_grad():
+            self.weight.materialize((first, second // groups, *self.kernel_size))  # type: ignore[attr-defined]
+            if self.bias is not None:  # type: ignore[has-type]
+                self.bias.materialize((self.out_channels,))  # type: ignore[attr-defined, has-type]
+            self.reset_parameters()
 
 
 class _LazyStatistics(LazyModuleMixin):
-    def _sizes_from(self, input: Tensor) -> int:
-        rank = getattr(self, "rank", None)
-        return input.shape[0 if rank is not None and input.dim() == rank + 1 else 1]
-
-    def _sizes_from_state(self, weight: Tensor) -> int:
-        return weight.shape[0]
-
     def _make_parameters(self, device: Any, dtype: Any) -> None:
-        names = ("weight", "bias") if self._with_bias else ("weight",)  # type: ignore[attr-defined]
-        self._wait({"device": device, "dtype": dtype}, names if self.affine else ())  # type: ignore[attr-defined]
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            self.register_buffer(name, None)  # type: ignore[attr-defined]
+        where = {"device": device, "dtype": dtype}
+        for name, present in (("weight", True), ("bias", self._with_bias)):  # type: ignore[attr-defined]
+            value = UninitializedParameter(**where) if self.affine and present else None  # type: ignore[attr-defined]
+            self.register_parameter(name, value)  # type: ignore[attr-defined]
+        for name in ("running_mean", "running_var"):
+            value = UninitializedBuffer(**where) if self.track_running_stats else None  # type: ignore[attr-defined]
+            self.register_buffer(name, value)  # type: ignore[attr-defined]
+        count = _C.tensor(0, dtype=_C.int64, device=device) if self.track_running_stats else None  # type: ignore[attr-defined]
+        self.register_buffer("num_batches_tracked", count)  # type: ignore[attr-defined]
 
-    def _become(self, size: int) -> None:
-        self.num_features = size
-        self.cls_to_become._make_parameters(self, **self._where)  # type: ignore[attr-defined]
+    def reset_parameters(self) -> None:
+        """weight = 1, bias = 0 and no averages, once there are parameters."""
+        if self.num_features and not self.has_uninitialized_params():
+            super().reset_parameters()  # type: ignore[misc]
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
+        """num_features is the number of the input's channels."""
+        rank = getattr(self, "rank", None)
+        channels = input.shape[0 if rank is not None and input.dim() == rank + 1 else 1]
+        self.num_features = self.num_features or channels
+        if self.has_uninitialized_params():
+            names = ("weight", "bias", "running_mean", "running_var")
+            with no_grad():
+                for value in (getattr(self, name) for name in names):
+                    if is_lazy(value):
+                        value.materialize((self.num_features,))
+                self.reset_parameters()
 
 
 def _lazy(kind: type, base: type) -> type:
     """The lazy form of a layer: its arguments without the first one, the size of the input."""
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        base.__init__(self, 0, *args, **kwargs)
+        LazyModuleMixin.__init__(self, 0, *args, **kwargs)
 
     name = f"Lazy{base.__name__}"
     return type(

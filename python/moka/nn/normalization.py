@@ -135,12 +135,14 @@ class _BatchNorm(_Statistics):
                 f"{input.shape[1]} (shape {list(input.shape)}, read as [batch, channels, ...])"
             )
         average = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        updates = self.training and self.track_running_stats
+        if updates and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
                 average = 1.0 / float(self.num_batches_tracked.item())
         use_batch = self.training or self.running_mean is None
-        mean, var = self.running_mean, self.running_var
+        # Averages that are not tracked are used in evaluation, but never changed.
+        mean, var = (None, None) if self.training and not updates else (self.running_mean, self.running_var)
         return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, average, self.eps)
 
 

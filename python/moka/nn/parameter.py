@@ -8,7 +8,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-__all__ = ["Buffer", "Parameter"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
 
 class Parameter(Tensor):
@@ -71,3 +71,97 @@ class Buffer(Tensor):
         if known is None:
             known = memo[id(self)] = type(self)(self.detach().clone(), persistent=self.persistent)
         return known
+
+
+class UninitializedTensorMixin:
+    """What tensors share whose shape is not known yet; `materialize` gives it to them."""
+
+    cls_to_become: type
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary parameter or tensor of this shape, with memory of no particular value."""
+        plain = self.data  # type: ignore[has-type]
+        self.data = _C.empty(shape, device=device or plain.device, dtype=dtype or plain.dtype)
+        self.__class__ = self.cls_to_become  # type: ignore[assignment]
+
+    @property
+    def shape(self) -> Any:
+        """There is none yet: RuntimeError."""
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer: it is known after a forward "
+            "pass, or after an initialized state was loaded. This happens when load_state_dict gets an "
+            "uninitialized parameter for an initialized one"
+        )
+
+    def detach(self) -> Any:
+        """The tensor itself, so that a state dict shows that it is uninitialized."""
+        return self
+
+    def share_memory_(self) -> Any:
+        """There is no memory yet: RuntimeError."""
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer; run a forward pass before"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        known = memo.get(id(self))
+        if known is None:
+            known = memo[id(self)] = _uninitialized(*self.__reduce_ex__(2)[1])
+        return known
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        plain = self.data  # type: ignore[has-type]
+        return _uninitialized, (type(self), self.requires_grad, plain.device, plain.dtype)  # type: ignore[attr-defined]
+
+
+def _uninitialized(cls: Any, requires_grad: bool, device: Any, dtype: Any) -> Any:
+    return cls(requires_grad, device=device, dtype=dtype)
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter whose shape is not known yet.
+
+    Args:
+        requires_grad: whether gradients are accumulated, later.
+        device, dtype: of the parameter to come.
+    """
+
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        return Tensor._make_subclass(cls, _C.empty(0, device=device, dtype=dtype), requires_grad)
+
+    def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
+        """Everything happens in __new__."""
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer whose shape is not known yet; the arguments as of UninitializedParameter."""
+
+    def __new__(
+        cls,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
+        **_: Any,
+    ) -> Any:
+        made = Tensor._make_subclass(cls, _C.empty(0, device=device, dtype=dtype), requires_grad)
+        made.persistent = persistent
+        return made
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Everything happens in __new__."""
+
+
+UninitializedBuffer.cls_to_become = Buffer
+
+
+def is_lazy(value: Any) -> bool:
+    """Whether the value is a parameter or buffer without a shape."""
+    return isinstance(value, UninitializedTensorMixin)

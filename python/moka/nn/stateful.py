@@ -157,10 +157,17 @@ class Stateful:
             (f"{place}." if place else "", m) for place, m in self.named_modules(remove_duplicate=False)
         ]
         for prefix, module in modules:
-            arguments = (state, prefix, metadata.get(prefix[:-1], {}), strict, missing, unexpected, errors)
+            local = metadata.get(prefix[:-1], {})
             for hook in list(module._load_state_dict_pre_hooks.values()):
-                hook(*arguments)
-            module._upgrade_state(state, prefix, arguments[2].get("version"))
+                # A hook sees the part of its module; what it changes there counts.
+                part = OrderedDict((k, v) for k, v in state.items() if k.startswith(prefix))
+                known = list(part)
+                hook(part, prefix, local, strict, missing, unexpected, errors)
+                for name in known:
+                    if name not in part:
+                        del state[name]
+                state.update(part)
+            module._upgrade_state(state, prefix, local.get("version"))
             if type(module)._load_from_state_dict is not Stateful._load_from_state_dict:
                 special.append(prefix)
         own = self.state_dict(keep_vars=True)

@@ -117,7 +117,8 @@ class LBFGS(Optimizer):
             if state["n_iter"] == 1:
                 direction = -gradient
                 state.update({"old_dirs": [], "old_stps": [], "ro": [], "H_diag": 1.0})
-                length = min(1.0, 1.0 / gradient.abs().sum().item()) * lr
+                total = gradient.abs().sum().item()
+                length = (min(1.0, 1.0 / total) if total else 1.0) * lr
             else:
                 direction = self._direction(state, gradient, group["history_size"])
                 length = lr

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 from moka._C import Tensor
@@ -62,6 +64,8 @@ class LRScheduler:
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self._step_count = 0
+        if type(optimizer).step is Optimizer.step:  # which says when it was called
+            optimizer.__dict__.setdefault("_opt_called", False)
         self.step()
 
     def closed_form(self, base: float) -> float:
@@ -78,6 +82,8 @@ class LRScheduler:
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next step (or jump to step `epoch`) and set the rates."""
+        if self._step_count == 1:
+            self._check_order()
         self._step_count += 1
         if epoch is None:
             self.last_epoch += 1
@@ -90,6 +96,22 @@ class LRScheduler:
             self._set(self._get_closed_form_lr())
         else:
             self._set(self.get_lr())
+
+    def _check_order(self) -> None:
+        """At the first step of a program: warn where the optimizer has made none yet."""
+        more = "see https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
+        if "step" in self.optimizer.__dict__:
+            warnings.warn(
+                "`optimizer.step()` has been overridden after the schedule was made; call it before "
+                f"`lr_scheduler.step()`, {more}",
+                stacklevel=3,
+            )
+        elif not getattr(self.optimizer, "_opt_called", True):
+            warnings.warn(
+                "`lr_scheduler.step()` was called before `optimizer.step()`: the first rate is skipped. Call "
+                f"them in the other order, {more}",
+                stacklevel=3,
+            )
 
     def _set(self, rates: list[float]) -> None:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
@@ -131,9 +153,20 @@ class LambdaLR(LRScheduler):
             for base, function in zip(self.base_lrs, self.lr_lambdas, strict=True)
         ]
 
-    def step(self, epoch: int | None = None) -> None:
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        self._set(self.get_lr())
+    def state_dict(self) -> dict[str, Any]:
+        """As of every schedule; of the functions, the attributes of those that are objects."""
+        functions = [
+            None if isinstance(function, FunctionType) else dict(getattr(function, "__dict__", {}))
+            for function in self.lr_lambdas
+        ]
+        return {**super().state_dict(), "lr_lambdas": functions}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        state = dict(state_dict)
+        for function, attributes in zip(self.lr_lambdas, state.pop("lr_lambdas", ()), strict=False):
+            if attributes:
+                function.__dict__.update(attributes)
+        super().load_state_dict(state)
 
 
 class StepLR(LRScheduler):
@@ -313,6 +346,8 @@ class CosineAnnealingLR(LRScheduler):
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
             return self._present()
+        if self._step_count == 1:  # resumed: the present rates may be of any step
+            return [self.closed_form(base) for base in self.base_lrs]
         before = self._share(self.last_epoch - 1)
         if before < 1e-12:
             # At the bottom nothing of the present rate says where it came from: go up from the initial rates.

@@ -10,7 +10,7 @@ from typing import Any
 
 import moka
 from moka import _C, layouts
-from moka._C import Tensor
+from moka._C import Tensor, dtype
 
 from . import absent_devices, accelerator, cpu, cuda
 from .cuda_streams import Event, Stream
@@ -53,6 +53,7 @@ class _MissingType:
     """A type of elements that tensors here never have; for tables of types."""
 
     is_floating_point, is_signed = False, True
+    __class__ = property(lambda self: dtype)  # for isinstance(x, torch.dtype)
 
     def __init__(self, name: str) -> None:
         self.name, self.is_complex = name, name.startswith("complex")

@@ -10,7 +10,7 @@ from moka._C import Tensor
 from moka.autograd import no_grad
 
 from ..module import Module
-from ..parameter import Parameter
+from ..parameter import Parameter, is_lazy
 from .parametrizations import norm_except
 
 __all__ = ["remove_spectral_norm", "remove_weight_norm", "spectral_norm", "weight_norm"]
@@ -36,14 +36,20 @@ def _find(module: Module, kind: type, name: str) -> tuple[int, Any] | None:
     return None
 
 
+def _sized(op: str, weight: Any) -> Any:
+    if is_lazy(weight):
+        raise ValueError(f"{op}: the module can't have uninitialized parameters. Run a forward pass before")
+    return weight
+
+
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """weight = g * v / |v| with parameters weight_g and weight_v (Salimans and Kingma 2016); see
     nn.utils.parametrizations.weight_norm for the way that shows in the module's text.
     """
     if _find(module, _WeightNormHook, name):
-        raise RuntimeError(f"weight_norm: {name!r} has it already")
+        raise RuntimeError(f"weight_norm: Cannot register two weight_norm hooks: {name!r} has one already")
     hook = _WeightNormHook(name, -1 if dim is None else dim)
-    weight = getattr(module, name)
+    weight = _sized("weight_norm", getattr(module, name))
     delattr(module, name)
     module.register_parameter(name + "_g", Parameter(norm_except(weight.detach(), hook.dim).clone()))
     module.register_parameter(name + "_v", Parameter(weight.detach().clone()))
@@ -110,13 +116,13 @@ def spectral_norm(
     others 2018).
     """
     if _find(module, _SpectralNormHook, name):
-        raise RuntimeError(f"spectral_norm: {name!r} has it already")
+        raise RuntimeError(f"spectral_norm: Cannot register two spectral_norm hooks: {name!r} has one")
     if n_power_iterations <= 0:
         raise ValueError(f"spectral_norm: n_power_iterations must be at least 1, but is {n_power_iterations}")
     if dim is None:
         dim = 1 if "ConvTranspose" in type(module).__name__ else 0
     hook = _SpectralNormHook(name, n_power_iterations, dim, eps)
-    weight = getattr(module, name)
+    weight = _sized("spectral_norm", getattr(module, name))
     rows, columns = hook.matrix(weight.detach()).shape
     delattr(module, name)
     module.register_parameter(name + "_orig", weight)
