@@ -160,3 +160,12 @@ def test_truncated_normal_numbers_and_empty_tensors():
     assert 0 <= x.min() and x.max() <= 3 and abs(x.mean() - 1.3) < 0.2
     with pytest.warns(UserWarning, match="zero-element"):
         init.kaiming_uniform_(moka.empty(0, 1))
+
+
+def test_schedules_behind_the_optimizer_do_not_warn(recwarn):
+    optimizer = moka.optim.SGD([moka.ones(1, requires_grad=True)], lr=1.0)
+    schedule = moka.optim.lr_scheduler.StepLR(optimizer, 1)
+    for _ in range(3):
+        optimizer.step()
+        schedule.step()
+    assert not recwarn.list

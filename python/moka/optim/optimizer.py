@@ -244,6 +244,7 @@ class Optimizer:
                 f"{type(self).__name__}.step: closure must be a function that computes the loss again, but "
                 f"{type(closure).__name__} came"
             )
+        self._opt_called = True  # schedules ask
         loss = None
         if closure is not None:
             with enable_grad():
