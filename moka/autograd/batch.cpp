@@ -126,7 +126,7 @@ void call_one_by_one(BatchCall& c, bool same_numbers = false) {
              " has no batching rule, and an empty batch has no element to call it with");
   std::vector<Outputs> results(static_cast<size_t>(c.size));
   Generator& generator = generator_of(c.logical);
-  const Generator::Draw state = generator.state();
+  const Generator::State state = generator.state();
   for (int64_t b = 0; b < c.size; b++) {
     if (same_numbers) generator.set_state(state);
     Arg args[max_args];

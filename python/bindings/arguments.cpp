@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <string>
 
 #include "moka/autograd/history.h"
 #include "moka/ops/random/generator.h"
@@ -14,6 +15,8 @@
 #include "python/bindings/classes.h"
 
 namespace moka::python {
+
+extern std::string shown_module;  // classes.cpp
 
 int64_t* Scratch::ints(size_t n) {
   if (used_ints_ + n <= std::size(small_ints_)) {
@@ -627,6 +630,20 @@ bool ends_with_underscore(const Schema& s) {
 // Operators such as copy_ whose Op itself writes into its first argument.
 bool writes_first(const Op& op) { return ends_with_underscore(info(op).schema); }
 
+// Programs for PyTorch print results with names one on each line.
+PyObject* named_tuple_repr(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  const char* name = std::strrchr(type->tp_name, '.');
+  std::string text = cat("torch.return_types", name, "(\n");
+  Py_ssize_t n = PyTuple_GET_SIZE(o);
+  for (Py_ssize_t i = 0; i < n; i++) {
+    PyRef word = PyRef::steal(PyObject_Repr(PyTuple_GET_ITEM(o, i)));
+    const char* shown = word ? PyUnicode_AsUTF8(word.get()) : nullptr;
+    if (!shown) return nullptr;
+    text += cat(type->tp_members[i].name, "=", shown, i + 1 < n ? ",\n" : ")");
+  }
+  return PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
+}
 PyObject* return_tuple(const Op& op, PyObject* const* items, size_t n) {
   // Several named outputs come as a named tuple, one type an operator.
   static std::map<const Op*, PyTypeObject*> types;
@@ -641,6 +658,7 @@ PyObject* return_tuple(const Op& op, PyObject* const* items, size_t n) {
       auto* desc = new PyStructSequence_Desc{(new std::string("moka.return_types." + s.base))->c_str(),
                                              nullptr, fields->data(), static_cast<int>(s.outs.size())};
       type = PyStructSequence_NewType(desc);
+      if (type && shown_module == "torch") type->tp_repr = named_tuple_repr;
     }
     it = types.emplace(&op, type).first;
   }

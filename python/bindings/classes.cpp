@@ -3,11 +3,14 @@
 #include "python/bindings/classes.h"
 
 #include <charconv>
+#include <cstring>
 #include <functional>
 #include <new>
+#include <random>
 
 #include "moka/ops/random/generator.h"
 #include "python/bindings/arguments.h"
+#include "python/bindings/tensor_object.h"
 
 namespace moka::python {
 
@@ -196,26 +199,91 @@ PyObject* generator_seed(PyObject* o, PyObject* seed) {
   Py_INCREF(o);
   return o;
 }
+// PyTorch's layout of a twister's state, as bytes: seed, words left, seeded, next, the words, two normal numbers.
+constexpr size_t twister_bytes = 5056, words_at = 24, normal_at = words_at + 8 * Mersenne::words_of_state;
 PyObject* generator_get(PyObject* o, PyObject*) {
-  Generator::Draw d = generator_of(o).state();
-  return Py_BuildValue("(KK)", static_cast<unsigned long long>(d.seed),
-                       static_cast<unsigned long long>(d.offset));
+  Generator::State d = generator_of(o).state();
+  if (!d.twister)
+    return Py_BuildValue("(KK)", static_cast<unsigned long long>(d.seed),
+                         static_cast<unsigned long long>(d.offset));
+  Tensor out = new_tensor({{static_cast<int64_t>(twister_bytes)}}, DType::U8);
+  uint8_t* bytes = out.data<uint8_t>();
+  std::memset(bytes, 0, twister_bytes);
+  auto put = [&](size_t at, auto value) { std::memcpy(bytes + at, &value, sizeof value); };
+  put(0, d.twister->seed);
+  put(8, int32_t(d.twister->left));
+  put(12, int32_t(1));
+  put(16, uint64_t(d.twister->next));
+  for (size_t i = 0; i < Mersenne::words_of_state; i++) put(words_at + 8 * i, uint64_t(d.twister->state[i]));
+  put(normal_at + 8, d.twister->kept.value_or(0));
+  put(normal_at + 24, int32_t(d.twister->kept.has_value()));
+  return wrap(out);
 }
 PyObject* generator_set(PyObject* o, PyObject* state) {
+  if (is_tensor(state)) {
+    const Tensor& given = unwrap(state);
+    if (given.dtype() != DType::U8 || given.numel() != static_cast<int64_t>(twister_bytes) ||
+        !given.is_contiguous()) {
+      PyErr_Format(PyExc_RuntimeError,
+                   "set_state: the state of a Mersenne Twister is a tensor of %zu bytes (uint8)",
+                   twister_bytes);
+      return nullptr;
+    }
+    const uint8_t* bytes = given.data<uint8_t>();
+    auto take = [&]<class T>(size_t at, T value) {
+      std::memcpy(&value, bytes + at, sizeof value);
+      return value;
+    };
+    auto twister = std::make_shared<Mersenne>(take(0, uint64_t()));
+    twister->left = take(8, int32_t());
+    uint64_t next = take(16, uint64_t());
+    if (twister->left < 1 || twister->left > Mersenne::words_of_state ||
+        (twister->left > 1 && next > static_cast<uint64_t>(Mersenne::words_of_state - twister->left + 1)) ||
+        next > Mersenne::words_of_state) {
+      PyErr_SetString(PyExc_RuntimeError, "set_state: this is no state of a Mersenne Twister");
+      return nullptr;
+    }
+    twister->next = static_cast<uint32_t>(next);
+    for (size_t i = 0; i < Mersenne::words_of_state; i++)
+      twister->state[i] = static_cast<uint32_t>(take(words_at + 8 * i, uint64_t()));
+    if (take(normal_at + 24, int32_t())) twister->kept = take(normal_at + 8, double());
+    generator_of(o).set_state({twister->seed, 0, twister});
+    Py_INCREF(o);
+    return o;
+  }
   unsigned long long seed, offset;
   if (!PyArg_ParseTuple(state, "KK:set_state", &seed, &offset)) return nullptr;
-  generator_of(o).set_state({seed, offset});
+  generator_of(o).set_state({seed, offset, nullptr});
   Py_INCREF(o);
   return o;
 }
 PyObject* generator_initial(PyObject* o, PyObject*) {
   return PyLong_FromUnsignedLongLong(generator_of(o).state().seed);
 }
+PyObject* generator_fresh(PyObject* o, PyObject*) {
+  std::random_device device;
+  uint64_t seed = (uint64_t(device()) << 32 | device()) >> 1;
+  generator_of(o).set_seed(seed);
+  return PyLong_FromUnsignedLongLong(seed);
+}
+PyObject* generator_clone(PyObject* o, PyObject*) {
+  PyObject* copy = generator_new(Py_TYPE(o), nullptr, nullptr);
+  if (copy) generator_of(copy).set_state(generator_of(o).state());
+  return copy;
+}
+PyObject* generator_device(PyObject*, void*) { return device_object(NamedDevice{}); }
+PyGetSetDef generator_getset[] = {
+    {"device", generator_device, nullptr, "Where its numbers are made: the CPU.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef generator_methods[] = {
     {"manual_seed", generator_seed, METH_O, "Starts the stream again from a seed; returns the generator."},
-    {"get_state", generator_get, METH_NOARGS, "(seed, offset): all of the state."},
+    {"get_state", generator_get, METH_NOARGS,
+     "All of the state: (seed, offset), or a twister's as a tensor of bytes."},
     {"set_state", generator_set, METH_O, "Continues from a state of get_state()."},
     {"initial_seed", generator_initial, METH_NOARGS, "The seed of the stream."},
+    {"seed", generator_fresh, METH_NOARGS,
+     "Starts the stream again from a seed of the system's; returns it."},
+    {"clone_state", generator_clone, METH_NOARGS, "A generator that goes on with the same numbers."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyTypeObject* make_type(const char* name, int size, std::initializer_list<PyType_Slot> slots) {
@@ -283,6 +351,7 @@ int init_classes(PyObject* module) {
                 {{Py_tp_new, slot(generator_new)},
                  {Py_tp_dealloc, slot(generator_dealloc)},
                  {Py_tp_methods, generator_methods},
+                 {Py_tp_getset, generator_getset},
                  {Py_tp_doc, slot("A stream of random numbers: the same for any number of threads.")}});
   if (!dtype_type || !device_type || !generator_type) return -1;
   if (PyModule_AddObjectRef(module, "dtype", reinterpret_cast<PyObject*>(dtype_type)) < 0) return -1;

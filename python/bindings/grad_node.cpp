@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <string>
 
 #include "moka/autograd/op_node.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/graph.h"
 
 namespace moka::python {
+
+extern std::string shown_module;  // classes.cpp
 
 using autograd::GradNode;
 
@@ -35,10 +39,32 @@ void node_dealloc(PyObject* o) {
   type->tp_free(o);
   Py_DECREF(type);
 }
-PyObject* node_repr(PyObject* o) {
-  return PyUnicode_FromFormat("<%s object at %p>", unwrap_node(o)->name().c_str(), static_cast<void*>(o));
+// Programs for PyTorch know nodes of operators as AddBackward0.
+std::string shown_name(GradNode* n) {
+  bool numbered = shown_module == "torch" && dynamic_cast<autograd::OpNode*>(n);
+  return n->name() + (numbered ? "0" : "");
 }
-PyObject* node_name(PyObject* o, PyObject*) { return PyUnicode_FromString(unwrap_node(o)->name().c_str()); }
+PyObject* node_repr(PyObject* o) {
+  return PyUnicode_FromFormat("<%s object at %p>", shown_name(unwrap_node(o)).c_str(), static_cast<void*>(o));
+}
+PyObject* node_name(PyObject* o, PyObject*) {
+  return PyUnicode_FromString(shown_name(unwrap_node(o)).c_str());
+}
+// There each kind of node is a type of its own, whose name programs read.
+PyTypeObject* type_of_node(GradNode* n) {
+  static std::map<std::string, PyTypeObject*> types;
+  if (shown_module != "torch") return node_type;
+  auto [at, fresh] = types.try_emplace(shown_name(n), nullptr);
+  if (fresh) {
+    static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)}, {0, nullptr}};
+    PyType_Spec spec{at->first.c_str(), sizeof(NodeObject), 0,
+                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+    PyRef bases = PyRef::steal(PyTuple_Pack(1, node_type));
+    at->second = reinterpret_cast<PyTypeObject*>(PyType_FromSpecWithBases(&spec, bases.get()));
+    if (!at->second) PyErr_Clear();
+  }
+  return at->second ? at->second : node_type;
+}
 PyObject* node_next(PyObject* o, void*) {
   GradNode* n = unwrap_node(o);
   PyObject* tuple = PyTuple_New(static_cast<Py_ssize_t>(n->edges.size()));
@@ -179,14 +205,15 @@ PyMethodDef handle_methods[] = {
     {nullptr, nullptr, 0, nullptr}};
 }  // namespace
 
-bool is_node(PyObject* o) { return Py_TYPE(o) == node_type; }
+bool is_node(PyObject* o) { return PyObject_TypeCheck(o, node_type); }
 GradNode* unwrap_node(PyObject* o) { return object_of(o)->node; }
 
 PyObject* wrap_node(GradNode* n) {
   if (!n) Py_RETURN_NONE;
   void*& known = n->make_extras().python;
   if (known) return Py_NewRef(static_cast<PyObject*>(known));
-  PyObject* o = node_type->tp_alloc(node_type, 0);
+  PyTypeObject* type = type_of_node(n);
+  PyObject* o = type->tp_alloc(type, 0);
   if (!o) return nullptr;
   autograd::add_ref(n);
   object_of(o)->node = n;
@@ -237,7 +264,8 @@ int init_grad_node(PyObject* module) {
                                     "inputs from those of its outputs.")},
       {0, nullptr}};
   static PyType_Spec node_spec{"moka.autograd.graph.Node", sizeof(NodeObject), 0,
-                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                               node_slots};
   static PyType_Slot handle_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
                                        {Py_tp_methods, handle_methods},
                                        {Py_tp_doc, const_cast<char*>("Takes a hook away.")},

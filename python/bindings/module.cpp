@@ -66,6 +66,11 @@ NB_MODULE(_C, m) {
         return nb::object(m.attr("default_generator"));
       },
       nb::arg("seed"), "Starts the default random stream again; returns its Generator.");
+  m.def(
+      "_draw_as_torch", [](bool on) { set_default_engine(on ? Engine::Mersenne : Engine::Philox); },
+      nb::arg("on"),
+      "Whether streams made from now on, and the default one, give the numbers that torch gives.");
+  m.def("_draws_as_torch", [] { return default_engine() == Engine::Mersenne; });
   m.def("seed_state", [] {
     auto s = default_generator().state();
     return std::make_pair(s.seed, s.offset);

@@ -97,16 +97,16 @@ __all__ = sorted(
 )
 
 
-def get_rng_state() -> tuple[int, int]:
+def get_rng_state() -> _Any:
     """The state of the default random stream, as plain data: save it to go on with the same numbers later."""
     return _C.default_generator.get_state()
 
 
-def set_rng_state(state: tuple[int, int]) -> None:
+def set_rng_state(state: _Any) -> None:
     """Make the default random stream go on from a state of get_rng_state()."""
-    if not isinstance(state, (tuple, list)) or len(state) != 2:
+    if not isinstance(state, Tensor) and (not isinstance(state, (tuple, list)) or len(state) != 2):
         raise TypeError(f"set_rng_state: a state of get_rng_state() is needed, but {state!r:.40} came")
-    _C.default_generator.set_state(tuple(state))
+    _C.default_generator.set_state(state if isinstance(state, Tensor) else tuple(state))
 
 
 def __getattr__(name: str) -> _Any:

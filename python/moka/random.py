@@ -29,7 +29,7 @@ def seed() -> int:
 
 def initial_seed() -> int:
     """The seed that the default random stream was started from."""
-    return _C.default_generator.get_state()[0]
+    return _C.default_generator.initial_seed()
 
 
 def get_rng_state() -> Any:

@@ -103,7 +103,7 @@ void run_poisson(Frame& f) {
   for (int64_t i = 0; i < rates.numel(); i++)
     MOKA_CHECK(rate[i] >= 0, "poisson: invalid Poisson rate, expected rate to be non-negative, got ",
                rate[i]);
-  fill_each(f.outs[0], draw_from(f, 1), [&](ElementDraws& w, int64_t i) {
+  fill_each(f.outs[0], f.outs[0], f, 1, [&](ElementDraws& w, int64_t i) {
     return rate[i] < 1e15 ? poisson_number(w, rate[i])
                           : rate[i];  // counts beyond that exceed double's integers
   });
@@ -112,26 +112,26 @@ void run_poisson(Frame& f) {
 void run_exponential(Frame& f) {
   double rate = f.number(1);
   MOKA_CHECK(rate > 0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
-  fill_each(f.outs[0], draw_from(f, 2),
-            [rate](ElementDraws& w, int64_t) { return -std::log(w.next()) / rate; });
+  fill_each(f.outs[0], f.tensor(0), f, 2,
+            [rate](ElementDraws& w, int64_t) { return -std::log(w.next_from_above()) / rate; });
 }
 void run_geometric(Frame& f) {
   double p = f.number(1);
   MOKA_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
   double scale = 1 / std::log1p(-p);
-  fill_each(f.outs[0], draw_from(f, 2),
+  fill_each(f.outs[0], f.tensor(0), f, 2,
             [scale](ElementDraws& w, int64_t) { return std::ceil(std::log(w.next()) * scale); });
 }
 void run_log_normal(Frame& f) {
   double mean = f.number(1), deviation = f.number(2);
   MOKA_CHECK(deviation > 0, "log_normal_ expects std > 0.0, but found std=", deviation);
-  fill_each(f.outs[0], draw_from(f, 3),
-            [=](ElementDraws& w, int64_t) { return std::exp(mean + deviation * normal_number(w)); });
+  fill_each(f.outs[0], f.tensor(0), f, 3,
+            [=](ElementDraws& w, int64_t) { return std::exp(mean + deviation * w.normal()); });
 }
 void run_cauchy(Frame& f) {
   double median = f.number(1), width = f.number(2);
   MOKA_CHECK(width > 0, "cauchy_ expects sigma > 0.0, but found sigma=", width);
-  fill_each(f.outs[0], draw_from(f, 3), [=](ElementDraws& w, int64_t) {
+  fill_each(f.outs[0], f.tensor(0), f, 3, [=](ElementDraws& w, int64_t) {
     return median + width * std::tan(3.141592653589793 * (w.next() - 0.5));
   });
 }
@@ -154,7 +154,11 @@ int64_t largest_integer(DType t) {
   }
 }
 // Integers in [low, low + count); a count of 0 stands for 2^64.
-void fill_integers(const Tensor& out, Generator::Draw d, int64_t low, uint64_t count) {
+void fill_integers(const Frame& f, int generator, int64_t low, uint64_t count, bool wide) {
+  const Tensor& out = f.outs[0];
+  if (Generator::Twister m = twister_from(f, generator))
+    return fill_integers(out, f.tensor(0), *m, low, count, wide);
+  Generator::Draw d = draw_from(f, generator);
   Tensor t = out.dtype() == DType::I64 && out.is_contiguous() ? out : new_tensor(out.sizes(), DType::I64);
   int64_t* p = t.data<int64_t>();
   for_blocks(2 * t.numel(), d, [&](int64_t i, int64_t n, const uint32_t* w) {
@@ -168,8 +172,8 @@ void fill_integers(const Tensor& out, Generator::Draw d, int64_t low, uint64_t c
   if (!(t == out)) copy_elements(t, out);
 }
 void run_random(Frame& f) {
-  int64_t top = largest_integer(f.outs[0].dtype());
-  fill_integers(f.outs[0], draw_from(f, 1), 0, static_cast<uint64_t>(top) + 1);
+  DType t = f.outs[0].dtype();
+  fill_integers(f, 1, 0, static_cast<uint64_t>(largest_integer(t)) + 1, t == DType::I64 || t == DType::F64);
 }
 void fill_between(Frame& f, int64_t from, int64_t to, int generator) {
   MOKA_CHECK(from < to, "random_ expects 'from' to be less than 'to', but got from=", from, " >= to=", to);
@@ -180,16 +184,16 @@ void fill_between(Frame& f, int64_t from, int64_t to, int generator) {
     MOKA_CHECK(from >= (is_signed ? -top - 1 : 0) && to - 1 <= top, "random_: from ", from,
                " and to - 1 = ", to - 1, " must lie in the range of ", t);
   }
-  fill_integers(f.outs[0], draw_from(f, generator), from,
-                static_cast<uint64_t>(to) - static_cast<uint64_t>(from));
+  uint64_t count = static_cast<uint64_t>(to) - static_cast<uint64_t>(from);
+  fill_integers(f, generator, from, count, wide_range(count));
 }
 void run_random_to(Frame& f) { fill_between(f, 0, f.integer(1), 2); }
 void run_random_from(Frame& f) {
   if (f.has(2)) return fill_between(f, f.integer(1), f.integer(2), 3);
   int64_t from = f.integer(1), top = largest_integer(f.outs[0].dtype());
   MOKA_CHECK(from <= top, "random_: from ", from, " lies above the range of ", f.outs[0].dtype());
-  fill_integers(f.outs[0], draw_from(f, 3), from,
-                static_cast<uint64_t>(top) - static_cast<uint64_t>(from) + 1);
+  uint64_t count = static_cast<uint64_t>(top) - static_cast<uint64_t>(from) + 1;
+  fill_integers(f, 3, from, count, wide_range(count));
 }
 
 // ---- bernoulli
@@ -203,6 +207,15 @@ void check_probability(double p, std::string_view op) {
   MOKA_CHECK(p >= 0 && p <= 1, op, " expects p to be in [0, 1], but got p=", p);
 }
 void run_bernoulli_with(Frame& f) {
+  if (Generator::Twister m = twister_from(f, 2)) {
+    if (f.args[1].tag != Tag::Tensor) {
+      check_probability(f.number(1), f.name());
+      return fill_bernoulli(f.outs[0], f.tensor(0), *m, f.number(1));
+    }
+    Tensor p = to_dtype(f.tensor(1), DType::F64);
+    for (int64_t i = 0; i < p.numel(); i++) check_probability(p.data<double>()[i], f.name());
+    return fill_bernoulli(f.outs[0], *m, f.tensor(1));
+  }
   Tensor p = new_tensor(f.outs[0].sizes(), DType::F32);
   if (f.args[1].tag == Tag::Tensor) copy_elements(f.tensor(1), p);
   else std::fill_n(p.data<float>(), p.numel(), static_cast<float>(f.number(1)));
@@ -228,7 +241,7 @@ Tensor kept(const Tensor& x, double p, bool channels) {
                x.sizes());
     for (size_t d = 2; d < sizes.size(); d++) sizes[d] = 1;
   }
-  return bernoulli(full(sizes, 1 - p, x.dtype()));
+  return bernoulli_p(empty(sizes, x.dtype()), 1 - p);
 }
 Tensor drop(const Tensor& x, double p, bool train) {
   check_rate(p, "dropout");

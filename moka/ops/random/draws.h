@@ -12,12 +12,16 @@
 
 namespace moka {
 
-inline Generator::Draw draw_from(const Frame& f, int i) {
-  if (!f.has(i)) return default_generator().draw();
+inline Generator& generator_from(const Frame& f, int i) {
+  if (!f.has(i)) return default_generator();
   Generator* g = dynamic_cast<Generator*>(f.args[i].object);
   MOKA_CHECK_KIND(Type, g != nullptr, f.name(), ": generator must be a Generator, got ",
                   f.args[i].object->type_name());
-  return g->draw();
+  return *g;
+}
+inline Generator::Draw draw_from(const Frame& f, int i) { return generator_from(f, i).draw(); }
+inline Generator::Twister twister_from(const Frame& f, int i) {
+  return Generator::Twister(generator_from(f, i));
 }
 
 // 24 random bits in [0, 1) for float, 53 for double.
@@ -66,8 +70,10 @@ void fill_floating(const Tensor& out, Generator::Draw d, Float as_float, Double 
 class ElementDraws {
  public:
   ElementDraws(Generator::Draw d, int64_t element) : draw_(d), element_(static_cast<uint64_t>(element)) {}
+  explicit ElementDraws(Mersenne& twister) : draw_{}, element_(0), twister_(&twister) {}
   // In (0, 1): neither end, so that logarithms and quotients stay finite.
   double next() {
+    if (twister_) return std::max(twister_->uniform(), 0x1p-54);
     if (left_ < 2) {
       // The high half of the offset counts the blocks of one element.
       Philox(draw_.seed, draw_.offset + (++blocks_ << 32), element_).next(words_);
@@ -77,32 +83,42 @@ class ElementDraws {
     double u = unit(words_[left_], words_[left_ + 1]);
     return u > 0 ? u : 0x1p-54;
   }
+  // Where PyTorch takes one minus the number.
+  double next_from_above() { return twister_ ? 1 - twister_->uniform() : next(); }
+  // Of mean 0 and deviation 1 (Box and Muller).
+  double normal() {
+    if (twister_) return twister_->normal();
+    double radius = std::sqrt(-2 * std::log(next()));
+    return radius * std::cos(6.283185307179586 * next());
+  }
 
  private:
   Generator::Draw draw_;
   uint64_t element_, blocks_ = 0;
+  Mersenne* twister_ = nullptr;
   uint32_t words_[4] = {};
   int left_ = 0;
 };
 
-// One element after the other, each with words of its own.
+// One element after the other, each with words of its own, of the generator that is argument i. A twister goes through
+// them as `like` lies in memory.
 template <class F>
-void fill_each(const Tensor& out, Generator::Draw d, F draw) {
+void fill_each(const Tensor& out, const Tensor& like, const Frame& f, int i, F draw) {
+  if (Generator::Twister twister = twister_from(f, i)) {
+    ElementDraws words(*twister);
+    int64_t k = 0;
+    return fill_with(out, like, [&] { return draw(words, k++); });
+  }
+  Generator::Draw d = draw_from(f, i);
   Tensor t = out.dtype() == DType::F64 && out.is_contiguous() ? out : new_tensor(out.sizes(), DType::F64);
   double* p = t.data<double>();
   parallel_for(0, t.numel(), 1024, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) {
-      ElementDraws words(d, i);
-      p[i] = draw(words, i);
+    for (int64_t k = first; k < last; k++) {
+      ElementDraws words(d, k);
+      p[k] = draw(words, k);
     }
   });
   if (!(t == out)) copy_elements(t, out);
-}
-
-// Of mean 0 and deviation 1 (Box and Muller).
-inline double normal_number(ElementDraws& w) {
-  double radius = std::sqrt(-2 * std::log(w.next()));
-  return radius * std::cos(6.283185307179586 * w.next());
 }
 
 }  // namespace moka

@@ -42,14 +42,14 @@ double log_gamma_number(ElementDraws& w, double a) {
   double lift = 0;
   if (a < 1) {
     if (a == 0) return -std::numeric_limits<double>::infinity();
-    lift = std::log(w.next()) / a;
+    lift = std::log(w.next_from_above()) / a;
     a += 1;
   }
   double d = a - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   for (;;) {
-    double x = normal_number(w), t = 1 + c * x;
+    double x = w.normal(), t = 1 + c * x;
     if (t <= 0) continue;
-    double v = t * t * t, u = w.next();
+    double v = t * t * t, u = w.next_from_above();
     if (std::log(u) < 0.5 * x * x + d * (1 - v + std::log(v))) return std::log(d * v) + lift;
   }
 }
@@ -62,7 +62,7 @@ void run_gamma(Frame& f) {
   Tensor concentration = wide(f.tensor(0), f.tensor(0).sizes());
   const double* a = concentration.data<double>();
   double least = open_ends(f.outs[0].dtype()).first;
-  fill_each(f.outs[0], draw_from(f, 1), [=](ElementDraws& w, int64_t i) {
+  fill_each(f.outs[0], f.outs[0], f, 1, [=](ElementDraws& w, int64_t i) {
     return a[i] >= 0 ? std::max(least, std::exp(log_gamma_number(w, a[i])))
                      : std::numeric_limits<double>::quiet_NaN();
   });
@@ -193,20 +193,27 @@ void run_dirichlet(Frame& f) {
   auto [least, most] = open_ends(f.outs[0].dtype());
   if (out.size(-1) == 1) most = 1;
   int64_t n = out.size(-1), rows = n ? out.numel() / n : 0;
-  Generator::Draw d = draw_from(f, 1);
-  parallel_for(0, rows, std::max<int64_t>(1, 256 / std::max<int64_t>(1, n)),
-               [&, least = least, most = most](int64_t first, int64_t last) {
-                 for (int64_t r = first; r < last; r++) {
-                   double top = -std::numeric_limits<double>::infinity(), sum = 0;
-                   for (int64_t i = r * n; i < (r + 1) * n; i++) {
-                     ElementDraws words(d, i);
-                     y[i] = log_gamma_number(words, a[i]);
-                     top = std::max(top, y[i]);
-                   }
-                   for (int64_t i = r * n; i < (r + 1) * n; i++) sum += y[i] = std::exp(y[i] - top);
-                   for (int64_t i = r * n; i < (r + 1) * n; i++) y[i] = std::clamp(y[i] / sum, least, most);
-                 }
-               });
+  auto make_rows = [&, least = least, most = most](int64_t first, int64_t last, auto words_of) {
+    for (int64_t r = first; r < last; r++) {
+      double top = -std::numeric_limits<double>::infinity(), sum = 0;
+      for (int64_t i = r * n; i < (r + 1) * n; i++) {
+        ElementDraws words = words_of(i);
+        y[i] = log_gamma_number(words, a[i]);
+        top = std::max(top, y[i]);
+      }
+      for (int64_t i = r * n; i < (r + 1) * n; i++) sum += y[i] = std::exp(y[i] - top);
+      for (int64_t i = r * n; i < (r + 1) * n; i++) y[i] = std::clamp(y[i] / sum, least, most);
+    }
+  };
+  if (Generator::Twister twister = twister_from(f, 1)) {
+    make_rows(0, rows, [&](int64_t) { return ElementDraws(*twister); });
+  } else {
+    Generator::Draw d = draw_from(f, 1);
+    parallel_for(0, rows, std::max<int64_t>(1, 256 / std::max<int64_t>(1, n)),
+                 [&](int64_t first, int64_t last) {
+                   make_rows(first, last, [d](int64_t i) { return ElementDraws(d, i); });
+                 });
+  }
   copy_elements(out, f.outs[0]);
 }
 
@@ -250,7 +257,7 @@ void run_binomial(Frame& f) {
   for (int64_t i = 0; i < count.numel(); i++)
     MOKA_CHECK(!(n[i] < 0) && !(p[i] < 0 || p[i] > 1),
                "binomial: expected count >= 0 and prob in [0, 1], got count=", n[i], " and prob=", p[i]);
-  fill_each(f.outs[0], draw_from(f, 2), [=](ElementDraws& w, int64_t i) {
+  fill_each(f.outs[0], f.outs[0], f, 2, [=](ElementDraws& w, int64_t i) {
     double trials = std::floor(n[i]);
     if (std::isnan(trials) || std::isnan(p[i])) return trials + p[i];
     return p[i] <= 0.5 ? binomial_number(w, trials, p[i]) : trials - binomial_number(w, trials, 1 - p[i]);

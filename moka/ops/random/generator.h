@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 
+#include "moka/ops/random/mersenne.h"
 #include "moka/schema/value.h"
 
 namespace moka {
@@ -36,39 +38,70 @@ struct Philox {
   }
 };
 
-// A stream of draws: every draw takes the next offset.
+// What streams count with: Philox, or PyTorch's Mersenne Twister for its programs.
+enum class Engine { Philox, Mersenne };
+Engine default_engine();  // of streams made from now on
+
+// A stream of draws: every draw takes the next offset, or words of the twister.
 class Generator final : public Object {
  public:
-  explicit Generator(uint64_t seed) : seed_(seed) {}
+  explicit Generator(uint64_t seed, Engine engine = default_engine()) { start(seed, engine); }
   const char* type_name() const override { return "Generator"; }
   struct Draw {
     uint64_t seed, offset;
   };
   Draw draw() {
     std::lock_guard lock(mutex_);
+    if (twister_) return {twister_->two_words(), 0};
     return {seed_, offset_++};
   }
-  void set_seed(uint64_t seed) {
+  void start(uint64_t seed, Engine engine) {
     std::lock_guard lock(mutex_);
     seed_ = seed;
     offset_ = 0;
+    twister_ = engine == Engine::Mersenne ? std::make_unique<Mersenne>(seed) : nullptr;
   }
-  Draw state() {
+  void set_seed(uint64_t seed) { start(seed, twister_ ? Engine::Mersenne : Engine::Philox); }
+
+  struct State {
+    uint64_t seed, offset;
+    std::shared_ptr<const Mersenne> twister = {};
+  };
+  State state() {
     std::lock_guard lock(mutex_);
-    return {seed_, offset_};
+    return {seed_, offset_, twister_ ? std::make_shared<const Mersenne>(*twister_) : nullptr};
   }
-  void set_state(Draw d) {
+  void set_state(const State& s) {
     std::lock_guard lock(mutex_);
-    seed_ = d.seed;
-    offset_ = d.offset;
+    seed_ = s.seed;
+    offset_ = s.offset;
+    twister_ = s.twister ? std::make_unique<Mersenne>(*s.twister) : nullptr;
   }
+
+  // The twister, locked while this lives; false where the stream has none.
+  class Twister {
+   public:
+    explicit Twister(Generator& g) : lock_(g.mutex_), twister_(g.twister_.get()) {
+      if (!twister_) lock_.unlock();
+    }
+    explicit operator bool() const { return twister_ != nullptr; }
+    Mersenne& operator*() const { return *twister_; }
+    Mersenne* operator->() const { return twister_; }
+
+   private:
+    std::unique_lock<std::mutex> lock_;
+    Mersenne* twister_;
+  };
 
  private:
   std::mutex mutex_;
-  uint64_t seed_, offset_ = 0;
+  uint64_t seed_ = 0, offset_ = 0;
+  std::unique_ptr<Mersenne> twister_;
 };
 
 // Used where no generator is given; seeded with a fixed number until manual_seed.
 Generator& default_generator();
+// Streams made from now on, and the default one, which starts again, use this engine.
+void set_default_engine(Engine engine);
 
 }  // namespace moka

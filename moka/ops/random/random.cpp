@@ -15,6 +15,15 @@
 
 namespace moka {
 
+namespace {
+Engine engine_of_streams = Engine::Philox;
+}
+Engine default_engine() { return engine_of_streams; }
+void set_default_engine(Engine engine) {
+  engine_of_streams = engine;
+  default_generator().start(5489, engine);
+}
+
 Generator& default_generator() {
   static Generator* g = [] {
     Generator* made = new Generator(5489);
@@ -68,8 +77,20 @@ DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.arg
 Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
 
 void shape_sized(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 2, default_float()), device_of(f, 3)); }
-void run_rand(Frame& f) { fill_uniform(f.outs[0], draw_from(f, 1), 0, 1); }
-void run_randn(Frame& f) { fill_normal(f.outs[0], draw_from(f, 1), 0, 1); }
+// What an in-place call writes to, whose memory says in which order PyTorch would draw; else the new tensor.
+const Tensor& target(const Frame& f) { return f.args[0].tag == Tag::Tensor ? f.tensor(0) : f.outs[0]; }
+void fill_uniform(const Frame& f, int generator, double from, double to) {
+  if (Generator::Twister m = twister_from(f, generator))
+    return fill_uniform(f.outs[0], target(f), *m, from, to);
+  fill_uniform(f.outs[0], draw_from(f, generator), from, to);
+}
+void fill_normal(const Frame& f, int generator, double mean, double deviation) {
+  if (Generator::Twister m = twister_from(f, generator))
+    return fill_normal(f.outs[0], target(f), *m, mean, deviation);
+  fill_normal(f.outs[0], draw_from(f, generator), mean, deviation);
+}
+void run_rand(Frame& f) { fill_uniform(f, 1, 0, 1); }
+void run_randn(Frame& f) { fill_normal(f, 1, 0, 1); }
 
 void shape_randint(Frame& f) {
   MOKA_CHECK(f.integer(0) < f.integer(1), "randint: low ", f.integer(0), " must be less than high ",
@@ -80,6 +101,8 @@ void run_randint(Frame& f) {
   int64_t low = f.integer(0);
   uint64_t range = static_cast<uint64_t>(f.integer(1)) - static_cast<uint64_t>(low);
   const Tensor& out = f.outs[0];
+  if (Generator::Twister m = twister_from(f, 3))
+    return fill_integers(out, out, *m, low, range, wide_range(range));
   Tensor t = out.dtype() == DType::I64 ? out : new_tensor(out.sizes(), DType::I64);
   int64_t* p = t.data<int64_t>();
   for_blocks(2 * t.numel(), draw_from(f, 3), [&](int64_t i, int64_t count, const uint32_t* w) {
@@ -102,6 +125,11 @@ void run_randperm(Frame& f) {
   Tensor t = out.dtype() == DType::I64 ? out : new_tensor(out.sizes(), DType::I64);
   int64_t n = t.numel();
   int64_t* p = t.data<int64_t>();
+  if (Generator::Twister m = twister_from(f, 1)) {
+    fill_permutation({p, static_cast<size_t>(n)}, *m);
+    if (!(t == out)) copy_elements(t, out);
+    return;
+  }
   std::iota(p, p + n, 0);
   Generator::Draw d = draw_from(f, 1);
   for (int64_t i = n - 1; i > 0; i--) {  // Fisher and Yates
@@ -118,11 +146,11 @@ void run_randperm(Frame& f) {
 void shape_self(Frame& f) { f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype()); }
 void run_uniform(Frame& f) {
   MOKA_CHECK(f.number(1) <= f.number(2), "uniform_: from ", f.number(1), " must not exceed to ", f.number(2));
-  fill_uniform(f.outs[0], draw_from(f, 3), f.number(1), f.number(2));
+  fill_uniform(f, 3, f.number(1), f.number(2));
 }
 void run_normal(Frame& f) {
   MOKA_CHECK(f.number(2) >= 0, "normal_: std must not be negative, got ", f.number(2));
-  fill_normal(f.outs[0], draw_from(f, 3), f.number(1), f.number(2));
+  fill_normal(f, 3, f.number(1), f.number(2));
 }
 
 void run_bernoulli(Frame& f) {
@@ -133,6 +161,7 @@ void run_bernoulli(Frame& f) {
   for (int64_t i = 0; i < p.numel(); i++)
     MOKA_CHECK(probability[i] >= 0 && probability[i] <= 1,
                "bernoulli: probabilities must lie in [0, 1], got ", probability[i], " at element ", i);
+  if (Generator::Twister m = twister_from(f, 1)) return fill_bernoulli(f.outs[0], *m, f.tensor(0));
   for_blocks(p.numel(), draw_from(f, 1), [&](int64_t i, int64_t n, const uint32_t* w) {
     for (int64_t k = 0; k < n; k++) y[i + k] = unit(w[k]) < probability[i + k];
   });
@@ -150,7 +179,13 @@ void run_dropout(Frame& f) {
   Tensor x = to_dtype(f.tensor(0), f.tensor(0).dtype() == DType::F64 ? DType::F64 : DType::F32);
   Tensor y = x.dtype() == f.outs[0].dtype() ? f.outs[0] : new_tensor(x.sizes(), x.dtype());
   uint8_t* mask = f.outs[1].data<uint8_t>();
+  Generator::Twister twister = twister_from(f, 2);
+  if (twister) fill_bernoulli(f.outs[1], f.tensor(0), *twister, 1 - f.number(1));
   auto apply = [&](const auto* in, auto* out) {
+    if (twister) {
+      for (int64_t i = 0; i < x.numel(); i++) out[i] = mask[i] ? in[i] * scale : 0;
+      return;
+    }
     for_blocks(x.numel(), draw_from(f, 2), [&](int64_t i, int64_t n, const uint32_t* w) {
       for (int64_t k = 0; k < n; k++) {
         bool keep = unit(w[k]) >= p;
@@ -177,11 +212,35 @@ void shape_multinomial(Frame& f) {
   sizes.back() = n;
   exact_output(f, 0, sizes, DType::I64);
 }
+// Draws without replacement as PyTorch does: the categories whose exponential clocks ring first.
+void race(const Tensor& weights, std::span<int64_t> out, Mersenne& m) {
+  int64_t categories = weights.size(-1), rows = weights.numel() / categories;
+  size_t n = out.size() / static_cast<size_t>(rows);
+  std::vector<double> speed(static_cast<size_t>(weights.numel()));
+  for (int64_t i = 0; i < weights.numel(); i++) {
+    double w = weights.data<double>()[i];
+    MOKA_CHECK(w >= 0 && std::isfinite(w), "multinomial: weights must be finite and not negative, got ", w,
+               " for category ", i % categories);
+    speed[static_cast<size_t>(i)] = w / -std::log1p(-m.uniform());
+  }
+  std::vector<int64_t> order(static_cast<size_t>(categories));
+  for (int64_t r = 0; r < rows; r++) {
+    const double* s = speed.data() + r * categories;
+    std::iota(order.begin(), order.end(), 0);
+    std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(n), order.end(),
+                      [s](int64_t a, int64_t b) { return s[a] != s[b] ? s[a] > s[b] : a < b; });
+    for (size_t k = 0; k < n; k++)
+      MOKA_CHECK(s[order[k]] > 0, "multinomial: row ", r, " has fewer than ", n, " weights above 0");
+    std::copy_n(order.begin(), n, out.begin() + r * static_cast<int64_t>(n));
+  }
+}
 void run_multinomial(Frame& f) {
   Tensor w = to_dtype(f.tensor(0), DType::F64);
   int64_t categories = w.size(-1), rows = w.dim() == 2 ? w.size(0) : 1, n = f.integer(1);
   int64_t* out = f.outs[0].data<int64_t>();
-  Generator::Draw d = draw_from(f, 3);
+  Generator::Twister twister = twister_from(f, 3);
+  if (twister && (!f.flag(2) || n == 1)) return race(w, {out, static_cast<size_t>(rows * n)}, *twister);
+  Generator::Draw d = twister ? Generator::Draw{} : draw_from(f, 3);
   std::vector<double> sum(static_cast<size_t>(categories));
   for (int64_t r = 0; r < rows; r++) {
     std::vector<double> left(w.data<double>() + r * categories, w.data<double>() + (r + 1) * categories);
@@ -194,8 +253,8 @@ void run_multinomial(Frame& f) {
       MOKA_CHECK(sum.back() > 0, "multinomial: the weights of row ", r, " leave nothing to draw (sum ",
                  sum.back(), ")");
       uint32_t words[4];
-      Philox(d.seed, d.offset, static_cast<uint64_t>(r * n + k)).next(words);
-      double target = unit(words[0], words[1]) * sum.back();
+      if (!twister) Philox(d.seed, d.offset, static_cast<uint64_t>(r * n + k)).next(words);
+      double target = (twister ? twister->uniform() : unit(words[0], words[1])) * sum.back();
       size_t pick = static_cast<size_t>(std::upper_bound(sum.begin(), sum.end(), target) - sum.begin());
       pick = std::min(pick, sum.size() - 1);
       while (left[pick] == 0 && pick > 0) pick--;

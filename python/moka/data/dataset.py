@@ -133,6 +133,9 @@ def random_split(
         raise ValueError(
             f"random_split: lengths {list(lengths)} do not add up to the {size} samples, nor to 1"
         )
-    order = shuffled(draw_seed(generator), 0, size).tolist()
+    if _C._draws_as_torch():
+        order = _C.randperm(size, generator=generator).tolist()
+    else:
+        order = shuffled(draw_seed(generator), 0, size).tolist()
     ends = list(accumulate(counts))
     return [Subset(dataset, order[end - count : end]) for end, count in zip(ends, counts, strict=True)]

@@ -7,8 +7,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from moka import _C
+
 from .dataset import Dataset, IterableDataset
-from .randomness import draw_seed
+from .randomness import draw_as_torch, draw_seed
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 from .workers import Fetcher, serial_batches, threaded_batches
 
@@ -115,7 +117,8 @@ class DataLoader:
         self.batch_sampler: Any = batch_sampler
         if not iterable and batch_sampler is None:
             if sampler is None:
-                self.sampler = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)  # type: ignore[arg-type]
+                items: Any = dataset
+                self.sampler = RandomSampler(items, generator=generator) if shuffle else SequentialSampler(items)
                 self._owns_sampler = True
             if batch_size is not None:
                 self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
@@ -144,6 +147,8 @@ class DataLoader:
             self._epoch += 1
             self._delivered = 0
         self._running = True
+        if _C._draws_as_torch():
+            self._seed = draw_as_torch(self.generator)
         self._current = token = object()
         return self._deliver(token)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from moka import _C
 
-__all__ = ["SampleRandom", "draw_seed", "shuffled"]
+__all__ = ["SampleRandom", "draw_seed", "draw_as_torch", "shuffled"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = (1 << 64) - 1
@@ -41,6 +41,11 @@ def shuffled(seed: int, epoch: int, count: int) -> np.ndarray:
 def draw_seed(generator: Any = None) -> int:
     """A seed from `generator`, or from Moka's default one (so that moka.manual_seed decides)."""
     return int(_C.randint(0, 2**62, (1,), generator=generator).item())
+
+
+def draw_as_torch(generator: Any = None) -> int:
+    """The seed that torch draws where an order begins; programs for torch expect that draw, and order."""
+    return int(_C.empty((), dtype=_C.int64).random_(generator=generator).item())
 
 
 class SampleRandom:

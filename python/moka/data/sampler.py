@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .randomness import SampleRandom, draw_seed, shuffled
+from moka import _C
+
+from .randomness import SampleRandom, draw_as_torch, draw_seed, shuffled
 
 __all__ = [
     "BatchSampler",
@@ -74,7 +76,13 @@ class _Random(Sampler):
     def _order(self, epoch: int) -> np.ndarray:
         raise NotImplementedError
 
+    def _torch_order(self) -> Iterator[int]:
+        """The order in which torch would visit the samples, with its draws."""
+        raise NotImplementedError
+
     def __iter__(self) -> Iterator[int]:
+        if _C._draws_as_torch():
+            return self._torch_order()
         epoch = self._epoch
         self._epoch += 1
         return iter(self._order(epoch).tolist())
@@ -111,6 +119,19 @@ class RandomSampler(_Random):
         return np.concatenate(rounds)[:count] if rounds else np.empty(0, np.int64)
 
 
+    def _torch_order(self) -> Iterator[int]:
+        size, count, generator = len(self.data_source), len(self), self.generator
+        if generator is None:
+            generator = _C.Generator().manual_seed(draw_as_torch())
+        if self.replacement:
+            for first in range(0, count, 32):
+                part = min(32, count - first)
+                yield from _C.randint(0, size, (part,), generator=generator).tolist()
+            return
+        for first in range(0, count + 1, max(size, 1)):  # also draws for a remainder of none
+            yield from _C.randperm(size, generator=generator).tolist()[: count - first]
+
+
 class SubsetRandomSampler(_Random):
     """The given indices, each once, in random order."""
 
@@ -123,6 +144,11 @@ class SubsetRandomSampler(_Random):
 
     def _order(self, epoch: int) -> np.ndarray:
         return np.asarray(self.indices)[shuffled(self.seed, epoch, len(self.indices))]
+
+
+    def _torch_order(self) -> Iterator[int]:
+        for i in _C.randperm(len(self.indices), generator=self.generator).tolist():
+            yield self.indices[i]
 
 
 class WeightedRandomSampler(_Random):
@@ -164,6 +190,12 @@ class WeightedRandomSampler(_Random):
             times = -np.log1p(-draws) / self.weights
         times[self.weights == 0] = np.inf
         return np.argsort(times, kind="stable")[: self.num_samples]
+
+
+    def _torch_order(self) -> Iterator[int]:
+        weights = _C.tensor(self.weights.tolist(), dtype=_C.float64)
+        drawn = _C.multinomial(weights, self.num_samples, self.replacement, generator=self.generator)
+        yield from drawn.tolist()
 
 
 class BatchSampler(Sampler):

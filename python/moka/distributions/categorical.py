@@ -230,7 +230,7 @@ class Multinomial(Distribution):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with moka.no_grad():
             shape = tuple(self._extended_shape(sample_shape))
-            if self.total_count > self._event_shape[0]:
+            if self.total_count > self._event_shape[0] and not moka._C._draws_as_torch():
                 return self._class_after_class(shape)
             draws = self._categorical.sample((self.total_count, *Size(sample_shape)))
             draws = draws.movedim(0, -1)

@@ -126,8 +126,9 @@ class Geometric(_Chance):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with moka.no_grad():
             shape = tuple(self._extended_shape(sample_shape))
-            draws = moka.rand(shape, dtype=self.probs.dtype, device=self.probs.device)
-            return ((-draws).log1p() / (-self.probs).log1p()).floor()
+            draws = moka.empty(shape, dtype=self.probs.dtype, device=self.probs.device)
+            draws.uniform_(moka.finfo(draws.dtype).tiny, 1)
+            return (draws.log() / (-self.probs).log1p()).floor()
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

@@ -215,12 +215,28 @@ def trunc_normal_(
         raise ValueError(f"trunc_normal_: a must be below b, but they are {a} and {b}")
     from statistics import NormalDist
 
-    # Inverse transform: uniform numbers between the distribution's values at a and b, through its inverse.
     normal = NormalDist()
-    low, high = normal.cdf((a - mean) / std), normal.cdf((b - mean) / std)
+    inside = normal.cdf((b - mean) / std) - normal.cdf((a - mean) / std)
     with no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        return tensor.erfinv_().mul_(std * math.sqrt(2.0)).add_(mean).clamp_(a, b)
+        if inside > 0.3:  # few are outside: draw those again
+            values = tensor.normal_(mean, std, generator=generator)
+            while (outside := (values < a) | (values > b)).any():
+                fresh = _C.empty_like(values).normal_(mean, std, generator=generator)
+                values = _C.where(outside, fresh, values)
+            return tensor if values is tensor else tensor.copy_(values)
+        # Uniform numbers, each kept with a probability in proportion to the density there.
+        highest = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+
+        def draw() -> tuple[Tensor, Tensor]:
+            drawn = _C.empty_like(tensor).uniform_(a, b, generator=generator)
+            density = -0.5 * ((drawn - mean) / std) ** 2 - highest
+            return drawn, _C.empty_like(tensor).uniform_(generator=generator).log() > density
+
+        values, again = draw()
+        while again.any():
+            drawn, outside = draw()
+            values, again = _C.where(again, drawn, values), again & outside
+        return tensor.copy_(values)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
@@ -235,7 +251,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Ten
     columns = math.prod(tensor.shape[1:])
     if rows == 0 or columns == 0:
         return tensor
-    draws = _C.empty(rows, columns, dtype=_C.float64).normal_(0.0, 1.0, generator=generator).numpy()
+    drawn = _C.empty(rows, columns, dtype=tensor.dtype).normal_(0.0, 1.0, generator=generator)
+    draws = drawn.double().numpy()
     q, r = np.linalg.qr(draws.T if rows < columns else draws)
     q = q * np.sign(np.diag(r))
     values = _C.from_numpy(np.ascontiguousarray(q.T if rows < columns else q) * gain)

@@ -258,9 +258,8 @@ def gumbel_softmax(
     """A sample of the Gumbel-softmax distribution (Jang et al. 2017); `hard` gives one-hot vectors whose
     gradient is that of the soft ones.
     """
-    least = 6.2e-5 if logits.dtype == _C.float16 else 1.2e-38  # log(0) would be infinite
-    uniform = _C.empty_like(logits.detach()).uniform_(least, 1.0)
-    soft = _C.softmax((logits - (-uniform.log()).log()) / tau, dim)
+    noise = -_C.empty_like(logits.detach()).exponential_().log()
+    soft = _C.softmax((logits + noise) / tau, dim)
     if not hard:
         return soft
     index = soft.max(dim, keepdim=True)[1]
