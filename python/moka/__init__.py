@@ -104,9 +104,9 @@ def get_rng_state() -> _Any:
 
 def set_rng_state(state: _Any) -> None:
     """Make the default random stream go on from a state of get_rng_state()."""
-    if not isinstance(state, Tensor) and (not isinstance(state, (tuple, list)) or len(state) != 2):
+    if not isinstance(state, _C.Tensor) and (not isinstance(state, (tuple, list)) or len(state) != 2):
         raise TypeError(f"set_rng_state: a state of get_rng_state() is needed, but {state!r:.40} came")
-    _C.default_generator.set_state(state if isinstance(state, Tensor) else tuple(state))
+    _C.default_generator.set_state(state if isinstance(state, _C.Tensor) else tuple(state))
 
 
 def __getattr__(name: str) -> _Any:

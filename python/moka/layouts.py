@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from . import _C
+
 __all__ = [
     "channels_last",
     "channels_last_3d",
@@ -20,10 +22,12 @@ class memory_format(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"moka.{str(self)}"
+        return f"{repr(_C.float32).partition('.')[0]}.{str.__str__(self)}"
+
+    __str__ = __repr__
 
     def __reduce__(self) -> tuple:
-        return memory_format, (str(self),)
+        return memory_format, (str.__str__(self),)
 
 
 class layout(str):
@@ -32,10 +36,12 @@ class layout(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"moka.{str(self)}"
+        return f"{repr(_C.float32).partition('.')[0]}.{str.__str__(self)}"
+
+    __str__ = __repr__
 
     def __reduce__(self) -> tuple:
-        return layout, (str(self),)
+        return layout, (str.__str__(self),)
 
 
 contiguous_format = memory_format("contiguous_format")

@@ -14,9 +14,9 @@ __all__ = ["install"]
 
 
 def _repr(self: Tensor) -> str:
-    from .tensor_text import text
+    from . import tensor_text
 
-    return text(self)
+    return tensor_text.writer(self)
 
 
 def _html(self: Tensor) -> str:
@@ -26,9 +26,7 @@ def _html(self: Tensor) -> str:
 
 
 def _format(self: Tensor, spec: str) -> str:
-    if spec and self.dim() == 0:
-        return format(self.item(), spec)
-    return format(str(self), spec)
+    return format(self.item() if self.dim() == 0 else str(self), spec)
 
 
 def _iterate(self: Tensor) -> Iterator[Tensor]:
@@ -391,7 +389,7 @@ def install() -> None:
     """Add the methods that the extension's class does not have itself."""
     for name, method in {
         "__repr__": _repr,
-        "__str__": _repr,
+        "__str__": lambda self: repr(self),
         "_repr_html_": _html,
         "__format__": _format,
         "__iter__": _iterate,

@@ -107,6 +107,9 @@ def text(tensor: Tensor) -> str:
     return f"{body}\n{_statistics(tensor, values)}" if count > o.threshold else body
 
 
+writer = text  # what repr() of tensors gives; programs for torch have one of their own
+
+
 def _statistics(tensor: Tensor, values: np.ndarray) -> str:
     """One line such as `# float32 [100, 100]: min -3.1, max 4.2, mean 0.01, 2 NaN`, over what is finite."""
     head = f"# {tensor.dtype.name} {list(tensor.shape)}: "
@@ -132,4 +135,4 @@ def html(tensor: Tensor) -> str:
     if tensor.requires_grad:
         head.append("requires grad")
     line = " · ".join(escape(str(part)) for part in head)
-    return f"<div><b>tensor</b> {line}<pre>{escape(text(tensor))}</pre></div>"
+    return f"<div><b>tensor</b> {line}<pre>{escape(writer(tensor))}</pre></div>"

@@ -20,10 +20,10 @@ from . import safetensors
 from .atomic import replace_file
 from .checkpoint import CheckpointError
 
-__all__ = ["read", "write"]
+__all__ = ["STORAGES", "add_entry", "read", "write"]
 
 _MAX_DEPTH = 64
-_STORAGES = {
+STORAGES = {
     "float32": "FloatStorage",
     "float64": "DoubleStorage",
     "float16": "HalfStorage",
@@ -76,18 +76,18 @@ def write(obj: Any, f: str | os.PathLike[str] | BinaryIO) -> None:
     program = pickler.program(obj)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        _add(archive, stream, "archive/data.pkl", program)
-        _add(archive, stream, "archive/byteorder", b"little")
+        add_entry(archive, stream, "archive/data.pkl", program)
+        add_entry(archive, stream, "archive/byteorder", b"little")
         for number, data in enumerate(pickler.data):
-            _add(archive, stream, f"archive/data/{number}", data)
-        _add(archive, stream, "archive/version", b"3\n")
+            add_entry(archive, stream, f"archive/data/{number}", data)
+        add_entry(archive, stream, "archive/version", b"3\n")
     if isinstance(f, (str, os.PathLike)):
         replace_file(f, [stream.getbuffer()], "save")
     else:
         f.write(stream.getbuffer())
 
 
-def _add(archive: zipfile.ZipFile, stream: io.BytesIO, name: str, data: Any) -> None:
+def add_entry(archive: zipfile.ZipFile, stream: io.BytesIO, name: str, data: Any) -> None:
     """One entry whose data begin at a multiple of 64, behind padding in an extra field."""
     info = zipfile.ZipInfo(name)
     start = stream.tell() + 30 + len(name)
@@ -229,14 +229,14 @@ class _Pickler:
     def _storage_view(self, tensor: Tensor, requires_grad: bool, path: str) -> None:
         """_rebuild_tensor_v2(storage, offset, sizes, strides, requires_grad, hooks)."""
         name = tensor.dtype.name
-        if name not in _STORAGES:
+        if name not in STORAGES:
             raise TypeError(f"save: {path or 'the object'} is of {name}, which torch's storages cannot name")
         number, count, offset, strides = self._storage(tensor, path)
         self._global("torch._utils", "_rebuild_tensor_v2")
         self._out += b"("
         self._out += b"("
         self._text("storage")
-        self._global("torch", _STORAGES[name])
+        self._global("torch", STORAGES[name])
         self._text(str(number))
         self._text("cpu")
         self._integer(count)

@@ -118,7 +118,9 @@ class DataLoader:
         if not iterable and batch_sampler is None:
             if sampler is None:
                 items: Any = dataset
-                self.sampler = RandomSampler(items, generator=generator) if shuffle else SequentialSampler(items)
+                self.sampler = (
+                    RandomSampler(items, generator=generator) if shuffle else SequentialSampler(items)
+                )
                 self._owns_sampler = True
             if batch_size is not None:
                 self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)

@@ -166,6 +166,16 @@ class ModuleList(_Listed):
     def _of(self, modules: list[Any]) -> ModuleList:
         return ModuleList(modules)
 
+    def _texts_of_children(self) -> Iterator[tuple[str, str]]:
+        texts = [repr(module) for module in self]
+        first = 0
+        for i in range(1, len(texts) + 1):
+            if i < len(texts) and texts[i] == texts[first]:
+                continue
+            text = texts[first].replace("\n", "\n  ")
+            yield (str(first), text) if i == first + 1 else (f"{first}-{i - 1}", f"{i - first} x {text}")
+            first = i
+
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
 

@@ -367,12 +367,15 @@ class Module(Stateful, Calling, Converting):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [
-            f"({name}): " + repr(module).replace("\n", "\n  ") for name, module in self._modules.items()
-        ]
+        children = [f"({name}): {text}" for name, text in self._texts_of_children()]
         if not children and len(lines) <= 1:
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
+
+    def _texts_of_children(self) -> Iterator[tuple[str, str]]:
+        """Names and texts; lists write equal neighbours once."""
+        for name, module in self._modules.items():
+            yield name, repr(module).replace("\n", "\n  ")
 
     def summary(self, *inputs: Any) -> Any:
         """Run the module once and give a table of its layers: output shapes, parameters, multiply-adds.

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import pickle
 from typing import Any
 
 import moka
@@ -10,12 +13,74 @@ import moka
 __all__ = ["load", "save"]
 
 
-def save(obj: Any, f: Any, *_: Any, **__: Any) -> None:
-    """Write a file that torch.load reads (plain data and tensors)."""
-    moka.save(obj, f, format="pt")
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    **_: Any,
+) -> None:
+    """Write a file that torch.load reads: plain data and tensors, or whatever pickle can write."""
+    legacy = not _use_new_zipfile_serialization
+    if isinstance(f, (str, os.PathLike)):
+        from moka.atomic import replace_file
+
+        stream = io.BytesIO()
+        _write(obj, stream, legacy)
+        folder = os.path.dirname(os.path.abspath(f))
+        if not os.path.isdir(folder):
+            raise RuntimeError(f"Parent directory {folder} does not exist.")
+        replace_file(f, [stream.getbuffer()], "save")
+    elif hasattr(f, "write"):
+        _write(obj, f, legacy)
+    else:
+        raise AttributeError(f"torch.save: a path or an open file is needed, but {type(f).__name__} came")
 
 
-def load(f: Any, *args: Any, **kwargs: Any) -> Any:
-    """Read a file of torch.save or moka.save; no code in it is executed."""
-    map_location = args[0] if args else kwargs.get("map_location")
-    return moka.load(f, map_location=map_location)
+def _write(obj: Any, file: Any, legacy: bool) -> None:
+    from .pickling import write
+
+    write(obj, file, legacy)
+
+
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
+) -> Any:
+    """Read a file of torch.save or moka.save.
+
+    Args:
+        weights_only: tensors, plain data and what add_safe_globals() named; with False the file may make
+            objects of any class, which runs the code that it names: for files that you trust.
+    """
+    from .pickling import read
+    from .serialization import names_of_safe_globals
+
+    if weights_only is None:
+        trusted = os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0")
+        weights_only = trusted not in ("1", "y", "yes", "true")
+    if isinstance(f, (str, os.PathLike)):
+        with open(f, "rb") as file:
+            return load(
+                file, map_location, pickle_module, weights_only=weights_only, mmap=mmap, **pickle_load_args
+            )
+    safe = names_of_safe_globals()
+    start = f.tell()
+    if not weights_only or safe:
+        if moka.checkpoint._is_torch_file(f):
+            return read(f, safe if weights_only else None, map_location, **pickle_load_args)
+    try:
+        return moka.load(f, map_location=map_location)
+    except moka.checkpoint.CheckpointError as error:
+        f.seek(start)
+        raise pickle.UnpicklingError(
+            f"Weights only load failed: {error}. Where you trust the file, name its classes by "
+            "torch.serialization.add_safe_globals([...]), or load it with weights_only=False, which runs the "
+            "code that it names."
+        ) from error

@@ -15,8 +15,9 @@ from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
 
-from moka import _C
+from moka import _C, tensor_text
 
+from . import printing
 from .names import ALIKE, HERE, TARGETS, targets_of
 
 __all__ = ["MissingName", "TorchModule", "install", "uninstall"]
@@ -206,6 +207,8 @@ def install() -> None:
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     _C._show_module("torch")
+    _C._draw_as_torch(True)
+    tensor_text.writer = printing.text
 
 
 def uninstall() -> None:
@@ -213,6 +216,8 @@ def uninstall() -> None:
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
     _C._show_module("moka")
+    _C._draw_as_torch(False)
+    tensor_text.writer = tensor_text.text
     for name, module in list(sys.modules.items()):
         if isinstance(module, TorchModule):
             del sys.modules[name]

@@ -17,7 +17,7 @@ def _here(*names: str) -> tuple[str, ...]:
 # torch module -> modules that are searched for a name, in this order.
 TARGETS: dict[str, tuple[str, ...]] = {
     "torch": (
-        *_here("files"),
+        *_here("files", "printing"),
         "moka",
         *_here("root", "autocasting", "root_switches", "foreach", "sparse", "storage"),
     ),
@@ -39,8 +39,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch._jit_internal": ("moka.jit", *_here("jit_extras")),
     "torch._prims_common": _here("root_switches"),
     "torch._six": _here("old_strings"),
-    "torch._tensor": (*_here("small"), "moka"),
-    "torch._tensor_str": ("moka.tensor_text", *_here("small")),
+    "torch._tensor": (*_here("small", "rebuilding"), "moka"),
+    "torch._tensor_str": _here("printing", "small"),
     "torch._utils": _here("rebuilding"),
     "torch._utils_internal": _here("small"),
     "torch._VF": ("moka", "moka.nn.functional"),

@@ -34,6 +34,39 @@ def _rebuild_tensor_v2(
     return _rebuild_tensor(storage, storage_offset, size, stride).requires_grad_(requires_grad)
 
 
+def _rebuild_tensor_v3(
+    storage: Any,
+    storage_offset: int,
+    size: Any,
+    stride: Any,
+    requires_grad: bool,
+    backward_hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
+) -> Tensor:
+    flat = storage._flat().view(dtype)
+    return _C.as_strided(flat, size, stride, storage_offset).requires_grad_(requires_grad)
+
+
+def _rebuild_parameter_with_state(
+    data: Tensor, requires_grad: bool, backward_hooks: Any, state: Any
+) -> Parameter:
+    made = Parameter(data, requires_grad)
+    made.__dict__.update(state)
+    return made
+
+
+def _rebuild_from_type_v2(func: Any, new_type: type, args: Any, state: Any) -> Any:
+    made = func(*args)
+    if type(made) is not new_type:
+        made = made.as_subclass(new_type)
+    if isinstance(state, tuple):  # attributes and values of slots
+        state = {**(state[0] or {}), **(state[1] or {})}
+    for name, value in (state or {}).items():
+        setattr(made, name, value)
+    return made
+
+
 def _element_size(dtype: Any) -> int:
     return dtype.itemsize
 

@@ -1,10 +1,12 @@
-"""torch.serialization: what torch.load may make; moka.load executes no code from files at all."""
+"""torch.serialization: what torch.load may make of files."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
+
+from . import pickling
 
 __all__ = [
     "FILE_LIKE",
@@ -88,9 +90,28 @@ def get_default_mmap_options() -> int:
     return mmap.MAP_PRIVATE
 
 
+def names_of_safe_globals() -> dict[str, Any]:
+    """What programs trust, by the names that files use; (value, name) pairs give the name themselves."""
+    names = {}
+    for value in _safe:
+        if isinstance(value, tuple):
+            value, name = value
+        else:
+            name = f"{value.__module__}.{value.__qualname__}"
+            home = pickling._home(value)
+            if home is not None:
+                names[f"{home}.{value.__name__}"] = value
+                names[f"torch.nn.modules.{value.__module__.rpartition('.')[2]}.{value.__name__}"] = value
+        names[name.replace("__builtin__", "builtins")] = value
+    return names
+
+
 def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
-    """None: what moka.load cannot read without executing code it refuses."""
-    return []
+    """The names in a file that torch.load refuses unless they are made safe."""
+    if hasattr(f, "read"):
+        return pickling.globals_in(f, names_of_safe_globals())
+    with open(f, "rb") as file:
+        return pickling.globals_in(file, names_of_safe_globals())
 
 
 def register_package(priority: int, tagger: Any, deserializer: Any) -> None:

@@ -15,6 +15,7 @@ from moka.nn import init
 from moka.nn.stateful import IncompatibleKeys
 from moka.optim.lr_scheduler import LRScheduler
 
+from . import printing
 from .refusing import refused_class
 
 __all__ = [
@@ -108,24 +109,17 @@ def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) 
 _IncompatibleKeys = IncompatibleKeys
 
 
-class PRINT_OPTS:
-    """Options of printing that programs read; set_printoptions changes them."""
-
-    precision, threshold, edgeitems, linewidth, sci_mode = 4, 1000.0, 3, 80, None
-
-
 def _tensor_str(self: Tensor, indent: int = 0) -> str:
     """The numbers of a tensor as text."""
-    text = repr(self)
-    return text[text.index("(") + 1 : -1]
+    return printing.numbers(self, indent)
 
 
 def _add_suffixes(tensor_str: str, suffixes: list[str], indent: int, force_newline: bool) -> str:
-    return ", ".join([tensor_str, *suffixes]) + ")"
+    return printing.add_marks(tensor_str, suffixes, indent, force_newline)
 
 
 def _str_intern(inp: Tensor, *, tensor_contents: str | None = None) -> str:
-    return repr(inp) if tensor_contents is None else f"tensor({tensor_contents})"
+    return printing.text(inp, tensor_contents)
 
 
 def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
