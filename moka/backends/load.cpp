@@ -8,7 +8,9 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <mutex>
+#include <utility>
 
 #include "moka/backends/onednn/table.h"
 #include "moka/schema/frame.h"
@@ -80,7 +82,9 @@ const onednn::Row* find_row(std::string_view op) {
 }
 
 // A row that stands in the kernel list from the start and passes calls on to the library.
-constexpr std::string_view served[] = {"conv2d", "conv2d_backward_input", "conv2d_backward_weight"};
+constexpr std::string_view served[] = {
+    "conv1d", "conv1d_backward_input", "conv1d_backward_weight", "conv_transpose1d",
+    "conv2d", "conv2d_backward_input", "conv2d_backward_weight", "conv_transpose2d"};
 template <int Which>
 const onednn::Row* row() {
   static const onednn::Row* found = find_row(served[Which]);
@@ -108,9 +112,9 @@ void register_backends() {
   static std::once_flag once;
   std::call_once(once, [] {
     pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
-    add<0>();
-    add<1>();
-    add<2>();
+    [&]<int... I>(std::integer_sequence<int, I...>) {
+      (add<I>(), ...);
+    }(std::make_integer_sequence<int, int(std::size(served))>{});
   });
 }
 

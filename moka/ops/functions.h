@@ -8,30 +8,10 @@
 namespace moka {
 
 // ---- floats that are computed in double: exact to half a unit of float, and one set of coefficients
-// In halves, which fill a register each: wider vectors would be worked on lane by lane.
-template <int N>
-struct Halves {
-  Num<float, N / 2> low, high;
-};
-template <int N>
-MOKA_INLINE Num<double, N> to_double(Num<float, N> a) {
-  return {__builtin_convertvector(a.v, typename Num<double, N>::V)};
-}
-template <int N>
-MOKA_INLINE Num<float, N> to_float(Num<double, N> a) {
-  return {__builtin_convertvector(a.v, typename Num<float, N>::V)};
-}
 template <int N, class F>
 MOKA_INLINE Num<float, N> in_double(Num<float, N> a, F f) {
-  auto x = __builtin_bit_cast(Halves<N>, a);
-  return __builtin_bit_cast(Num<float, N>,
-                            (Halves<N>{to_float(f(to_double(x.low))), to_float(f(to_double(x.high)))}));
-}
-template <int N, class F>
-MOKA_INLINE Num<float, N> in_double(Num<float, N> a, Num<float, N> b, F f) {
-  auto x = __builtin_bit_cast(Halves<N>, a), y = __builtin_bit_cast(Halves<N>, b);
-  return __builtin_bit_cast(Num<float, N>, (Halves<N>{to_float(f(to_double(x.low), to_double(y.low))),
-                                                      to_float(f(to_double(x.high), to_double(y.high)))}));
+  auto [low, high] = halves(a);
+  return joined(to_float(f(to_double(low))), to_float(f(to_double(high))));
 }
 #define MOKA_FLOAT_IN_DOUBLE(name)                                                                     \
   template <int N>                                                                                     \
@@ -62,7 +42,23 @@ MOKA_INLINE Num<double, N> number_atan(Num<double, N> a) {
   r = number_where(x == std::numeric_limits<double>::infinity(), 1.5707963267948966, r);
   return number_where(is_nan(a), a, copy_sign(r, a));
 }
-MOKA_FLOAT_IN_DOUBLE(atan)
+// Floats: atan(x) = pi/2 + atan(-1/x) above 1, an odd polynomial below, 2.3e-9 away.
+template <int N>
+MOKA_INLINE Num<float, N> atan_of_floats(Num<float, N> t) {
+  constexpr double terms[] = {-0.333333018614473731,  0.199986385259718267,   -0.14265244766674862,
+                              0.109575743377892538,   -0.0841945655414019054, 0.0582345424683828424,
+                              -0.0314557205686501068, 0.0110644617020115817,  -0.00182721932034098334};
+  Num<float, N> z = t * t;
+  return t * z * horner(terms, z);  // what is to be added to t
+}
+template <int N>
+MOKA_INLINE Num<float, N> number_atan(Num<float, N> a) {
+  Num<float, N> x = number_abs(a);
+  auto big = x > 1.f;
+  Num<float, N> t = number_where(big, -1.f, x) / number_where(big, x, 1.f);
+  Num<float, N> more = atan_of_floats(t);
+  return copy_sign(number_where(big, 1.57079637f + (t + (more - 4.37113883e-8f)), t + more), a);
+}
 
 template <int N>
 MOKA_INLINE Num<double, N> asin_terms(Num<double, N> z) {
@@ -110,24 +106,31 @@ MOKA_INLINE Turned<double, N> turned(Num<double, N> a) {
   Num<double, N> n = (x * 0.63661977236758134 + P::round_magic) - P::round_magic;
   return {((x - n * 0x1.921fb544p+0) - n * 0x1.0b4611a6p-34) - n * 0x1.3198a2e037073p-69, n};
 }
+// Floats where products are fused: the first difference is exact, the others are rounded once. Else in double.
 template <int N>
 MOKA_INLINE Turned<float, N> turned(Num<float, N> a) {
-  auto x = __builtin_bit_cast(Halves<N>, a);
-  Turned<double, N / 2> low = turned(to_double(x.low)), high = turned(to_double(x.high));
-  return {__builtin_bit_cast(Num<float, N>, (Halves<N>{to_float(low.rest), to_float(high.rest)})),
-          __builtin_bit_cast(Num<float, N>, (Halves<N>{to_float(low.turns), to_float(high.turns)}))};
+  if constexpr (is_avx<typename Num<float, N>::V>) {
+    using P = FloatParts<float>;
+    Num<float, N> n = (a * 0.636619772f + P::round_magic) - P::round_magic;
+    return {((a - n * 0x1.921fb6p+0f) + n * 0x1.777a5cp-25f) + n * 0x1.ee59dap-50f, n};
+  } else {
+    auto [first, second] = halves(a);
+    Turned<double, N / 2> low = turned(to_double(first)), high = turned(to_double(second));
+    return {joined(to_float(low.rest), to_float(high.rest)),
+            joined(to_float(low.turns), to_float(high.turns))};
+  }
 }
 template <class T, int N>
 struct SineAndCosine {
   Num<T, N> sine, cosine;
 };
-// By their Taylor series, |r| <= pi/4.
+// By minimax polynomials (floats) and Taylor series (doubles), |r| <= pi/4.
 template <class T, int N>
 MOKA_INLINE SineAndCosine<T, N> sine_and_cosine(Num<T, N> r) {
   Num<T, N> z = r * r;
   if constexpr (sizeof(T) == 4) {
-    constexpr double sine[] = {-1. / 6, 1. / 120, -1. / 5040, 1. / 362880};
-    constexpr double cosine[] = {1. / 24, -1. / 720, 1. / 40320, -1. / 3628800};
+    constexpr double sine[] = {-0.16666654873484245, 0.00833217354333132523, -0.000195166558082391652};
+    constexpr double cosine[] = {0.0416666467481060481, -0.00138873614610890379, 2.44377309698776494e-5};
     return {r + r * (z * horner(sine, z)), 1 - (z * T(0.5) - z * z * horner(cosine, z))};
   } else {
     constexpr double sine[] = {-1.6666666666666666e-1,  8.3333333333333333e-3, -1.984126984126984e-4,
@@ -146,12 +149,10 @@ MOKA_INLINE Mask<T, N> has_bit(typename Num<T, N>::Bits n, int bit) {
 // What lies beyond the reduction, infinities and NaN, one by one.
 template <class T, int N, class F>
 MOKA_INLINE Num<T, N> beyond_turns(Num<T, N> a, Num<T, N> result, F function) {
-  auto far = settled((number_abs(a) < T(most_turned)).v);
-  LaneInt<T> near = -1;
-  for (int i = 0; i < N; i++) near &= far[i];
-  if (__builtin_expect(!near, 0))
+  auto far = (~(number_abs(a) < T(most_turned))).v;
+  if (__builtin_expect(any_bit(far), 0))
     for (int i = 0; i < N; i++)
-      if (!far[i]) result.v[i] = function(a.v[i]);
+      if (far[i]) result.v[i] = function(a.v[i]);
   return result;
 }
 // Both are the sine a number of quarter turns further.
@@ -159,9 +160,9 @@ template <int Quarters, class T, int N, class F>
 MOKA_INLINE Num<T, N> turned_sine(Num<T, N> a, F function) {
   auto [r, n] = turned(a);
   auto [sine, cosine] = sine_and_cosine(r);
-  auto quarters = __builtin_convertvector(n.v, typename Num<T, N>::Bits) + Quarters;
+  auto quarters = bits_of(n + FloatParts<T>::round_magic) + Quarters;  // ends with the bits of n
   Num<T, N> x = number_where(has_bit<T, N>(quarters, 1), cosine, sine);
-  x = number_where(has_bit<T, N>(quarters, 2), -x, x);
+  x = from_bits<T, N>(bits_of(x) ^ ((quarters & 2) << (sizeof(T) * 8 - 2)));
   return beyond_turns(a, x, function);
 }
 template <class T, int N>
@@ -176,7 +177,7 @@ template <int N>
 MOKA_INLINE Num<double, N> number_tan(Num<double, N> a) {
   auto [r, n] = turned(a);
   auto [sine, cosine] = sine_and_cosine(r);
-  auto odd = has_bit<double, N>(__builtin_convertvector(n.v, typename Num<double, N>::Bits), 1);
+  auto odd = has_bit<double, N>(bits_of(n + FloatParts<double>::round_magic), 1);
   Num<double, N> x = number_where(odd, -cosine, sine) / number_where(odd, sine, cosine);
   return number_where(a == 0.0, a, beyond_turns(a, x, [](double y) { return std::tan(y); }));
 }
@@ -230,37 +231,12 @@ template <class T, int N>
 MOKA_INLINE Num<T, N> number_exp2(Num<T, N> a) {
   using P = FloatParts<T>;
   constexpr T low = sizeof(T) == 4 ? -151 : -1076, high = sizeof(T) == 4 ? 129 : 1025;
-  Num<T, N> x = number_where(a < low, low, number_where(a > high, high, a));
+  Num<T, N> x = within(a, low, high);
   Num<T, N> n = (x + P::round_magic) - P::round_magic;
-  Num<T, N> e = exp_parts((x - n) * T(0.69314718055994531)).minus_one;
-  auto whole = __builtin_convertvector(n.v, typename Num<T, N>::Bits);
-  auto half = whole >> 1;
-  return (e + 1) * power_of_two<T, N>(half) * power_of_two<T, N>(whole - half);
+  Num<T, N> f = (x - n) * T(0.69314718055994531);
+  return scale_by_power(exp_square_part(f) + f + 1, n);
 }
 // log(x) = exponent * log(2) + log(mantissa), each in the other base; powers of two come out exact.
-template <class T, int N>
-struct LogParts {
-  Num<T, N> exponent, mantissa;
-};
-template <class T, int N>
-MOKA_INLINE LogParts<T, N> log_parts(Num<T, N> a) {
-  using P = FloatParts<T>;
-  auto tiny = a < std::numeric_limits<T>::min();
-  Num<T, N> x = number_where(tiny, a * P::log_scale, a);
-  constexpr LaneInt<T> root_half = sizeof(T) == 4 ? LaneInt<T>(0x3f3504f3) : LaneInt<T>(0x3fe6a09e667f3bcdLL);
-  auto bits = bits_of(x);
-  auto e = (bits - root_half) >> P::mantissa;
-  Num<T, N> exponent{__builtin_convertvector(e, typename Num<T, N>::V)};
-  return {exponent - number_where(tiny, T(P::log_scale_bits), T(0)),
-          from_bits<T, N>(bits - (e << P::mantissa))};
-}
-template <class T, int N>
-MOKA_INLINE Num<T, N> log_limits(Num<T, N> a, Num<T, N> r) {
-  constexpr T inf = std::numeric_limits<T>::infinity();
-  r = number_where(a == T(0), -inf, r);
-  r = number_where(a < T(0), std::numeric_limits<T>::quiet_NaN(), r);
-  return number_where((a == inf) | is_nan(a), a, r);
-}
 template <int N>
 MOKA_INLINE Num<double, N> number_log2(Num<double, N> a) {
   auto [e, m] = log_parts(a);
@@ -292,7 +268,15 @@ MOKA_INLINE Num<double, N> number_atan2(Num<double, N> y, Num<double, N> x) {
 }
 template <int N>
 MOKA_INLINE Num<float, N> number_atan2(Num<float, N> y, Num<float, N> x) {
-  return in_double(y, x, [](auto a, auto b) __attribute__((always_inline)) { return number_atan2(a, b); });
+  Num<float, N> ay = number_abs(y), ax = number_abs(x);
+  auto steep = ay > ax;
+  Num<float, N> low = number_where(steep, ax, ay), high = number_where(steep, ay, ax);
+  // Both infinite are as both 1, both zero as 0 and 1.
+  Num<float, N> t = number_where(low == high, number_where(high == 0.f, high, 1.f), low / high);
+  Num<float, N> more = atan_of_floats(t);
+  Num<float, N> r = number_where(steep, 1.57079637f - (t + (more + 4.37113883e-8f)), t + more);
+  auto left = Mask<float, N>{bits_of(x) < 0};
+  return copy_sign(number_where(left, 3.14159274f - (r + 8.74227766e-8f), r), y);
 }
 template <int N>
 MOKA_INLINE Num<double, N> number_hypot(Num<double, N> a, Num<double, N> b) {
@@ -305,8 +289,11 @@ MOKA_INLINE Num<double, N> number_hypot(Num<double, N> a, Num<double, N> b) {
 }
 template <int N>
 MOKA_INLINE Num<float, N> number_hypot(Num<float, N> a, Num<float, N> b) {
-  return in_double(a, b,
-                   [](auto x, auto y) __attribute__((always_inline)) { return number_sqrt(x * x + y * y); });
+  auto length = [](auto x, auto y) __attribute__((always_inline)) { return number_sqrt(x * x + y * y); };
+  auto [a0, a1] = halves(a);
+  auto [b0, b1] = halves(b);
+  return joined(to_float(length(to_double(a0), to_double(b0))),
+                to_float(length(to_double(a1), to_double(b1))));
 }
 template <class T, int N>
 MOKA_INLINE Num<T, N> number_copysign(Num<T, N> a, Num<T, N> b) {

@@ -5,7 +5,11 @@
 #include <complex>
 #include <cstring>
 #include <limits>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
+#include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/tensor/half.h"
 #include "moka/tensor/narrow.h"
@@ -74,15 +78,21 @@ void convert_run(const void* from, void* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) b[i] = convert_one<To>(a[i]);
 }
 
-// Eight at a time, as BFloat16 itself rounds.
-template <>
-void convert_run<float, BFloat16>(const void* from, void* to, int64_t n) {
-  typedef uint32_t Words __attribute__((vector_size(32)));
-  typedef uint16_t Halves __attribute__((vector_size(16)));
-  const float* a = static_cast<const float*>(from);
-  BFloat16* b = static_cast<BFloat16*>(to);
+#if defined(__x86_64__)
+#define MOKA_FOR_AVX2 __attribute__((target("avx2")))
+#define MOKA_FOR_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")))
+#endif
+template <class T, int N>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(sizeof(T) * N)));
+};
+// N at a time, as BFloat16 itself rounds; inlined into one function for each instruction set.
+template <int N>
+__attribute__((always_inline)) inline void round_run(const float* a, BFloat16* b, int64_t n) {
+  using Words = typename VectorOf<uint32_t, N>::type;
+  using Halves = typename VectorOf<uint16_t, N>::type;
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
+  for (; i + N <= n; i += N) {
     Words w;
     std::memcpy(&w, a + i, sizeof w);
     const Words top = w >> 16, rounded = (w + 0x7fffu + (top & 1u)) >> 16;
@@ -92,20 +102,111 @@ void convert_run<float, BFloat16>(const void* from, void* to, int64_t n) {
   }
   for (; i < n; i++) b[i] = BFloat16(a[i]);
 }
-template <>
-void convert_run<BFloat16, float>(const void* from, void* to, int64_t n) {
-  typedef uint32_t Words __attribute__((vector_size(32)));
-  typedef uint16_t Halves __attribute__((vector_size(16)));
-  const BFloat16* a = static_cast<const BFloat16*>(from);
-  float* b = static_cast<float*>(to);
+template <int N>
+__attribute__((always_inline)) inline void widen_run(const BFloat16* a, float* b, int64_t n) {
+  using Words = typename VectorOf<uint32_t, N>::type;
+  using Halves = typename VectorOf<uint16_t, N>::type;
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
+  for (; i + N <= n; i += N) {
     Halves h;
     std::memcpy(&h, a + i, sizeof h);
     const Words w = __builtin_convertvector(h, Words) << 16;
     std::memcpy(b + i, &w, sizeof w);
   }
   for (; i < n; i++) b[i] = static_cast<float>(a[i]);
+}
+#if defined(__x86_64__)
+MOKA_FOR_AVX512 void round_avx512(const float* a, BFloat16* b, int64_t n) { round_run<16>(a, b, n); }
+MOKA_FOR_AVX512 void widen_avx512(const BFloat16* a, float* b, int64_t n) { widen_run<16>(a, b, n); }
+// The conversion takes words apart without AVX-512: the halves of the shifted words are packed instead.
+MOKA_FOR_AVX2 void round_avx2(const float* a, BFloat16* b, int64_t n) {
+  int64_t i = 0;
+  const __m256i one = _mm256_set1_epi32(1), bias = _mm256_set1_epi32(0x7fff), quiet = _mm256_set1_epi32(0x40);
+  auto eight = [&](const float* p) MOKA_FOR_AVX2 {
+    const __m256 x = _mm256_loadu_ps(p);
+    const __m256i w = _mm256_castps_si256(x), top = _mm256_srli_epi32(w, 16);
+    const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(w, bias), _mm256_and_si256(top, one));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(_mm256_srli_epi32(sum, 16), _mm256_or_si256(top, quiet), nan);
+  };
+  for (; i + 16 <= n; i += 16) {
+    const __m256i both = _mm256_packus_epi32(eight(a + i), eight(a + i + 8));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(b + i), _mm256_permute4x64_epi64(both, 0xd8));
+  }
+  for (; i < n; i++) b[i] = BFloat16(a[i]);
+}
+MOKA_FOR_AVX2 void widen_avx2(const BFloat16* a, float* b, int64_t n) { widen_run<8>(a, b, n); }
+#endif
+#if defined(__x86_64__)
+// Eight at a time with the instructions of F16C, which round as Float16 does; the last ones through a padded copy.
+#define MOKA_FOR_F16C __attribute__((target("avx2,f16c")))
+bool has_f16c() {
+  static const bool has = isa() != Isa::Baseline && __builtin_cpu_supports("f16c");
+  return has;
+}
+MOKA_FOR_F16C void halve_f16c(const float* a, Float16* b, int64_t n) {
+  int64_t i = 0;
+  auto eight = [](const float* p)
+                   MOKA_FOR_F16C { return _mm256_cvtps_ph(_mm256_loadu_ps(p), _MM_FROUND_TO_NEAREST_INT); };
+  for (; i + 8 <= n; i += 8) _mm_storeu_si128(reinterpret_cast<__m128i*>(b + i), eight(a + i));
+  if (i == n) return;
+  float rest[8] = {};
+  Float16 result[8];
+  std::memcpy(rest, a + i, static_cast<size_t>(n - i) * sizeof *a);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(result), eight(rest));
+  std::memcpy(b + i, result, static_cast<size_t>(n - i) * sizeof *b);
+}
+MOKA_FOR_F16C void double_f16c(const Float16* a, float* b, int64_t n) {
+  int64_t i = 0;
+  auto eight = [](const Float16* p) MOKA_FOR_F16C {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  };
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(b + i, eight(a + i));
+  if (i == n) return;
+  Float16 rest[8] = {};
+  float result[8];
+  std::memcpy(rest, a + i, static_cast<size_t>(n - i) * sizeof *a);
+  _mm256_storeu_ps(result, eight(rest));
+  std::memcpy(b + i, result, static_cast<size_t>(n - i) * sizeof *b);
+}
+#endif
+template <>
+void convert_run<float, Float16>(const void* from, void* to, int64_t n) {
+  const float* a = static_cast<const float*>(from);
+  Float16* b = static_cast<Float16*>(to);
+#if defined(__x86_64__)
+  if (has_f16c()) return halve_f16c(a, b, n);
+#endif
+  for (int64_t i = 0; i < n; i++) b[i] = Float16(a[i]);
+}
+template <>
+void convert_run<Float16, float>(const void* from, void* to, int64_t n) {
+  const Float16* a = static_cast<const Float16*>(from);
+  float* b = static_cast<float*>(to);
+#if defined(__x86_64__)
+  if (has_f16c()) return double_f16c(a, b, n);
+#endif
+  for (int64_t i = 0; i < n; i++) b[i] = static_cast<float>(a[i]);
+}
+template <>
+void convert_run<float, BFloat16>(const void* from, void* to, int64_t n) {
+  const float* a = static_cast<const float*>(from);
+  BFloat16* b = static_cast<BFloat16*>(to);
+#if defined(__x86_64__)
+  if (isa() == Isa::Avx512) return round_avx512(a, b, n);
+  if (isa() == Isa::Avx2) return round_avx2(a, b, n);
+#endif
+  round_run<4>(a, b, n);
+}
+template <>
+void convert_run<BFloat16, float>(const void* from, void* to, int64_t n) {
+  const BFloat16* a = static_cast<const BFloat16*>(from);
+  float* b = static_cast<float*>(to);
+#if defined(__x86_64__)
+  if (isa() == Isa::Avx512) return widen_avx512(a, b, n);
+  if (isa() == Isa::Avx2) return widen_avx2(a, b, n);
+#endif
+  widen_run<4>(a, b, n);
 }
 
 template <class From>
@@ -398,6 +499,13 @@ void copy_elements(const Tensor& from, const Tensor& to) {
       }
     });
     return;
+  }
+  if (!fn && inner < 8 && sizes[last - 1] > inner) {  // a short line is not worth a call
+    std::swap(sizes[last - 1], sizes[last]);
+    std::swap(fs[last - 1], fs[last]);
+    std::swap(ts[last - 1], ts[last]);
+    outer = outer / sizes[last] * inner;
+    inner = sizes[last];
   }
   const int64_t grain = std::max<int64_t>(1, 65536 / inner), from_step = fs[last], to_step = ts[last];
   for (Dims* dims : {&sizes, &fs, &ts}) dims->erase(last);

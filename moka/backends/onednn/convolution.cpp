@@ -28,7 +28,7 @@ dnnl::stream& stream() {
   return s;
 }
 
-enum class Direction : int64_t { Forward, Input, Weight };
+enum class Direction : int64_t { Forward, Input, Weight, Transpose };
 
 // Everything that a primitive depends on.
 using Key = std::array<int64_t, 20>;
@@ -50,7 +50,9 @@ Key make_key(Direction direction, const ConvGeometry& g, bool bias) {
           g.y.stride,
           g.y.padding,
           g.y.dilation,
+          g.y.out,
           g.x.in,
+          g.x.out,
           g.x.kernel,
           g.x.stride,
           g.x.padding,
@@ -77,7 +79,44 @@ struct Prepared {
   memory::desc bias, scratchpad;
 };
 
+// Input and output change places; the weights are those of the convolution back.
+Prepared prepare_transpose(const ConvGeometry& g, bool bias) {
+  using Tag = memory::format_tag;
+  constexpr auto f32 = memory::data_type::f32;
+  memory::dims source{g.batch, g.filters, g.y.out, g.x.out}, destination{g.batch, g.channels, g.y.in, g.x.in};
+  memory::dims weights{g.channels, g.filters, g.y.kernel, g.x.kernel};
+  Tag weights_tag = Tag::iohw;
+  if (g.groups > 1) {
+    weights = {g.groups, g.group_channels(), g.group_filters(), g.y.kernel, g.x.kernel};
+    weights_tag = Tag::giohw;
+  }
+  auto behind = [](const Axis& a) {
+    return (a.out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1 - a.padding - a.in;
+  };
+  memory::dims strides{g.y.stride, g.x.stride}, dilations{g.y.dilation - 1, g.x.dilation - 1},
+      before{g.y.padding, g.x.padding}, after{behind(g.y), behind(g.x)};
+  Prepared p;
+  p.source.plain = memory::desc(source, f32, Tag::nchw);
+  p.weights.plain = memory::desc(weights, f32, weights_tag);
+  p.destination.plain = memory::desc(destination, f32, Tag::nchw);
+  p.bias = bias ? memory::desc({g.channels}, f32, Tag::x) : memory::desc();
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::deconvolution_forward::primitive_desc desc(
+      engine(), dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct,
+      memory::desc(source, f32, Tag::any), memory::desc(weights, f32, Tag::any), p.bias,
+      memory::desc(destination, f32, Tag::any), strides, dilations, before, after, attr);
+  p.primitive = dnnl::deconvolution_forward(desc);
+  p.source.wanted = desc.src_desc(), p.weights.wanted = desc.weights_desc();
+  p.destination.wanted = desc.dst_desc();
+  p.destination.result = true;
+  p.scratchpad = desc.scratchpad_desc();
+  for (Side* s : {&p.source, &p.weights, &p.destination}) s->prepare();
+  return p;
+}
+
 Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
+  if (direction == Direction::Transpose) return prepare_transpose(g, bias);
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   memory::dims source{g.batch, g.channels, g.y.in, g.x.in}, destination{g.batch, g.filters, g.y.out, g.x.out};
@@ -195,6 +234,10 @@ std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry
   double work =
       double(g.batch) * double(g.filters) * double(g.out_pixels()) * double(g.group_channels() * g.taps());
   if (work < least_work) return "the convolution is too small to gain";
+  // Every call brings the weights into oneDNN's order; a product of matrices takes them as they are.
+  if (direction == Direction::Forward && g.taps() == 1 && g.groups == 1 &&
+      g.filters * g.channels > g.batch * (g.in_pixels() * g.channels + g.out_pixels() * g.filters) / 2)
+    return "the weights are larger than what they are applied to";
   if (!cache().get(make_key(direction, g, bias), direction, g, bias))
     return "oneDNN has no implementation for this shape";
   return {};
@@ -213,7 +256,8 @@ void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& sou
         {DNNL_ARG_SCRATCHPAD, memory(p->scratchpad, engine(), scratchpad.data())}};
     args[direction == Direction::Input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC] = s.get();
     args[direction == Direction::Weight ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS] = w.get();
-    args[direction == Direction::Forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST] = d.get();
+    const bool forward = direction == Direction::Forward || direction == Direction::Transpose;
+    args[forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST] = d.get();
     if (bias) args[DNNL_ARG_BIAS] = memory(p->bias, engine(), bias.raw_data());
     p->primitive.execute(stream(), args);
     s.finish(), w.finish(), d.finish();
@@ -223,10 +267,10 @@ void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& sou
   }
 }
 
-std::string_view conv2d_declines(const Frame& f) {
+std::string_view conv_declines(const Frame& f) {
   return why_not(f, Direction::Forward, conv_forward_geometry(f), f.has(2));
 }
-void conv2d_run(Frame& f) {
+void conv_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
   run(f, Direction::Forward, conv_forward_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)),
       f.outs[0], bias);
@@ -246,9 +290,24 @@ void backward_weight_run(Frame& f) {
       as_contiguous(f.tensor(0)), {});
 }
 
-constexpr Row rows[] = {{"conv2d", conv2d_declines, conv2d_run},
+std::string_view transpose_declines(const Frame& f) {
+  return why_not(f, Direction::Transpose, conv_transpose_geometry(f).g, f.has(2));
+}
+void transpose_run(Frame& f) {
+  Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
+  run(f, Direction::Transpose, conv_transpose_geometry(f).g, as_contiguous(f.tensor(0)),
+      as_contiguous(f.tensor(1)), f.outs[0], bias);
+}
+
+// One axis is two, the first of size 1.
+constexpr Row rows[] = {{"conv1d", conv_declines, conv_run},
+                        {"conv1d_backward_input", backward_input_declines, backward_input_run},
+                        {"conv1d_backward_weight", backward_weight_declines, backward_weight_run},
+                        {"conv_transpose1d", transpose_declines, transpose_run},
+                        {"conv2d", conv_declines, conv_run},
                         {"conv2d_backward_input", backward_input_declines, backward_input_run},
-                        {"conv2d_backward_weight", backward_weight_declines, backward_weight_run}};
+                        {"conv2d_backward_weight", backward_weight_declines, backward_weight_run},
+                        {"conv_transpose2d", transpose_declines, transpose_run}};
 }  // namespace
 
 }  // namespace moka::onednn

@@ -106,11 +106,29 @@ void forward_shape(Frame& f) {
   sizes.pop_back();
   f.output(1, sizes, kernel_dtype(q.dtype()));
 }
+// A tensor whose rows lie together is read where it is.
+Tensor rows_operand(const Frame& f, int i) {
+  Tensor t = in_kernel_dtype(f.tensor(i));
+  return t.stride(-1) == 1 || t.size(-1) <= 1 ? t : as_contiguous(t);
+}
+template <class T>
+AttentionRows<T> rows_of(const Tensor& t) {
+  AttentionRows<T> out{t.data<T>(), t.stride(-2), {}};
+  int64_t heads = 1;
+  for (int d = 0; d < t.dim() - 2; d++) heads *= t.size(d);
+  for (int64_t h = 0; h < heads; h++) {
+    int64_t rest = h, at = 0;
+    for (int d = t.dim() - 2; d-- > 0; rest /= t.size(d)) at += rest % t.size(d) * t.stride(d);
+    out.offsets.push_back(at);
+  }
+  return out;
+}
 template <class T>
 void forward(Frame& f, const AttentionShape& s) {
-  Tensor q = operand(f, 0), k = operand(f, 1), v = operand(f, 2), m = operand(f, 3);
+  Tensor q = rows_operand(f, 0), k = rows_operand(f, 1), v = rows_operand(f, 2), m = operand(f, 3);
   KernelOutput y(f, 0);
-  attend<T>(s, read_mask(m, q, s), q.data<T>(), k.data<T>(), v.data<T>(), y.data<T>(), f.outs[1].data<T>());
+  attend<T>(s, read_mask(m, q, s), rows_of<T>(q), rows_of<T>(k), rows_of<T>(v), y.data<T>(),
+            f.outs[1].data<T>());
   y.finish();
 }
 void forward_kernel(Frame& f) {

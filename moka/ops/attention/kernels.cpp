@@ -33,12 +33,14 @@ int64_t visible_columns(const AttentionShape& s, int64_t at, int64_t k0, int64_t
 
 // scores[rows, columns] = scale q k^T + mask, -inf where the mask hides a key; those of invisible columns mean nothing.
 template <class T>
-void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, const T* k,
-                  int64_t q0, int64_t rows, int64_t k0, int64_t columns, T* scores) {
-  gemm<T>(rows, columns, s.width, {q + q0 * s.width, s.width, 1}, {k + k0 * s.width, 1, s.width}, scores,
-          columns);
+void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, int64_t q_row,
+                  const T* k, int64_t k_row, int64_t q0, int64_t rows, int64_t k0, int64_t columns,
+                  T* scores) {
+  gemm<T>(rows, columns, s.width, {q + q0 * q_row, q_row, 1}, {k + k0 * k_row, 1, k_row}, scores, columns);
   MOKA_BY_ISA(Rows<T>::scale)(scores, rows * columns, static_cast<T>(s.scale));
   const T unseen = -std::numeric_limits<T>::infinity();
+  auto hide = MOKA_BY_ISA(Rows<T>::hide);
+  auto add = MOKA_BY_ISA(Rows<T>::add);
   if (mask.data) {
     const int64_t start = mask.offsets[static_cast<size_t>(head)];
     for (int64_t i = 0; i < rows; i++) {
@@ -46,10 +48,14 @@ void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t he
       const int64_t at = start + (q0 + i) * mask.row + k0 * mask.column;
       if (mask.boolean) {
         const uint8_t* seen = static_cast<const uint8_t*>(mask.data) + at;
-        for (int64_t j = 0; j < columns; j++) row[j] = seen[j * mask.column] ? row[j] : unseen;
+        if (mask.column == 1) hide(row, seen, columns);
+        else
+          for (int64_t j = 0; j < columns; j++) row[j] = seen[j * mask.column] ? row[j] : unseen;
       } else {
         const T* bias = static_cast<const T*>(mask.data) + at;
-        for (int64_t j = 0; j < columns; j++) row[j] += bias[j * mask.column];
+        if (mask.column == 1) add(row, bias, columns);
+        else
+          for (int64_t j = 0; j < columns; j++) row[j] += bias[j * mask.column];
       }
     }
   }
@@ -61,8 +67,8 @@ int64_t visible_keys(const AttentionShape& s, int64_t last) {
 }  // namespace
 
 template <class T>
-void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, const T* k, const T* v, T* out,
-            T* logsumexp) {
+void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionRows<T>& q,
+            const AttentionRows<T>& k, const AttentionRows<T>& v, T* out, T* logsumexp) {
   if (s.batch * s.heads * s.queries == 0) return;
   const int64_t blocks = (s.queries + block_queries - 1) / block_queries, heads = s.batch * s.heads;
   const int64_t shared = s.heads / s.key_heads;
@@ -77,8 +83,9 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
       const int64_t head = task / blocks, q0 = task % blocks * block_queries;
       const int64_t rows = std::min(block_queries, s.queries - q0),
                     key_head = head / s.heads * s.key_heads + head % s.heads / shared;
-      const T *hq = q + head * s.queries * s.width, *hk = k + key_head * s.keys * s.width,
-              *hv = v + key_head * s.keys * s.value_width;
+      const T *hq = q.data + q.offsets[static_cast<size_t>(head)],
+              *hk = k.data + k.offsets[static_cast<size_t>(key_head)],
+              *hv = v.data + v.offsets[static_cast<size_t>(key_head)];
       T* to = out + (head * s.queries + q0) * s.value_width;
       std::fill_n(to, rows * s.value_width, T(0));
       std::fill_n(high.data(), rows, low);
@@ -86,7 +93,7 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
       const int64_t keys = visible_keys(s, q0 + rows);
       for (int64_t k0 = 0; k0 < keys; k0 += block_keys) {
         const int64_t columns = std::min(block_keys, keys - k0);
-        block_scores(s, mask, head, hq, hk, q0, rows, k0, columns, scores.data());
+        block_scores(s, mask, head, hq, q.row, hk, k.row, q0, rows, k0, columns, scores.data());
         for (int64_t i = 0; i < rows; i++) {
           T* row = scores.data() + i * columns;
           const int64_t seen = visible_columns(s, q0 + i, k0, columns);
@@ -102,8 +109,8 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, cons
           sum[i] = sum[i] * shrink + exponentials(row, seen, now);
           high[i] = now;
         }
-        gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1},
-                {hv + k0 * s.value_width, s.value_width, 1}, to, s.value_width, {.accumulate = true});
+        gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1}, {hv + k0 * v.row, v.row, 1}, to,
+                s.value_width, {.accumulate = true});
       }
       for (int64_t i = 0; i < rows; i++) {
         // A query that sees nothing gets zeros.
@@ -144,7 +151,7 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
           const int64_t keys = visible_keys(s, q0 + rows);
           for (int64_t k0 = 0; k0 < keys; k0 += block_keys) {
             const int64_t columns = std::min(block_keys, keys - k0);
-            block_scores(s, mask, head, hq, hk, q0, rows, k0, columns, p.data());
+            block_scores(s, mask, head, hq, s.width, hk, s.width, q0, rows, k0, columns, p.data());
             for (int64_t i = 0; i < rows; i++) {
               T* row = p.data() + i * columns;
               const bool any = logsumexp[at + i] != low;
@@ -176,7 +183,8 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
 }
 
 #define MOKA_INSTANTIATE(T)                                                                                \
-  template void attend(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, T*, T*); \
+  template void attend(const AttentionShape&, const AttentionMask&, const AttentionRows<T>&,               \
+                       const AttentionRows<T>&, const AttentionRows<T>&, T*, T*);                          \
   template void attend_backward(const AttentionShape&, const AttentionMask&, const T*, const T*, const T*, \
                                 const T*, const T*, const T*, T*, T*, T*, T*);
 MOKA_INSTANTIATE(float)

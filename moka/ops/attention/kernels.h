@@ -1,4 +1,4 @@
-// Loops of attention over contiguous queries, keys and values; T is float or double.
+// Loops of attention over queries, keys and values; T is float or double.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -22,10 +22,17 @@ struct AttentionMask {
   int64_t row = 0, column = 0;
 };
 
+// Queries, keys or values as they lie: the elements of a row together, rows `row` apart, heads at offsets.
 template <class T>
-void attend(const AttentionShape& s, const AttentionMask& mask, const T* q, const T* k, const T* v, T* out,
-            T* logsumexp);
-// dmask, where given, has the mask's strides and is added to.
+struct AttentionRows {
+  const T* data;
+  int64_t row;
+  std::vector<int64_t> offsets;  // by batch * heads + head
+};
+template <class T>
+void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionRows<T>& q,
+            const AttentionRows<T>& k, const AttentionRows<T>& v, T* out, T* logsumexp);
+// All operands are contiguous; dmask, where given, has the mask's strides and is added to.
 template <class T>
 void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T* dy, const T* q, const T* k,
                      const T* v, const T* out, const T* logsumexp, T* dq, T* dk, T* dv, T* dmask);

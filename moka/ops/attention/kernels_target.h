@@ -2,6 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/kernels/target_begin.h"
 
+template <int N>
+struct BytesOf {
+  typedef int8_t type __attribute__((vector_size(N)));
+};
+
 template <class T>
 struct Rows {
   using V = Vec<T>;
@@ -43,6 +48,23 @@ struct Rows {
     int64_t i = 0;
     for (; i + L <= n; i += L) store(x + i, V(load<V>(x + i) * v));
     for (; i < n; i++) x[i] *= a;
+  }
+  // -infinity where the byte is 0.
+  static void hide(T* row, const uint8_t* seen, int64_t n) {
+    using Bytes = typename BytesOf<L>::type;
+    using Lane = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+    const V low = spread<V>(-std::numeric_limits<T>::infinity());
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+      const Vec<Lane> keep = settled(__builtin_convertvector(load<Bytes>(seen + i), Vec<Lane>) != 0);
+      store(row + i, V(keep ? load<V>(row + i) : low));
+    }
+    for (; i < n; i++) row[i] = seen[i] ? row[i] : -std::numeric_limits<T>::infinity();
+  }
+  static void add(T* row, const T* bias, int64_t n) {
+    int64_t i = 0;
+    for (; i + L <= n; i += L) store(row + i, V(load<V>(row + i) + load<V>(bias + i)));
+    for (; i < n; i++) row[i] += bias[i];
   }
   static T dot(const T* x, const T* y, int64_t n) {
     V s = {};

@@ -57,57 +57,9 @@ void backward_weight_kernel(Frame& f) {
   dw.finish();
 }
 
-// The transpose computes the gradient of the convolution whose output has the shape of its input.
-struct Transposed {
-  ConvGeometry g;
-  Dims result;
-};
-Transposed transposed_geometry(const Frame& f) {
-  const Tensor &x = tensor_argument(f, 0), &w = tensor_argument(f, 1);
-  std::string_view op = f.name();
-  check_same_dtype(f, 1, 0);
-  Window v;
-  v.rank = declared_size(f, 3);
-  MOKA_CHECK(x.dim() == v.rank + 2 || x.dim() == v.rank + 1, op, ": input must have ", v.rank + 2,
-             " dimensions [batch, channels, ...], or ", v.rank + 1, " without batch, got ", x.sizes());
-  MOKA_CHECK(w.dim() == v.rank + 2, op, ": weight must have ", v.rank + 2,
-             " dimensions [in, out / groups, kernel...], got ", w.sizes());
-  set_inputs(v, x.sizes());
-  read_axes(f, 3, 1, v, &Axis::stride);
-  read_axes(f, 4, 0, v, &Axis::padding);
-  read_axes(f, 5, 0, v, &Axis::out);  // output_padding
-  read_axes(f, 7, 1, v, &Axis::dilation);
-  int64_t groups = f.integer(6);
-  MOKA_CHECK(groups >= 1, op, ": groups must be at least 1, got ", groups);
-  Dims sizes(x.sizes());
-  const size_t lead = sizes.size() - static_cast<size_t>(v.rank);
-  sizes[lead - 1] = checked_mul(w.size(1), groups, "conv_transpose");
-  for (int k = 0; k < v.rank; k++) {
-    const Axis& a = v.axis(v.first() + k);
-    MOKA_CHECK(a.out < a.stride || a.out < a.dilation, op,
-               ": output_padding must be smaller than stride or dilation, got ", f.args[5]);
-    MOKA_CHECK(a.in > 0, op, ": input must not be empty but in batch and channels, got shape ", x.sizes());
-    int64_t n = checked_mul(a.in - 1, a.stride, "conv_transpose");
-    n = checked_add(n, -checked_mul(2, a.padding, "conv_transpose"), "conv_transpose");
-    n = checked_add(n, checked_mul(a.dilation, w.size(k + 2) - 1, "conv_transpose"), "conv_transpose");
-    n = checked_add(n, checked_add(a.out, 1, "conv_transpose"), "conv_transpose");
-    MOKA_CHECK(n > 0, op, ": the result would have size ", n, " (input ", x.sizes(), ", weight ", w.sizes(),
-               ")");
-    sizes[lead + static_cast<size_t>(k)] = n;
-  }
-  Arg settings[7] = {f.args[0], f.args[1], f.args[2], f.args[3], f.args[4], f.args[7], f.args[6]};
-  Frame as_gradient(f.op, settings, 7);
-  Transposed t{conv_geometry(as_gradient, sizes, w.sizes(), 3), sizes};
-  MOKA_CHECK(x.size(static_cast<int>(lead) - 1) == t.g.filters, op, ": weight of shape ", w.sizes(),
-             " takes ", t.g.filters, " channels but input has shape ", x.sizes());
-  // With more output padding than stride, the convolution back would have further outputs; they have no input here.
-  for (int k = v.first(); k < 3; k++) t.g.axis(k).out = v.axis(k).in;
-  if (optional_argument(f, 2, 0)) check_shape(f, 2, Dims{sizes[lead - 1]});
-  return t;
-}
-void transpose_shape(Frame& f) { f.output(0, transposed_geometry(f).result, f.tensor(0).dtype()); }
+void transpose_shape(Frame& f) { f.output(0, conv_transpose_geometry(f).result, f.tensor(0).dtype()); }
 void transpose_kernel(Frame& f) {
-  ConvGeometry g = transposed_geometry(f).g;
+  ConvGeometry g = conv_transpose_geometry(f).g;
   Tensor x = operand(f.tensor(0)), w = operand(f.tensor(1)), b;
   if (f.has(2)) b = operand(f.tensor(2));
   KernelOutput y(f, 0);

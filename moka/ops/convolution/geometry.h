@@ -28,4 +28,11 @@ ConvGeometry conv_forward_geometry(const Frame& f);
 ConvGeometry conv_backward_input_geometry(const Frame& f);
 ConvGeometry conv_backward_weight_geometry(const Frame& f);
 
+// The transpose computes the gradient of the convolution whose output has the shape of its input.
+struct Transposed {
+  ConvGeometry g;
+  Dims result;
+};
+Transposed conv_transpose_geometry(const Frame& f);
+
 }  // namespace moka

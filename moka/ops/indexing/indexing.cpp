@@ -10,6 +10,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
+#include "moka/ops/indexing/mask_places.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -53,24 +54,14 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
     for (int d = 0; d < t.dim(); d++)
       MOKA_CHECK_KIND(Index, t.size(d) == x.size(first + d), op, ": the mask has shape ", t.sizes(),
                       " but the indexed dimensions of ", x.sizes(), " start at ", first);
-    Tensor mask = as_contiguous(t);
-    const uint8_t* m = mask.data<uint8_t>();
-    int64_t n = 0;
-    for (int64_t i = 0; i < mask.numel(); i++) n += m[i] != 0;
-    const int64_t sizes[] = {n};
-    std::vector<Tensor> parts;
-    for (int d = 0; d < std::max(t.dim(), 1); d++) parts.push_back(new_tensor(sizes, DType::I64));
-    int64_t k = 0;
-    for (int64_t i = 0; i < mask.numel(); i++) {
-      if (!m[i]) continue;
-      int64_t rest = i;
-      for (int d = t.dim(); d-- > 0;) {
-        parts[static_cast<size_t>(d)].data<int64_t>()[k] = rest % t.size(d);
-        rest /= t.size(d);
-      }
-      k++;
+    MaskPlaces places(as_contiguous(t));
+    const int64_t sizes[] = {places.count()};
+    int64_t* to[max_dims];
+    for (int d = 0; d < t.dim(); d++) {
+      out.push_back(new_tensor(sizes, DType::I64));
+      to[d] = out.back().data<int64_t>();
     }
-    for (Tensor& p : parts) out.push_back(p);
+    places.write_indices(to, 1);
   }
   return out;
 }
@@ -220,6 +211,45 @@ void with_item_copy(size_t item, F f) {
       });
   }
 }
+template <class F>
+void with_item_type(size_t item, F f) {
+  struct Pair {
+    uint64_t a, b;
+  };
+  if (item == 1) f(static_cast<uint8_t*>(nullptr));
+  else if (item == 2) f(static_cast<uint16_t*>(nullptr));
+  else if (item == 4) f(static_cast<uint32_t*>(nullptr));
+  else if (item == 8) f(static_cast<uint64_t*>(nullptr));
+  else f(static_cast<Pair*>(nullptr));
+}
+// One mask over the leading dimensions of a contiguous tensor: its runs move together. The general way has the words for
+// masks that do not fit.
+bool is_leading_mask(const Tensor& x, std::span<const Tensor> list) {
+  if (list.empty() || !list[0] || list[0].dtype() != DType::Bool || !x.is_contiguous()) return false;
+  const Tensor& mask = list[0];
+  for (const Tensor& t : list.subspan(1))
+    if (t) return false;
+  return mask.dim() > 0 && mask.dim() <= x.dim() &&
+         std::equal(mask.sizes().begin(), mask.sizes().end(), x.sizes().begin());
+}
+// One value at the true places.
+bool fill_by_mask(const Tensor& out, std::span<const Tensor> list, const Tensor& value) {
+  if (value.numel() != 1 || value.dim() > 1 || !is_leading_mask(out, list)) return false;
+  Tensor mask = as_contiguous(list[0]), one = to_dtype(value, out.dtype());
+  const uint8_t* m = mask.data<uint8_t>();
+  const int64_t run = mask.numel() ? out.numel() / mask.numel() : 0;
+  if (run == 0) return true;
+  with_item_type(item_size(out.dtype()), [&]<class T>(T*) {
+    T* to = out.data<T>();
+    const T v = one.data<T>()[0];
+    parallel_for(0, mask.numel(), 32768 / run + 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; i++)
+        if (run == 1) to[i] = m[i] ? v : to[i];
+        else if (m[i]) std::fill_n(to + i * run, run, v);
+    });
+  });
+  return true;
+}
 // x[index] += values, or = values; `values` is contiguous in the shape of the result.
 void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool accumulate) {
   if (!accumulate) {
@@ -283,12 +313,27 @@ void add_into(const Tensor& from, const Tensor& to) {
   }
 }
 
+bool select_by_mask(const Tensor& x, std::span<const Tensor> list, Tensor& out) {
+  if (!x.has_storage() || !is_leading_mask(x, list)) return false;
+  const Tensor& mask = list[0];
+  MaskPlaces places(as_contiguous(mask));
+  Dims sizes{places.count()};
+  int64_t run = static_cast<int64_t>(item_size(x.dtype()));
+  for (int d = mask.dim(); d < x.dim(); d++) {
+    sizes.push_back(x.size(d));
+    run *= x.size(d);
+  }
+  out = new_tensor(sizes, x.dtype(), x.device());
+  if (out.numel()) places.compress(x.data<char>(), run, out.data<char>());
+  return true;
+}
 void view_index(Frame& f) {
   const Tensor& x = f.tensor(0);
   MOKA_CHECK_KIND(NotImplemented, !f.infer,
                   "index: the shape of the result may depend on the values of masks");
-  IndexPlan p = plan_index(x, f.tensors(1), "index");
   f.outs.resize(1);
+  if (select_by_mask(x, f.tensors(1), f.outs[0])) return;
+  IndexPlan p = plan_index(x, f.tensors(1), "index");
   f.outs[0] = new_tensor(result_sizes(p), x.dtype(), x.device());
   size_t item = item_size(x.dtype());
   with_item_copy(item, [&](auto copy) {
@@ -320,6 +365,7 @@ void shape_index_put(Frame& f) {
 void run_index_put(Frame& f) {
   const Tensor& out = f.outs[0];
   if (!(out == f.tensor(0))) copy_elements(f.tensor(0), out);
+  if (!f.flag(3) && fill_by_mask(out, f.tensors(1), f.tensor(2))) return;
   IndexPlan p = plan_index(out, f.tensors(1), "index_put");
   Tensor values = new_tensor(result_sizes(p), out.dtype(), out.device());
   try {
@@ -422,20 +468,22 @@ void check_gather(const Tensor& x, const Tensor& index, int64_t dim, std::string
 template <class F>
 void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_view op, bool shared, F f) {
   if (index.numel() == 0) return;
-  const int64_t* v = index.data<int64_t>();
   int n = index.dim(), last = n - 1;
+  const int64_t index_step = n ? index.stride(last) : 1;
   int64_t limit = x.dim() ? x.size(dim) : 1, stride = x.dim() ? x.stride(dim) : 1;
   int64_t row = n ? index.size(last) : 1, step = n && x.dim() && dim != last ? x.stride(last) : 0;
   auto part = [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) {
+      const int64_t* v = index.data<int64_t>();
       int64_t rest = r, at = 0;
       for (int d = last; d-- > 0;) {
         int64_t k = rest % index.size(d);
         rest /= index.size(d);
+        v += k * index.stride(d);
         if (d != dim) at += k * x.stride(d);
       }
-      for (int64_t i = r * row; i < (r + 1) * row; i++, at += step) {
-        int64_t k = v[i];
+      for (int64_t i = r * row; i < (r + 1) * row; i++, at += step, v += index_step) {
+        int64_t k = *v;
         if (__builtin_expect(static_cast<uint64_t>(k) >= static_cast<uint64_t>(limit), 0)) {
           MOKA_CHECK(k >= -limit && k < 0, op, ": index ", k, " is out of bounds for dimension ", dim,
                      " with size ", limit);
@@ -449,17 +497,6 @@ void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_vie
   if (shared) parallel_for(0, rows, 8192 / row + 1, part);
   else part(0, rows);
 }
-template <class F>
-void with_item_type(size_t item, F f) {
-  struct Pair {
-    uint64_t a, b;
-  };
-  if (item == 1) f(static_cast<uint8_t*>(nullptr));
-  else if (item == 2) f(static_cast<uint16_t*>(nullptr));
-  else if (item == 4) f(static_cast<uint32_t*>(nullptr));
-  else if (item == 8) f(static_cast<uint64_t*>(nullptr));
-  else f(static_cast<Pair*>(nullptr));
-}
 void shape_gather(Frame& f) {
   check_gather(f.tensor(0), f.tensor(2), f.integer(1), "gather", true);
   check_no_overlap(f, 0);
@@ -468,7 +505,7 @@ void shape_gather(Frame& f) {
 }
 void run_gather(Frame& f) {
   const Tensor& x = f.tensor(0);
-  Tensor index = as_index(f.tensor(2), "gather");
+  Tensor index = f.tensor(2).dtype() == DType::I64 ? f.tensor(2) : as_index(f.tensor(2), "gather");
   if (index.numel() == 0) return;
   with_item_type(item_size(x.dtype()), [&]<class T>(T*) {
     const T* from = x.data<T>();
@@ -572,21 +609,13 @@ void run_one_hot(Frame& f) {
 void view_nonzero(Frame& f) {
   MOKA_CHECK_KIND(NotImplemented, !f.infer, "nonzero: the shape of the result depends on values");
   Tensor x = to_dtype(f.tensor(0), DType::Bool);
-  const uint8_t* m = x.data<uint8_t>();
-  int64_t n = std::count_if(m, m + x.numel(), [](uint8_t v) { return v != 0; });
-  const int64_t sizes[] = {n, x.dim()};
+  MaskPlaces places(x);
+  const int64_t sizes[] = {places.count(), x.dim()};
   f.outs.resize(1);
   f.outs[0] = new_tensor(sizes, DType::I64);
-  int64_t* out = f.outs[0].data<int64_t>();
-  for (int64_t i = 0, k = 0; i < x.numel(); i++) {
-    if (!m[i]) continue;
-    int64_t rest = i;
-    for (int d = x.dim(); d-- > 0;) {
-      out[k * x.dim() + d] = rest % x.size(d);
-      rest /= x.size(d);
-    }
-    k++;
-  }
+  int64_t* to[max_dims];
+  for (int d = 0; d < x.dim(); d++) to[d] = f.outs[0].data<int64_t>() + d;
+  places.write_indices(to, x.dim());
 }
 }  // namespace
 

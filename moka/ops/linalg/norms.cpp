@@ -7,6 +7,7 @@
 #include "moka/ops/eager_body.h"
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/linalg/tensors.h"
+#include "moka/ops/reduction/kernels.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -47,6 +48,15 @@ void vector_norm_run(const Any* in, Any* out) {
     for (int64_t d : dims) all = all || x.size(wrap_dim(d, x.dim(), "linalg.vector_norm")) == 0;
     MOKA_CHECK(!all, "linalg.vector_norm: cannot compute the ", p,
                " norm on an empty tensor because the operation does not have an identity");
+  }
+  if (p == 2 && dims.empty() && x.is_contiguous() && x.has_storage() && x.numel() > 0 &&
+      (x.dtype() == DType::F32 || x.dtype() == DType::F64)) {
+    Dims sizes = keepdim.to_bool() ? Dims(static_cast<size_t>(x.dim()), 1) : Dims();
+    Tensor total = new_tensor(sizes, x.dtype());
+    if (x.dtype() == DType::F32) sum_of_squares(x.numel(), x.data<float>(), total.data<float>());
+    else sum_of_squares(x.numel(), x.data<double>(), total.data<double>());
+    out[0] = Any(sqrt(total));
+    return;
   }
   Any over = dims.empty() ? Any() : Any(dims);
   Tensor size = p == 2 && !is_complex(x.dtype()) ? x : Tensor(abs(x));

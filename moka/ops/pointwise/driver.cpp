@@ -128,6 +128,9 @@ class SmallOperands {
 inline bool run_small(Frame& frame, const Formula& f) {
   if (f.streams > 2 || frame.infer || f.rule == DTypeRule::Integral) return false;
   FormulaKernel kernel = f.kernels[static_cast<int>(isa())][0];
+  if (f.natural_exponent && frame.args[1].is_number())
+    if (FormulaKernel shorter = power_kernel(frame.args[1].as_double(), static_cast<int>(isa()), 0))
+      kernel = shorter;
   SmallOperands small;
   if (!kernel || !small.take({frame.args, f.streams})) return false;
   Uniform uniforms[8];

@@ -96,6 +96,14 @@ void for_runs(const Loop& loop, const Operand& o, int64_t first, int64_t n, F f)
   }
 }
 
+// In elements from the operand's start.
+int64_t place_of(const Loop& loop, const Operand& o, int64_t linear) {
+  int64_t at = 0;
+  for (size_t d = loop.sizes.size(); d-- > 0; linear /= loop.sizes[d])
+    at += linear % loop.sizes[d] * o.strides[d];
+  return at;
+}
+
 void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType compute, char* tile,
             char* raw) {
   int last = static_cast<int>(loop.sizes.size()) - 1;
@@ -236,6 +244,16 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
   for (int k = 0; k < count; k++) widest = std::max(widest, operands[k].item);
   const int64_t tile_length = tile_elements * 8 / widest;
 
+  // Long rows are read where they lie; what is one value along them fills a tile.
+  const int64_t inner = loop.sizes.back();
+  bool by_rows = direct_target && inner >= 128, bounded = false;
+  for (int k = 0; k < count; k++) {
+    const Operand& o = operands[k];
+    if (o.mode == Operand::Gather)
+      by_rows = by_rows && o.dtype == plan.compute && (o.strides.back() | 1) == 1;
+    bounded = bounded || o.mode == Operand::Constant || (o.mode == Operand::Gather && o.strides.back() == 0);
+  }
+
   int64_t grain = std::max<int64_t>(4096, 65536 / std::max<int>(f.cost, 1));
   parallel_for(0, loop.total, grain, [&](int64_t first, int64_t last) {
     const void* in[most_streams];
@@ -265,7 +283,21 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
       splat_item(tiles[k], value, compute_item, length);
       in[k] = tiles[k];
     }
-    for (int64_t at = first; at < last; at += tile_length) {
+    for (int64_t at = first, n = 0; by_rows && at < last; at += n) {
+      n = std::min(inner - at % inner, last - at);
+      if (bounded) n = std::min(n, tile_length);
+      for (int k = 0; k < count; k++) {
+        if (operands[k].mode == Operand::Direct) in[k] = operands[k].data + at * compute_item;
+        if (operands[k].mode != Operand::Gather) continue;
+        const char* from = operands[k].data + place_of(loop, operands[k], at) * compute_item;
+        in[k] = from;
+        if (operands[k].strides.back() == 1) continue;
+        splat_item(tiles[k], from, compute_item, n);
+        in[k] = tiles[k];
+      }
+      plan.kernel(target.data + at * target.item, in, n, uniforms);
+    }
+    for (int64_t at = first; !by_rows && at < last; at += tile_length) {
       int64_t n = std::min<int64_t>(tile_length, last - at);
       for (int k = 0; k < count; k++) {
         if (operands[k].mode == Operand::Direct) in[k] = operands[k].data + at * compute_item;

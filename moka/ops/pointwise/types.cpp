@@ -126,6 +126,9 @@ FormulaPlan plan_types(const Op& op, std::span<const Arg> operands, std::string_
   if (p.compute == DType::Bool) p.compute = DType::I32;
   if (f.natural_exponent) check_exponent(p.compute, operands[1], name);
   p.kernel = table_kernel(f, column);
+  if (f.natural_exponent && column >= 0 && operands[1].is_number())
+    if (FormulaKernel kernel = power_kernel(operands[1].as_double(), static_cast<int>(isa()), column))
+      p.kernel = kernel;
   p.written = p.compute;
   for (const FormulaRow& row : rows_of(op, column))
     if (row.compute == p.compute) {

@@ -18,6 +18,9 @@ struct FormulaPlan {
   bool mask;  // the kernel writes bool bytes
 };
 
+// The kernel of a power with this exponent, where there is a shorter one than the power's own; else null.
+FormulaKernel power_kernel(double exponent, int isa, int column);
+
 // Types and kernel for the operands of a call; `name` is for the errors.
 FormulaPlan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name);
 // The same for operands that are all converted to `dtype`, which is the result's type too.

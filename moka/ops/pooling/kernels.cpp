@@ -9,6 +9,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"
 #include "moka/ops/kernels/settled.h"
+#include "moka/ops/reduction/kernels.h"
 
 #define MOKA_TARGET_ISA 0
 #include "moka/ops/pooling/kernels_target.h"
@@ -197,6 +198,16 @@ void each_mean(const Reaches& r, Divisor divisor, F visit) {
 
 template <class T>
 void avg_pool(const PoolGeometry& g, const Reaches& r, Divisor divisor, const T* in, T* out) {
+  auto whole = [&](int k) {
+    return r.axis[k].size() == 1 && r.axis[k][0].first == 0 && r.axis[k][0].last == g.axis(k).in;
+  };
+  if (whole(0) && whole(1) && whole(2) && g.in_pixels() > 0) {  // the mean of a plane
+    reduce(Reduce::Sum, g.planes, g.in_pixels(), 1, in, out);
+    each_mean(r, divisor, [&](int64_t, const Reach&, const Reach&, const Reach&, int64_t count) {
+      for (int64_t p = 0; p < g.planes; p++) out[p] = count == 0 ? T(0) : out[p] / static_cast<T>(count);
+    });
+    return;
+  }
   each_plane(g, [&](int64_t p) {
     const T* from = in + p * g.in_pixels();
     T* to = out + p * g.out_pixels();

@@ -99,10 +99,17 @@ void distances(const Frame& f, const Pairs& s, const T* a, const T* b, T* out) {
   double p = f.number(2);
   Norm norm = norm_of(f, p);
   parallel_for(0, s.count * s.rows, 4096 / (s.columns * s.width + 1) + 1, [&](int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; r++)
-      for (int64_t c = 0; c < s.columns; c++)
-        out[r * s.columns + c] =
-            distance(norm, p, a + r * s.width, b + (r / s.rows * s.columns + c) * s.width, s.width);
+    for (int64_t r = first; r < last; r++) {
+      const T *row = a + r * s.width, *others = b + r / s.rows * s.columns * s.width;
+      T* to = out + r * s.columns;
+      if (norm == Norm::One || norm == Norm::Two) {
+        row_differences(norm == Norm::Two, s.columns, s.width, row, others, to);
+        if (norm == Norm::Two)
+          for (int64_t c = 0; c < s.columns; c++) to[c] = std::sqrt(to[c]);
+        continue;
+      }
+      for (int64_t c = 0; c < s.columns; c++) to[c] = distance(norm, p, row, others + c * s.width, s.width);
+    }
   });
 }
 void cdist_kernel(Frame& f) {

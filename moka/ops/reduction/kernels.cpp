@@ -150,6 +150,32 @@ template void squared_deviations(int64_t, int64_t, const float*, const float*, f
 template void squared_deviations(int64_t, int64_t, const double*, const double*, double*);
 
 template <class T>
+void row_differences(bool squared, int64_t rows, int64_t n, const T* a, const T* b, T* out) {
+  if (squared) MOKA_BY_ISA(Differences<T, true>::run)(rows, n, a, b, out);
+  else MOKA_BY_ISA(Differences<T, false>::run)(rows, n, a, b, out);
+}
+template void row_differences(bool, int64_t, int64_t, const float*, const float*, float*);
+template void row_differences(bool, int64_t, int64_t, const double*, const double*, double*);
+
+template <class T>
+void sum_of_squares(int64_t n, const T* in, T* out) {
+  constexpr int64_t part = 65536;
+  const int64_t parts = (n + part - 1) / part;
+  Scratch<T> partial(parts);
+  parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+    const T zero = 0;
+    for (int64_t i = first; i < last; i++)
+      MOKA_BY_ISA(Deviations<T>::run)(int64_t(1), std::min(part, n - i * part), in + i * part, &zero,
+                                      partial.data() + i);
+  });
+  double total = 0;
+  for (int64_t i = 0; i < parts; i++) total += partial[i];
+  *out = static_cast<T>(total);
+}
+template void sum_of_squares(int64_t, const float*, float*);
+template void sum_of_squares(int64_t, const double*, double*);
+
+template <class T>
 void find_extremum(bool maximum, int64_t outer, int64_t count, int64_t inner, const T* in, int64_t* places) {
   parallel_for(0, outer, 16384 / (count * inner + 1) + 1, [&](int64_t first, int64_t last) {
     Scratch<T> best(inner);

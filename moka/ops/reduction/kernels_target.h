@@ -138,4 +138,41 @@ struct Deviations {
   }
 };
 
+// Sums of |a - b| or (a - b)^2 from one row to each of `rows` rows of n elements, four of them at a time.
+template <class T, bool Squared>
+struct Differences {
+  using V = Vec<T>;
+  static constexpr int L = lanes<T>;
+  static V grown(V sum, V d) {
+    if constexpr (Squared) return sum + d * d;
+    else return sum + (d < V{} ? -d : d);
+  }
+  template <int Rows>
+  static void some(int64_t n, const T* a, const T* b, T* out) {
+    double total[Rows] = {};
+    for (int64_t from = 0; from < n; from += chunk<T>) {
+      const int64_t last = std::min(n, from + chunk<T>);
+      V sum[Rows] = {};
+      int64_t i = from;
+      for (; i + L <= last; i += L) {
+        const V x = load<V>(a + i);
+#pragma GCC unroll 4
+        for (int r = 0; r < Rows; r++) sum[r] = grown(sum[r], x - load<V>(b + r * n + i));
+      }
+      if (i < last) {
+        const V x = load_part<V>(a + i, last - i, T(0));
+        for (int r = 0; r < Rows; r++)
+          sum[r] = grown(sum[r], x - load_part<V>(b + r * n + i, last - i, T(0)));
+      }
+      for (int r = 0; r < Rows; r++) total[r] += add_lanes<T>(sum[r]);
+    }
+    for (int r = 0; r < Rows; r++) out[r] = static_cast<T>(total[r]);
+  }
+  static void run(int64_t rows, int64_t n, const T* a, const T* b, T* out) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) some<4>(n, a, b + r * n, out + r);
+    for (; r < rows; r++) some<1>(n, a, b + r * n, out + r);
+  }
+};
+
 #include "moka/ops/kernels/target_end.h"

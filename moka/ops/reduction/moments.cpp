@@ -7,6 +7,7 @@
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/normalization/kernels.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/reduction/support.h"
 #include "moka/ops/shaping/shaping.h"
@@ -207,8 +208,34 @@ constexpr auto log_sum_exp = [](auto input, auto size, auto dim, auto keepdim) {
   auto shift = masked_fill(high, logical_not(isfinite(high)), 0.0);
   return log(sum(exp(sub(input, shift)), dim, keepdim)) + sum(shift, dim, keepdim);
 };
+// One pass over rows where they lie together.
+bool log_sum_exp_rows(const Tensor& x, const Any& dim, bool keepdim, Tensor& out) {
+  if (dim.is_none() || x.numel() == 0 || !x.has_storage() || !x.is_contiguous()) return false;
+  DimSet dims = 0;
+  for (int64_t d : dim.ints()) dims |= DimSet(1) << wrap_dim(d, x.dim(), "logsumexp");
+  auto stages = reduction_stages(x.sizes(), dims);
+  if (dims == 0 || stages.size() != 1 || stages[0].inner != 1) return false;
+  const Stage s = stages[0];
+  out = new_tensor(reduced_sizes(x.sizes(), dims, keepdim), x.dtype());
+  auto run = [&]<class T>(T* to) {
+    const T* from = x.data<T>();
+    row_logsumexp(s.outer, s.count, from, to);
+    // The largest is infinite: the loop has subtracted it from itself.
+    for (int64_t r = 0; r < s.outer; r++)
+      if (to[r] != to[r]) {
+        T high;
+        reduce(Reduce::Maximum, 1, s.count, 1, from + r * s.count, &high);
+        to[r] = high;
+      }
+  };
+  x.dtype() == DType::F64 ? run(out.data<double>()) : run(out.data<float>());
+  return true;
+}
 Tensor log_sum_exp_of(const Tensor& input, const Any& dim, const Any& keepdim) {
   const DType d = input.dtype();
+  Tensor out;
+  if ((d == DType::F32 || d == DType::F64) && log_sum_exp_rows(input, dim, keepdim.to_bool(), out))
+    return out;
   Any x(is_floating(d) || is_complex(d) ? input : Tensor(to(input, default_float())));
   return log_sum_exp(x, is_complex(d) ? Any(real(x)) : x, dim, keepdim).tensor();
 }
@@ -224,6 +251,13 @@ constinit const Op logsumexp_op{
     .schema = "logsumexp(Tensor input, int[] dim, bool keepdim=False) -> Tensor",
     .doc = "log(sum(exp(x))) over the dimensions `dim`, without overflow.",
     .body = log_sum_exp_body,
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto keepdim, auto y) {
+                         // Lines of -inf alone have slope 0.
+                         auto height = masked_fill(y, eq(y, -__builtin_inf()), 0.0);
+                         auto wide = reduction_expand(height, shape_of(input), dim, keepdim);
+                         return reduction_expand(dy, shape_of(input), dim, keepdim) * conj(exp(input - wide));
+                       })},
     .onnx = "ReduceLogSumExp(input, axes=dim, keepdims=keepdim)",
     .netdef = none("written as ReduceMax, Exp, ReduceSum and Log"),
     .samples = {shape(3, 4).with("dim", {1}), shape(2, 3, 4).with("dim", {0, 2}).with("keepdim", true)},

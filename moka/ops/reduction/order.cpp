@@ -1,6 +1,8 @@
 // Running sums, sorting and the k largest.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <bit>
+#include <limits>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/differentiable.h"
@@ -33,7 +35,21 @@ void running_sum(const Stage& s, const T* in, T* out, bool backwards) {
                                std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>>;
   parallel_for(0, s.outer, 16384 / (s.count * s.inner + 1) + 1, [&](int64_t first, int64_t last) {
     Scratch<W> total(s.inner);
-    for (int64_t o = first; o < last; o++) {
+    int64_t o = first;
+    // Four lines side by side: each sum waits for the one before.
+    for (; s.inner == 1 && o + 4 <= last; o += 4) {
+      const int64_t step = backwards ? -1 : 1, n = s.count;
+      const T* from = in + o * n + (backwards ? n - 1 : 0);
+      T* to = out + o * n + (backwards ? n - 1 : 0);
+      W a = 0, b = 0, c = 0, d = 0;
+      for (int64_t k = 0; k < n; k++, from += step, to += step) {
+        to[0] = static_cast<T>(a += static_cast<W>(from[0]));
+        to[n] = static_cast<T>(b += static_cast<W>(from[n]));
+        to[2 * n] = static_cast<T>(c += static_cast<W>(from[2 * n]));
+        to[3 * n] = static_cast<T>(d += static_cast<W>(from[3 * n]));
+      }
+    }
+    for (; o < last; o++) {
       std::fill_n(total.data(), s.inner, W(0));
       for (int64_t k = 0; k < s.count; k++) {
         int64_t at = (o * s.count + (backwards ? s.count - 1 - k : k)) * s.inner;
@@ -88,6 +104,47 @@ bool precedes(const Entry<T>& a, const Entry<T>& b) {
   }
   return a.value < b.value;
 }
+// A float and its place as one number, whose order is that of the floats (NaN last, the zeros equal) and then of places.
+uint64_t sort_key(float x, int64_t place, bool descending) {
+  const int32_t bits = std::bit_cast<int32_t>(x == 0 ? 0.f : x);
+  uint32_t high = static_cast<uint32_t>(bits < 0 ? ~bits : bits | std::numeric_limits<int32_t>::min());
+  if (x != x) high = UINT32_MAX;
+  return uint64_t(descending ? ~high : high) << 32 | static_cast<uint64_t>(place);
+}
+// The smallest `keep` keys in order, in front. Few of many are kept in order while the others pass by.
+void order_keys(uint64_t* keys, int64_t keep, int64_t count) {
+  if (keep == count) return std::sort(keys, keys + count);
+  if (keep > 64 || keep * 8 > count) {
+    std::nth_element(keys, keys + keep, keys + count);
+    return std::sort(keys, keys + keep);
+  }
+  if (keep == 0) return;
+  std::sort(keys, keys + keep);
+  for (int64_t i = keep; i < count; i++) {
+    const uint64_t key = keys[i];
+    if (key >= keys[keep - 1]) continue;
+    int64_t k = keep - 1;
+    for (; k > 0 && keys[k - 1] > key; k--) keys[k] = keys[k - 1];
+    keys[k] = key;
+  }
+}
+void order_floats(const Stage& s, int64_t keep, bool descending, const float* in, float* values,
+                  int64_t* places) {
+  parallel_for(0, s.outer * s.inner, 2048 / (s.count + 1) + 1, [&](int64_t first, int64_t last) {
+    Scratch<uint64_t> keys(s.count);
+    for (int64_t l = first; l < last; l++) {
+      const int64_t o = l / s.inner, i = l % s.inner;
+      const float* from = in + o * s.count * s.inner + i;
+      for (int64_t k = 0; k < s.count; k++) keys[k] = sort_key(from[k * s.inner], k, descending);
+      order_keys(keys.data(), keep, s.count);
+      for (int64_t k = 0; k < keep; k++) {
+        const int64_t place = static_cast<int64_t>(keys[k] & UINT32_MAX), at = (o * keep + k) * s.inner + i;
+        values[at] = from[place * s.inner];
+        places[at] = place;
+      }
+    }
+  });
+}
 // The first `keep` of each line in order, equal ones in their old order.
 template <class T>
 void order(const Stage& s, int64_t keep, bool descending, const T* in, T* values, int64_t* places) {
@@ -120,6 +177,8 @@ void run_order(Frame& f, int dim, bool descending) {
   int64_t* places = f.outs[1].data<int64_t>();
   if (values.tensor().numel()) {
     if (x.dtype() == DType::F64) order(s, keep, descending, x.data<double>(), values.data<double>(), places);
+    else if (x.dtype() == DType::F32 && s.count <= int64_t(UINT32_MAX))
+      order_floats(s, keep, descending, x.data<float>(), values.data<float>(), places);
     else if (x.dtype() == DType::F32)
       order(s, keep, descending, x.data<float>(), values.data<float>(), places);
     else order(s, keep, descending, x.data<int64_t>(), values.data<int64_t>(), places);

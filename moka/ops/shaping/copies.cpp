@@ -316,6 +316,36 @@ void shape_pad(Frame& f) {
   }
   f.output(0, sizes, x.dtype());
 }
+// Row by row: what stands before a row of the input, the row, what stands behind it.
+template <class Word>
+void pad_rows(const Tensor& x, const Tensor& out, std::span<const int64_t> pad, Word value) {
+  const int last = x.dim() - 1;
+  auto before = [&](int d) { return last - d < int(pad.size()) / 2 ? pad[2 * (last - d)] : 0; };
+  const int64_t width = out.size(last), shift = before(last);
+  const int64_t left = std::clamp<int64_t>(shift, 0, width);
+  const int64_t right = std::clamp(shift + x.size(last), left, width);
+  const Word* from = x.data<Word>();
+  Word* to = out.data<Word>();
+  parallel_for(0, out.numel() / width, 16384 / width + 1, [&](int64_t first, int64_t end) {
+    for (int64_t r = first; r < end; r++) {
+      int64_t rest = r, at = left - shift;
+      bool inside = true;
+      for (int d = last; d-- > 0; rest /= out.size(d)) {
+        const int64_t k = rest % out.size(d) - before(d);
+        inside = inside && k >= 0 && k < x.size(d);
+        at += k * x.stride(d);
+      }
+      Word* row = to + r * width;
+      if (!inside) {
+        std::fill_n(row, width, value);
+        continue;
+      }
+      std::fill_n(row, left, value);
+      std::copy_n(from + at, right - left, row + left);
+      std::fill_n(row + right, width - right, value);
+    }
+  });
+}
 void run_pad(Frame& f) {
   const Tensor& x = f.tensor(0);
   const Tensor& out = f.outs[0];
@@ -324,6 +354,18 @@ void run_pad(Frame& f) {
   double value = f.number(2);
   char item[16];
   convert_elements(&value, DType::F64, item, out.dtype(), 1);
+  if (x.dim() > 0 && x.numel() > 0 && x.stride(x.dim() - 1) == 1 && out.is_contiguous()) {
+    auto rows = [&]<class Word>(Word word) {
+      std::memcpy(&word, item, sizeof word);
+      pad_rows(x, out, pad, word);
+    };
+    switch (item_size(out.dtype())) {
+      case 1: return rows(uint8_t());
+      case 2: return rows(uint16_t());
+      case 4: return rows(uint32_t());
+      case 8: return rows(uint64_t());
+    }
+  }
   Tensor fill =
       from_memory(item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true);
   copy_elements(fill, out);
