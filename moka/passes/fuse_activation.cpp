@@ -21,10 +21,21 @@ bool surely_same(const Type& a, const Type& b) {
   return true;
 }
 
-bool is_activation(const Node& n) {
-  if (n.kind != NodeKind::Op) return false;
+// Whether an argument is this number.
+bool is_number(const Node& n, const char* argument, double number) {
+  const Value* v = n.argument(argument);
+  const Any* c = v ? v->constant() : nullptr;
+  return c && c->arg().is_number() && c->to_double() == number;
+}
+// The name that fused operators have for it, or nothing.
+std::string_view activation_of(const Node& n) {
+  if (n.kind != NodeKind::Op) return {};
   std::string_view name = n.op_name();
-  return name == "relu" || name == "sigmoid" || name == "tanh" || name == "silu";
+  if (name == "hardtanh" && is_number(n, "min_val", 0) && is_number(n, "max_val", 6)) return "relu6";
+  if (name == "clamp" && is_number(n, "min", 0) && is_number(n, "max", 6)) return "relu6";
+  const bool known = name == "relu" || name == "relu6" || name == "sigmoid" || name == "tanh" ||
+                     name == "silu" || name == "hardswish" || name == "gelu";
+  return known ? name : std::string_view();
 }
 
 // What is added to `to` by this node, or null.
@@ -49,11 +60,11 @@ bool fuse(Graph& g, Node* linear) {
       sum = other;
       taken.push_back(last = user);
     }
-  if (Node* user = only_user(last->output());
-      user && user->owner() == linear->owner() && is_activation(*user)) {
-    activation = user->op_name();
-    taken.push_back(last = user);
-  }
+  if (Node* user = only_user(last->output()); user && user->owner() == linear->owner())
+    if (std::string_view name = activation_of(*user); !name.empty()) {
+      activation = name;
+      taken.push_back(last = user);
+    }
   if (taken.empty()) return false;
   Graph::Point at{last->owner(), last};
   std::vector<Value*> inputs(linear->inputs().begin(), linear->inputs().end());

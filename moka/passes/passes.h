@@ -41,5 +41,9 @@ int freeze_states(graph::Graph& graph);
 int fold_batch_norm(graph::Graph& graph);
 // conv2d or linear [+ another tensor] [activation] becomes one operator.
 int fuse_activation(graph::Graph& graph);
+// Chains of convolutions work on channels in blocks (moka/ops/blocked), where a back end has a kernel for that; weights
+// must be constants. Returns the number of convolutions.
+int block_channels(graph::Graph& graph);
+int block_channels(graph::Graph& graph, int64_t block);  // for whoever serves it
 
 }  // namespace moka::passes

@@ -318,6 +318,46 @@ TEST_F(Passes, fuse_activation_takes_sum_and_activation) {
 )");
 }
 
+TEST_F(Passes, block_channels_goes_through_chains) {
+  std::unique_ptr<Graph> g = parse(R"(moka-ir 1
+graph main(%x: float32[n, 1, 4, 4], %y: float32[n, 2, 4, 4]) {
+  %w = constant float32[2, 1, 1, 1] {1.0, 2.0}
+  %v = constant float32[2, 2, 1, 1] {1.0, 2.0, 3.0, 4.0}
+  %a = conv2d_fused(%x, %w, activation = "relu")
+  %b = conv2d(%y, %v)
+  %c = mul(%a, %b)
+  %d = conv2d_fused(%c, %w, groups = 2, addend = %y)
+  %e = neg(%d)
+  %f = mean(%c, [2, 3])
+  return %e, %f
+}
+)");
+  verify(*g);
+  EXPECT_EQ(block_channels(*g, 4), 3);
+  remove_dead(*g);
+  verify(*g);
+  EXPECT_EQ(print(*g), R"(moka-ir 1
+graph main(%x: float32[n, 1, 4, 4], %y: float32[n, 2, 4, 4]) {
+  %w: float32[2, 1, 1, 1] = constant float32[2, 1, 1, 1] {1.0, 2.0}
+  %v: float32[2, 2, 1, 1] = constant float32[2, 2, 1, 1] {1.0, 2.0, 3.0, 4.0}
+  %0: float32[1, 1, 1, 1, 4] = pack_filters(%w, 4, "plain")
+  %1: float32[n, 1, 4, 4, 4] = conv2d_blocked(%x, %0, none, [1, 1], [0, 0], [1, 1], 1, 2, none, "relu")
+  %2: float32[1, 1, 1, 1, 4, 4] = pack_filters(%v, 4, "dense")
+  %3: float32[n, 1, 4, 4, 4] = block_channels(%y, 4)
+  %4: float32[n, 1, 4, 4, 4] = conv2d_blocked(%3, %2, none, [1, 1], [0, 0], [1, 1], 2, 2, none, "none")
+  %5: float32[n, 1, 4, 4, 4] = mul(%1, %4)
+  %6: float32[1, 1, 1, 4] = pack_filters(%w, 4, "depthwise")
+  %7: float32[n, 1, 4, 4, 4] = conv2d_blocked(%5, %6, none, [1, 1], [0, 0], [1, 1], 2, 2, %3, "none")
+  %d: float32[n, 2, 4, 4] = unblock_channels(%7, 2)
+  %e: float32[n, 2, 4, 4] = neg(%d)
+  %8: float32[n, 1, 1, 1, 4] = mean(%5, [2, 3], true, none)
+  %9: float32[n, 2, 1, 1] = unblock_channels(%8, 2)
+  %10: float32[n, 2] = flatten(%9, 1, -1)
+  return %e, %10
+}
+)");
+}
+
 TEST_F(Passes, specialize_shapes_makes_sizes_known) {
   std::unique_ptr<Graph> g = parse(R"(moka-ir 1
 graph main(%x: float32[n, 3], %y: float32[n]) {

@@ -201,25 +201,27 @@ class Planner {
       step.specs.push_back(std::move(spec));
     }
     for (size_t i = 0; i < step.outputs.size() && !list; i++) root_of_[step.outputs[i]] = step.specs[i].root;
-    if (n.op->formula) note_overwrites(n, step);
+    if (n.op->formula) {
+      for (size_t i = 0; i < step.inputs.size(); i++) note_overwrite(n, step, i);
+    } else if (const int addend = info(*n.op).schema.find_arg("addend"); addend >= 0) {
+      note_overwrite(n, step, static_cast<size_t>(addend));
+    }
   }
 
-  // A formula may write over an operand of the same layout that nothing reads later; whether that is so is known when
-  // the whole graph has been seen.
+  // A formula may write over an operand of the same layout that nothing reads later, and so may an operator over what it
+  // adds to its result; whether that is so is known when the whole graph has been seen.
   struct Candidate {
     int root, over, position;
   };
-  void note_overwrites(const Node& n, const Step& step) {
-    for (size_t i = 0; i < step.inputs.size(); i++) {
-      auto whole = root_of_.find(step.inputs[i]);
-      if (whole == root_of_.end()) continue;
-      if (!same_shape(analysis_.meta(n.input(static_cast<int>(i))).value, analysis_.meta(n.output()).value))
-        continue;
-      int64_t shown = 0;
-      for (int other : step.inputs)
-        shown += std::count(plan_.aliases[other].begin(), plan_.aliases[other].end(), whole->second);
-      if (shown == 1) candidates_.push_back({step.specs[0].root, whole->second, position_});
-    }
+  void note_overwrite(const Node& n, const Step& step, size_t i) {
+    auto whole = root_of_.find(step.inputs[i]);
+    if (whole == root_of_.end()) return;
+    if (!same_shape(analysis_.meta(n.input(static_cast<int>(i))).value, analysis_.meta(n.output()).value))
+      return;
+    int64_t shown = 0;
+    for (int other : step.inputs)
+      shown += std::count(plan_.aliases[other].begin(), plan_.aliases[other].end(), whole->second);
+    if (shown == 1) candidates_.push_back({step.specs[0].root, whole->second, position_});
   }
 
   void share_places() {

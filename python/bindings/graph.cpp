@@ -258,8 +258,18 @@ void bind_graph(nb::module_& m) {
                                   "A graph that runs; any number of threads may run it at the same time.")
       .def(
           "__init__",
-          [](runtime::Executable* self, const graph::Graph& g) { new (self) runtime::Executable(g); },
-          nb::arg("graph"))
+          [](runtime::Executable* self, const graph::Graph& g, bool optimize) {
+            if (!optimize) {
+              new (self) runtime::Executable(g);
+              return;
+            }
+            std::unique_ptr<graph::Graph> fast = g.clone();
+            passes::optimize(*fast);
+            new (self) runtime::Executable(*fast);
+          },
+          nb::arg("graph"), nb::arg("optimize") = false,
+          "optimize: rewrite a copy for speed, with the states as they are now; results may differ in the "
+          "last bits.")
       .def("run",
            [](const runtime::Executable& e, nb::args inputs) {
              std::vector<Any> in;

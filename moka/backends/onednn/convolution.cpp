@@ -2,13 +2,10 @@
 // cache, so that only the first call with a shape pays for making them.
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <list>
 #include <memory>
-#include <mutex>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
-#include "moka/backends/onednn/table.h"
+#include "moka/backends/onednn/primitives.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/convolution/geometry.h"
 #include "moka/ops/kernels/scratch.h"
@@ -18,27 +15,10 @@ namespace moka::onednn {
 namespace {
 using dnnl::memory;
 
-dnnl::engine& engine() {
-  static dnnl::engine* e =
-      new dnnl::engine(dnnl::engine::kind::cpu, 0);  // outlives every thread that may still run
-  return *e;
-}
-dnnl::stream& stream() {
-  static thread_local dnnl::stream s(engine());
-  return s;
-}
-
 enum class Direction : int64_t { Forward, Input, Weight, Transpose };
 
 // Everything that a primitive depends on.
 using Key = std::array<int64_t, 20>;
-struct KeyHash {
-  size_t operator()(const Key& k) const {
-    uint64_t h = 1469598103934665603u;
-    for (int64_t v : k) h = (h ^ static_cast<uint64_t>(v)) * 1099511628211u;
-    return static_cast<size_t>(h ^ (h >> 32));
-  }
-};
 Key make_key(Direction direction, const ConvGeometry& g, bool bias) {
   return {static_cast<int64_t>(direction),
           g.batch,
@@ -169,39 +149,13 @@ Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
   return p;
 }
 
-// The most recently used shapes; one that no primitive exists for is kept as null.
-class Cache {
- public:
-  std::shared_ptr<const Prepared> get(const Key& key, Direction direction, const ConvGeometry& g, bool bias) {
-    std::lock_guard lock(mutex_);
-    auto found = places_.find(key);
-    if (found != places_.end()) {
-      entries_.splice(entries_.begin(), entries_, found->second);
-      return found->second->second;
-    }
-    std::shared_ptr<const Prepared> made;
-    try {
-      made = std::make_shared<const Prepared>(prepare(direction, g, bias));
-    } catch (const dnnl::error&) {  // unimplemented: the caller declines
-    }
-    entries_.emplace_front(key, made);
-    places_[key] = entries_.begin();
-    if (entries_.size() > most) {
-      places_.erase(entries_.back().first);
-      entries_.pop_back();
-    }
-    return made;
-  }
-
- private:
-  static constexpr size_t most = 256;
-  std::mutex mutex_;
-  std::list<std::pair<Key, std::shared_ptr<const Prepared>>> entries_;
-  std::unordered_map<Key, decltype(entries_)::iterator, KeyHash> places_;
-};
+using Cache = PrimitiveCache<Key, Prepared>;
 Cache& cache() {
   static Cache* c = new Cache;
   return *c;
+}
+std::shared_ptr<const Prepared> prepared(Direction direction, const ConvGeometry& g, bool bias) {
+  return cache().get(make_key(direction, g, bias), [&] { return prepare(direction, g, bias); });
 }
 
 // A tensor as the primitive wants it: our memory, or scratch memory reordered before or after.
@@ -238,15 +192,13 @@ std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry
   if (direction == Direction::Forward && g.taps() == 1 && g.groups == 1 &&
       g.filters * g.channels > g.batch * (g.in_pixels() * g.channels + g.out_pixels() * g.filters) / 2)
     return "the weights are larger than what they are applied to";
-  if (!cache().get(make_key(direction, g, bias), direction, g, bias))
-    return "oneDNN has no implementation for this shape";
+  if (!prepared(direction, g, bias)) return "oneDNN has no implementation for this shape";
   return {};
 }
 
 void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& source, const Tensor& weights,
          const Tensor& destination, const Tensor& bias) {
-  auto p =
-      cache().get(make_key(direction, g, static_cast<bool>(bias)), direction, g, static_cast<bool>(bias));
+  auto p = prepared(direction, g, static_cast<bool>(bias));
   try {
     if (!p) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
     Bound s(p->source, source.raw_data()), w(p->weights, weights.raw_data()),
@@ -310,10 +262,6 @@ constexpr Row rows[] = {{"conv1d", conv_declines, conv_run},
                         {"conv_transpose2d", transpose_declines, transpose_run}};
 }  // namespace
 
-}  // namespace moka::onednn
+std::span<const Row> convolution_rows() { return rows; }
 
-const moka::onednn::Table* moka_onednn_table() {
-  static const moka::onednn::Table table{moka::onednn::table_version, moka::onednn::rows,
-                                         std::size(moka::onednn::rows)};
-  return &table;
-}
+}  // namespace moka::onednn

@@ -3,24 +3,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/fused/fused.h"
 
+#include "moka/ops/activation/activation.h"
 #include "moka/ops/convolution/convolution.h"
 #include "moka/ops/define.h"
+#include "moka/ops/fused/parts.h"
 #include "moka/ops/linear/linear.h"
 #include "moka/schema/formula_runner.h"
 
 namespace moka::ops {
 
 namespace {
-const Op* activation_of(const Frame& f, int argument) {
-  std::string_view name = f.string(argument);
-  if (name == "none") return nullptr;
-  if (name == "relu") return &relu_op;
-  if (name == "sigmoid") return &sigmoid_op;
-  if (name == "tanh") return &tanh_op;
-  if (name == "silu") return &silu_op;
-  fail_kind(ErrorKind::Value, f.name(), ": activation must be none, relu, sigmoid, tanh or silu, got '", name,
-            "'");
-}
+struct Activation {
+  std::string_view name;
+  const Op* op;
+};
+constexpr Activation activations[] = {{"relu", &relu_op}, {"relu6", &relu6_op}, {"sigmoid", &sigmoid_op},
+                                      {"tanh", &tanh_op}, {"silu", &silu_op},   {"hardswish", &hardswish_op},
+                                      {"gelu", &gelu_op}};
 
 // out = formula(out, more...), element for element.
 void in_place(const Op& op, const Tensor& out, const Tensor* more) {
@@ -65,12 +64,37 @@ void fused_kernel(Frame& f) {
     choose_kernel(linear, &why);
     fail_kind(ErrorKind::NotImplemented, f.name(), ": no kernel serves these arguments", why);
   }
+  const Tensor addend = addend_of(f, Arguments);
   row->run(linear);
   f.outs[0] = linear.outs[0];
-  if (f.has(Arguments)) in_place(add_op, f.outs[0], &f.tensor(Arguments));
-  if (const Op* activation = activation_of(f, Arguments + 1)) in_place(*activation, f.outs[0], nullptr);
+  finish_fused(f, addend, Arguments + 1);
 }
 }  // namespace
+
+const Op* activation_of(const Frame& f, int argument) {
+  const std::string_view name = f.string(argument);
+  if (name == "none") return nullptr;
+  std::string known;
+  for (const Activation& a : activations) {
+    if (a.name == name) return a.op;
+    known += cat(", ", a.name);
+  }
+  fail_kind(ErrorKind::Value, f.name(), ": activation must be one of none", known, ", got '", name, "'");
+}
+
+Tensor addend_of(const Frame& f, int addend) {
+  if (!f.has(addend)) return {};
+  const Tensor& t = f.tensor(addend);
+  if (t.raw_data() != f.outs[0].raw_data()) return t;
+  Tensor copy = new_tensor(t.sizes(), t.dtype());
+  copy_elements(t, copy);
+  return copy;
+}
+
+void finish_fused(Frame& f, const Tensor& addend, int activation) {
+  if (addend) in_place(add_op, f.outs[0], &addend);
+  if (const Op* op = activation_of(f, activation)) in_place(*op, f.outs[0], nullptr);
+}
 
 constinit const Op conv2d_fused_op{
     .schema =

@@ -156,9 +156,13 @@ class TracedModule:
 
     def run(self, *inputs: Any) -> list[Any]:
         """The results of the graph as a list, from its inputs in order."""
+        return self._ready().run(*inputs)
+
+    def _ready(self) -> Any:
+        """What runs; a graph whose weights are constants is rewritten for speed first."""
         if self._executable is None:
-            self._executable = _C.Executable(self.graph)
-        return self._executable.run(*inputs)
+            self._executable = _C.Executable(self.graph, optimize=not self.graph.states)
+        return self._executable
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         arguments = self._arguments
@@ -195,9 +199,7 @@ class TracedModule:
 
     def profile(self, *inputs: Any) -> str:
         """Run once and give the time of every step as Chrome trace JSON (open it in ui.perfetto.dev)."""
-        if self._executable is None:
-            self._executable = _C.Executable(self.graph)
-        return self._executable.profile(*inputs)
+        return self._ready().profile(*inputs)
 
     def __repr__(self) -> str:
         inputs = ", ".join(

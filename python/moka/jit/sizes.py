@@ -16,11 +16,15 @@ Open = dict[int, dict[int, str]]  # name by input and dimension
 
 
 def open_sizes(dynamic: Dynamic | None, names: Sequence[str], examples: Sequence[Tensor]) -> Open:
-    """Which dimensions of which inputs may change, by number; None stands for the first of all inputs."""
+    """Which dimensions of which inputs may change, by number.
+
+    None stands for the first dimension of all inputs that are as long there as the first input.
+    """
     if dynamic is None:
-        if examples and all(example.dim() > 0 for example in examples):
-            return {i: {0: "batch"} for i in range(len(examples))}
-        return {}
+        if not examples or not all(example.dim() > 0 for example in examples):
+            return {}
+        batch = examples[0].shape[0]
+        return {i: {0: "batch"} for i, example in enumerate(examples) if example.shape[0] == batch}
     wanted: Open = {}
     for key, sizes in dynamic.items():
         if isinstance(key, str) and key not in names:

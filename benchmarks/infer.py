@@ -1,0 +1,160 @@
+"""Inference of eight networks against onnxruntime and openvino: time, first run, peak memory, in turns.
+
+Run with `./dev bench infer`. The networks are built with moka.nn and random weights and exported to ONNX
+for the peers. Each runtime works in a process of its own; while one is timed the others sleep. The table
+gives the median over the rounds, and the time of the faster peer over ours; "difference" is the largest
+one from eager Moka, relative to its largest result.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import _workers
+import numpy as np
+
+RUNTIMES = ("moka", "onnxruntime", "openvino")
+
+
+def export(name: str, folder: str) -> None:
+    """The network as a package and as ONNX, its input and its result."""
+    import _networks
+
+    import moka
+
+    net, example = _networks.build(name)
+    with moka.no_grad():
+        result = net(example)
+    traced = moka.jit.freeze(moka.jit.trace(net, example, input_names=["x"], dynamic={}))
+    traced.save(os.path.join(folder, "model.moka"))
+    moka.onnx.export(traced, path=os.path.join(folder, "model.onnx"))
+    np.savez(os.path.join(folder, "data.npz"), x=example.numpy(), y=result.detach().numpy())
+
+
+def runner(runtime: str, folder: str, x: np.ndarray, threads: int) -> Callable[[], Any]:
+    """A call that runs the network once."""
+    if runtime == "moka":
+        import moka
+
+        moka.set_num_threads(threads)
+        model, value = moka.jit.load(os.path.join(folder, "model.moka")), moka.from_numpy(x)
+        return lambda: model.run(value)[0]
+    model = os.path.join(folder, "model.onnx")
+    if runtime == "onnxruntime":
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"x": x})[0]
+    import openvino
+
+    compiled = openvino.Core().compile_model(
+        model, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    )
+    request = compiled.create_infer_request()
+    return lambda: request.infer({0: x})[0]
+
+
+def peak_memory() -> float:
+    """MiB of this process; getrusage would count those of its parent too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def work(runtime: str, folder: str, threads: int) -> None:
+    """Answer seconds with the time of a call; at the end with what the first run and memory were."""
+    data = np.load(os.path.join(folder, "data.npz"))
+    if runtime == "moka":
+        import moka  # noqa: F401  (the import is not part of the first run)
+    elif runtime == "onnxruntime":
+        import onnxruntime  # noqa: F401
+    else:
+        import openvino  # noqa: F401
+    before = peak_memory()
+    start = time.perf_counter()
+    call = runner(runtime, folder, data["x"], threads)
+    result = np.asarray(call())
+    first = time.perf_counter() - start
+    difference = float(np.abs(result - data["y"]).max() / max(np.abs(data["y"]).max(), 1e-30))
+
+    def end() -> dict[str, float]:
+        return {"first_ms": first * 1e3, "memory_mib": peak_memory() - before, "difference": difference}
+
+    _workers.answer(lambda seconds: _workers.seconds_of(call, seconds), end)
+
+
+def compare(name: str, rounds: int, seconds: float, threads: int) -> dict[str, Any]:
+    """One row of the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        export(name, folder)
+        words = ("--folder", folder, "--threads", str(threads))
+        workers = {runtime: _workers.Worker(__file__, runtime, *words) for runtime in RUNTIMES}
+        times: dict[str, list[float]] = {runtime: [] for runtime in RUNTIMES}
+        for _ in range(rounds):
+            for runtime, worker in workers.items():
+                times[runtime].append(worker.ask(seconds) * 1e3)
+        ends = {runtime: worker.close() for runtime, worker in workers.items()}
+        size = Path(folder, "model.onnx").stat().st_size / 2**20
+    median = {runtime: statistics.median(taken) for runtime, taken in times.items()}
+    best = min(median[runtime] for runtime in RUNTIMES[1:])
+    return {"name": name, "ms": median, "ratio": best / median["moka"], "ends": ends, "file_mib": size}
+
+
+def show(row: dict[str, Any]) -> None:
+    """A line of the table."""
+    ms, ends = row["ms"], row["ends"]
+    print(
+        f"{row['name']:20}"
+        + "".join(f"{ms[r]:10.3f}" for r in RUNTIMES)
+        + f"  {row['ratio']:5.2f}x |"
+        + "".join(f"{ends[r]['first_ms']:9.0f}" for r in RUNTIMES)
+        + " |"
+        + "".join(f"{ends[r]['memory_mib']:7.0f}" for r in RUNTIMES)
+        + f" | {ends['moka']['difference']:.1e}",
+        flush=True,
+    )
+
+
+def main() -> int:
+    import _networks
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="*", default=list(_networks.NETWORKS), help="which (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each runtime (default 5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default 1)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work, options.folder, options.threads)
+        return 0
+    if not options.json:
+        print("milliseconds a run, of load and first run, MiB beyond the import; difference from eager")
+        print(f"{'':20}{'Moka':>10}{'ort':>10}{'openvino':>10}   ratio")
+    rows = []
+    for name in options.models:
+        rows.append(compare(name, options.rounds, options.seconds, options.threads))
+        if not options.json:
+            show(rows[-1])
+    mean = math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+    print(json.dumps(rows, indent=1) if options.json else f"{'geometric mean':50}  {mean:5.2f}x")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

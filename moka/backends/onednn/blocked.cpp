@@ -1,0 +1,140 @@
+// Convolutions over channels in blocks: oneDNN reads and writes our tensors as they are.
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include "moka/backends/onednn/primitives.h"
+#include "moka/base/parallel.h"
+#include "moka/ops/blocked/blocked.h"
+#include "moka/ops/kernels/scratch.h"
+
+namespace moka::onednn {
+
+namespace {
+using dnnl::memory;
+using Tag = memory::format_tag;
+constexpr auto f32 = memory::data_type::f32;
+
+constexpr std::string_view activations[] = {"none", "relu", "relu6",     "sigmoid",
+                                            "tanh", "silu", "hardswish", "gelu"};
+
+// Arguments of conv2d_blocked.
+enum Argument { Input, Weight, Bias, Addend = 8, Activation = 9 };
+
+int activation_of(const Frame& f) {
+  const std::string_view name = f.string(Activation);
+  for (size_t i = 0; i < std::size(activations); i++)
+    if (activations[i] == name) return static_cast<int>(i);
+  return -1;
+}
+void append_activation(dnnl::post_ops& ops, int activation) {
+  using dnnl::algorithm;
+  switch (activation) {
+    case 1: return ops.append_eltwise(algorithm::eltwise_relu, 0, 0);
+    case 2: return ops.append_eltwise(algorithm::eltwise_clip, 0, 6);
+    case 3: return ops.append_eltwise(algorithm::eltwise_logistic, 0, 0);
+    case 4: return ops.append_eltwise(algorithm::eltwise_tanh, 0, 0);
+    case 5: return ops.append_eltwise(algorithm::eltwise_swish, 1, 0);
+    case 6: return ops.append_eltwise(algorithm::eltwise_hardswish, 1.f / 6, 0.5f);
+    case 7: return ops.append_eltwise(algorithm::eltwise_gelu_erf, 0, 0);
+    default: break;
+  }
+}
+
+using Key = std::array<int64_t, 20>;
+struct Prepared {
+  dnnl::convolution_forward primitive;
+  memory::desc source, weights, bias, destination, scratchpad;
+};
+
+Prepared prepare(const BlockedConv& c, bool bias, bool addend, int activation) {
+  const ConvGeometry& g = c.g;
+  const bool wide = c.block == 16;
+  const Tag pictures = wide ? Tag::nChw16c : Tag::nChw8c;
+  memory::dims weights{g.filters, g.channels, g.y.kernel, g.x.kernel};
+  Tag weights_tag = wide ? Tag::OIhw16i16o : Tag::OIhw8i8o;
+  if (c.filters == Filters::Plain) weights_tag = wide ? Tag::Ohwi16o : Tag::Ohwi8o;
+  if (c.filters == Filters::Depthwise) {
+    weights = {g.groups, 1, 1, g.y.kernel, g.x.kernel};
+    weights_tag = wide ? Tag::Goihw16g : Tag::Goihw8g;
+  }
+  Prepared p;
+  p.source = memory::desc({g.batch, g.channels, g.y.in, g.x.in}, f32,
+                          c.filters == Filters::Plain ? Tag::nchw : pictures);
+  p.weights = memory::desc(weights, f32, weights_tag);
+  p.destination = memory::desc({g.batch, g.filters, g.y.out, g.x.out}, f32, pictures);
+  if (bias) p.bias = memory::desc({g.filters}, f32, Tag::x);
+  // A last window may leave pixels over: what is padded behind follows from the output.
+  const auto behind = [](const Axis& a) {
+    return (a.out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1 - a.in - a.padding;
+  };
+  dnnl::post_ops ops;
+  if (addend) ops.append_sum(1.f);
+  append_activation(ops, activation);
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(ops);
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::convolution_forward::primitive_desc desc(
+      engine(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, p.source, p.weights,
+      p.bias, p.destination, {g.y.stride, g.x.stride}, {g.y.dilation - 1, g.x.dilation - 1},
+      {g.y.padding, g.x.padding}, {behind(g.y), behind(g.x)}, attr);
+  if (std::string_view(desc.impl_info_str()).starts_with("ref"))
+    throw dnnl::error(dnnl_unimplemented, "slower than our own rows");
+  p.primitive = dnnl::convolution_forward(desc);
+  p.scratchpad = desc.scratchpad_desc();
+  return p;
+}
+
+std::shared_ptr<const Prepared> prepared(const Frame& f, const BlockedConv& c) {
+  static auto* cache = new PrimitiveCache<Key, Prepared>;
+  const ConvGeometry& g = c.g;
+  const bool bias = f.has(Bias), addend = f.has(Addend);
+  const int activation = activation_of(f);
+  const Key key{g.batch,     g.channels,   g.filters,     static_cast<int64_t>(c.filters),
+                c.block,     g.y.in,       g.y.kernel,    g.y.stride,
+                g.y.padding, g.y.dilation, g.x.in,        g.x.kernel,
+                g.x.stride,  g.x.padding,  g.x.dilation,  bias,
+                addend,      activation,   num_threads(), 0};
+  return cache->get(key, [&] { return prepare(c, bias, addend, activation); });
+}
+
+std::string_view declines(const Frame& f) {
+  if (in_parallel()) return "is called inside a parallel loop";
+  const BlockedConv c = blocked_geometry(f);
+  if (c.block != 8 && c.block != 16) return "serves blocks of 8 and 16 channels";
+  if (activation_of(f) < 0) return "does not know the activation";
+  if (c.g.batch == 0) return "the batch is empty";
+  if (!prepared(f, c)) return "oneDNN has no fast implementation for this shape";
+  return {};
+}
+
+void run(Frame& f) {
+  const auto p = prepared(f, blocked_geometry(f));
+  try {
+    if (!p) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
+    const Tensor x = as_contiguous(f.tensor(Input)), w = as_contiguous(f.tensor(Weight));
+    const Tensor bias = f.has(Bias) ? as_contiguous(f.tensor(Bias)) : Tensor();
+    const Tensor& out = f.outs[0];
+    if (f.has(Addend)) {
+      const Tensor addend = as_contiguous(f.tensor(Addend));
+      if (addend.raw_data() != out.raw_data()) std::memcpy(out.raw_data(), addend.raw_data(), out.bytes());
+    }
+    Scratch<char> scratchpad(static_cast<int64_t>(p->scratchpad.get_size()));
+    std::unordered_map<int, memory> args{
+        {DNNL_ARG_SRC, memory(p->source, engine(), x.raw_data())},
+        {DNNL_ARG_WEIGHTS, memory(p->weights, engine(), w.raw_data())},
+        {DNNL_ARG_DST, memory(p->destination, engine(), out.raw_data())},
+        {DNNL_ARG_SCRATCHPAD, memory(p->scratchpad, engine(), scratchpad.data())}};
+    if (bias) args[DNNL_ARG_BIAS] = memory(p->bias, engine(), bias.raw_data());
+    p->primitive.execute(stream(), args);
+    stream().wait();
+  } catch (const dnnl::error& e) {
+    fail(f.name(), ": oneDNN failed: ", std::string_view(e.what()));
+  }
+}
+
+constexpr Row rows[] = {{"conv2d_blocked", declines, run}};
+}  // namespace
+
+std::span<const Row> blocked_rows() { return rows; }
+
+}  // namespace moka::onednn

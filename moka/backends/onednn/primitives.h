@@ -1,0 +1,64 @@
+// What the rows of oneDNN share: engine, stream, and a cache of primitives by shape.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <span>
+#include <unordered_map>
+
+#include "moka/backends/onednn/table.h"
+
+namespace moka::onednn {
+
+dnnl::engine& engine();
+dnnl::stream& stream();  // of this thread
+
+// The most recently used primitives by all that they depend on (an array of numbers); one that oneDNN has no
+// implementation for is kept as null.
+template <class Key, class Prepared>
+class PrimitiveCache {
+ public:
+  template <class Make>
+  std::shared_ptr<const Prepared> get(const Key& key, Make make) {
+    std::lock_guard lock(mutex_);
+    auto found = places_.find(key);
+    if (found != places_.end()) {
+      entries_.splice(entries_.begin(), entries_, found->second);
+      return found->second->second;
+    }
+    std::shared_ptr<const Prepared> made;
+    try {
+      made = std::make_shared<const Prepared>(make());
+    } catch (const dnnl::error&) {  // unimplemented: the caller declines
+    }
+    entries_.emplace_front(key, made);
+    places_[key] = entries_.begin();
+    if (entries_.size() > most) {
+      places_.erase(entries_.back().first);
+      entries_.pop_back();
+    }
+    return made;
+  }
+
+ private:
+  struct Hash {
+    size_t operator()(const Key& k) const {
+      uint64_t h = 1469598103934665603u;
+      for (int64_t v : k) h = (h ^ static_cast<uint64_t>(v)) * 1099511628211u;
+      return static_cast<size_t>(h ^ (h >> 32));
+    }
+  };
+  static constexpr size_t most = 256;
+  std::mutex mutex_;
+  std::list<std::pair<Key, std::shared_ptr<const Prepared>>> entries_;
+  std::unordered_map<Key, typename decltype(entries_)::iterator, Hash> places_;
+};
+
+std::span<const Row> convolution_rows();
+std::span<const Row> blocked_rows();
+
+}  // namespace moka::onednn

@@ -1,0 +1,143 @@
+"""Frozen graphs: rewritten for speed, equal to the module for every size; what the rewriting leaves alone."""
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import subprocess
+import sys
+
+import moka.nn.functional as F
+import pytest
+
+import moka
+from moka import nn
+
+
+def optimized(module, *shape, **options):
+    moka.manual_seed(1)
+    for part in module.modules():  # statistics that matter
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+    module.eval()
+    traced = moka.jit.freeze(moka.jit.trace(module, moka.randn(*shape), **options))
+    traced.run(moka.randn(*shape))
+    return traced
+
+
+def operators(traced):
+    return [node["op"] for node in traced._executable.graph.nodes() if node["kind"] == "op"]
+
+
+def same(traced, module, x):
+    with moka.no_grad():
+        expected = module(x)
+    found = traced(x)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 1e-5 * max(1.0, expected.abs().max().item())
+
+
+def convolution(inside, outside, kernel, stride=1, groups=1):
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outside),
+    )
+
+
+class Mixed(nn.Module):
+    """Everything that works on blocks, and things between that do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = convolution(3, 24, 3, 2)
+        self.deep = convolution(24, 24, 5, 1, groups=24)
+        self.narrow, self.side = convolution(24, 32, 1), convolution(24, 32, 1)
+        self.grouped = convolution(32, 32, 3, groups=4)
+        self.down, self.up = nn.Conv2d(32, 5, 1), nn.Conv2d(5, 32, 1)
+        self.joined = convolution(64, 7, 3)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.hardswish(self.first(x)), 3, 2, 1, ceil_mode=True)
+        x = F.relu(self.narrow(F.relu6(self.deep(x))) + self.side(x))
+        gate = moka.sigmoid(self.up(F.silu(self.down(F.adaptive_avg_pool2d(x, 1)))))
+        x = moka.cat([x * gate, F.relu(self.grouped(x))], 1)
+        x = F.gelu(self.joined(x))
+        return x.mean((2, 3)) + x.flatten(2).sum(2), x[:, :3] * 2
+
+
+def test_convolutions_work_on_blocked_channels():
+    net = Mixed()
+    traced = optimized(net, 2, 3, 37, 41, dynamic={"x": {0: "n", 2: "h", 3: "w"}})
+    if "conv2d_blocked" not in operators(traced):
+        pytest.skip("no back end serves blocked channels here")
+    assert operators(traced).count("conv2d_blocked") == 7 and operators(traced).count("conv2d") == 0
+    assert operators(traced).count("conv2d_fused") == 1  # groups of several channels stay as they are
+    assert "batch_norm" not in operators(traced) and "hardswish" not in operators(traced)
+    for shape in ((2, 3, 37, 41), (1, 3, 64, 64), (3, 3, 19, 30)):
+        x = moka.randn(*shape)
+        with moka.no_grad():
+            expected = net(x)
+        for found, right in zip(traced(x), expected, strict=True):
+            assert (found - right).abs().max() <= 1e-5 * max(1.0, right.abs().max().item())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 16, 20])
+@pytest.mark.parametrize(
+    "kernel, stride, padding, dilation", [(1, 1, 0, 1), (3, 2, 1, 1), (3, 1, 4, 2), (4, 3, 2, 1)]
+)
+def test_one_convolution(channels, kernel, stride, padding, dilation):
+    net = nn.Conv2d(channels, 18, kernel, stride, padding, dilation)
+    traced = optimized(net, 1, channels, 17, 23)
+    same(traced, net, moka.randn(1, channels, 17, 23))
+    same(traced, net, moka.randn(3, channels, 17, 23))
+
+
+def test_a_sum_lies_over_what_it_adds():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stages = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(4))
+
+        def forward(self, x):
+            x = self.stages[0](x)
+            for stage in self.stages[1:]:
+                x = F.relu(stage(x) + x)
+            return x, x + 1
+
+    net = Residual()
+    traced = optimized(net, 1, 16, 9, 9)
+    x = moka.randn(1, 16, 9, 9)
+    with moka.no_grad():
+        expected = net(x)
+    for _ in range(2):
+        for found, right in zip(traced(x), expected, strict=True):
+            assert (found - right).abs().max() < 1e-5
+
+
+def test_other_types_and_weights_that_are_inputs_stay():
+    net = nn.Conv2d(4, 6, 3).double()
+    traced = moka.jit.freeze(moka.jit.trace(net.eval(), moka.randn(1, 4, 8, 8, dtype=moka.float64)))
+    x = moka.randn(2, 4, 8, 8, dtype=moka.float64)
+    assert moka.allclose(traced(x), net(x)) and "conv2d_blocked" not in operators(traced)
+    a, w = moka.randn(1, 4, 8, 8), moka.randn(6, 4, 3, 3)
+    free = moka.jit.trace(lambda x, w: F.relu(F.conv2d(x, w)), (a, w))
+    assert moka.allclose(free(a, w), F.relu(F.conv2d(a, w)), atol=1e-5)
+
+
+def test_states_that_change_are_not_frozen():
+    net = nn.BatchNorm2d(3).train()
+    traced = moka.jit.trace(nn.Sequential(nn.Conv2d(3, 3, 1), net), moka.randn(4, 3, 5, 5))
+    first = traced(moka.randn(4, 3, 5, 5) + 3)
+    assert first.shape == (4, 3, 5, 5) and traced._executable.state("1.num_batches_tracked").item() == 1
+
+
+def test_without_onednn_the_results_are_the_same():
+    code = (
+        "import moka; from moka import nn; moka.manual_seed(0);"
+        "net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 5, 3)).eval();"
+        "x = moka.randn(1, 3, 9, 9);"
+        "t = moka.jit.freeze(moka.jit.trace(net, x));"
+        "assert (t(x) - net(x)).abs().max() < 1e-5;"
+        "assert 'conv2d_blocked' not in str(t._executable.graph)"
+    )
+    environment = os.environ | {"MOKA_ONEDNN": "0"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)
