@@ -1,6 +1,7 @@
 // The table of builtins: arithmetic of numbers as in Python, lists by value, sizes of tensors.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/graph/builtins.h"
+#include "moka/graph/dictionary.h"
 
 #include <algorithm>
 #include <cmath>
@@ -399,6 +400,11 @@ constexpr Builtin table[] = {
        return Any();
      },
      "An error with this text unless a condition is what it was.", Reads::Nothing, true},
+    {"zip_map", 2, 2, zip_map_type, zip_map,
+     "A list of dictionaries, one a row of values, all with these keys."},
+    {"dict_keys", 1, 1, dict_keys_type, dict_keys, "The keys of a dictionary."},
+    {"dict_values", 1, 1, dict_values_type, dict_values,
+     "The values of a dictionary, in the order of its keys."},
     {"tensor", 1, 2, scalar_tensor, make_scalar_tensor, "A tensor without dimensions that holds a number."},
 };
 }  // namespace

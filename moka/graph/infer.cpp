@@ -26,6 +26,14 @@ class Probe {
     if (fresh) at->second = next();
     return at->second;
   }
+  // Sizes of one value are the same wherever it is asked for.
+  Dims sizes(const Value* v, const Type& type) {
+    Dims out;
+    if (auto at = seen_.find(v); v && at != seen_.end()) return at->second;
+    for (const Dim& d : type.dims) out.push_back(size(d));
+    if (v) seen_.emplace(v, out);
+    return out;
+  }
   bool exact() const { return exact_; }
   const std::map<std::string, int64_t>& names() const { return names_; }
 
@@ -36,9 +44,42 @@ class Probe {
   int64_t count_ = 0;
   bool exact_ = true;
   std::map<std::string, int64_t> names_;
+  std::map<const Value*, Dims> seen_;
 };
 
 bool has_rank(const Type& t) { return t.kind == TypeKind::Tensor && t.has_dtype && t.has_dims; }
+
+// An integer made of sizes: a product, a sum, a quotient. Not min and max: a probe is larger than real sizes.
+bool probe_integer(const Value* v, Probe& probe, int64_t& out, int depth = 0) {
+  if (const Any* c = v->constant()) {
+    if (c->tag() != Tag::Int) return false;
+    out = c->to_int();
+    return true;
+  }
+  const Node* n = v->producer();
+  if (!n || n->kind != NodeKind::Builtin || depth > 16) return false;
+  if (n->name == "size") {
+    const Any* d = n->input(1)->constant();
+    const Type& type = n->input(0)->type;
+    if (!d || d->tag() != Tag::Int || !has_rank(type)) return false;
+    const int64_t rank = static_cast<int64_t>(type.dims.size());
+    const int64_t at = d->to_int() < 0 ? d->to_int() + rank : d->to_int();
+    if (at < 0 || at >= rank) return false;
+    out = probe.sizes(n->input(0), type)[static_cast<size_t>(at)];
+    return true;
+  }
+  int64_t a, b;
+  if (n->data_inputs() != 2 ||
+      (n->name != "mul" && n->name != "add" && n->name != "sub" && n->name != "floordiv") ||
+      !probe_integer(n->input(0), probe, a, depth + 1) || !probe_integer(n->input(1), probe, b, depth + 1))
+    return false;
+  if (n->name == "mul") return !__builtin_mul_overflow(a, b, &out);
+  if (n->name == "add") return !__builtin_add_overflow(a, b, &out);
+  if (n->name == "sub") return !__builtin_sub_overflow(a, b, &out);
+  if (b <= 0 || a < 0) return false;
+  out = a / b;
+  return true;
+}
 
 // Arguments that shape functions can look at; false when something they may need is not known.
 class ProbeArgs {
@@ -61,7 +102,7 @@ class ProbeArgs {
     }
     Tensor t;
     if (has_rank(v->type)) {
-      if (!shape(v->type, probe, t)) return false;
+      if (!shape(v, v->type, probe, t)) return false;
       args_[i] = Arg(t);
       kept_.push_back(Any(std::move(t)));
       return true;
@@ -82,7 +123,12 @@ class ProbeArgs {
         items.push_back(*e->constant());
         continue;
       }
-      if (!has_rank(elements[k]) || !shape(elements[k], probe, t)) return false;
+      if (e && e->type.kind == TypeKind::Int) {
+        int64_t number;
+        items.push_back(Any(probe_integer(e, probe, number) ? number : probe.size(Dim())));
+        continue;
+      }
+      if (!has_rank(elements[k]) || !shape(e, elements[k], probe, t)) return false;
       items.push_back(Any(t));
     }
     const bool typed = v->type.kind == TypeKind::List && v->type.elements[0].kind != TypeKind::Any;
@@ -90,11 +136,9 @@ class ProbeArgs {
     args_[i] = kept_.back().arg();
     return true;
   }
-  static bool shape(const Type& type, Probe& probe, Tensor& out) {
+  static bool shape(const Value* v, const Type& type, Probe& probe, Tensor& out) {
     if (type.dims.size() > static_cast<size_t>(max_dims)) return false;
-    Dims sizes;
-    for (const Dim& d : type.dims) sizes.push_back(probe.size(d));
-    out = shape_only(sizes, type.dtype);
+    out = shape_only(probe.sizes(v, type), type.dtype);
     return true;
   }
 
@@ -143,6 +187,15 @@ void unify(Type& a, const Type& b, const Probe& first, const Probe& second) {
       if (size == a.dims[i].size && second.names().at(name) == b.dims[i].size) d.symbol = name;
     a.dims[i] = d;
   }
+}
+
+// A size that smaller operands would change was cut to fit (a slice up to 5): nothing is known of it.
+void forget_cuts(Type& a, const Type& smaller) {
+  for (size_t i = 0; i < a.elements.size() && i < smaller.elements.size(); i++)
+    forget_cuts(a.elements[i], smaller.elements[i]);
+  if (a.kind != TypeKind::Tensor || a.dims.size() != smaller.dims.size()) return;
+  for (size_t i = 0; i < a.dims.size(); i++)
+    if (a.dims[i].fixed() && a.dims[i].size != smaller.dims[i].size) a.dims[i] = {};
 }
 
 void forget_dims(Type& t) {
@@ -195,6 +248,15 @@ std::vector<Type> infer_types(const Op& op, std::span<Value* const> inputs) {
         // With unknown sizes taken for 1 only dtype and rank can be believed.
         if (mode == 2) forget_dims(a[i]);
         else unify(a[i], b[i], first, second);
+      }
+      if (mode == 2) return a;
+      try {
+        Probe small(mode, 2, 1);
+        ProbeArgs less;
+        less.fill(op, inputs, small);
+        const std::vector<Type> c = as_types(op, infer_shapes(op, less.args()), device);
+        for (size_t i = 0; i < a.size() && i < c.size(); i++) forget_cuts(a[i], c[i]);
+      } catch (const Error&) {  // too small for the operator: it cuts nothing
       }
       return a;
     } catch (const Error& e) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "moka/graph/dictionary.h"
 #include "moka/graph/graph.h"
 #include "moka/graph/text_internal.h"
 
@@ -135,6 +136,14 @@ Type type_of(const Arg& value) {
       return t;
     }
     case Tag::Object: {
+      if (const Dictionary* d = dictionary_of(value)) {
+        Type t(TypeKind::Dict);
+        for (const Tensor* part : {&d->keys, &d->values}) {
+          t.elements.push_back(Type::tensor(part->dtype(), part->sizes()));
+          t.elements.back().dims.assign(1, Dim());
+        }
+        return t;
+      }
       Type t(TypeKind::Object);
       t.class_name = value.object->type_name();
       return t;

@@ -16,6 +16,7 @@
 #include "moka/schema/log.h"
 #include "moka/schema/reading.h"
 #include "moka/tensor/geometry.h"
+#include "moka/tensor/strings.h"
 
 namespace moka {
 
@@ -120,6 +121,16 @@ void run_view(Frame& f) {
     view->origin = origin;
   }
 #endif
+}
+
+// Kernels copy strings as they copy numbers; what the texts live in goes along.
+void keep_texts_of_inputs(Frame& f) {
+  for (size_t i = 0; i < f.outs.size(); i++)
+    for (int k = 0; k < f.count; k++) {
+      if (f.args[k].tag == Tag::Tensor) keep_texts(f.tensor(k), f.outs[i]);
+      else if (f.args[k].tag == Tag::Tensors)
+        for (const Tensor& t : f.tensors(k)) keep_texts(t, f.outs[i]);
+    }
 }
 
 void raise_versions(Frame& f) {
@@ -244,6 +255,8 @@ void run_op(Frame& f) {
   else if (f.op.view) run_view(f);
   else if (f.op.body && !has_kernels(f.op)) return run_body(f);  // its parts count their writes
   else run_kernel(f);
+  if (f.outs.size() && f.outs[0] && __builtin_expect(f.outs[0].dtype() == DType::String, 0))
+    keep_texts_of_inputs(f);
   if (f.given) raise_versions(f);
 }
 

@@ -13,6 +13,7 @@
 #include "moka/base/parallel.h"
 #include "moka/tensor/half.h"
 #include "moka/tensor/narrow.h"
+#include "moka/tensor/strings.h"
 #include "moka/tensor/tensor.h"
 
 namespace moka {
@@ -424,6 +425,7 @@ void convert_elements(const void* from, DType from_type, void* to, DType to_type
 }
 
 void copy_elements(const Tensor& from, const Tensor& to) {
+  keep_texts(from, to);
   const Conversion fn = from.dtype() == to.dtype() ? Conversion{nullptr, from.dtype(), to.dtype()}
                                                    : check_convert(from.dtype(), to.dtype());
   int ndim = to.dim();

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "moka/tensor/allocator.h"
+#include "moka/tensor/strings.h"
 
 namespace moka {
 
@@ -62,10 +63,20 @@ TensorImpl* make_impl(int ndim) {
   return t;
 }
 
-Storage* make_storage(size_t bytes, Device device) {
+Storage* make_storage(size_t bytes, Device device, DType dtype) {
   Storage* s = new (storages.take()) Storage;
   s->device = device;
   s->bytes = bytes;
+  if (__builtin_expect(dtype == DType::String, 0)) {
+    try {
+      MOKA_CHECK_KIND(NotImplemented, device.type == 0, "tensors of strings are made on the cpu only");
+      detail::make_text_storage(s);
+    } catch (...) {
+      storages.give(s);
+      throw;
+    }
+    return s;
+  }
   if (device.type == 0 && bytes <= Storage::small_bytes) {
     s->small = true;
     s->data = reinterpret_cast<char*>(s) + storage_header;
@@ -143,9 +154,7 @@ Tensor new_tensor(std::span<const int64_t> sizes, DType dtype, Device device) {
     t->strides[i] = step;
     if (__builtin_mul_overflow(step, std::max<int64_t>(sizes[i], 1), &step)) step = 1;
   }
-  t->storage = make_storage(bytes, device);
-  if (dtype == DType::String)
-    fail_kind(ErrorKind::NotImplemented, "tensor: string tensors are not supported yet");
+  t->storage = make_storage(bytes, device, dtype);
   return out;
 }
 
@@ -162,7 +171,7 @@ Tensor new_strided_tensor(std::span<const int64_t> sizes, std::span<const int64_
   t->numel = n;
   std::copy(sizes.begin(), sizes.end(), t->sizes);
   std::copy(strides.begin(), strides.end(), t->strides);
-  t->storage = make_storage(bytes, device);
+  t->storage = make_storage(bytes, device, dtype);
   return out;
 }
 
@@ -229,6 +238,7 @@ Tensor from_memory(void* data, size_t bytes, std::span<const int64_t> sizes, std
                    DType dtype, Device device, void (*free_data)(Storage*), void* context, bool read_only) {
   MOKA_CHECK(sizes.size() == strides.size(), "from_memory: ", sizes.size(), " sizes but ", strides.size(),
              " strides");
+  MOKA_CHECK_KIND(Type, dtype != DType::String, "from_memory: tensors of strings keep their own memory");
   int64_t n = checked_numel(sizes, "from_memory");
   MOKA_CHECK(checked_bytes(reach(sizes, strides, "from_memory"), dtype, "from_memory") <= bytes,
              "from_memory: sizes ", sizes, " and strides ", strides, " of ", dtype, " reach past the ", bytes,

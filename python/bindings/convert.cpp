@@ -7,6 +7,7 @@
 
 #include "moka/autograd/history.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/strings.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
 
@@ -400,11 +401,50 @@ PyObject* py_from_numpy(PyObject*, PyObject* array) {
   }
 }
 
+// _string_tensor(texts, sizes): a tensor of strings, from str or bytes in a flat list.
+PyObject* py_string_tensor(PyObject*, PyObject* args) {
+  PyObject *texts, *shape;
+  if (!PyArg_ParseTuple(args, "O!O!:_string_tensor", &PyList_Type, &texts, &PyTuple_Type, &shape))
+    return nullptr;
+  try {
+    Dims sizes;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(shape); i++) {
+      sizes.push_back(PyLong_AsLongLong(PyTuple_GET_ITEM(shape, i)));
+      if (PyErr_Occurred()) return nullptr;
+    }
+    Tensor out = new_tensor(sizes, DType::String);
+    MOKA_CHECK_KIND(Value, out.numel() == PyList_GET_SIZE(texts),
+                    "_string_tensor: ", static_cast<int64_t>(PyList_GET_SIZE(texts)),
+                    " texts do not fill shape ", sizes);
+    TextWriter to(out);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(texts); i++) {
+      PyObject* item = PyList_GET_ITEM(texts, i);
+      if (PyBytes_Check(item)) {
+        to.set(i, {PyBytes_AS_STRING(item), static_cast<size_t>(PyBytes_GET_SIZE(item))});
+        continue;
+      }
+      MOKA_CHECK_KIND(Type, PyUnicode_Check(item), "a tensor of strings cannot hold ", described(item));
+      PyRef bytes = PyRef::steal(PyUnicode_AsEncodedString(item, "utf-8", "surrogateescape"));
+      if (!bytes) return nullptr;
+      to.set(i, {PyBytes_AS_STRING(bytes.get()), static_cast<size_t>(PyBytes_GET_SIZE(bytes.get()))});
+    }
+    return wrap(out);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+
 // ---- methods
 PyObject* list_of(const Tensor& t, int d, int64_t& at) {
+  if (t.dtype() == DType::String && !t.is_contiguous()) return list_of(as_contiguous(t), d, at);
   if (d == t.dim()) {
     int64_t i = at++;
     if (t.dtype() == DType::Bool) return PyBool_FromLong(element_as_int(t, i) != 0);
+    if (t.dtype() == DType::String) {
+      const std::string_view text = texts_of(t)[i];
+      return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
+    }
     if (is_complex(t.dtype())) {
       double pair[2];
       Tensor one = to_dtype(t, DType::C128);
@@ -693,6 +733,7 @@ PyMethodDef creation_functions[] = {
      "tensor(data, dtype=None, device=None, requires_grad=False): a new tensor with a copy of the data."},
     {"as_tensor", with_keywords(py_as_tensor), METH_VARARGS | METH_KEYWORDS,
      "as_tensor(data, dtype=None, device=None): a tensor that shares the data's memory where it can."},
+    {"_string_tensor", py_string_tensor, METH_VARARGS, "_string_tensor(texts, sizes): a tensor of strings."},
     {"from_numpy", py_from_numpy, METH_O, "from_numpy(array): a tensor on the array's memory."},
     {nullptr, nullptr, 0, nullptr}};
 

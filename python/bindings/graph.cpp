@@ -7,6 +7,7 @@
 #include <map>
 
 #include "moka/capture/trace/trace.h"
+#include "moka/graph/dictionary.h"
 #include "moka/graph/graph.h"
 #include "moka/passes/passes.h"
 #include "moka/runtime/executable.h"
@@ -140,6 +141,13 @@ Any any_from_python(nb::handle o) {
     }
     return Any(std::span<const Any>(items));
   }
+  if (PyDict_Check(o.ptr())) {  // {"keys": tensor, "values": tensor}, as moka.onnx makes them
+    nb::dict d = nb::borrow<nb::dict>(o);
+    if (d.size() == 2 && d.contains("keys") && d.contains("values")) {
+      const Any keys = any_from_python(d["keys"]), values = any_from_python(d["values"]);
+      return Any(Ref<Object>::share(new graph::Dictionary(keys.tensor(), values.tensor())));
+    }
+  }
   fail_kind(ErrorKind::Type, "a graph takes tensors, numbers, strings and lists of them, got ",
             Py_TYPE(o.ptr())->tp_name);
 }
@@ -154,6 +162,15 @@ nb::object any_to_python(const Any& a) {
     case Tag::DType: return nb::steal(dtype_object(a.dtype()));
     case Tag::Device: return nb::steal(device_object(a.arg().device));
     case Tag::String: return nb::str(a.string().data(), a.string().size());
+    case Tag::Object:
+      if (const graph::Dictionary* d = graph::dictionary_of(a.arg())) {
+        nb::dict out;
+        nb::object keys = nb::steal(wrap(d->keys)).attr("tolist")(),
+                   values = nb::steal(wrap(d->values)).attr("tolist")();
+        for (size_t i = 0; i < nb::len(keys); i++) out[keys[i]] = values[i];
+        return std::move(out);
+      }
+      break;
     default: break;
   }
   nb::list out;

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 # Of 2,024: all but the nine light models of whole networks. Raise it with what is added.
-LEAST_PASSING = 1935
+LEAST_PASSING = 2005
 
 
 @pytest.mark.slow

@@ -275,6 +275,19 @@ bool is_inf(NodeReader& n) {
 
 enum class Reduction { Sum, Mean, Max, Min, Prod, L1, L2, LogSum, LogSumExp, SumSquare };
 
+// Below (or above) every element of the type.
+Any beyond_all(DType dtype, bool largest) {
+  Any fill(largest ? -double(INFINITY) : double(INFINITY));
+  if (dtype == DType::Bool) fill = Any(!largest);
+  else if (is_integral(dtype)) {
+    const int bits = static_cast<int>(8 * item_size(dtype));
+    const bool sign = family(dtype) == DTypeClass::Signed;
+    const uint64_t most = ~uint64_t(0) >> (64 - bits + (sign ? 1 : 0));
+    fill = Any(largest ? (sign ? -static_cast<int64_t>(most) - 1 : int64_t(0)) : static_cast<int64_t>(most));
+  }
+  return fill;
+}
+
 // The largest or smallest of no elements is what every other element is above or below; null where there are some.
 Value* reduced_nothing(NodeReader& n, const Dims& axes, bool keep, bool largest) {
   const int rank = spelling::rank(n[0]);
@@ -289,16 +302,8 @@ Value* reduced_nothing(NodeReader& n, const Dims& axes, bool keep, bool largest)
     else if (keep) sizes.push_back(1);
   }
   if (!empty) return nullptr;
-  const DType dtype = dtype_of(n[0], "the input");
-  Any fill(largest ? -double(INFINITY) : double(INFINITY));
-  if (dtype == DType::Bool) fill = Any(!largest);
-  else if (is_integral(dtype)) {
-    const int bits = static_cast<int>(8 * item_size(dtype));
-    const bool sign = family(dtype) == DTypeClass::Signed;
-    const uint64_t most = ~uint64_t(0) >> (64 - bits + (sign ? 1 : 0));
-    fill = Any(largest ? (sign ? -static_cast<int64_t>(most) - 1 : int64_t(0)) : static_cast<int64_t>(most));
-  }
-  return n.call("full", {list_of(n, sizes), fill, spelling::named("dtype", dtype)});
+  return n.call("full", {list_of(n, sizes), beyond_all(dtype_of(n[0], "the input"), largest),
+                         spelling::named("dtype", dtype_of(n[0], "the input"))});
 }
 
 template <Reduction kind>
@@ -338,6 +343,17 @@ bool reduce(NodeReader& n) {
       n.out(none);
       return true;
     }
+  if constexpr (kind == Reduction::Max || kind == Reduction::Min || kind == Reduction::LogSumExp) {
+    // Of no elements at all; the sum, which is then 0, says the shape.
+    Dims sizes;
+    if (running && typed && spelling::fixed_sizes(x, sizes) && std::count(sizes.begin(), sizes.end(), 0)) {
+      Value* zero = cast_to(n, over("sum", x), dtype);
+      const Any fill = beyond_all(dtype, kind != Reduction::Min);
+      if (dtype == DType::Bool) n.out(fill.to_bool() ? n.call("logical_not", {zero}) : zero);
+      else n.out(cast_to(n, n.call("add", {zero, fill}), dtype));
+      return true;
+    }
+  }
   if constexpr (kind == Reduction::Sum) y = over("sum", x);
   if constexpr (kind == Reduction::Mean)
     y = over("mean", typed && !is_floating(dtype) ? n.call("to", {x, DType::F64}) : x);

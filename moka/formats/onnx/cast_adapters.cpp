@@ -53,7 +53,14 @@ Value* to_exponent(NodeReader& n, Value* x) {
 }
 
 bool cast_as(NodeReader& n, DType dtype) {
-  MOKA_CHECK_KIND(NotImplemented, dtype != DType::String, "tensors of strings are not computed");
+  if (holds_strings(n[0])) {
+    n.out(dtype == DType::String ? n[0] : n.call("string_parse", {n[0], dtype}));
+    return true;
+  }
+  if (dtype == DType::String) {
+    n.out(n.call("string_format", {n[0]}));
+    return true;
+  }
   n.out(dtype == DType::F8E8M0 ? to_exponent(n, n[0])
                                : saturated(n, n[0], dtype, n.integer("saturate", 1) != 0));
   return true;

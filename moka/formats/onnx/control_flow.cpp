@@ -55,7 +55,6 @@ GraphProto Importer::subgraph(const NodeProto& node, std::string_view name, cons
   if (a) a = resolve(*a, c.call);
   MOKA_CHECK_KIND(File, a && a->kind == AttributeKind::Graph, "graph '", name, "' is missing");
   GraphProto out = read_graph(budget_, a->message, c.depth + 2);
-  MOKA_CHECK_KIND(NotImplemented, !out.has_sparse_initializers, "sparse initializers are not read");
   return out;
 }
 
@@ -81,7 +80,17 @@ std::vector<Value*> Importer::block(graph::Block* block, const GraphProto& graph
 
 void Importer::if_node(const NodeProto& node, const Context& c) {
   MOKA_CHECK_KIND(File, node.inputs.size() == 1, "If has ", node.inputs.size(), " inputs, one was expected");
-  Value* condition = builtin(build_, "bool", {value(node.inputs[0], c)});
+  Value* said = value(node.inputs[0], c);
+  // A condition on shapes is often known by now: then only the branch that is taken exists, with its own ranks.
+  if (const Any* known = build_.known(said);
+      known && known->is_tensor() && known->tensor().numel() == 1 && known->tensor().dtype() == DType::Bool) {
+    const char* name = element_as_int(known->tensor(), 0) ? "then_branch" : "else_branch";
+    const GraphProto branch = subgraph(node, name, c);
+    MOKA_CHECK_KIND(File, branch.outputs.size() == node.outputs.size(), name, " has ", branch.outputs.size(),
+                    " outputs, the node ", node.outputs.size());
+    return bind(node, inlined(branch, {}, c), c);
+  }
+  Value* condition = builtin(build_, "bool", {said});
   Node* n = graph_.create(NodeKind::If, build_.at, std::vector<Value*>{condition},
                           static_cast<int>(node.outputs.size()));
   n->source = build_.source;

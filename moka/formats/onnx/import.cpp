@@ -5,6 +5,7 @@
 
 #include "moka/formats/onnx/importer_internal.h"
 #include "moka/formats/onnx/onnx.h"
+#include "moka/formats/onnx/running.h"
 #include "moka/graph/expr.h"
 #include "moka/schema/frame.h"
 
@@ -84,8 +85,6 @@ void Importer::run() {
                     own->second, ", this library reads opsets up to ", latest_opset,
                     "; update Moka, or convert the model with onnx.version_converter");
   const GraphProto main = read_graph(budget_, model_.graph, 1);
-  MOKA_CHECK_KIND(NotImplemented, !main.has_sparse_initializers, budget_.file,
-                  ": sparse initializers are not read");
   graph_.name = main.name.empty() ? "main" : std::string(main.name);
   graph_.metadata = model_.metadata;
   if (!model_.producer.empty())
@@ -117,7 +116,7 @@ void Importer::run() {
 void Importer::graph_nodes(const GraphProto& graph, const Context& c) {
   for (const Initializer& i : graph.initializers) {
     if (i.name.empty()) continue;
-    Value* v = initializer(i.name, i.message, c);
+    Value* v = initializer(i, c);
     MOKA_CHECK_KIND(File, c.scope->values.emplace(i.name, v).second, budget_.file, ": '", i.name,
                     "' is defined twice");
   }
@@ -141,8 +140,10 @@ Value* Importer::value(std::string_view name, const Context& c) {
 }
 
 // Floating tensors of the main graph are parameters: named states that training may change. The rest are constants.
-Value* Importer::initializer(std::string_view name, std::string_view message, const Context& c) {
-  Tensor tensor = read_tensor(budget_, message, owner_, external_);
+Value* Importer::initializer(const Initializer& from, const Context& c) {
+  const std::string_view name = from.name;
+  Tensor tensor = from.sparse ? read_sparse_tensor(budget_, from.message, owner_, external_)
+                              : read_tensor(budget_, from.message, owner_, external_);
   const bool state =
       c.scope->outer == nullptr && c.call == nullptr && is_floating(tensor.dtype()) && tensor.dim() > 0;
   if (!state) {
@@ -190,12 +191,14 @@ std::vector<Attribute> Importer::attributes(const NodeProto& node, const Context
     Any value = a->value;
     switch (a->kind) {
       case AttributeKind::Tensor: value = Any(read_tensor(budget_, a->message, owner_, external_)); break;
+      case AttributeKind::SparseTensor:
+        value = Any(read_sparse_tensor(budget_, a->message, owner_, external_));
+        break;
       case AttributeKind::Graph:  // control_flow() reads them
       case AttributeKind::TypeProto: continue;  // says what can be seen from the inputs
       case AttributeKind::Undefined:
       case AttributeKind::Tensors:
       case AttributeKind::Graphs:
-      case AttributeKind::SparseTensor:
       case AttributeKind::SparseTensors:
       case AttributeKind::TypeProtos:
         fail_kind(ErrorKind::NotImplemented, "attribute '", given.name, "' is of a kind that is not read (",
@@ -266,7 +269,11 @@ void Importer::translate(const NodeProto& node, const Context& c) {
   std::string reasons;
   for (const Adapter* adapter : find_adapters(node.op, node.domain, version)) {
     NodeReader reader(build_, foreign, Dialect::Onnx, version);
-    if (adapter->read(reader)) return bind(node, reader.outputs, c);
+    if (adapter->read(reader)) {
+      promise_ranks(reader);
+      follow_elements(reader);
+      return bind(node, reader.outputs, c);
+    }
     if (!reader.why.empty()) reasons += cat("\n    ", node.op, ": ", reader.why);
   }
   const Table& table = Table::of(Dialect::Onnx);
@@ -290,7 +297,11 @@ void Importer::translate(const NodeProto& node, const Context& c) {
       for (size_t i = 0; i < outputs.size(); i++)
         if (row->mapping.outputs[i] >= 0) outputs[i] = made[static_cast<size_t>(row->mapping.outputs[i])];
     }
-    return bind(node, outputs, c);
+    NodeReader reader(build_, foreign, Dialect::Onnx, version);
+    reader.outputs = std::move(outputs);
+    promise_ranks(reader);
+    follow_elements(reader);
+    return bind(node, reader.outputs, c);
   }
   if (!reasons.empty())
     fail_kind(ErrorKind::NotImplemented, "this form of ", node.op, " (opset ", version,
@@ -347,10 +358,11 @@ std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
 namespace {
 // In the order in which they are asked.
 constexpr std::span<const Adapter> (*families[])() = {
-    random_adapters,    tensor_adapters,   slicing_adapters, cast_adapters,      arithmetic_adapters,
-    network_adapters,   layer_adapters,    resize_adapters,  recurrent_adapters, pool_adapters,
-    attention_adapters, indexing_adapters, vision_adapters,  signal_adapters,    quantization_adapters,
-    sequence_adapters,  training_adapters};
+    string_adapters,    reshape_adapters,      random_adapters,    tensor_adapters,   slicing_adapters,
+    cast_adapters,      arithmetic_adapters,   network_adapters,   layer_adapters,    resize_adapters,
+    recurrent_adapters, pool_adapters,         attention_adapters, indexing_adapters, vision_adapters,
+    signal_adapters,    quantization_adapters, sequence_adapters,  training_adapters, ml_adapters,
+    tree_adapters};
 }  // namespace
 
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version) {

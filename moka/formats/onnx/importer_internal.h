@@ -65,7 +65,7 @@ class Importer {
   std::vector<graph::Value*> block(graph::Block* block, const GraphProto& graph,
                                    std::span<graph::Value* const> params, const Context& c);
   graph::Value* value(std::string_view name, const Context& c);
-  graph::Value* initializer(std::string_view name, std::string_view message, const Context& c);
+  graph::Value* initializer(const Initializer& from, const Context& c);
   std::vector<spelling::Attribute> attributes(const NodeProto& node, const Context& c);
   const AttributeProto* resolve(const AttributeProto& a, const FunctionCall* call) const;
   void bind(const NodeProto& node, std::span<graph::Value* const> outputs, const Context& c);
@@ -92,6 +92,8 @@ std::span<const Adapter> tensor_adapters();
 std::span<const Adapter> arithmetic_adapters();
 std::span<const Adapter> network_adapters();
 std::span<const Adapter> layer_adapters();
+std::span<const Adapter> ml_adapters();
+std::span<const Adapter> tree_adapters();
 std::span<const Adapter> attention_adapters();
 std::span<const Adapter> cast_adapters();
 std::span<const Adapter> indexing_adapters();
@@ -99,10 +101,12 @@ std::span<const Adapter> pool_adapters();
 std::span<const Adapter> quantization_adapters();
 std::span<const Adapter> random_adapters();
 std::span<const Adapter> recurrent_adapters();
+std::span<const Adapter> reshape_adapters();
 std::span<const Adapter> resize_adapters();
 std::span<const Adapter> sequence_adapters();
 std::span<const Adapter> signal_adapters();
 std::span<const Adapter> slicing_adapters();
+std::span<const Adapter> string_adapters();
 std::span<const Adapter> training_adapters();
 std::span<const Adapter> vision_adapters();
 

@@ -84,7 +84,7 @@ AttributeProto read_attribute(Message m) {
         seen = 10;
         break;
       case 22:
-        m.skip();
+        tensor = m.raw("sparse_tensor");
         seen = 11;
         break;
       case 23:
@@ -110,7 +110,8 @@ AttributeProto read_attribute(Message m) {
     case AttributeKind::Floats: out.value = Any(std::span<const double>(floats)); break;
     case AttributeKind::Ints: out.value = Any(std::span<const int64_t>(ints)); break;
     case AttributeKind::Strings: out.value = Any(std::span<const Any>(strings)); break;
-    case AttributeKind::Tensor: out.message = tensor; break;
+    case AttributeKind::Tensor:
+    case AttributeKind::SparseTensor: out.message = tensor; break;
     case AttributeKind::Graph: out.message = graph; break;
     default: break;
   }
@@ -202,8 +203,25 @@ Type read_type(Message m) {
         else inner.skip();
       out = Type(sequence ? TypeKind::List : TypeKind::Optional);
       out.elements = {element};
+    } else if (m.field() == 5) {
+      Message inner = m.message("map_type", "TypeProto.Map");
+      Type key = Type::tensor(), value;
+      while (inner.next()) {
+        if (inner.field() == 1) {
+          key.has_dtype =
+              spelling::find_dtype_code(spelling::Dialect::Onnx, inner.integer("key_type"), key.dtype);
+        } else if (inner.field() == 2) {
+          value = read_type(inner.message("value_type", "TypeProto"));
+        } else {
+          inner.skip();
+        }
+      }
+      value.has_dims = false;  // one tensor holds the values of all keys
+      value.dims.clear();
+      out = Type(TypeKind::Dict);
+      out.elements = {key, value};
     } else {
-      m.skip();  // maps, sparse tensors and opaque values: any type
+      m.skip();  // sparse tensors and opaque values: any type
     }
   }
   return out;
@@ -225,6 +243,15 @@ Initializer read_initializer(Message m) {
   m.budget().take_nodes(1);
   while (m.next())
     if (m.field() == 8) out.name = m.text("name");
+    else m.skip();
+  return out;
+}
+
+Initializer read_sparse_initializer(Message m) {
+  Initializer out{{}, m.bytes(), true};
+  m.budget().take_nodes(1);
+  while (m.next())
+    if (m.field() == 1) out.name = read_initializer(m.message("values", "TensorProto")).name;
     else m.skip();
   return out;
 }
@@ -278,8 +305,8 @@ GraphProto read_graph(proto::Budget& budget, std::string_view bytes, int depth) 
       case 12: out.outputs.push_back(read_value_info(m.message("output", "ValueInfoProto"))); break;
       case 13: out.values.push_back(read_value_info(m.message("value_info", "ValueInfoProto"))); break;
       case 15:
-        out.has_sparse_initializers = true;
-        m.skip();
+        out.initializers.push_back(
+            read_sparse_initializer(m.message("sparse_initializer", "SparseTensorProto")));
         break;
       default: m.skip();
     }

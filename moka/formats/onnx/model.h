@@ -56,6 +56,7 @@ struct ValueInfo {
 struct Initializer {
   std::string_view name;
   std::string_view message;
+  bool sparse = false;  // a SparseTensorProto
 };
 
 struct GraphProto {
@@ -63,7 +64,6 @@ struct GraphProto {
   std::vector<NodeProto> nodes;
   std::vector<Initializer> initializers;
   std::vector<ValueInfo> inputs, outputs, values;
-  bool has_sparse_initializers = false;
 };
 
 using Opsets = std::map<std::string, int64_t, std::less<>>;  // domain -> version; "ai.onnx" is ""
@@ -106,6 +106,9 @@ class ExternalData {
 // A TensorProto. `owner` holds the bytes: large tensors are views of it.
 Tensor read_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner,
                    ExternalData& external);
+// A SparseTensorProto, as the dense tensor that it stands for.
+Tensor read_sparse_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner,
+                          ExternalData& external);
 // Converts packed elements of files (little endian; 4- and 2-bit types share bytes) to those of memory.
 Tensor unpack_raw(std::string_view raw, std::span<const int64_t> sizes, DType dtype, const Bytes& owner,
                   std::string_view what);

@@ -37,6 +37,11 @@ Whole size_of(NodeReader& n, Value* x, int64_t dim) {
   return n.builtin("size", {x, n.build.constant(Any(dim))});
 }
 
+Whole whole_of(Value* v) {
+  const Any* known = v->constant();
+  return known && known->tag() == Tag::Int ? Whole(known->to_int()) : Whole(v);
+}
+
 Wholes sizes_of(NodeReader& n, Value* x) {
   Wholes out;
   const int rank = rank_of(x, "an input");
@@ -46,12 +51,14 @@ Wholes sizes_of(NodeReader& n, Value* x) {
 
 Whole whole_input(NodeReader& n, int input) {
   if (auto known = n.known_number(input)) return known->arg().as_int();
+  if (const auto* elements = n.build.elements(n[input]); elements && elements->size() == 1)
+    return whole_of((*elements)[0]);
   return n.builtin("int", {n[input]});
 }
 
 Whole whole_element(NodeReader& n, int input, int64_t element) {
   const spelling::Argument a = n.int_argument(input, element);
-  return a.slot.value ? Whole(a.slot.value) : Whole(a.slot.constant.arg().as_int());
+  return a.slot.value ? whole_of(a.slot.value) : Whole(a.slot.constant.arg().as_int());
 }
 
 Value* int_value(NodeReader& n, Whole w) { return w.fixed() ? n.build.constant(Any(w.number)) : w.value; }

@@ -25,6 +25,13 @@ struct Whole {
 };
 using Wholes = std::vector<Whole>;
 
+// Remembers what the elements of the outputs are, for nodes that compute shapes (elements.cpp).
+void follow_elements(NodeReader& n);
+// Element type and rank of the first output, where inference does not find them but the operator promises them.
+void promise_ranks(NodeReader& n);
+bool is_size(const Whole& w);  // made of sizes and numbers that are not negative
+// An integer of the graph; its number where it is constant.
+Whole whole_of(graph::Value* v);
 // A size of a tensor; negative dimensions count from the end.
 Whole size_of(NodeReader& n, graph::Value* x, int64_t dim);
 Wholes sizes_of(NodeReader& n, graph::Value* x);  // NotImplemented when the rank is not known
@@ -59,6 +66,11 @@ graph::Value* spread(NodeReader& n, graph::Value* x, std::initializer_list<int> 
 graph::Value* saturated(NodeReader& n, graph::Value* x, DType to, bool saturate);
 // Indices count from the back where they are negative.
 graph::Value* from_the_front(NodeReader& n, graph::Value* indices, Whole size);
+
+// Strings as a tensor [n], from an attribute that lists them; one string as a tensor without dimensions.
+Tensor string_tensor(const Any& list, std::string_view what);
+Tensor string_tensor(std::string_view text);
+bool holds_strings(graph::Value* v);
 
 // A loop of `count` turns: the body gets the turn (an int) and the carried values and gives the next ones.
 using LoopBody =

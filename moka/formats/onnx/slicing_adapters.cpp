@@ -53,6 +53,19 @@ bool split(NodeReader& n) {
   return true;
 }
 
+// The type of x but for the size of one dimension; all sizes may have changed where the axis is not known.
+Value* keep_rank(Value* y, Value* x, const Whole& axis = Whole(INT64_MIN)) {
+  DType dtype;
+  const int rank = spelling::rank(x);
+  if (!spelling::has_dtype(x, &dtype) || rank < 0) return y;
+  Wholes sizes;
+  for (const Dim& d : x->type.dims)
+    sizes.push_back(d.fixed() && axis.fixed() && axis.number != INT64_MIN ? d.size : -1);
+  if (axis.fixed() && axis.number >= -rank && axis.number < rank)
+    sizes[static_cast<size_t>(axis.number < 0 ? axis.number + rank : axis.number)] = -1;
+  return promise(y, dtype, sizes);
+}
+
 // A slice by a step that may turn out negative: the places are counted.
 Value* by_places(NodeReader& n, Value* x, const Whole& axis, const Whole& start, const Whole& end,
                  const Whole& step) {
@@ -74,14 +87,7 @@ Value* by_places(NodeReader& n, Value* x, const Whole& axis, const Whole& start,
                                                        named("dtype", DType::I64)}),
                           DType::I64, 1);
   places = call("add", call("mul", places, by), from);
-  Value* y = n.call("index_select", {x, axis.argument(), places});
-  DType dtype;
-  return spelling::has_dtype(x, &dtype) && spelling::rank(x) >= 0 ? promise(y, dtype, spelling::rank(x)) : y;
-}
-
-Value* keep_rank(Value* y, Value* x) {
-  DType dtype;
-  return spelling::has_dtype(x, &dtype) && spelling::rank(x) >= 0 ? promise(y, dtype, spelling::rank(x)) : y;
+  return keep_rank(n.call("index_select", {x, axis.argument(), places}), x, axis);
 }
 
 // Ends that are known only when running.
@@ -100,7 +106,7 @@ bool running_slice(NodeReader& n) {
     if (!step.fixed() || step.number < 0) x = by_places(n, x, axis, start, end, step);
     else
       x = keep_rank(n.call("slice", {x, axis.argument(), start.argument(), end.argument(), step.argument()}),
-                    x);
+                    x, axis);
   }
   n.out(x);
   return true;

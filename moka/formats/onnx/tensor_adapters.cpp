@@ -29,7 +29,7 @@ bool constant(NodeReader& n) {
                   " attributes, exactly one was expected");
   const std::string& name = n.node.attributes[0].name;
   const Any& v = n.node.attributes[0].value;
-  if (name == "value" && v.is_tensor()) n.out(n.build.constant(v));
+  if ((name == "value" || name == "sparse_value") && v.is_tensor()) n.out(n.build.constant(v));
   else if (name == "value_float" && v.tag() == Tag::Float)
     n.out(n.build.constant(Any(spelling::number_tensor(v, DType::F32))));
   else if (name == "value_int" && v.tag() == Tag::Int)
@@ -42,6 +42,10 @@ bool constant(NodeReader& n) {
     Tensor t = new_tensor(std::span(&size, 1), DType::F32);
     if (size) convert_elements(all.data(), DType::F64, t.raw_data(), DType::F32, size);
     n.out(n.build.constant(Any(t)));
+  } else if (name == "value_string" && v.tag() == Tag::String) {
+    n.out(n.build.constant(Any(string_tensor(v.string()))));
+  } else if (name == "value_strings") {
+    n.out(n.build.constant(Any(string_tensor(v, name))));
   } else {
     return n.declines("attribute '", name, "' is not read");
   }
@@ -98,112 +102,6 @@ bool size(NodeReader& n) {
   } else {
     n.out(n.builtin("tensor", {n.builtin("numel", {n[0]}), n.build.constant(Any(DType::I64))}));
   }
-  return true;
-}
-
-// A run-time shape such as [N, -1] needs no run-time list where all but one size are known: the pieces of a Concat are
-// looked at one by one.
-bool partly_known(NodeReader& n, Value* shape, const graph::Type& input, Dims& out) {
-  graph::Node* node = shape->producer();
-  if (!node || node->kind != graph::NodeKind::Op || node->op_name() != "cat") return false;
-  graph::Node* list = node->input(0)->producer();
-  if (!list || list->kind != graph::NodeKind::List || !input.has_dims) return false;
-  int unknown = 0;
-  bool inferred = false;
-  for (Value* part : list->inputs()) {
-    if (const Any* known = n.build.known(part)) {
-      Dims piece;
-      if (!spelling::to_ints(*known, piece)) return false;
-      for (int64_t d : piece) {
-        if (d == 0) return false;
-        inferred |= d == -1;
-        out.push_back(d);
-      }
-      continue;
-    }
-    if (part->type.kind != graph::TypeKind::Tensor || !part->type.has_dims || part->type.dims.size() != 1 ||
-        part->type.dims[0].size != 1)
-      return false;
-    unknown++;
-    out.push_back(-1);
-  }
-  if (unknown != 1) return false;
-  if (!inferred) return true;
-  // Two are open: the -1 follows from the fixed sizes of the input when the other one is the input's open size itself.
-  int64_t open = 0, fixed = 1, said = 1;
-  for (const Dim& d : input.dims) {
-    if (!d.fixed()) open++;
-    else if (__builtin_mul_overflow(fixed, d.size, &fixed)) return false;
-  }
-  size_t place = out.size();
-  bool first_is_open =
-      !out.empty() && out[0] == -1 && !input.dims.empty() && !input.dims[0].fixed() && open == 1;
-  if (!first_is_open || n.build.known(list->input(0))) return false;
-  for (size_t i = 1; i < out.size(); i++) {
-    if (out[i] == -1) place = i;
-    else if (__builtin_mul_overflow(said, out[i], &said)) return false;
-  }
-  if (place == out.size() || said == 0 || fixed % said) return false;
-  out[place] = fixed / said;
-  return true;
-}
-
-// A size of 0 is that of the input at the same place.
-bool running_reshape(NodeReader& n, bool zero_is_zero) {
-  Value* sizes = n[1];
-  const int rank = spelling::rank(n[0]);
-  Dims count;
-  const bool counted = spelling::fixed_sizes(sizes, count) && count.size() == 1;
-  if (!zero_is_zero && rank >= 0 && counted) {
-    sizes = n.call("to", {sizes, DType::I64});
-    Value* own = n.call("shape", {n[0]});
-    if (rank > count[0]) own = n.call("slice", {own, int64_t(0), int64_t(0), count[0]});
-    else if (rank < count[0]) own = n.call("pad_constant", {own, Dims{0, count[0] - rank}, int64_t(0)});
-    sizes = n.call("where", {n.call("eq", {sizes, int64_t(0)}), own, sizes});
-  }
-  Value* y = n.call("reshape", {n[0], n.builtin("ints", {sizes})});
-  DType dtype;
-  n.out(counted && spelling::has_dtype(n[0], &dtype) ? promise(y, dtype, static_cast<int>(count[0])) : y);
-  return true;
-}
-
-bool reshape(NodeReader& n) {
-  std::optional<Dims> target = n.ints_of("shape", 1);
-  const bool zero_is_zero = n.integer("allowzero", 0) != 0;
-  Dims partly;
-  if (!target && partly_known(n, n[1], n[0]->type, partly)) target = partly;
-  if (!target) return running_reshape(n, zero_is_zero);
-  Value* x = n[0];
-  int open = 0;
-  for (size_t i = 0; i < target->size() && !zero_is_zero; i++) {
-    if ((*target)[i] != 0) continue;
-    MOKA_CHECK_KIND(File, spelling::rank(x) < 0 || static_cast<int>(i) < spelling::rank(x), "shape ",
-                    std::span<const int64_t>(*target), " copies dimension ", i, " of an input that has ",
-                    spelling::rank(x), " dimensions");
-    if (spelling::has_rank(x) && x->type.dims[i].fixed()) (*target)[i] = x->type.dims[i].size;
-    else open++;
-  }
-  const bool inferred = std::find(target->begin(), target->end(), -1) != target->end();
-  if (open == 0) {
-    n.out(n.call("reshape", {x, *target}));
-    return true;
-  }
-  // One open size is what -1 means, when the other sizes are all known.
-  if (open == 1 && !inferred) {
-    for (int64_t& d : *target)
-      if (d == 0) d = -1;
-    n.out(n.call("reshape", {x, *target}));
-    return true;
-  }
-  std::vector<Value*> pieces;
-  for (size_t i = 0; i < target->size(); i++) {
-    if ((*target)[i] == 0)
-      pieces.push_back(n.builtin("size", {x, n.build.constant(Any(static_cast<int64_t>(i)))}));
-    else pieces.push_back(n.build.constant(Any((*target)[i])));
-  }
-  Value* y = n.call("reshape", {x, n.list(pieces)});
-  DType dtype;
-  n.out(spelling::has_dtype(x, &dtype) ? promise(y, dtype, static_cast<int>(target->size())) : y);
   return true;
 }
 
@@ -360,51 +258,6 @@ bool gather_elements(NodeReader& n) {
   return true;
 }
 
-// How many elements a vector has; -1 when that is not known.
-int64_t length_of(Value* vector) {
-  Dims sizes;
-  return spelling::fixed_sizes(vector, sizes) && sizes.size() == 1 ? sizes[0] : -1;
-}
-
-// Sizes as a vector, with as many in front as it takes to have `length`.
-Value* lengthened(NodeReader& n, Value* sizes, int64_t has, int64_t length, int64_t fill) {
-  if (has >= length) return sizes;
-  return promise(n.call("pad_constant", {sizes, Dims{length - has, 0}, fill}), DType::I64,
-                 Wholes{Whole(length)});
-}
-
-// A size of 1 is that of the other side.
-bool running_expand(NodeReader& n) {
-  const int rank = spelling::rank(n[0]);
-  const int64_t wanted = length_of(n[1]), length = std::max<int64_t>(rank, wanted);
-  if (rank < 0 || wanted < 0) {
-    n.out(n.call("expand", {n[0], n.ints_argument(1)}));
-    return true;
-  }
-  Value* own = lengthened(n, n.call("shape", {n[0]}), rank, length, 1);
-  Value* target = lengthened(n, n.call("to", {n[1], DType::I64}), wanted, length, 1);
-  Value* sizes = n.call("where", {n.call("eq", {target, int64_t(1)}), own, target});
-  Value* y = n.call("expand", {n[0], n.builtin("ints", {sizes})});
-  DType dtype;
-  n.out(spelling::has_dtype(n[0], &dtype) ? promise(y, dtype, static_cast<int>(length)) : y);
-  return true;
-}
-
-// ONNX broadcasts both ways; our expand keeps a size where it is told -1.
-bool expand(NodeReader& n) {
-  auto target = n.known_ints(1);
-  if (!target) return running_expand(n);
-  const int rank = n.rank_of(0), wanted = static_cast<int>(target->size());
-  Dims size;
-  for (int i = wanted; i < rank; i++) size.push_back(-1);
-  for (int i = 0; i < wanted; i++) {
-    const bool ours = i >= wanted - rank;
-    size.push_back(ours && (*target)[static_cast<size_t>(i)] == 1 ? -1 : (*target)[static_cast<size_t>(i)]);
-  }
-  n.out(n.call("expand", {n[0], size}));
-  return true;
-}
-
 // Inference: the input as it is.
 bool dropout(NodeReader& n) {
   bool training = n.version < 7 && n.integer("is_test", n.version < 7 ? 0 : 1) == 0;
@@ -480,14 +333,12 @@ constexpr Adapter table[] = {
     {"ConstantOfShape", 9, 0, constant_of_shape},
     {"Shape", 1, 0, shape},
     {"Size", 1, 0, size},
-    {"Reshape", 1, 0, reshape},
     {"Flatten", 1, 0, flatten},
     {"Transpose", 1, 0, transpose},
     {"Squeeze", 1, 0, squeeze},
     {"Unsqueeze", 1, 0, unsqueeze},
     {"Gather", 1, 0, gather},
     {"GatherElements", 11, 0, gather_elements},
-    {"Expand", 8, 0, expand},
     {"Dropout", 1, 0, dropout},
     {"Range", 11, 0, range},
     {"Tile", 1, 0, tile},

@@ -11,6 +11,7 @@
 
 #include "moka/formats/onnx/model.h"
 #include "moka/formats/spelling/table.h"
+#include "moka/tensor/strings.h"
 
 namespace moka::onnx {
 
@@ -102,14 +103,15 @@ class TensorReader {
     DType dtype;
     MOKA_CHECK_KIND(File, spelling::find_dtype_code(spelling::Dialect::Onnx, type_, dtype), what,
                     ": element type ", type_, " does not exist");
-    MOKA_CHECK_KIND(NotImplemented, dtype != DType::String, what, ": tensors of strings are not read");
     MOKA_CHECK_KIND(File, !segment_, what, ": is stored in segments, which ONNX does not use");
     const std::span<const int64_t> sizes(dims_);
     const int64_t count = count_elements(sizes, what);
     if (location_ == 1) {
+      MOKA_CHECK_KIND(File, dtype != DType::String, what, ": strings cannot be kept outside of the model");
       MOKA_CHECK_KIND(File, !has_raw_ && fields_ == 0, what, ": has data both in the model and outside");
       return outside(sizes, dtype, count, what);
     }
+    if (dtype == DType::String) return strings(sizes, count, what);
     if (has_raw_) {
       MOKA_CHECK_KIND(File, fields_ == 0, what, ": has raw_data and typed data, only one may be filled");
       MOKA_CHECK_KIND(File, raw_.size() == file_bytes(count, dtype), what, ": shape ", sizes, " of ",
@@ -188,6 +190,23 @@ class TensorReader {
                     " to ", offset + length, " lie outside of '", place_, "', which has ", file.size());
     budget_.take_tensor_bytes(static_cast<uint64_t>(count) * item_size(dtype), what);
     return unpack_raw(std::string_view(file.data() + offset, length), sizes, dtype, file, what);
+  }
+
+  Tensor strings(std::span<const int64_t> sizes, int64_t count, const std::string& what) {
+    MOKA_CHECK_KIND(File, !has_raw_ && (fields_ & ~(1 << 6)) == 0, what,
+                    ": strings are kept in string_data only");
+    MOKA_CHECK_KIND(File, payload_ == static_cast<uint64_t>(count), what, ": shape ", sizes, " needs ", count,
+                    " elements, the file has ", payload_);
+    budget_.take_tensor_bytes(static_cast<uint64_t>(count) * item_size(DType::String), what);
+    Tensor out = new_tensor(sizes, DType::String);
+    TextWriter to(out);
+    int64_t at = 0;
+    Message m(budget_, message_, "TensorProto");
+    while (m.next()) {
+      if (m.field() == 6) to.set(at++, m.raw("string_data"));
+      else m.skip();
+    }
+    return out;
   }
 
   // Elements one by one in the field that the type asks for.
@@ -272,6 +291,58 @@ class TensorReader {
 Tensor read_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner,
                    ExternalData& external) {
   return TensorReader(budget, message, owner, external).read();
+}
+
+Tensor read_sparse_tensor(proto::Budget& budget, std::string_view message, const Bytes& owner,
+                          ExternalData& external) {
+  Tensor values, places;
+  std::vector<int64_t> sizes;
+  Message m(budget, message, "SparseTensorProto");
+  while (m.next()) {
+    switch (m.field()) {
+      case 1:
+        values = read_tensor(budget, m.message("values", "TensorProto").bytes(), owner, external);
+        break;
+      case 2:
+        places = read_tensor(budget, m.message("indices", "TensorProto").bytes(), owner, external);
+        break;
+      case 3: m.integers("dims", sizes); break;
+      default: m.skip();
+    }
+  }
+  const std::string what = cat(budget.file, ": a sparse tensor");
+  MOKA_CHECK_KIND(File, values && values.dim() == 1 && values.dtype() != DType::String, what,
+                  ": values must be numbers in one dimension");
+  const int64_t count = values.numel(), rank = static_cast<int64_t>(sizes.size());
+  MOKA_CHECK_KIND(File, rank >= 1 && rank <= max_dims, what, ": has ", rank, " dimensions");
+  const int64_t total = count_elements(sizes, what);
+  MOKA_CHECK_KIND(File, (places || count == 0), what, ": there are no indices");
+  const bool linear = places && places.dim() == 1;
+  if (count)
+    MOKA_CHECK_KIND(File, places.dtype() == DType::I64 && places.numel() == count * (linear ? 1 : rank), what,
+                    ": ", count, " values need int64 indices [", count, "] or [", count, ", ", rank,
+                    "], got ", places.sizes());
+  // Little may stand for much: what is nearly empty is refused beyond a size that harms nobody.
+  constexpr int64_t small = int64_t(1) << 24;
+  MOKA_CHECK_KIND(File, total <= small || total / 1024 <= count, what, ": ", count, " values in ", total,
+                  " places are not made dense (at most ", small, " places, or 1024 for each value)");
+  budget.take_tensor_bytes(static_cast<uint64_t>(total) * item_size(values.dtype()), what);
+  Tensor out = new_tensor(sizes, values.dtype());
+  if (out.numel()) std::memset(out.raw_data(), 0, out.bytes());
+  const size_t item = item_size(values.dtype());
+  for (int64_t i = 0; i < count; i++) {
+    int64_t at = linear ? places.data<int64_t>()[i] : 0;
+    for (int64_t d = 0; d < rank && !linear; d++) {
+      const int64_t p = places.data<int64_t>()[i * rank + d], size = sizes[static_cast<size_t>(d)];
+      MOKA_CHECK_KIND(File, p >= 0 && p < size, what, ": index ", p, " is out of range for size ", size);
+      at = at * size + p;
+    }
+    MOKA_CHECK_KIND(File, at >= 0 && at < total, what, ": index ", at, " is out of range for ", total,
+                    " elements");
+    std::memcpy(static_cast<char*>(out.raw_data()) + static_cast<size_t>(at) * item,
+                static_cast<const char*>(values.raw_data()) + static_cast<size_t>(i) * item, item);
+  }
+  return out;
 }
 
 // ---- external data

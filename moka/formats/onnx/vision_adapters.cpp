@@ -131,9 +131,11 @@ bool deformed_convolution(NodeReader& n) {
   const DType dtype = dtype_of(n[0], "the input");
   const int64_t batch = x[0], each = x[1] / offset_groups;
   // [batch * groups, each, height, width] and [batch * groups, taps, 2, rows, columns]
-  Value* image = n.call("reshape", {n[0], Dims{batch * offset_groups, each, x[2], x[3]}});
+  // Places go through grid_sample's scale, which float32 would round: they and what is read there are float64.
+  Value* image =
+      n.call("reshape", {cast_to(n, n[0], DType::F64), Dims{batch * offset_groups, each, x[2], x[3]}});
   Value* shift =
-      n.call("reshape", {cast_to(n, n[2], dtype), Dims{batch * offset_groups, taps, 2, rows, columns}});
+      n.call("reshape", {cast_to(n, n[2], DType::F64), Dims{batch * offset_groups, taps, 2, rows, columns}});
   auto place = [&](int axis) {  // of every tap before it is moved, as a position between pixel centres
     const size_t a = static_cast<size_t>(axis);
     Value* tap = n.call("mul", {count_to(n, w.kernel[a]), w.dilation[a]});
@@ -141,7 +143,7 @@ bool deformed_convolution(NodeReader& n) {
     tap = axis == 0 ? n.call("repeat_interleave", {tap, w.kernel[1], int64_t(0)})
                     : n.call("repeat", {tap, Dims{w.kernel[0]}});
     Value* at = n.call("add", {spread(n, tap, {1}, 4), spread(n, step, {axis + 2}, 4)});
-    at = n.call("to", {n.call("sub", {at, w.begin[a]}), dtype});
+    at = n.call("to", {n.call("sub", {at, w.begin[a]}), DType::F64});
     at = n.call("add", {n.call("select", {shift, int64_t(2), int64_t(axis)}), at});
     // grid_sample counts from -1 to 1 over the outer borders of the pixels
     const double size = double(x[a + 2]);
@@ -151,7 +153,7 @@ bool deformed_convolution(NodeReader& n) {
   grid = n.call("reshape", {grid, Dims{batch * offset_groups, taps * rows, columns, 2}});
   Value* read = n.call(
       "grid_sample", {image, grid, Any(std::string_view("bilinear")), Any(std::string_view("zeros")), false});
-  read = n.call("reshape", {read, Dims{batch, offset_groups, each, taps, rows, columns}});
+  read = n.call("reshape", {cast_to(n, read, dtype), Dims{batch, offset_groups, each, taps, rows, columns}});
   if (n.has(4))
     read =
         n.call("mul", {read, n.call("reshape", {n[4], Dims{batch, offset_groups, 1, taps, rows, columns}})});

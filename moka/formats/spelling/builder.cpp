@@ -37,9 +37,14 @@ bool fold(const Op& op, std::span<const Any> args, std::vector<Tensor>& out) {
     for (const Any& a : args)
       if (a.tag() == Tag::Int || a.tag() == Tag::Ints || a.tag() == Tag::List) return false;
   } else {
-    const std::vector<Tensor> shapes = infer_shapes(op, borrowed);
-    for (const Tensor& t : shapes)
-      if (t && t.numel() > fold_limit) return false;
+    try {
+      const std::vector<Tensor> shapes = infer_shapes(op, borrowed);
+      for (const Tensor& t : shapes)
+        if (t && t.numel() > fold_limit) return false;
+    } catch (const Error& e) {  // how much it makes depends on values
+      if (e.kind() == ErrorKind::NotImplemented) return false;
+      throw;
+    }
   }
   LayersOff off(layer::autograd | layer::capture | layer::batch | layer::autocast);
   out = call_boxed(op, borrowed);
@@ -58,6 +63,11 @@ const Any* Builder::known(Value* value) {
   if (const Any* constant = value->constant()) return constant;
   auto i = remembered_.find(value);
   return i == remembered_.end() ? nullptr : &i->second;
+}
+
+const std::vector<Value*>* Builder::elements(Value* value) {
+  auto i = elements_.find(value);
+  return i == elements_.end() ? nullptr : &i->second;
 }
 
 Value* Builder::call(std::string_view op, std::initializer_list<Argument> args) {

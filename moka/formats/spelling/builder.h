@@ -62,7 +62,15 @@ class Builder : public Values {
   // Tells `known` what a value holds although no Constant node makes it (a parameter with its initial values).
   void remember(graph::Value* value, Any constant) { remembered_[value] = std::move(constant); }
 
+  // The elements of an integer vector, or of a tensor without dimensions, as integers of the graph: sizes that a model
+  // computes with. Null where they are not known one by one.
+  const std::vector<graph::Value*>* elements(graph::Value* value);
+  void remember_elements(graph::Value* value, std::vector<graph::Value*> elements) {
+    elements_[value] = std::move(elements);
+  }
+
  private:
+  std::map<graph::Value*, std::vector<graph::Value*>> elements_;
   std::map<graph::Value*, Any> remembered_;
 };
 

@@ -75,6 +75,7 @@ graph::Value* NodeReader::builtin(std::string_view name, std::vector<graph::Valu
 
 Argument NodeReader::ints_argument(int input) const {
   if (auto known = known_ints(input)) return Argument(*known);
+  if (const auto* elements = build.elements((*this)[input])) return Argument(list(*elements));
   return Argument(builtin("ints", {(*this)[input]}));
 }
 
@@ -84,11 +85,16 @@ Argument NodeReader::int_argument(int input, int64_t element) const {
                     known->size(), " elements, more were expected");
     return Argument((*known)[static_cast<size_t>(element)]);
   }
+  if (const auto* elements = build.elements((*this)[input]);
+      elements && element < static_cast<int64_t>(elements->size()))
+    return Argument((*elements)[static_cast<size_t>(element)]);
   return Argument(builtin("index", {builtin("ints", {(*this)[input]}), build.constant(Any(element))}));
 }
 
 Argument NodeReader::number_argument(int input) const {
   if (auto known = known_number(input)) return Argument(*known);
+  if (const auto* elements = build.elements((*this)[input]); elements && elements->size() == 1)
+    return Argument((*elements)[0]);
   return Argument(builtin("item", {(*this)[input]}));
 }
 

@@ -89,9 +89,23 @@ def _to_value(value: Any, kind: str) -> Any:
     """What an input of this type takes: a tensor, a list of tensors, or None where it is optional."""
     if kind.endswith("?"):
         return None if value is None else _to_value(value, kind[:-1])
+    if kind.startswith("{") and isinstance(value, Mapping):
+        return _to_map(value, kind)
     if kind.startswith("[") and isinstance(value, (list, tuple)):
         return [_to_value(item, kind[1:-1]) for item in value]
     return _to_tensor(value)
+
+
+def _to_map(value: Mapping[Any, Any], kind: str) -> dict[str, Any]:
+    """A map as one tensor of its keys and one of its values, with the types that the model declares."""
+    import numpy as np
+
+    types = [part.strip().split("[")[0] for part in kind[1:-1].split(":", 1)]
+    parts = []
+    for name, items in zip(types, (list(value.keys()), list(value.values())), strict=True):
+        array = np.array([np.asarray(item).item() for item in items], dtype=object)
+        parts.append(_to_tensor(array if name.startswith("string") else array.astype(name)))
+    return {"keys": parts[0], "values": parts[1]}
 
 
 def _to_tensor(value: Any) -> Any:
@@ -100,6 +114,8 @@ def _to_tensor(value: Any) -> Any:
     import numpy as np
 
     array = np.asarray(value)
+    if array.dtype.kind in "OUS" or array.dtype.kind == "T":  # strings: objects, fixed widths, or NumPy's own
+        return _C._string_tensor([_text(item) for item in array.ravel().tolist()], array.shape)
     if not array.flags.c_contiguous or not array.flags.writeable:
         array = array.copy()  # keeps zero dimensions, which ascontiguousarray does not
     if array.dtype.name in _BITS:  # a type of ml_dtypes
@@ -107,9 +123,21 @@ def _to_tensor(value: Any) -> Any:
     return _C.from_numpy(array)
 
 
+def _text(item: Any) -> str | bytes:
+    if isinstance(item, (str, bytes)):
+        return item
+    raise TypeError(f"run: an array of objects must hold str, but {type(item).__name__} came")
+
+
 def _to_array(value: Any) -> Any:
     if isinstance(value, _C.Tensor):
         name = str(value.dtype).removeprefix("moka.")
+        if name == "string":
+            import numpy as np
+
+            array = np.empty(value.numel(), dtype=object)
+            array[:] = value.reshape(-1).tolist()
+            return array.reshape(tuple(value.shape))
         if name in _BITS:
             import ml_dtypes
 
