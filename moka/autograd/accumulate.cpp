@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "moka/autograd/history.h"
+#include "moka/autograd/forward.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
@@ -37,16 +37,17 @@ bool is_own(const Tensor& t) {
 }
 
 void accumulate(Tensor& sum, Tensor g, bool create_graph) {
-  if (!create_graph) drop_base(g);
+  const bool recorded = create_graph || forward_active();
+  if (!recorded) drop_base(g);
   if (!sum) sum = std::move(g);
-  else if (!create_graph && sum.dtype() == g.dtype() && is_own(sum)) add_in_place(sum, g);
+  else if (!recorded && sum.dtype() == g.dtype() && is_own(sum)) add_in_place(sum, g);
   else sum = add(sum, g);
 }
 
 void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
   GradMeta& m = make_meta(leaf);
   if (!m.grad) {
-    if (create_graph) {
+    if (create_graph || forward_active()) {
       m.grad = clone(g);
       return;
     }
@@ -58,7 +59,7 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
       copy_elements(g, m.grad);
     }
     m.grad.impl()->layers &= ~layer::autograd;
-  } else if (create_graph) {
+  } else if (create_graph || forward_active()) {
     m.grad = add(m.grad, g);
   } else {
     add_in_place(m.grad, g);  // whoever holds .grad sees it grow, as in PyTorch

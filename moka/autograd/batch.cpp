@@ -20,6 +20,7 @@ namespace {
 struct Level {
   int64_t size;
   Randomness randomness;
+  bool of_tangents;
 };
 thread_local std::vector<Level> levels;
 
@@ -252,25 +253,20 @@ Tensor moved(const Tensor& t, int from, int to) {
   return permute(t, order);
 }
 
-// The first dimension of `t` is a batch of `level`; batches of inner levels stay outermost.
-Tensor label_batch(const Tensor& t, int level) {
-  const int own = batch_level(t);
-  if (own <= level) return wrap_batch(t, level);
-  return wrap_batch(label_batch(moved(physical(t), 1, 0), level), own);
-}
-
 Tensor with_batches(const Tensor& t, int level) {
   if (level == 0) return t;
+  if (levels[static_cast<size_t>(level - 1)].of_tangents && batch_level(t) != level)
+    return with_batches(t, level - 1);
   const int64_t size = levels[static_cast<size_t>(level - 1)].size;
   const bool here = batch_level(t) == level;
   return wrap_batch(with_batches(here ? physical(t) : expanded(t, size), level - 1), level);
 }
 }  // namespace
 
-int open_batch_level(int64_t size, Randomness randomness) {
+int open_batch_level(int64_t size, Randomness randomness, bool of_tangents) {
   static std::once_flag once;
   std::call_once(once, [] { set_layer_handler(layer::batch, batch_layer); });
-  levels.push_back({size, randomness});
+  levels.push_back({size, randomness, of_tangents});
   thread_layers.forced |= layer::batch;  // random operators without a batched argument are batched too
   return static_cast<int>(levels.size());
 }
@@ -294,6 +290,18 @@ Tensor remove_batch(const Tensor& t, int dim, int level) {
              "vmap: a tensor left the function that vmap called; return it from the function instead");
   const int64_t size = levels[static_cast<size_t>(level - 1)].size;
   return moved(own == level ? physical(t) : expanded(t, size), 0, wrap_dim(dim, t.dim() + 1, "vmap"));
+}
+
+Tensor label_batch(const Tensor& t, int level) {
+  const int own = batch_level(t);
+  if (own <= level) return wrap_batch(t, level);
+  return wrap_batch(label_batch(moved(physical(t), 1, 0), level), own);
+}
+Tensor unlabel_batch(const Tensor& t, int level) {
+  const int own = batch_level(t);
+  if (own == level) return physical(t);
+  if (own < level) return expanded(t, levels[static_cast<size_t>(level - 1)].size);
+  return wrap_batch(moved(unlabel_batch(physical(t), level), 0, 1), own);
 }
 
 Tensor add_all_batches(const Tensor& t) { return with_batches(t, batch_levels()); }

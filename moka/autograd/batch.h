@@ -11,8 +11,9 @@ namespace moka::autograd {
 // What random operators do inside vmap.
 enum class Randomness { Error, Different, Same };
 
-// Opens a level for batches of `size`; the innermost level is closed first.
-int open_batch_level(int64_t size, Randomness randomness);
+// Opens a level for batches of `size`; the innermost level is closed first. of_tangents: only tangents have the batch,
+// so that gradients inside need not be one for every element.
+int open_batch_level(int64_t size, Randomness randomness, bool of_tangents = false);
 void close_batch_level();
 int batch_levels();
 
@@ -24,6 +25,10 @@ Tensor remove_batch(const Tensor& t, int dim, int level);
 int batch_level(const Tensor& t);
 // Of a batched tensor: what lies behind, the batch first.
 const Tensor& physical(const Tensor& t);
+// A tensor whose first dimension is a batch of `level` as one element of it, and back: the batch first, expanded where
+// it has none. Batches of inner levels stay.
+Tensor label_batch(const Tensor& t, int level);
+Tensor unlabel_batch(const Tensor& t, int level);
 // At every open level that `t` is not batched at it becomes so: its gradient is then one for every element.
 Tensor add_all_batches(const Tensor& t);
 Tensor detach_batched(const Tensor& t);

@@ -78,6 +78,7 @@ class Task {
       if (t->id_ == task) return true;
     return false;
   }
+  bool leads_on(const Edge& e) const { return e.node && e.node->sequence >= options_.since; }
   void enter(GradNode* n) {
     GradNode::Visit& v = n->visit;
     if (v.task == id_) return;
@@ -94,7 +95,7 @@ class Task {
       GradNode* n = stack_.back();
       stack_.pop_back();
       for (Edge& e : n->edges) {
-        if (!e.node) continue;
+        if (!leads_on(e)) continue;
         enter(e.node.get());
         e.node->visit.waiting++;
       }
@@ -111,7 +112,7 @@ class Task {
     std::sort(nodes_.begin(), nodes_.end(), later);
     for (GradNode* n : nodes_)
       for (const Edge& e : n->edges)
-        if (e.node && e.node->visit.needed) n->visit.needed = n->visit.runs = true;
+        if (leads_on(e) && e.node->visit.needed) n->visit.needed = n->visit.runs = true;
   }
   void make_ready(GradNode* n) {
     if (std::find(ready_.begin(), ready_.end(), n) != ready_.end()) return;
@@ -150,8 +151,8 @@ class Task {
       running_node = outer_node;
     }
     for (size_t i = 0; i < n.edges.size(); i++) {
+      if (!leads_on(n.edges[i])) continue;
       GradNode* to = n.edges[i].node.get();
-      if (!to) continue;
       if (found.size() && found[i] && to->visit.needed) deliver(n.edges[i], std::move(found[i]));
       if (--to->visit.waiting != 0) continue;
       ready_.push_back(to);

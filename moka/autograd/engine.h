@@ -18,6 +18,7 @@ struct BackwardOptions {
   bool retain_graph = false;
   bool create_graph = false;
   HostLock* host = nullptr;
+  uint64_t since = 0;  // nodes with smaller sequence numbers are not visited: nothing wanted lies behind them
 };
 // Where a backward starts: an output of a node and the gradient that enters there.
 struct Root {

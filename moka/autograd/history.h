@@ -3,6 +3,7 @@
 #pragma once
 
 #include "moka/autograd/node.h"
+#include "moka/autograd/tangents.h"
 
 namespace moka::autograd {
 
@@ -31,6 +32,7 @@ struct GradMeta final : TensorExtra {
   bool retains_grad = false;  // not a leaf, but keeps its gradient
   Tensor grad;
   LeafNode* leaf = nullptr;  // owned; of a tensor that was ever a leaf that requires grad
+  std::unique_ptr<Tangents> tangents;  // of forward mode
 
   static void* operator new(size_t bytes);
   static void operator delete(void* p, size_t bytes) noexcept;

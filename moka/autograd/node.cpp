@@ -29,6 +29,7 @@ std::string& failure_trace() {
 thread_local Pool<512> pool;
 }  // namespace
 
+uint64_t next_sequence_number() { return next_sequence.load(std::memory_order_relaxed); }
 GradNode::GradNode() : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)) {
   if (__builtin_expect(!state.on, 1)) return;
   NodeExtras& x = make_extras();

@@ -88,6 +88,7 @@ class GradNode {
   static void* operator new(size_t bytes);
   static void operator delete(void* p, size_t bytes) noexcept;
 };
+uint64_t next_sequence_number();  // nodes made from now on have this one or a larger
 inline void add_ref(GradNode* n) { n->references.fetch_add(1, std::memory_order_relaxed); }
 void destroy_chain(GradNode* n);  // without recursion: a chain of a million nodes is dropped in a loop
 inline void release(GradNode* n) {

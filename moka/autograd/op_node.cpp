@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "moka/autograd/accumulate.h"
+#include "moka/autograd/forward.h"
 #include "moka/autograd/saved.h"
 #include "moka/autograd/views.h"
 #include "moka/ops/pointwise/driver.h"
@@ -29,6 +30,15 @@ uint32_t version_of(const Any& saved) {
   for (const Tensor& t : saved.tensors())
     if (t) sum += t.version();
   return sum;
+}
+bool has_several_types(std::span<const Tensor> list) {
+  const Tensor* first = nullptr;
+  for (const Tensor& t : list) {
+    if (!t) continue;
+    if (first && first->dtype() != t.dtype()) return true;
+    first = &t;
+  }
+  return false;
 }
 uint64_t bit(int parameter) { return uint64_t(1) << parameter; }
 }  // namespace
@@ -88,7 +98,7 @@ Ref<OpNode> OpNode::before(const Frame& f, const Rules& rules, uint64_t wanted) 
       slot = Any::copy(a);
       node->tracked_ |= bit(p);
       node->versions_[static_cast<size_t>(p)] = version_of(slot);
-    } else if (node->used_.shapes & bit(p)) {
+    } else if (node->used_.shapes & bit(p) || has_several_types(a.as_tensors())) {
       slot = shapes_of(a.as_tensors());
     }
   }
@@ -195,7 +205,7 @@ void OpNode::run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph) {
     if (!asked) continue;
     SmallVectorOf<Any, 2> out;
     out.resize(row.targets.size());
-    run_row(row, in, out.begin(), create_graph);
+    run_derivative(*op_, row, in, out.begin(), create_graph);
     for (size_t k = 0, at = first; k < row.targets.size(); k++) {
       int target = row.targets[k];
       if (!(wanted_ >> target & 1)) continue;
@@ -203,32 +213,39 @@ void OpNode::run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph) {
       if (!out[k].is_none()) {
         if (target != list_arg_) dxs[at] = fit(out[k].tensor(), target);
         else
-          for (size_t j = 0; j < n; j++) dxs[at + j] = out[k].tensors()[j];
+          for (size_t j = 0; j < n; j++) dxs[at + j] = fit_type(out[k].tensors()[j], target, j);
       }
       at += n;
     }
   }
 }
 
-void OpNode::run_row(const Row& row, const Any* in, Any* out, bool create_graph) {
+void run_derivative(const Op& op, const Row& row, const Any* in, Any* out, bool recorded) {
   const Derivative& d = *row.derivative;
-  if (d.fused && !create_graph && !is_batched(in[0].tensor())) {
+  if (d.fused && !recorded && !forward_active() && !is_batched(in[0].tensor())) {
     // One kernel over all parameters, in the type of the gradient.
     DType dtype = in[0].tensor().dtype();
-    bool real = is_floating(dtype);  // a real gradient of complex operands (abs) is not one real kernel
-    for (int i = 1; i < d.parameters && real; i++)
-      real = !in[i].is_tensor() || !is_complex(in[i].tensor().dtype());
-    if (real) {
+    bool serves = is_floating(dtype);  // a real gradient of complex operands (abs) is not one real kernel
+    for (int i = 1; i < d.parameters && serves; i++)
+      serves = !in[i].is_tensor() || (!is_complex(in[i].tensor().dtype()) && !is_batched(in[i].tensor()));
+    if (serves) {
       Arg operands[16];
       for (int i = 0; i < d.parameters; i++)
         operands[i] =
             i == 0 || (row.usage.values & bit(i) && !in[i].is_none()) ? in[i].arg() : Arg(int64_t(0));
-      out[0] = apply_formula(d.fused, {operands, static_cast<size_t>(d.parameters)}, dtype,
-                             info(*op_).schema.name);
+      out[0] =
+          apply_formula(d.fused, {operands, static_cast<size_t>(d.parameters)}, dtype, info(op).schema.name);
       return;
     }
   }
   d.eager(in, out);
+}
+
+void OpNode::keep_tangent(int output, int level, const Tensor& tangent) {
+  const int p = rules_->gradients + rules_->args + output;
+  if (rules_->list_output || p >= rules_->slots || !(tracked_ & bit(p))) return;
+  const Any& slot = slots_[static_cast<size_t>(p)];
+  if (slot.is_tensor()) set_tangent(slot.tensor(), level, tangent);
 }
 
 // A gradient in the shape and type of the argument it belongs to.
@@ -244,6 +261,16 @@ Tensor OpNode::fit(const Tensor& g, int target) const {
     out = EagerReading::call(to, out, like.dtype());
   }
   return out;
+}
+
+// The same for one of a list, whose shapes are right by themselves.
+Tensor OpNode::fit_type(const Tensor& g, int target, size_t place) const {
+  const Any& saved = slots_[static_cast<size_t>(rules_->gradients + target)];
+  if (!g || saved.tag() != Tag::Tensors) return g;
+  const Tensor& like = saved.tensors()[place];
+  if (!like || like.dtype() == g.dtype()) return g;
+  static const Op& to = get_op("to");
+  return EagerReading::call(to, g, like.dtype());
 }
 
 Tensor OpNode::zeros_for(int output) const {
@@ -264,7 +291,7 @@ Any OpNode::unpacked(int parameter, bool create_graph) {
   if (!is_packed && !(is_result && create_graph)) return slot;
   Tensor t = unpack_tensor(slot, create_graph);
   if (!is_result || !create_graph) return t;
-  t = detach(t);
+  t = detach_from_tape(t);
   if (around_) around_->set_view_history(t);
   else set_history(t, Ref<GradNode>::share(this), static_cast<uint32_t>(output));
   return t;

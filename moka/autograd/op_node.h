@@ -26,6 +26,9 @@ struct Rules {
 };
 const Rules& rules_of(const Op& op);
 
+// What the row's derivative gives for parameters `in`; as one kernel where that is possible and nothing records it.
+void run_derivative(const Op& op, const Row& row, const Any* in, Any* out, bool recorded);
+
 class CopySlices;
 
 class OpNode final : public GradNode {
@@ -42,6 +45,8 @@ class OpNode final : public GradNode {
 
   const Op& op() const { return *op_; }
   const Rules& rules() const { return *rules_; }
+  // Gives what was saved of a result the tangent that the result has.
+  void keep_tangent(int output, int level, const Tensor& tangent);
   // The call wrote into a view: `slices` runs this node from now on.
   void run_by(CopySlices& slices) { around_ = &slices; }
   // What was saved of a parameter; undefined where nothing was. Throws where it was changed since.
@@ -58,8 +63,8 @@ class OpNode final : public GradNode {
   Any parts_of(std::span<Tensor> dys) const;
   uint64_t values_read() const;
   void run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph);
-  void run_row(const Row& row, const Any* in, Any* out, bool create_graph);
   Tensor fit(const Tensor& g, int target) const;
+  Tensor fit_type(const Tensor& g, int target, size_t place) const;
 
   const Op* op_;
   const Rules* rules_;

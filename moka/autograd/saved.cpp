@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "moka/autograd/history.h"
+#include "moka/autograd/forward.h"
 
 namespace moka::autograd {
 
@@ -13,7 +13,7 @@ thread_local SavedTensorHooks* hooks = nullptr;
 
 // Another handle of t whose gradient goes to `edge`.
 Tensor with_edge(const Tensor& t, const Edge& edge) {
-  Tensor out = detach(t);
+  Tensor out = detach_from_tape(t);
   if (edge) set_history(out, edge.node, edge.slot);
   return out;
 }
@@ -26,6 +26,7 @@ Tensor copy_with_history(const Tensor& t) {
   Tensor copy = new_tensor(t.sizes(), t.dtype(), t.device());
   copy_elements(t, copy);
   if (Edge e = gradient_edge(t)) set_history(copy, e.node, e.slot);
+  if (forward_active()) copy_tangents(t, copy);
   return copy;
 }
 
@@ -41,7 +42,7 @@ Any save_tensor(const Tensor& t, SavedAs as, std::string_view op) {
     return Any(Ref<Object>::share(packed.get()));
   }
   // A result would keep its own node alive.
-  if (as == SavedAs::Result) return detach(t);
+  if (as == SavedAs::Result) return detach_from_tape(t);
   if (as == SavedAs::Target) return copy_with_history(t);
   // A view's history moves on whenever its base is written: the other handle keeps the present one, and no base that
   // might lead back to the node.

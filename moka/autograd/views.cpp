@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "moka/autograd/accumulate.h"
+#include "moka/autograd/forward.h"
 #include "moka/autograd/op_node.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -90,7 +91,8 @@ Tensor ViewGeometry::spread(const Tensor& part) const {
       strided_part_backward(part, std::span<const int64_t>(memory), sizes_, strides_, offset_));
 }
 Tensor ViewGeometry::put(Tensor whole, const Tensor& part, bool create_graph) const {
-  if (!create_graph && !reach_ && is_own(whole) && (!part || part.dtype() == whole.dtype())) {
+  if (!create_graph && !forward_active() && !reach_ && is_own(whole) &&
+      (!part || part.dtype() == whole.dtype())) {
     copy_elements(part ? part : zeros_like(shape_only({}, whole.dtype())),
                   strided_view(whole, sizes_, strides_, whole.impl()->offset + offset_));
     return whole;

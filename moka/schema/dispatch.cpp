@@ -24,7 +24,7 @@ thread_local ThreadLayers thread_layers;
 void (*formula_runner)(Frame&) = nullptr;
 
 namespace {
-LayerHandler handlers[layer::count] = {};
+LayerHandler handlers[32] = {};  // by bit
 
 struct Registry {
   std::shared_mutex mutex;
@@ -74,8 +74,9 @@ void run_body(Frame& f) {
   Any in[max_args];
   for (int i = 0; i < f.count; i++) in[i] = Any::copy(f.args[i]);
   size_t n = info(f.op).schema.outs.size();
-  Any out[Outputs::inline_limit];
-  MOKA_ASSERT(n <= Outputs::inline_limit);
+  constexpr size_t most = 8;
+  Any out[most];
+  MOKA_ASSERT(n <= most);
   try {
     f.op.body.eager(in, out);
   } catch (Error& e) {  // the text names the operator inside
@@ -90,7 +91,7 @@ void run_body(Frame& f) {
     results.resize(n);
     for (size_t i = 0; i < n; i++) results[i] = out[i].tensor();
   }
-  for (size_t i = 0; i < n && f.given; i++) {
+  for (size_t i = 0; i < std::min<size_t>(n, Outputs::inline_limit) && f.given; i++) {
     if (!(f.given >> i & 1)) continue;
     write_result(f, static_cast<int>(i), results[i]);
     results[i] = f.outs[i];

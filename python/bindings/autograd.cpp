@@ -161,8 +161,16 @@ PyObject* py_grad(PyObject*, PyObject* args) {
     bool create_graph = flag(create, false), retain_graph = flag(retain, create_graph);
     PyRef keep;
     std::vector<PyObject*> items = items_of(inputs, keep);
-    if (autograd::batch_levels())
-      return tensor_tuple(gradients_in_vmap(outputs, items, grads, {retain_graph, create_graph}));
+    auto check_used = [&](const std::vector<Tensor>& found) {
+      for (size_t i = 0; i < found.size(); i++)
+        MOKA_CHECK(found[i] || flag(unused, false), "grad: input ", i,
+                   " was not used to compute the outputs; pass allow_unused=True to get None for it");
+    };
+    if (autograd::batch_levels()) {
+      std::vector<Tensor> found = gradients_in_vmap(outputs, items, grads, {retain_graph, create_graph});
+      check_used(found);
+      return tensor_tuple(found);
+    }
     std::vector<Root> roots = read_roots(outputs, grads, "grad");
     std::vector<Edge> edges(items.size());
     for (size_t i = 0; i < items.size(); i++) {
@@ -179,9 +187,7 @@ PyObject* py_grad(PyObject*, PyObject* args) {
       set_backward_error();
       return nullptr;
     }
-    for (size_t i = 0; i < found.size(); i++)
-      MOKA_CHECK(found[i] || flag(unused, false), "grad: input ", i,
-                 " was not used to compute the outputs; pass allow_unused=True to get None for it");
+    check_used(found);
     return tensor_tuple(found);
   });
 }

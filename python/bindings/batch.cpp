@@ -25,9 +25,10 @@ PyObject* guarded(F f) {
 
 PyObject* py_open(PyObject*, PyObject* args) {
   long long size;
-  int randomness;
-  if (!PyArg_ParseTuple(args, "Li", &size, &randomness)) return nullptr;
-  return PyLong_FromLong(autograd::open_batch_level(size, static_cast<autograd::Randomness>(randomness)));
+  int randomness, of_tangents = 0;
+  if (!PyArg_ParseTuple(args, "Li|p", &size, &randomness, &of_tangents)) return nullptr;
+  return PyLong_FromLong(
+      autograd::open_batch_level(size, static_cast<autograd::Randomness>(randomness), of_tangents));
 }
 PyObject* py_close(PyObject*, PyObject*) {
   autograd::close_batch_level();

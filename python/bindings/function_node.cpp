@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "moka/autograd/accumulate.h"
-#include "moka/autograd/history.h"
+#include "moka/autograd/forward.h"
 #include "moka/autograd/saved.h"
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
@@ -217,7 +217,7 @@ PyObject* saved_unpack(PyObject* self, PyObject* args) {
     bool with_history = autograd::grad_enabled();
     Tensor t = autograd::unpack_tensor(value, with_history);
     if (saved->output >= 0 && with_history && is_node(node)) {
-      t = autograd::detach(t);
+      t = autograd::detach_from_tape(t);
       autograd::set_history(t, Ref<GradNode>::share(unwrap_node(node)), static_cast<uint32_t>(saved->output));
     }
     return wrap(t);
@@ -226,6 +226,16 @@ PyObject* saved_unpack(PyObject* self, PyObject* args) {
     return nullptr;
   }
 }
+// keep_tangent(output, level, tangent): output's tangent, if that is what was saved.
+PyObject* saved_keep_tangent(PyObject* self, PyObject* args) {
+  int output, level;
+  PyObject* tangent;
+  if (!PyArg_ParseTuple(args, "iiO!", &output, &level, tensor_type, &tangent)) return nullptr;
+  auto* saved = reinterpret_cast<SavedObject*>(self);
+  if (saved->output == output && saved->value->is_tensor())
+    autograd::set_tangent(saved->value->tensor(), level, unwrap(tangent));
+  Py_RETURN_NONE;
+}
 void saved_dealloc(PyObject* o) {
   PyTypeObject* type = Py_TYPE(o);
   delete reinterpret_cast<SavedObject*>(o)->value;
@@ -233,6 +243,7 @@ void saved_dealloc(PyObject* o) {
   Py_DECREF(type);
 }
 PyMethodDef saved_methods[] = {{"unpack", saved_unpack, METH_VARARGS, "The tensor as it was saved."},
+                               {"keep_tangent", saved_keep_tangent, METH_VARARGS, nullptr},
                                {nullptr, nullptr, 0, nullptr}};
 
 // ---- hooks of saved tensors
@@ -250,11 +261,9 @@ struct PythonPacked final : autograd::PackedTensor {
 };
 struct PythonHooks final : autograd::SavedTensorHooks {
   PyRef pack_hook, unpack_hook;
-  std::string forbidden;  // why nothing may be saved
   SavedTensorHooks* outer = nullptr;
 
   Ref<autograd::PackedTensor> pack(const Tensor& t) override {
-    MOKA_CHECK(forbidden.empty(), forbidden);
     GilHeld gil;
     // What the hook computes is none of the program's saving.
     struct Off {
@@ -282,13 +291,6 @@ PyObject* push_saved_hooks(PyObject*, PyObject* args) {
   hooks->unpack_hook = PyRef::share(unpack);
   return push_hooks(std::move(hooks));
 }
-PyObject* forbid_saved(PyObject*, PyObject* why) {
-  const char* text = PyUnicode_AsUTF8(why);
-  if (!text) return nullptr;
-  auto hooks = std::make_unique<PythonHooks>();
-  hooks->forbidden = text;
-  return push_hooks(std::move(hooks));
-}
 PyObject* pop_saved_hooks(PyObject*, PyObject*) {
   auto* top = static_cast<PythonHooks*>(autograd::saved_tensor_hooks());
   if (!top) return PyErr_Format(PyExc_RuntimeError, "saved_tensors_hooks: there are none to leave");
@@ -307,7 +309,6 @@ PyMethodDef function_functions[] = {{"_begin_function", begin_function, METH_VAR
                                     {"_finish_function", finish_function, METH_VARARGS, nullptr},
                                     {"_save_tensor", save_for_function, METH_VARARGS, nullptr},
                                     {"_push_saved_tensor_hooks", push_saved_hooks, METH_VARARGS, nullptr},
-                                    {"_forbid_saved_tensors", forbid_saved, METH_O, nullptr},
                                     {"_pop_saved_tensor_hooks", pop_saved_hooks, METH_NOARGS, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
 

@@ -27,7 +27,7 @@ NB_MODULE(_C, m) {
   autograd::install();
   PyObject* module = m.ptr();
   if (init_classes(module) < 0 || init_tensor_type(module) < 0 || init_autograd(module) < 0 ||
-      init_batch(module) < 0 || init_operators(module) < 0)
+      init_batch(module) < 0 || init_forward(module) < 0 || init_operators(module) < 0)
     throw nb::python_error();
   if (PyModule_AddFunctions(module, creation_functions) < 0 ||
       PyModule_AddFunctions(module, autograd_functions) < 0)

@@ -208,7 +208,7 @@ class _Transform:
         """What the caller sees of a result."""
         if self.keeps_graph:
             return tree
-        return tree_map(lambda v: v.detach() if isinstance(v, Tensor) else v, tree)
+        return tree_map(lambda v: _C._detach_from_tape(v) if isinstance(v, Tensor) else v, tree)
 
 
 def _fresh(name: str, value: Any) -> Any:
@@ -218,7 +218,9 @@ def _fresh(name: str, value: Any) -> Any:
     if not (value.is_floating_point() or value.is_complex()):
         raise RuntimeError(f"{name}: only floating and complex tensors have gradients, got {value.dtype}")
     value = _C._vmap_add_all(value)
-    return value.view(value.shape) if value.requires_grad else value.detach().requires_grad_()
+    if value.requires_grad:
+        return value.view(value.shape)
+    return _C._detach_from_tape(value).requires_grad_()
 
 
 def _zeros_where_none(grads: Sequence[Any], like: Sequence[Any]) -> list[Any]:
@@ -345,6 +347,32 @@ def _check_tangents(name: str, primals: tuple[Any, ...], tangents: tuple[Any, ..
     return given
 
 
+def _push(
+    name: str, func: Function, leaves: list[Any], spec: TreeSpec, tangents: Sequence[Any], has_aux: bool
+) -> tuple[tuple[list[Any], TreeSpec], list[Any], Any]:
+    """(outputs of func and their nesting), their tangents (None where there is none), aux: forward mode."""
+    for value in leaves:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}: expected tensors, got {type(value).__name__}")
+        if not (value.is_floating_point() or value.is_complex()):
+            raise RuntimeError(f"{name}: only floating and complex tensors have gradients, got {value.dtype}")
+    level = _C._forward_open()
+    before = _C._set_forward_enabled(True)
+    try:
+        duals = [_C._make_dual(v, t.to(v.dtype), level) for v, t in zip(leaves, tangents, strict=True)]
+        out, aux = _with_aux(name, func(*tree_unflatten(duals, spec)), has_aux)
+        outs, out_spec = tree_flatten(out)
+        for value in outs:
+            if not isinstance(value, Tensor):
+                raise RuntimeError(
+                    f"{name}: the function must return only Tensors, got {type(value).__name__}"
+                )
+        return (outs, out_spec), [_C._tangent(v, level) for v in outs], aux
+    finally:
+        _C._set_forward_enabled(before)
+        _C._forward_close()
+
+
 def jvp(
     func: Function,
     primals: tuple[Any, ...],
@@ -357,14 +385,13 @@ def jvp(
     if not isinstance(primals, tuple) or not primals:
         raise RuntimeError("jvp: primals must be a tuple of at least one value")
     given = _check_tangents("jvp", primals, tangents)
-    with _Transform((primals, tangents)) as transform:
-        linear = _Linear("jvp", func, primals, has_aux)
-        if strict and not all(o.requires_grad for o in linear.outs):
-            raise RuntimeError("jvp: with strict=True every output must depend on the primals")
-        out = tree_unflatten(linear.outs, linear.out_spec)
-        derivative = tree_unflatten(linear(given, transform.keeps_graph), linear.out_spec)
-        result = transform.result((out, derivative, linear.aux))
-        return result if has_aux else result[:2]
+    leaves, spec = tree_flatten(primals)
+    (outs, out_spec), pushed, aux = _push("jvp", func, leaves, spec, given, has_aux)
+    if strict and any(t is None for t in pushed):
+        raise RuntimeError("jvp: with strict=True every output must depend on the primals")
+    out = tree_unflatten(outs, out_spec)
+    derivative = tree_unflatten(_zeros_where_none(pushed, outs), out_spec)
+    return (out, derivative, aux) if has_aux else (out, derivative)
 
 
 def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
@@ -388,7 +415,7 @@ def _basis(like: list[Any]) -> list[Any]:
         n = t.numel()
         block = _C.zeros(total, n, dtype=t.dtype)
         block[begin : begin + n] = _C.eye(n, dtype=t.dtype)
-        out.append(block.reshape(total, *t.shape))
+        out.append(block.reshape((total, *t.shape)))
         begin += n
     return out
 
@@ -419,7 +446,7 @@ def jacrev(
                 return tuple(_gradients(outs, inputs, cotangents, transform.keeps_graph))
 
             rows = vmap(pull_back, chunk_size=chunk_size)(*_basis(outs))
-            parts = _split_rows(rows, outs, lambda t, o, x: t.reshape(*o.shape, *x.shape), inputs)
+            parts = _split_rows(rows, outs, lambda t, o, x: t.reshape((*o.shape, *x.shape)), inputs)
             result = _nest(parts, out_spec, spec, argnums)
             return transform.result((result, aux) if has_aux else result)
 
@@ -444,6 +471,24 @@ def _nest(parts: list[list[Any]], out_spec: TreeSpec, in_spec: TreeSpec, argnums
     return tree_unflatten([of_inputs(row) for row in parts], out_spec)
 
 
+def _at_all_tangents(push: Function, inputs: list[Any], randomness: str) -> list[Any]:
+    """What `push` gives for the unit tangents of the inputs, stacked. Only tangents have the batch."""
+    if randomness not in _RANDOMNESS:
+        raise RuntimeError(f"jacfwd: randomness must be one of {', '.join(_RANDOMNESS)}, got {randomness!r}")
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"jacfwd: expected tensors, got {type(x).__name__}")
+    total = sum(x.numel() for x in inputs)
+    if total == 0:
+        return [_C.zeros(0, *o.shape, dtype=o.dtype) for o in push([_C.zeros_like(x) for x in inputs])]
+    level = _C._vmap_open(total, _RANDOMNESS[randomness], randomness != "different")
+    try:
+        pushed = push([_C._vmap_add(t, 0, level) for t in _basis(inputs)])
+        return [_C._vmap_remove(t, 0, level) for t in pushed]
+    finally:
+        _C._vmap_close()
+
+
 def jacfwd(
     func: Function,
     argnums: Any = 0,
@@ -456,28 +501,30 @@ def jacfwd(
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         places = _chosen("jacfwd", argnums, args)
-        with _Transform((args, kwargs)) as transform:
-            chosen = tuple(args[p] for p in places)
+        chosen = tuple(args[p] for p in places)
+        leaves, spec = tree_flatten(chosen)
+        seen: list[Any] = []
 
-            def of_chosen(*values: Any) -> Any:
-                return func(*_replace(args, places, values), **kwargs)
+        def of_chosen(*values: Any) -> Any:
+            return func(*_replace(args, places, values), **kwargs)
 
-            linear = _Linear("jacfwd", of_chosen, chosen, has_aux)
+        def push_forward(tangents: Sequence[Any]) -> list[Any]:
+            outs, pushed, aux = _push("jacfwd", of_chosen, leaves, spec, tangents, has_aux)
+            seen[:] = outs[0], outs[1], aux
+            return _zeros_where_none(pushed, outs[0])
 
-            def push_forward(*tangents: Any) -> tuple[Any, ...]:
-                return tuple(linear(list(tangents), transform.keeps_graph))
-
-            columns = vmap(push_forward, randomness=randomness)(*_basis(linear.inputs))
-            parts = []
-            for column, o in zip(columns, linear.outs, strict=True):
-                row, begin = [], 0
-                for x in linear.inputs:
-                    n = x.numel()
-                    row.append(column.narrow(0, begin, n).movedim(0, -1).reshape(*o.shape, *x.shape))
-                    begin += n
-                parts.append(row)
-            result = _nest(parts, linear.out_spec, linear.spec, argnums)
-            return transform.result((result, linear.aux) if has_aux else result)
+        columns = _at_all_tangents(push_forward, leaves, randomness)
+        outs, out_spec, aux = seen
+        parts = []
+        for column, o in zip(columns, outs, strict=True):
+            row, begin = [], 0
+            for x in leaves:
+                n = x.numel()
+                row.append(column.narrow(0, begin, n).movedim(0, -1).reshape((*o.shape, *x.shape)))
+                begin += n
+            parts.append(row)
+        result = _nest(parts, out_spec, spec, argnums)
+        return (result, aux) if has_aux else result
 
     return jacobian
 

@@ -223,7 +223,7 @@ def test_backward_with_chosen_inputs():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ({"is_grads_batched": True}, NotImplementedError, "is_grads_batched=True is not supported"),
+        ({"is_grads_batched": True}, RuntimeError, "must be tensors that begin with one batch"),
         ({"only_inputs": False}, ValueError, "only_inputs=False is not supported"),
         ({"materialize_grads": True, "allow_unused": False}, ValueError, "contradict"),
         ({"grad_outputs": [None, None]}, RuntimeError, "1 outputs but 2 gradients"),
@@ -363,14 +363,14 @@ def test_hooks_that_return_something_else_are_errors():
         y.backward()
 
 
-def test_saving_can_be_forbidden():
+def test_hooks_of_saved_tensors_can_be_forbidden():
     x = leaf(2.0)
-    with (
-        graph.disable_saved_tensors_hooks("no saving here"),
-        pytest.raises(RuntimeError, match="no saving here"),
-    ):
-        x.exp()
-    assert x.exp().requires_grad
+    with graph.disable_saved_tensors_hooks("no hooks here"):
+        assert x.exp().requires_grad
+        with pytest.raises(RuntimeError, match="no hooks here"), graph.save_on_cpu():
+            pass
+    with graph.save_on_cpu(), pytest.raises(RuntimeError, match="none either"):
+        graph.disable_saved_tensors_hooks("none either").__enter__()
 
 
 def test_saved_tensors_wait_in_main_memory():

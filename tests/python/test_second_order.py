@@ -1,4 +1,4 @@
-"""Second derivatives of operators whose gradients are kernels, and errors where nobody wrote them."""
+"""Second derivatives of operators whose gradients are kernels."""
 # SPDX-License-Identifier: Apache-2.0
 
 import moka.nn.functional as F
@@ -18,6 +18,7 @@ def constant(*sizes):
 
 
 CLASSES = moka.tensor([0, -100, 1])
+ROWS = moka.tensor([0, 1, 3, 3])
 MASK = moka.tensor([[True, False, True], [False, False, False], [True, True, True]])
 CASES = {
     "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [(3, 4, 2), (4,), (4,)]),
@@ -59,6 +60,45 @@ CASES = {
         [(1, 4, 3, 2), (1, 2, 3, 2), (1, 2, 3, 2)],
     ),
     "prod": (lambda x: x.prod(1) + (x * moka.tensor([1.0, 0.0])).prod(), [(3, 2)]),
+    "cdist": (moka.cdist, [(3, 2), (4, 2)]),
+    "cdist of batches": (lambda x, y: moka.cdist(x, y, 3.0), [(2, 3, 2), (1, 4, 2)]),
+    "pdist": (F.pdist, [(4, 3)]),
+    "multi_margin": (lambda x: F.multi_margin_loss(x, CLASSES.clamp(0), 2, 1.5, constant(4)), [(3, 4)]),
+    "multilabel_margin": (
+        lambda x: F.multilabel_margin_loss(x, moka.tensor([[1, 2, -1, 0], [3, 3, 0, -1]])).square(),
+        [(2, 4)],
+    ),
+    "bags": (
+        lambda w, s: F.embedding_bag(ROWS, w, moka.tensor([0, 2]), mode="sum", per_sample_weights=s).tanh(),
+        [(5, 3), (4,)],
+    ),
+    "means of bags": (
+        lambda w: F.embedding_bag(ROWS, w, moka.tensor([0, 3]), padding_idx=1).exp(),
+        [(5, 3)],
+    ),
+    "maxima of bags": (lambda w: F.embedding_bag(ROWS, w, moka.tensor([0, 2]), mode="max").exp(), [(5, 3)]),
+    "ctc": (
+        lambda x: F.ctc_loss(x.log_softmax(2), moka.tensor([1, 2, 2, 1]), (5, 4), (3, 1)),
+        [(5, 2, 3)],
+    ),
+    "ctc that cannot be": (
+        lambda x: F.ctc_loss(
+            x.log_softmax(2), moka.tensor([[1, 1], [2, 1]]), (2, 2), (2, 2), 0, "sum", zero_infinity=True
+        ),
+        [(2, 2, 3)],
+    ),
+    "grid_sample": (
+        lambda x, g: F.grid_sample(x, g.tanh(), align_corners=False).tanh(),
+        [(2, 2, 3, 4), (2, 2, 3, 2)],
+    ),
+    "grid_sample of cubes": (
+        lambda x, g: F.grid_sample(x, g, "bicubic", "reflection", align_corners=True),
+        [(1, 2, 3, 4), (1, 2, 3, 2)],
+    ),
+    "grid_sample of volumes": (
+        lambda x, g: F.grid_sample(x, g, padding_mode="border", align_corners=False),
+        [(1, 1, 2, 3, 4), (1, 2, 1, 3, 3)],
+    ),
     "mvlgamma": (lambda x: moka.mvlgamma(x.abs() + 3, 2), [(3,)]),
 }
 
@@ -69,25 +109,29 @@ def test_second_derivatives_agree_with_differences(name):
     assert gradgradcheck(function, tuple(leaf(*size, seed=i) for i, size in enumerate(sizes)))
 
 
-UNWRITTEN = {
-    "grid_sample": lambda: F.grid_sample(leaf(1, 2, 4, 4), leaf(1, 3, 3, 2).tanh(), align_corners=False),
-    "cdist": lambda: moka.cdist(leaf(3, 2), constant(4, 2)),
-    "embedding_bag": lambda: F.embedding_bag(moka.tensor([0, 1, 3]), leaf(5, 3), moka.tensor([0, 2])),
-    "rnn_layer": lambda: moka.nn.GRU(2, 3).double()(leaf(3, 1, 2))[0],
-}
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: moka.nn.LSTM(2, 3, 2, bidirectional=True, proj_size=2),
+        lambda: moka.nn.GRU(2, 3, bias=False),
+        lambda: moka.nn.RNN(2, 3, bidirectional=True),
+        lambda: moka.nn.RNN(2, 3, nonlinearity="relu"),
+    ],
+    ids=["lstm", "gru", "rnn", "relu"],
+)
+def test_second_derivatives_of_recurrent_layers(layer):
+    moka.manual_seed(4)
+    layer = layer().double()
+    x, lengths = leaf(4, 3, 2), moka.tensor([4, 3, 1])
 
+    def outputs(x, *parameters):
+        packed = moka.nn.utils.rnn.pack_padded_sequence(x, lengths)
+        named = dict(zip((name for name, _ in layer.named_parameters()), parameters, strict=True))
+        return moka.func.functional_call(layer, named, (packed,))[0].data
 
-@pytest.mark.parametrize("name", UNWRITTEN)
-def test_a_missing_second_derivative_is_an_error_only_when_it_is_asked_for(name):
-    y = UNWRITTEN[name]()
-    node, leaves = [y.grad_fn], []
-    while node:
-        here = node.pop()
-        leaves += [here.variable] if hasattr(here, "variable") else []
-        node += [above for above, _ in here.next_functions if above is not None]
-    (first,) = moka.autograd.grad(y.square().sum(), leaves[0], create_graph=True)
-    with pytest.raises(NotImplementedError, match=f"{name}_backward: the derivative is not implemented"):
-        (first * constant(*first.shape)).sum().backward()
+    inputs = (x, *layer.parameters())
+    assert gradgradcheck(outputs, inputs, fast_mode=True)
+    assert gradgradcheck(lambda x: outputs(x, *layer.parameters()), x, check_fwd_over_rev=True)
 
 
 def test_what_saves_no_tensors_runs_backward_twice():

@@ -5,11 +5,15 @@
 #include <vector>
 
 #include "moka/base/parallel.h"
-#include "moka/ops/define.h"
+#include "moka/ops/creation/creation.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/embedding/embedding.h"
+#include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/pointwise/pointwise.h"
-#include "moka/ops/unwritten.h"
+#include "moka/ops/reduction/reduction.h"
+#include "moka/ops/selecting/selecting.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
 
@@ -220,6 +224,61 @@ void weights_backward_kernel(Frame& f) {
   out.finish();
 }
 
+// ---- the gradients in differentiable operators
+struct BagOf {
+  Tensor bag;     // of each index
+  Tensor counts;  // whether the index does: 0 or 1
+};
+BagOf bags_of(const Any& indices, const Any& offsets, int64_t bags, const Any& padding, int64_t rows,
+              DType dtype) {
+  Tensor v = to(indices.tensor(), DType::I64);
+  Tensor place = arange(int64_t(0), v.numel(), int64_t(1));
+  Tensor bag = searchsorted(to(offsets.tensor(), DType::I64), place, false, true) - 1;
+  Tensor counts = lt(bag, bags);  // what follows the last offset belongs to no bag
+  if (!padding.is_none()) {
+    const int64_t hidden = padding.to_int();
+    counts = logical_and(counts, ne(v, hidden < 0 ? hidden + rows : hidden));
+  }
+  return {clamp(bag, 0, std::max<int64_t>(bags - 1, 0)), to(counts, dtype)};
+}
+Tensor shares(const Tensor& t, const Tensor& index, int64_t n) {  // 1 / (sum of t over equal indices)
+  Dims sizes{n};
+  return index_select(reciprocal(clamp_min(index_add_zeros(t, sizes, 0, index), 1)), 0, index);
+}
+void bag_gradient_parts(const Any* in, Any* out) {
+  const Tensor& dy = in[0].tensor();
+  Dims table(in[1].ints());
+  std::string_view mode = in[5].string();
+  if (mode == "max") {
+    const Tensor& places = in[4].tensor();
+    Tensor g = where(ge(places, 0), dy, 0);
+    out[0] = Any(scatter_add(full(table, 0.0, dy.dtype()), 0, clamp_min(places, 0), g));
+    return;
+  }
+  const int64_t bags = dy.size(0);
+  Tensor v = to(in[2].tensor(), DType::I64);
+  if (bags == 0 || v.numel() == 0) {
+    out[0] = Any(full(table, 0.0, dy.dtype()));
+    return;
+  }
+  auto [bag, counts] = bags_of(in[2], in[3], bags, in[8], table[0], dy.dtype());
+  Tensor factor = counts;
+  if (!in[6].is_none()) factor = factor * in[6].tensor();
+  if (mode == "mean") factor = factor * shares(counts, bag, bags);
+  if (in[9].to_bool()) factor = factor * shares(counts * 0 + 1, v, table[0]);
+  out[0] = Any(index_add_zeros(index_select(dy, 0, bag) * unsqueeze(factor, 1), table, 0, v));
+}
+void weights_gradient_parts(const Any* in, Any* out) {
+  const Tensor &dy = in[0].tensor(), &w = in[1].tensor();
+  if (dy.size(0) == 0 || in[2].tensor().numel() == 0) {
+    out[0] = Any(full(Dims(in[2].tensor().sizes()), 0.0, w.dtype()));
+    return;
+  }
+  auto [bag, counts] = bags_of(in[2], in[3], dy.size(0), in[5], w.size(0), dy.dtype());
+  Tensor rows = index_select(w, 0, to(in[2].tensor(), DType::I64));
+  out[0] = Any(sum(index_select(dy, 0, bag) * rows, Dims{1}) * counts);
+}
+
 void same_shape(Frame& f) {
   tensor_argument(f, 1);
   f.output(0, tensor_argument(f, 0).sizes(), f.tensor(0).dtype());
@@ -275,7 +334,7 @@ constinit const Op embedding_bag_backward_op{
     .method = "none",
     .shape = bag_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = bag_backward_kernel}},
-    .derivative = {unwritten("second derivatives of embedding_bag are not provided")},
+    .body = eager_body(bag_gradient_parts),
     .onnx = none("a gradient"),
     .netdef = none("a gradient"),
     .samples = {},
@@ -288,7 +347,7 @@ constinit const Op embedding_bag_weights_backward_op{
     .method = "none",
     .shape = weights_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = weights_backward_kernel}},
-    .derivative = {unwritten("second derivatives of embedding_bag are not provided")},
+    .body = eager_body(weights_gradient_parts),
     .onnx = none("a gradient"),
     .netdef = none("a gradient"),
     .samples = {},

@@ -69,6 +69,11 @@ void vector_norm_run(const Any* in, Any* out) {
   else out[0] = Any(pow(sum(pow(size, p), over, keepdim), 1 / p));
 }
 
+// 0 where the divisor is, in derivatives too.
+Tensor over(const Tensor& dy, const Tensor& y) {
+  Tensor zero = eq(y, 0);
+  return where(zero, 0, dy / where(zero, 1, y));
+}
 // d|x|_p: x |x|^(p-2) / |x|^(p-1), 0 where the norm is 0, shared out among equal largest elements for infinity.
 void vector_norm_backward_run(const Any* in, Any* out) {
   Tensor dy = in[0].tensor(), x = in[1].tensor(), y = in[2].tensor();
@@ -91,13 +96,13 @@ void vector_norm_backward_run(const Any* in, Any* out) {
     Tensor ties = sum(top, dims.empty() ? Any() : Any(dims), true).tensor();
     out[0] = Any(sgn(x) * where(top, dy / ties, 0));
   } else if (p == 2) {
-    out[0] = Any(x * where(eq(y, 0), 0, dy / y));
+    out[0] = Any(x * over(dy, y));
   } else if (p < 2) {
     Tensor size = abs(x), zero = eq(size, 0);
     Tensor slope = where(zero, 0, pow(where(zero, 1, size), p - 1));
-    out[0] = Any(sgn(x) * slope * where(eq(y, 0), 0, dy / pow(y, p - 1)));
+    out[0] = Any(sgn(x) * slope * over(dy, pow(y, p - 1)));
   } else {
-    out[0] = Any(x * pow(abs(x), p - 2) * where(eq(y, 0), 0, dy / pow(y, p - 1)));
+    out[0] = Any(x * pow(abs(x), p - 2) * over(dy, pow(y, p - 1)));
   }
 }
 

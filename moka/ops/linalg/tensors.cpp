@@ -8,6 +8,7 @@
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/schema/forward_layer.h"
 
 namespace moka::ops::matrix {
 
@@ -58,7 +59,7 @@ bool records(std::initializer_list<Tensor> operands) {
   uint32_t layers = 0;
   for (const Tensor& t : operands)
     if (t) layers |= t.impl()->layers;
-  return layers & thread_layers.enabled & layer::autograd;
+  return (layers & thread_layers.enabled & layer::autograd) | (thread_layers.forced & layer::forward);
 }
 
 }  // namespace moka::ops::matrix

@@ -19,6 +19,6 @@ Tensor real_part(const Tensor& a);  // itself where it is real
 Tensor imaginary_part(const Tensor& a);  // complex tensors only
 // P of A = P L U, n x n, from the row exchanges of a factorization.
 Tensor permutation_matrix(const Tensor& pivots, int64_t n, const Tensor& like);
-bool records(std::initializer_list<Tensor> operands);  // whether what is computed from these enters the tape
+bool records(std::initializer_list<Tensor> operands);  // whether results enter the tape or may have tangents
 
 }  // namespace moka::ops::matrix

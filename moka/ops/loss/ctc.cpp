@@ -6,10 +6,15 @@
 #include <vector>
 
 #include "moka/base/parallel.h"
-#include "moka/ops/define.h"
+#include "moka/ops/creation/creation.h"
+#include "moka/ops/eager_body.h"
+#include "moka/ops/elementary/elementary.h"
+#include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/loss/terms.h"
-#include "moka/ops/unwritten.h"
+#include "moka/ops/reduction/reduction.h"
+#include "moka/ops/selecting/selecting.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
 
@@ -205,6 +210,95 @@ void ctc_backward_kernel(Frame& f) {
   else gradient(c, dy.data<float>(), out.data<float>());
   out.finish();
 }
+
+// The same gradient in differentiable operators: the steps one after the other, all items and states at once. What
+// cannot be reached has the log probability `never`, which no sum brings back.
+constexpr double never = -1e30;
+Tensor shifted(const Tensor& states, int64_t by) {  // [batch, states], moved to the right (left if negative)
+  const int64_t n = states.size(1), size = std::min(std::abs(by), n);
+  Tensor gap = full(Dims{states.size(0), size}, never, states.dtype());
+  Tensor kept = narrow(states, 1, by > 0 ? int64_t(0) : size, n - size);
+  std::vector<Tensor> parts = by > 0 ? std::vector<Tensor>{gap, kept} : std::vector<Tensor>{kept, gap};
+  return concat(std::span<const Tensor>(parts), 1);
+}
+Tensor of_ints(const std::vector<int64_t>& values, int64_t columns) {
+  Tensor t = new_tensor(Dims{static_cast<int64_t>(values.size()) / columns, columns}, DType::I64);
+  std::copy(values.begin(), values.end(), t.data<int64_t>());
+  return t;
+}
+void ctc_gradient_parts(const Any* in, Any* out) {
+  const Tensor &dy = in[0].tensor(), &x = in[1].tensor();
+  std::span<const int64_t> steps = in[3].ints(), labels = in[4].ints();
+  const int64_t time = x.size(0), batch = x.size(1), blank = in[5].to_int();
+  if (time == 0 || batch == 0) {
+    out[0] = Any(zeros_like(x));
+    return;
+  }
+  // Where the labels of every item lie among the targets; padded with their first.
+  const int64_t longest = *std::max_element(labels.begin(), labels.end()), states = 2 * longest + 1;
+  Tensor targets = to(in[2].tensor(), DType::I64);
+  const int64_t row = targets.dim() == 2 ? targets.size(1) : 0;
+  std::vector<int64_t> place, ends, last;
+  int64_t begin = 0;
+  for (size_t n = 0; n < labels.size(); begin += row ? row : labels[n], n++) {
+    for (int64_t k = 0; k < longest; k++) place.push_back(k < labels[n] ? begin + k : 0);
+    ends.push_back(2 * labels[n] + 1);
+    last.push_back(steps[n] - 1);
+  }
+  Tensor own = full(Dims{batch, states}, blank, DType::I64);  // the label of each state
+  if (longest) {
+    Tensor found =
+        reshape(index_select(reshape(targets, Dims{-1}), 0, reshape(of_ints(place, longest), Dims{-1})),
+                Dims{batch, longest, 1});
+    std::vector<Tensor> pair{found, full(Dims{batch, longest, 1}, blank, DType::I64)};
+    own = concat(std::span<const Tensor>(std::vector<Tensor>{
+                     full(Dims{batch, 1}, blank, DType::I64),
+                     reshape(concat(std::span<const Tensor>(pair), 2), Dims{batch, 2 * longest})}),
+                 1);
+  }
+  const Tensor state = unsqueeze(arange(int64_t(0), states, int64_t(1)), 0);
+  const Tensor end = of_ints(ends, 1), final_step = of_ints(last, 1), inside = lt(state, end);
+  const Tensor other = ne(own, to(shifted(to(own, DType::F64), 2), DType::I64));
+  const Tensor skips = logical_and(logical_and(other, gt(state, 1)), eq(remainder(state, 2), 1));
+  auto both = [](const Tensor& a, const Tensor& b) { return logaddexp(a, b); };
+  auto at = [&](int64_t t) { return where(inside, gather(select(x, 0, t), 1, own), never); };
+
+  std::vector<Tensor> alpha(static_cast<size_t>(time)), beta(alpha.size());
+  for (int64_t t = 0; t < time; t++) {
+    Tensor& now = alpha[static_cast<size_t>(t)];
+    if (t == 0) {
+      now = where(lt(state, 2), at(0), never);
+      continue;
+    }
+    const Tensor& before = alpha[static_cast<size_t>(t - 1)];
+    Tensor sum = both(both(before, shifted(before, 1)), where(skips, shifted(before, 2), never));
+    // After its last step an item stays as it is.
+    now = where(le(full(Dims{}, t, DType::I64), final_step), where(inside, sum + at(t), never), before);
+  }
+  const Tensor ending = logical_and(ge(state, end - 2), inside);
+  const Tensor loss = neg(logsumexp(where(ending, alpha.back(), never), Dims{1}, true));
+  const Tensor skips_next = shifted(to(skips, x.dtype()), -2);
+  for (int64_t t = time; t-- > 0;) {
+    Tensor& now = beta[static_cast<size_t>(t)];
+    const Tensor step = full(Dims{}, t, DType::I64), start = where(ending, at(t), never);
+    now = start;
+    if (t + 1 == time) continue;
+    const Tensor& after = beta[static_cast<size_t>(t + 1)];
+    Tensor sum = both(both(after, shifted(after, -1)), where(eq(skips_next, 1), shifted(after, -2), never));
+    now = where(lt(step, final_step), where(inside, sum + at(t), never), start);
+  }
+  std::vector<Tensor> rows;
+  for (int64_t t = 0; t < time; t++) {
+    const size_t k = static_cast<size_t>(t);
+    Tensor share = where(inside, exp(alpha[k] + beta[k] + loss - at(t)), 0);
+    Tensor posterior = scatter_add(full(Dims{batch, x.size(2)}, 0.0, x.dtype()), 1, own, share);
+    Tensor g = (exp(select(x, 0, t)) - posterior) * unsqueeze(dy, 1);
+    Tensor counts = le(full(Dims{}, t, DType::I64), final_step);
+    if (in[6].to_bool()) counts = logical_and(counts, lt(loss, -never / 2));
+    rows.push_back(where(counts, g, 0));
+  }
+  out[0] = Any(stack(std::span<const Tensor>(rows), 0));
+}
 }  // namespace
 
 constinit const Op ctc_terms_op{
@@ -248,7 +342,7 @@ constinit const Op ctc_backward_op{
     .method = "function",
     .shape = ctc_backward_shape,
     .kernels = {KernelRow{.name = "forward_backward", .run = ctc_backward_kernel}},
-    .derivative = {unwritten("second derivatives of ctc_loss are not written")},
+    .body = eager_body(ctc_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({2}, {4, 2, 3}, {2, 1})

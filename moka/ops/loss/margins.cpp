@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "moka/ops/define.h"
+#include "moka/ops/creation/creation.h"
+#include "moka/ops/eager_body.h"
+#include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/loss/terms.h"
-#include "moka/ops/unwritten.h"
+#include "moka/ops/reduction/reduction.h"
+#include "moka/ops/reduction/scans.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
 
@@ -119,6 +123,23 @@ void multi_margin_backward_kernel(Frame& f) {
   out.finish();
 }
 
+// The same gradient in differentiable operators.
+void multi_gradient_parts(const Any* in, Any* out) {
+  Tensor dy = in[0].tensor(), x = in[1].tensor(), t = to(in[2].tensor(), DType::I64);
+  const bool one = x.dim() < 2;
+  if (one) x = reshape(x, Dims{1, -1}), dy = reshape(dy, Dims{1}), t = reshape(t, Dims{1});
+  t = unsqueeze(t, 1);
+  Tensor other = ne(arange(int64_t(0), x.size(1), int64_t(1)), t);
+  Tensor z = sub(x, gather(x, 1, t)) + in[4].to_double();
+  Tensor scale = unsqueeze(dy, 1) / double(x.size(1));
+  if (!in[5].is_none())
+    scale = scale * unsqueeze(index_select(reshape(in[5].tensor(), Dims{-1}), 0, reshape(t, Dims{-1})), 1);
+  Tensor slope =
+      where(logical_and(other, gt(z, 0)), in[3].to_int() == 2 ? scale * z * 2 : expand(scale, z.sizes()), 0);
+  Tensor g = where(other, slope, neg(sum(slope, Dims{1}, true)));
+  out[0] = Any(reshape(g, in[1].tensor().sizes()));
+}
+
 // ---- multilabel_margin: targets of an item are its first classes before a -1.
 Tensor labels(const Frame& f, int first) {
   const Tensor &x = floating_argument(f, first), &t = tensor_argument(f, first + 1);
@@ -174,6 +195,20 @@ void label_gradient(const Frame& f, const T* dy, T* out) {
                      }
                });
 }
+// The same gradient in differentiable operators: over all pairs of a label and another class.
+void label_gradient_parts(const Any* in, Any* out) {
+  Tensor dy = in[0].tensor(), x = in[1].tensor(), t = to(in[2].tensor(), DType::I64);
+  const bool one = x.dim() < 2;
+  if (one) x = reshape(x, Dims{1, -1}), dy = reshape(dy, Dims{1}), t = reshape(t, Dims{1, -1});
+  Tensor counts = cumprod(to(ge(t, 0), DType::I64), 1);  // 1 before the first -1
+  Tensor zero = zeros_like(x);
+  // How often each class is a label.
+  Tensor often = scatter_add(zero, 1, clamp_min(t, 0), to(counts, x.dtype()));
+  Tensor near = gt(unsqueeze(x, 1) - unsqueeze(x, 2) + 1, 0);  // [item, label, other class]
+  Tensor pairs = to(near, x.dtype()) * unsqueeze(often, 2) * to(eq(unsqueeze(often, 1), 0), x.dtype());
+  Tensor g = (sum(pairs, Dims{1}) - sum(pairs, Dims{2})) * unsqueeze(dy, 1) / double(x.size(1));
+  out[0] = Any(reshape(g, in[1].tensor().sizes()));
+}
 void multilabel_shape(Frame& f) {
   labels(f, 0);
   f.output(0, rows_of(f, f.tensor(0)).sizes, f.tensor(0).dtype());
@@ -226,7 +261,7 @@ constinit const Op multi_margin_backward_op{
     .method = "function",
     .shape = multi_margin_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = multi_margin_backward_kernel}},
-    .derivative = {unwritten("second derivatives of margin losses are not written")},
+    .body = eager_body(multi_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3}, {3, 4}, {3}).in(Domain::Index, 2, 4).no_gradient(),
@@ -251,7 +286,7 @@ constinit const Op multilabel_margin_backward_op{
     .method = "function",
     .shape = multilabel_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = multilabel_backward_kernel}},
-    .derivative = {unwritten("second derivatives of margin losses are not written")},
+    .body = eager_body(label_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3}, {3, 4}, {3, 4}).in(Domain::Index, 2, 2).no_gradient(),

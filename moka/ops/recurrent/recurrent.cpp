@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/recurrent/recurrent.h"
 
-#include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/recurrent/kernels.h"
-#include "moka/ops/unwritten.h"
+#include "moka/ops/recurrent/parts.h"
 
 namespace moka::ops {
 
@@ -190,7 +190,7 @@ constinit const Op rnn_layer_backward_op{
     .method = "none",
     .shape = backward_output,
     .kernels = {KernelRow{.name = "steps", .run = backward_kernel}},
-    .derivative = {unwritten("second derivatives of fused recurrent layers are not provided")},
+    .body = eager_body(rnn_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {},

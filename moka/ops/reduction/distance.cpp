@@ -4,9 +4,13 @@
 #include <cmath>
 #include <limits>
 
+#include "moka/ops/creation/creation.h"
+#include "moka/ops/eager_body.h"
+#include "moka/ops/indexing/indexing.h"
+#include "moka/ops/linalg/linalg.h"
 #include "moka/ops/reduction/lines.h"
+#include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
-#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -163,6 +167,13 @@ void cdist_backward_kernel(Frame& f) {
   out.finish();
 }
 
+// The same in differentiable operators: a norm's gradient for every pair.
+void cdist_gradient_parts(const Any* in, Any* out) {
+  Tensor d = unsqueeze(in[1].tensor(), -2) - unsqueeze(in[2].tensor(), -3);
+  Tensor each = vector_norm_backward(in[0].tensor(), d, in[3].tensor(), in[4].to_double(), Dims{-1}, false);
+  out[0] = Any(sum(each, Dims{-2}));
+}
+
 // ---- pdist: the upper triangle of cdist(x, x)
 void pdist_shape(Frame& f) {
   const Tensor& x = floating_argument(f, 0);
@@ -225,6 +236,15 @@ void pdist_backward_kernel(Frame& f) {
   else run(float());
   out.finish();
 }
+void pdist_gradient_parts(const Any* in, Any* out) {
+  const Tensor& x = in[1].tensor();
+  const int64_t n = x.size(0);
+  Tensor pairs = triu_indices(n, n, int64_t(1));
+  Tensor i = select(pairs, 0, int64_t(0)), j = select(pairs, 0, int64_t(1));
+  Tensor d = index_select(x, 0, i) - index_select(x, 0, j);
+  Tensor each = vector_norm_backward(in[0].tensor(), d, in[2].tensor(), in[3].to_double(), Dims{-1}, false);
+  out[0] = Any(index_add_zeros(each, x.sizes(), 0, i) - index_add_zeros(each, x.sizes(), 0, j));
+}
 }  // namespace
 
 constinit const Op cdist_op{
@@ -250,7 +270,7 @@ constinit const Op cdist_backward_op{
     .method = "function",
     .shape = cdist_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = cdist_backward_kernel}},
-    .derivative = {unwritten("second derivatives of cdist are not written")},
+    .body = eager_body(cdist_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes4({3, 2}, {3, 4}, {2, 4}, {3, 2}).with("p", 2.0),
@@ -273,7 +293,7 @@ constinit const Op pdist_backward_op{
     .method = "function",
     .shape = pdist_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = pdist_backward_kernel}},
-    .derivative = {unwritten("second derivatives of pdist are not written")},
+    .body = eager_body(pdist_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3}, {3, 4}, {3}).in(Domain::Positive, 2).with("p", 2.0),

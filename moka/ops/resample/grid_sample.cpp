@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "moka/base/parallel.h"
-#include "moka/ops/define.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/resample/grid_parts.h"
 #include "moka/ops/resample/resample.h"
-#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -291,7 +291,7 @@ constinit const Op grid_sample_backward_op{
     .method = "function",
     .shape = sample_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = sample_backward_kernel}},
-    .derivative = {unwritten("second derivatives of grid_sample are not provided, as in PyTorch")},
+    .body = eager_body(grid_gradient_parts),
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({2, 2, 3, 2}, {2, 2, 4, 5}, {2, 3, 2, 2}).in(Domain::Unit, 2).no_gradient(),

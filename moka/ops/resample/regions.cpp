@@ -8,6 +8,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/resample/resample.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -243,7 +244,7 @@ constinit const Op roi_align_backward_op{
     .method = "none",
     .shape = align_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = align_backward_kernel}},
-    .derivative = none("second derivatives of regions are not known"),
+    .derivative = {unwritten("second derivatives of regions are not written")},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {},

@@ -1,245 +1,365 @@
-"""Checks of derivatives: gradients of a function against finite differences."""
+"""Checks of derivatives: those of a function, in both modes, against finite differences.
+
+Complex numbers count as two real ones everywhere: a Jacobian here is a real matrix.
+"""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
-import itertools
+import functools
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from moka import _C
 from moka._C import Tensor
 
-from . import grad
+from . import forward_ad, grad
 from .modes import no_grad
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
 
 class GradcheckError(RuntimeError):
-    """A gradient is not what finite differences say."""
+    """A derivative is not what finite differences say."""
 
 
-def _differentiable(values: Any) -> list[Tensor]:
-    several = values if isinstance(values, (tuple, list)) else (values,)
-    return [v for v in several if isinstance(v, Tensor) and v.requires_grad]
-
-
-def _numbers(t: Tensor) -> Tensor:
-    """The real numbers of a tensor, a pair for each complex one."""
-    return _C.view_as_real(t) if t.is_complex() else t
-
-
-def _like(t: Tensor, numbers: Tensor) -> Tensor:
-    """Real numbers as a tensor of t's shape and type."""
-    if t.is_complex():
-        return _C.view_as_complex(numbers.reshape((*t.shape, 2)))
-    return numbers.reshape(t.shape)
-
-
-def _real_type(t: Tensor) -> Any:
-    return _numbers(t.detach()).dtype
-
-
-@dataclass
-class _Check:
-    """One run of gradcheck: a complex number is two real ones, gradients are with respect to each."""
-
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
+class _Options(NamedTuple):
     eps: float
     atol: float
     rtol: float
+    nondet_tol: float
+    check_undefined_grad: bool
+    check_grad_dtypes: bool
+    check_batched_grad: bool
+    check_batched_forward_grad: bool
+    check_forward_ad: bool
+    check_backward_ad: bool
+    fast_mode: bool
 
-    def __post_init__(self) -> None:
-        self.inputs = _differentiable(self.args)
-        self.random = _C.Generator().manual_seed(0)
 
-    def outputs(self) -> list[Tensor]:
-        """Results with numbers that have derivatives, whether they require grad or not."""
-        result = self.func(*self.args)
+class _Call:
+    """A function and the inputs that it is checked at."""
+
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.func, self.args = func, args
+        self.wanted = [v for v in args if isinstance(v, Tensor) and v.requires_grad]
+        self.outputs = self.results(args)
+
+    def results(self, args: tuple[Any, ...]) -> list[Tensor]:
+        result = self.func(*args)
         several = result if isinstance(result, (tuple, list)) else (result,)
-        return [y for y in several if isinstance(y, Tensor) and (y.is_floating_point() or y.is_complex())]
+        return [y for y in several if _is_differentiable(y)]
 
-    def direction(self, t: Tensor) -> Tensor:
-        """Positive random real numbers for t, of length one."""
-        numbers = _C.rand(_numbers(t.detach()).shape, dtype=_C.float64, generator=self.random)
-        length = float(_C.sqrt(_C.sum(numbers * numbers)))
-        return (numbers / length if length else numbers).to(_real_type(t))
+    def replaced(self, values: list[Tensor]) -> tuple[Any, ...]:
+        """The arguments with other values for those that are wanted."""
+        rest = iter(values)
+        return tuple(next(rest) if isinstance(v, Tensor) and v.requires_grad else v for v in self.args)
 
-    def slopes(self, x: Tensor, numbers: Tensor, step: Any) -> list[Tensor]:
-        """Central differences of each output where step(sign) moves the numbers of x."""
-        step(1)
-        up = [_numbers(y.detach()).clone().reshape(-1) for y in self.outputs()]
-        step(-1)
-        down = [_numbers(y.detach()).clone().reshape(-1) for y in self.outputs()]
+
+def _is_differentiable(value: Any) -> bool:
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+
+
+def _parts(t: Tensor) -> Tensor:
+    """All numbers of a tensor, real ones, in a row."""
+    t = t.detach()
+    t = (_C.view_as_real(t.resolve_conj()) if t.is_complex() else t).reshape(-1)
+    return t.to(_C.float64)
+
+
+def _units(t: Tensor) -> Iterator[Tensor]:
+    """A tensor for each of the numbers of `t`: 1 there, or i."""
+    for factor in (1, 1j) if t.is_complex() else (1,):
+        for place in range(t.numel()):
+            unit = _C.zeros(t.numel(), dtype=t.dtype)
+            unit[place] = factor
+            yield unit.view(t.shape)
+
+
+def _order(t: Tensor) -> list[int]:
+    """Where the numbers that _units goes through stand in _parts."""
+    n = t.numel()
+    return [*range(0, 2 * n, 2), *range(1, 2 * n, 2)] if t.is_complex() else list(range(n))
+
+
+# ---- Jacobians: [input][output], the numbers of the input first
+
+
+def _slopes(call: _Call, x: Tensor, direction: Tensor, eps: float) -> list[Tensor]:
+    """Central differences of every output as x moves along a direction."""
+    data = x.data
+    before = data.clone()
+    ends = []
+    for step in (eps, -eps):
         with no_grad():
-            return [(a - b) / (2 * self.eps) for a, b in zip(up, down, strict=True)]
-
-    def along(self, x: Tensor, direction: Tensor) -> list[Tensor]:
-        """The derivative of each output along one direction of x."""
-        numbers = _numbers(x.data)
-        before = numbers.clone()
-        try:
-            return self.slopes(
-                x, numbers, lambda sign: numbers.copy_(before + direction * (sign * self.eps))
+            data.copy_(before + direction * step)
+        # (func may need gradients itself: second derivatives are checked as the gradients of gradients)
+        moved = call.results(call.args)
+        if [(y.shape, y.dtype) for y in moved] != [(y.shape, y.dtype) for y in call.outputs]:
+            data.copy_(before)
+            raise AssertionError(
+                "gradcheck: Expected `func` to return outputs with the same shape when inputs are "
+                "perturbed on index "
+                "by eps, and outputs with the same dtype when inputs are perturbed"
             )
-        finally:
-            numbers.copy_(before)
+        ends.append([_parts(y).clone() for y in moved])
+        with no_grad():
+            data.copy_(before)
+    return [(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)]
 
-    def numerical(self, x: Tensor, count: int) -> list[Tensor]:
-        """[number of x, number of the output] for each of count outputs."""
-        numbers = _numbers(x.data)
-        rows: list[list[Tensor]] = [[] for _ in range(count)]
-        for place in itertools.product(*(range(size) for size in numbers.shape)):
-            before = numbers[place].item()
 
-            def step(sign: int, place: Any = place, before: float = before) -> None:
-                numbers[place] = before + sign * self.eps
+def _stacked(columns: list[list[Tensor]], x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    """One matrix an output from what each unit of x gave, in the order of _parts."""
+    matrices = []
+    for k, y in enumerate(outputs):
+        n = y.numel() * (2 if y.is_complex() else 1)
+        matrix = _C.zeros(len(columns), n, dtype=_C.float64)
+        for place, column in zip(_order(x), columns, strict=True):
+            matrix[place] = column[k]
+        matrices.append(matrix)
+    return matrices
 
-            try:
-                slopes = self.slopes(x, numbers, step)
-            finally:
-                numbers[place] = before
-            for row, slope in zip(rows, slopes, strict=True):
-                row.append(slope)
-        return [_C.stack(row) if row else None for row in rows]
 
-    def gradients(self, y: Tensor, vector: Tensor) -> list[Tensor]:
-        """The gradient of each input for one vector of real numbers, as real numbers."""
-        found = grad(y, self.inputs, _like(y, vector), retain_graph=True, allow_unused=True)
-        for x, g in zip(self.inputs, found, strict=True):
-            if g is not None and g.shape != x.shape:
-                raise GradcheckError(
-                    f"gradcheck: a gradient has shape {list(g.shape)}, its input {list(x.shape)}"
-                )
-        zeros = (_C.zeros_like(_numbers(x.detach())) for x in self.inputs)
-        return [
-            zero if g is None else _numbers(g.detach()) for zero, g in zip(zeros, found, strict=True)
-        ]
+def _numerical(call: _Call, eps: float) -> list[list[Tensor]]:
+    return [
+        _stacked([_slopes(call, x, unit, eps) for unit in _units(x)], x, call.outputs) for x in call.wanted
+    ]
 
-    def analytical(self, y: Tensor) -> list[Tensor]:
-        """[number of the input, number of y] for each input: by backward, one vector at a time."""
-        size = _numbers(y.detach()).numel()
-        columns: list[list[Tensor]] = [[] for _ in self.inputs]
-        for place in range(size):
-            unit = _C.zeros(size, dtype=_real_type(y))
-            unit[place] = 1
-            for column, g in zip(columns, self.gradients(y, unit), strict=True):
-                column.append(g.reshape(-1))
-        return [_C.stack(column, 1) if column else None for column in columns]
 
-    def compare(self, i: int, j: int, expected: Tensor, got: Tensor) -> None:
-        if expected is None or got is None:
-            return
-        expected, got = expected.to(_C.float64), got.to(_C.float64)
-        wrong = ~((got - expected).abs() <= self.atol + self.rtol * expected.abs())
-        for a, b in _C.nonzero(wrong).tolist()[:1]:
+def _pulled_back(y: Tensor, inputs: list[Tensor], weight: Tensor) -> list[Tensor]:
+    if not y.requires_grad:
+        return [_parts(_C.zeros_like(x)) for x in inputs]
+    found = grad(y, inputs, weight, retain_graph=True, allow_unused=True)
+    for x, g in zip(inputs, found, strict=True):
+        if g is not None and g.shape != x.shape:
             raise GradcheckError(
-                f"gradcheck: the derivative of output {i} (element {b}) by input {j} (element {a}) is "
-                f"{got[a, b].item():g}, finite differences give {expected[a, b].item():g} (atol "
-                f"{self.atol:g}, rtol {self.rtol:g})"
+                f"gradcheck: a gradient has shape {list(g.shape)}, its input {list(x.shape)}: Analytical "
+                f"gradient has incorrect size"
+            )
+    return [_parts(_C.zeros_like(x) if g is None else g) for x, g in zip(inputs, found, strict=True)]
+
+
+def _by_reverse(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor]]:
+    found: list[list[Tensor]] = [[] for _ in inputs]
+    for y in outputs:
+        rows = [_pulled_back(y, inputs, unit) for unit in _units(y)]
+        for i, x in enumerate(inputs):
+            n = x.numel() * (2 if x.is_complex() else 1)
+            matrix = _C.zeros(n, len(rows), dtype=_C.float64)
+            for place, row in zip(_order(y), rows, strict=True):
+                matrix[:, place] = row[i]
+            found[i].append(matrix)
+    return found
+
+
+def _pushed(call: _Call, place: int, tangent: Tensor) -> list[Tensor | None]:
+    """Tangents of the outputs, where only input `place` has one; inside a dual level."""
+    values = [x.detach() for x in call.wanted]
+    values[place] = forward_ad.make_dual(values[place], tangent)
+    return [forward_ad.unpack_dual(y).tangent for y in call.results(call.replaced(values))]
+
+
+def _by_forward(call: _Call) -> list[list[Tensor]]:
+    found = []
+    with forward_ad.dual_level():
+        for i, x in enumerate(call.wanted):
+            columns = []
+            for unit in _units(x):
+                pushed = zip(_pushed(call, i, unit), call.outputs, strict=True)
+                columns.append([_parts(_C.zeros_like(y) if t is None else t) for t, y in pushed])
+            found.append(_stacked(columns, x, call.outputs))
+    return found
+
+
+# ---- comparing
+
+
+def _compare(
+    call: _Call, numerical: list[list[Tensor]], found: list[list[Tensor]], way: str, options: _Options
+) -> None:
+    for j, x in enumerate(call.wanted):
+        for i, y in enumerate(call.outputs):
+            expected, got = numerical[j][i], found[j][i]
+            bad = ~((got - expected).abs() <= options.atol + options.rtol * expected.abs())
+            if not bool(bad.any()):
+                continue
+            at = tuple(int(v) for v in bad.nonzero()[0])
+            a, b = at[0] // (2 if x.is_complex() else 1), at[1] // (2 if y.is_complex() else 1)
+            part = ""
+            if y.is_complex():  # the imaginary part first, as in PyTorch
+                imaginary = bool(bad[:, 1::2].any())
+                named = "imaginary" if imaginary else "real"
+                part = f"While considering the {named} part of complex outputs only, "
+            raise GradcheckError(
+                f"gradcheck: {part}Jacobian {way}mismatch for output {i} with respect to input "
+                f"{j}: the derivative "
+                f"of output {i} (element {b}) by input {j} (element {a}) is {got[at].item():g}, finite "
+                f"differences give {expected[at].item():g} (atol {options.atol:g}, rtol {options.rtol:g})\n"
+                f"numerical:{expected}\nanalytical:{got}"
             )
 
-    def slow(self, outputs: list[Tensor]) -> None:
-        numerical = [self.numerical(x, len(outputs)) for x in self.inputs]
-        for i, y in enumerate(outputs):
-            if y.requires_grad:
-                for j, got in enumerate(self.analytical(y)):
-                    self.compare(i, j, numerical[j][i], got)
 
-    def fast(self, outputs: list[Tensor]) -> None:
-        """One random direction of each input and output; every element only where they differ."""
-        steps = [self.direction(x) for x in self.inputs]
-        slopes = [self.along(x, u) for x, u in zip(self.inputs, steps, strict=True)]
-        for i, y in enumerate(outputs):
-            if not y.requires_grad:
-                continue
-            v = self.direction(y)
-            for j, g in enumerate(self.gradients(y, v)):
-                expected = float(_C.sum(slopes[j][i] * v.reshape(-1)))
-                got = float(_C.sum(g * steps[j]))
-                allowed = self.atol * float(_C.sum(v)) * float(_C.sum(steps[j]))
-                if not abs(got - expected) <= allowed + self.rtol * abs(expected):
-                    self.slow(outputs)
-                    return
+def _check_slow(call: _Call, options: _Options) -> None:
+    numerical = _numerical(call, options.eps)
+    if options.check_backward_ad:
+        _compare(call, numerical, _by_reverse(call.outputs, call.wanted), "", options)
+    if options.check_forward_ad:
+        _compare(call, numerical, _by_forward(call), "computed with forward mode ", options)
 
-    def forward(self, outputs: list[Tensor], batched: bool) -> None:
-        """Derivatives in forward direction along one random direction of each input."""
-        from moka.func import jvp, vmap
 
-        for j, x in enumerate(self.inputs):
-            place = next(k for k, a in enumerate(self.args) if a is x)
+def _check_fast(call: _Call, options: _Options) -> None:
+    """One random product with each Jacobian; all of them where one differs."""
 
-            def of_one(value: Tensor, place: int = place) -> tuple[Tensor, ...]:
-                args = (*self.args[:place], value, *self.args[place + 1 :])
-                return tuple(_Check(self.func, args, 0, 0, 0).outputs())
+    def random(t: Tensor) -> Tensor:
+        return _C.rand(tuple(t.shape), dtype=t.dtype)
 
-            def derivative(direction: Tensor, of_one: Any = of_one, x: Tensor = x) -> tuple[Tensor, ...]:
-                return jvp(of_one, (x.detach(),), (direction,))[1]
+    def pushed_along(place: int, direction: Tensor) -> list[Any]:
+        with forward_ad.dual_level():
+            pushed = _pushed(call, place, direction)
+            return [None if t is None else t.detach().clone() for t in pushed]
 
-            u = self.direction(x)
-            found = derivative(_like(x, u))
-            for i, (y, slope) in enumerate(zip(outputs, self.along(x, u), strict=True)):
-                if y.requires_grad:
-                    got = _numbers(found[i].detach()).reshape(1, -1)
-                    self.compare(i, j, slope.reshape(1, -1), got)
-            if batched:
-                several = _C.stack([_like(x, u), _like(x, self.direction(x))])
-                loop = [derivative(one) for one in several]
-                self.same("jvp", vmap(derivative)(several), loop)
+    weights = [random(y) for y in call.outputs]
+    directions = [random(x) for x in call.wanted]
+    pulled = []
+    if options.check_backward_ad:
+        pulled = [_pulled_back(y, call.wanted, w) for y, w in zip(call.outputs, weights, strict=True)]
+    for j, x in enumerate(call.wanted):
+        direction = directions[j]
+        slopes = _slopes(call, x, direction, options.eps)
+        pushed = pushed_along(j, direction) if options.check_forward_ad else []
+        for i, (y, weight, slope) in enumerate(zip(call.outputs, weights, slopes, strict=True)):
+            expected = (_parts(weight) * slope).sum()
+            found = []
+            if options.check_backward_ad:
+                found.append((pulled[i][j] * _parts(direction)).sum())
+            if options.check_forward_ad:
+                tangent = _C.zeros_like(y) if pushed[i] is None else pushed[i]
+                found.append((_parts(tangent) * _parts(weight)).sum())
+            scale = max(1.0, float(slope.abs().sum()))
+            limit = scale * (options.atol + options.rtol * abs(float(expected)))
+            for got in found:
+                if not abs(float(got - expected)) <= limit:
+                    return _check_slow(call, options)  # which tells the element
 
-    def same(self, what: str, batch: Any, loop: list[Any]) -> None:
-        """Whether vmap gave what calls in turn gave."""
-        for k, one in enumerate(batch):
-            turns = _C.stack([values[k] for values in loop])
-            close = (_numbers(one) - _numbers(turns)).abs() <= self.atol + self.rtol * _numbers(turns).abs()
-            if not bool(_C.all(close)):
-                raise GradcheckError(f"gradcheck: vmap of {what} differs from calls in turn at result {k}")
 
-    def batched(self, outputs: list[Tensor]) -> None:
-        from moka.func import vmap
+def _check_again(call: _Call, options: _Options) -> None:
+    """The same backward once more."""
+    for i, y in enumerate(call.outputs):
+        weight = _C.rand(tuple(y.shape), dtype=y.dtype)
+        first = _pulled_back(y, call.wanted, weight)
+        again = _pulled_back(call.results(call.args)[i], call.wanted, weight)
+        for a, b in zip(first, again, strict=True):
+            if a.numel() and float((a - b).abs().max()) > options.nondet_tol:
+                raise GradcheckError(
+                    f"gradcheck: Backward is not reentrant, i.e., running backward with same input and "
+                    f"grad_output multiple times gives different values: not deterministic (nondet_tol "
+                    f"{options.nondet_tol:g})"
+                )
 
-        for y in outputs:
-            if not y.requires_grad:
-                continue
 
-            def pull(v: Tensor, y: Tensor = y) -> tuple[Tensor, ...]:
-                return grad(y, self.inputs, v, retain_graph=True, materialize_grads=True)
+def _check_undefined(call: _Call, options: _Options) -> None:
+    """An output that nothing depends on must count as zeros."""
+    differentiable = [y for y in call.outputs if y.requires_grad]
+    if len(differentiable) < 2:
+        return
+    ones = [_C.ones_like(y) for y in differentiable]
+    for i, y in enumerate(differentiable):
+        alone = grad(y, call.wanted, ones[i], retain_graph=True, materialize_grads=True)
+        zeros = [one if k == i else _C.zeros_like(one) for k, one in enumerate(ones)]
+        full = grad(differentiable, call.wanted, zeros, retain_graph=True, materialize_grads=True)
+        for a, b in zip(alone, full, strict=True):
+            if not bool(_C.all((a - b).abs() <= options.atol + options.rtol * b.abs())):
+                raise GradcheckError(
+                    f"gradcheck: output {i} alone has another gradient than with zeros for the others: "
+                    f"Expected backward function to handle undefined output grads"
+                )
 
-            several = _C.stack([_like(y, self.direction(y)) for _ in range(2)])
-            loop = [pull(one) for one in several]
-            self.same("grad", vmap(pull)(several), loop)
 
-    def undefined(self, outputs: list[Tensor]) -> None:
-        """Each output alone has the gradient that it has with zeros for the others."""
-        ones = [_C.ones_like(y) for y in outputs]
-        for i, y in enumerate(outputs):
-            alone = grad(y, self.inputs, ones[i], retain_graph=True, materialize_grads=True)
-            zeros = [one if k == i else _C.zeros_like(one) for k, one in enumerate(ones)]
-            full = grad(outputs, self.inputs, zeros, retain_graph=True, materialize_grads=True)
-            for a, b in zip(alone, full, strict=True):
-                if not bool(_C.all((a - b).abs() <= self.atol + self.rtol * b.abs())):
-                    raise GradcheckError(
-                        f"gradcheck: output {i} alone has another gradient than with zeros for the others"
-                    )
+def _check_same(what: str, batched: Any, single: list[Any], options: _Options) -> None:
+    for i, (got, *each) in enumerate(zip(batched, *single, strict=True)):
+        expected = None if each[0] is None else _C.stack(list(each))
+        if got is None and expected is None:
+            continue
+        got = _C.zeros_like(expected) if got is None else got
+        expected = _C.zeros_like(got) if expected is None else expected
+        if not bool(((got - expected).abs() <= options.atol + options.rtol * expected.abs()).all()):
+            raise GradcheckError(
+                f"gradcheck or gradgradcheck failed while testing batched gradient computation: {what} of "
+                f"number {i} for a batch is {got}, one after the other {expected}"
+            )
 
-    def repeated(self, outputs: list[Tensor], nondet_tol: float) -> None:
-        """Two runs of the same backward give the same."""
-        again = self.outputs()
-        for y, z in zip(outputs, again, strict=True):
-            if not y.requires_grad:
-                continue
-            v = self.direction(y)
-            for first, second in zip(self.gradients(y, v), self.gradients(z, v), strict=True):
-                worst = float(_C.max((first - second).abs())) if first.numel() else 0.0
-                if not worst <= nondet_tol and not bool(_C.isnan(first).any()):
-                    raise GradcheckError(
-                        f"gradcheck: backward is not deterministic: two runs differ by {worst:g} "
-                        f"(nondet_tol {nondet_tol:g})"
-                    )
+
+def _check_batched_reverse(call: _Call, options: _Options) -> None:
+    for y in call.outputs:
+        if not y.requires_grad:
+            continue
+        weights = _C.randn(2, *y.shape, dtype=y.dtype)
+        way = functools.partial(grad, y, call.wanted, retain_graph=True, allow_unused=True)
+        _check_same(
+            "the gradient", way(weights, is_grads_batched=True), [way(one) for one in weights], options
+        )
+
+
+def _check_batched_forward(call: _Call, options: _Options) -> None:
+    from moka.func import vmap
+
+    with forward_ad.dual_level():
+        for i, x in enumerate(call.wanted):
+            tangents = _C.randn(2, *x.shape, dtype=x.dtype)
+
+            def push(tangent: Tensor, place: int = i) -> tuple[Tensor, ...]:
+                pushed = zip(_pushed(call, place, tangent), call.outputs, strict=True)
+                return tuple(_C.zeros_like(y) if t is None else t for t, y in pushed)
+
+            single = [push(one) for one in tangents]
+            _check_same("the tangent", vmap(push)(tangents), single, options)
+
+
+def _check_inputs(call: _Call) -> None:
+    if not call.wanted:
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of the inputs "
+            "requires grad: none of them have requires_grad=True"
+        )
+    for i, x in enumerate(call.wanted):
+        if x.dtype not in (_C.float64, _C.complex128):
+            warnings.warn(
+                f"gradcheck: Input #{i} requires gradient and is not a double precision floating point or "
+                f"complex: it is {x.dtype}, and finite differences need float64",
+                stacklevel=5,
+            )
+        if any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True)):
+            raise RuntimeError(
+                f"gradcheck: elements of input {i} share memory: The {i}th input has a dimension with stride "
+                f"0 (an expanded view); clone() it first"
+            )
+
+
+def _gradcheck(func: Callable[..., Any], inputs: Any, options: _Options) -> None:
+    call = _Call(func, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
+    _check_inputs(call)
+    if not any(y.requires_grad for y in call.outputs) and options.check_backward_ad:
+        for matrices in _numerical(call, options.eps):
+            if any(bool((m.abs() > options.atol).any()) for m in matrices):
+                raise GradcheckError(
+                    "gradcheck: none of the outputs requires grad: Numerical gradient for function expected "
+                    "to be zero"
+                )
+        return
+    if options.fast_mode:
+        _check_fast(call, options)
+    else:
+        _check_slow(call, options)
+    if options.check_batched_forward_grad:
+        _check_batched_forward(call, options)
+    if not options.check_backward_ad:
+        return
+    _check_again(call, options)
+    if options.check_batched_grad:
+        _check_batched_reverse(call, options)
+    if options.check_undefined_grad:
+        _check_undefined(call, options)
 
 
 def gradcheck(
@@ -260,7 +380,7 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
-    """Compare the gradients of func(*inputs) by backward with finite differences of step eps.
+    """Compare the derivatives of func(*inputs) with finite differences of step eps.
 
     Inputs that require grad should be float64 or complex128: with less, finite differences are not exact
     enough.
@@ -269,90 +389,44 @@ def gradcheck(
         raise_exception: raise GradcheckError where they differ, instead of returning False.
         nondet_tol: how much two runs of the same backward may differ.
         check_undefined_grad: where there are several outputs, check that each alone can be differentiated.
-        check_grad_dtypes: check that a gradient has the type of its input.
-        check_batched_grad: check that vmap of the gradient gives what calls in turn give.
-        check_batched_forward_grad: the same for func.jvp; needs check_forward_ad.
-        check_forward_ad: check derivatives in forward direction (func.jvp) too.
-        check_backward_ad: check gradients by backward.
-        fast_mode: compare along one random direction; every element only where that differs.
-        masked: for sparse inputs, of which there are none.
+        check_grad_dtypes: gradients must have the types of their inputs (here they always have).
+        check_batched_grad, check_batched_forward_grad: compare derivatives under vmap with a loop.
+        check_forward_ad, check_backward_ad: which modes to check.
+        fast_mode: compare one random product with each Jacobian instead of all of it.
+        masked: for sparse inputs, which Moka does not have.
     """
-    try:
-        _gradcheck(
-            _Check(func, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), eps, atol, rtol),
-            nondet_tol=nondet_tol,
-            undefined=check_undefined_grad,
-            dtypes=check_grad_dtypes,
-            batched=check_batched_grad,
-            batched_forward=check_batched_forward_grad,
-            forward=check_forward_ad,
-            backward=check_backward_ad,
-            fast=fast_mode,
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError(
+            "gradcheck: Expected at least one of check_forward_ad or check_backward_ad to be True"
         )
+    if check_batched_grad and not check_backward_ad:
+        raise AssertionError(
+            "gradcheck: Setting check_batched_grad=True requires check_backward_ad to be True"
+        )
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError(
+            "gradcheck: Setting check_batched_forward_grad=True requires check_forward_ad to be True"
+        )
+    options = _Options(
+        eps,
+        atol,
+        rtol,
+        nondet_tol,
+        check_undefined_grad,
+        check_grad_dtypes,
+        check_batched_grad,
+        check_batched_forward_grad,
+        check_forward_ad,
+        check_backward_ad,
+        fast_mode,
+    )
+    try:
+        _gradcheck(func, inputs, options)
     except GradcheckError:
         if raise_exception:
             raise
         return False
     return True
-
-
-def _gradcheck(
-    check: _Check,
-    *,
-    nondet_tol: float,
-    undefined: bool,
-    dtypes: bool,
-    batched: bool,
-    batched_forward: bool,
-    forward: bool,
-    backward: bool,
-    fast: bool,
-) -> None:
-    if not (forward or backward):
-        raise ValueError("gradcheck: expected check_forward_ad or check_backward_ad to be True")
-    if batched and not backward:
-        raise ValueError("gradcheck: check_batched_grad=True needs check_backward_ad=True")
-    if batched_forward and not forward:
-        raise ValueError("gradcheck: check_batched_forward_grad=True needs check_forward_ad=True")
-    wanted = check.inputs
-    if not wanted:
-        raise ValueError(
-            "gradcheck: expected at least one input tensor to require gradient: none of the inputs requires "
-            "grad"
-        )
-    for i, x in enumerate(wanted):
-        if _numbers(x.detach()).element_size() < 8:
-            warnings.warn(f"gradcheck: input {i} is {x.dtype}; finite differences need float64", stacklevel=3)
-        if any(stride == 0 and size > 1 for stride, size in zip(x.stride(), x.shape, strict=True)):
-            raise RuntimeError(
-                f"gradcheck: input {i} has a dimension with stride 0: its elements share memory (an expanded "
-                "view); clone() it first"
-            )
-    outputs = check.outputs()
-    differentiable = [y for y in outputs if y.requires_grad]
-    if not differentiable:
-        for x in wanted:
-            if any(bool((slope != 0).any()) for slope in check.along(x, check.direction(x))):
-                raise GradcheckError(
-                    "gradcheck: Numerical gradient for function expected to be zero: none of the outputs "
-                    "requires grad, but they depend on an input that does"
-                )
-        return
-    if backward:
-        (check.fast if fast else check.slow)(outputs)
-        check.repeated(outputs, nondet_tol)
-        if dtypes:
-            for y in differentiable:
-                found = grad(y, wanted, _C.ones_like(y), retain_graph=True, allow_unused=True)
-                for x, g in zip(wanted, found, strict=True):
-                    if g is not None and g.dtype != x.dtype:
-                        raise GradcheckError(f"gradcheck: a gradient has type {g.dtype}, its input {x.dtype}")
-        if batched:
-            check.batched(outputs)
-        if undefined and len(differentiable) > 1:
-            check.undefined(differentiable)
-    if forward:
-        check.forward(outputs, batched_forward)
 
 
 def gradgradcheck(
@@ -372,32 +446,41 @@ def gradgradcheck(
     check_fwd_over_rev: bool = False,
     check_rev_over_rev: bool = True,
     fast_mode: bool = False,
-    masked: bool = False,
+    masked: bool | None = None,
 ) -> bool:
     """gradcheck of the gradients of func: its second derivatives by inputs and by grad_outputs (random
-    numbers where not given, with gaps in memory if gen_non_contig_grad_outputs).
+    numbers where not given, with gaps in memory if gen_non_contig_grad_outputs); by reverse mode, and with
+    check_fwd_over_rev by forward mode too.
     """
     args = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
-    check = _Check(func, args, eps, atol, rtol)
-    outputs = [y for y in check.outputs() if y.requires_grad]
+    call = _Call(func, args)
+    outputs = [y for y in call.outputs if y.requires_grad]
     if grad_outputs is None:
         vectors = []
         for y in outputs:
-            vector = _like(y, _C.randn(tuple(_numbers(y.detach()).shape), dtype=_real_type(y)))
+            vector = _C.randn(tuple(y.shape), dtype=y.dtype)
             if gen_non_contig_grad_outputs:
                 vector = _C.stack([vector, vector], y.dim()).select(y.dim(), 0)
-            vectors.append(vector.detach().requires_grad_())
+            vectors.append(vector.requires_grad_())
     else:
         vectors = list(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else [grad_outputs]
+    if not call.wanted:
+        raise ValueError(
+            "gradgradcheck expects at least one input tensor to require gradient, but none of the inputs "
+            "requires grad"
+        )
+    differentiable = [isinstance(v, Tensor) and v.requires_grad for v in args]
 
     def first(*values: Any) -> tuple[Tensor, ...]:
-        inner = _Check(func, values[: len(args)], 0, 0, 0)
-        ys = [y for y in inner.outputs() if y.requires_grad]
-        found = grad(ys, inner.inputs, values[len(args) :], create_graph=True, allow_unused=True)
+        given = list(values[: len(args)])
+        for i, wanted in enumerate(differentiable):
+            if wanted and not given[i].requires_grad:
+                given[i] = given[i].requires_grad_()  # forward mode gives values of its own
+        xs = [v for v, wanted in zip(given, differentiable, strict=True) if wanted]
+        ys = [y for y in call.results(tuple(given)) if y.requires_grad]
+        found = grad(ys, xs, values[len(args) :], create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
-    if not check.inputs:
-        raise ValueError("gradgradcheck: none of the inputs requires grad")
     return gradcheck(
         first,
         (*args, *vectors),
@@ -412,4 +495,5 @@ def gradgradcheck(
         check_forward_ad=check_fwd_over_rev,
         check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
+        masked=masked,
     )

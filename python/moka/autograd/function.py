@@ -30,6 +30,9 @@ class FunctionContext:
         self._released = False
         self._constant: tuple[Tensor, ...] = ()
         self._dirty: tuple[Tensor, ...] = ()
+        self._written: set[int] = set()  # ids of what mark_dirty was given
+        self._kept_forward: tuple[Any, ...] = ()
+        self._in_jvp = False
         self._fill_missing = True
         self._shapes: tuple[Any, ...] = ()
         self._node: Any = None  # while backward runs
@@ -44,9 +47,21 @@ class FunctionContext:
                 )
         self._kept = tensors
 
+    def save_for_forward(self, *tensors: Tensor | None) -> None:
+        """Keep inputs or outputs for jvp, where they are `saved_tensors` too."""
+        for tensor in tensors:
+            if tensor is not None and not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"save_for_forward: expected Tensors or None, got {type(tensor).__name__}; keep other "
+                    "values as attributes of ctx"
+                )
+        self._kept_forward = tensors
+
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """What save_for_backward kept."""
+        """What save_for_backward kept; inside jvp, what save_for_forward did."""
+        if self._in_jvp:
+            return self._kept_forward
         if self._released:
             raise RuntimeError(
                 f"{self._function.__name__}: its saved tensors were freed by an earlier backward; pass "
@@ -62,6 +77,7 @@ class FunctionContext:
     def mark_dirty(self, *tensors: Tensor) -> None:
         """Say that forward wrote these inputs in place; forward must return them."""
         self._dirty = tensors
+        self._written = {id(tensor) for tensor in tensors}
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """Say that these outputs have no gradient."""
@@ -107,6 +123,25 @@ class FunctionContext:
         self._done = True
         return recorded
 
+    def _set_tangent(self, place: int, out: Any, tangent: Any, level: int) -> None:
+        """Gives output `place` what jvp returned for it, and what was saved of it too."""
+        name = self._function.__name__
+        if tangent is None or not _is_differentiable(out):
+            if id(out) in self._written:
+                _C._set_tangent(out, None, level, True)
+            return
+        if not isinstance(tangent, Tensor):
+            raise TypeError(f"{name}.jvp must return Tensors or None, got {type(tangent).__name__}")
+        if tangent.shape != out.shape:
+            raise RuntimeError(
+                f"{name}.jvp returned a tangent of shape {list(tangent.shape)} for output {place}, which has "
+                f"shape {list(out.shape)}"
+            )
+        _C._set_tangent(out, tangent, level, id(out) in self._written)
+        for saved in self._kept if self._done else ():
+            if saved is not None:
+                saved.keep_tangent(place, level, tangent)
+
     def _run_backward(self, node: Any, needs: tuple[bool, ...], grads: tuple[Any, ...]) -> tuple[Any, ...]:
         """Called by the node: the gradient of every input."""
         self.needs_input_grad = needs
@@ -117,7 +152,7 @@ class FunctionContext:
             )
         self._node = node
         try:
-            result = self._function.backward(self, *grads)
+            result = self._function._pull_back()(self, *grads)
         finally:
             self._node = None
         returned = result if isinstance(result, tuple) else (result,)
@@ -159,16 +194,49 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """The gradient of every input (None where there is none) from the gradients of the outputs."""
+        raise NotImplementedError(
+            "Function: define the static method backward(ctx, *gradients): You must implement either the "
+            "backward or vjp method for your custom autograd.Function to use it with backward mode AD."
+        )
+
+    @staticmethod
+    def vjp(ctx: Any, *grads: Any) -> Any:
+        """Another name for backward; define one of them."""
         raise NotImplementedError("Function: define the static method backward(ctx, *gradients)")
+
+    @classmethod
+    def _pull_back(cls) -> Callable[..., Any]:
+        if cls.vjp is Function.vjp:
+            return cls.backward
+        if cls.backward is not Function.backward:
+            raise RuntimeError(
+                f"{cls.__name__}: Implementing both 'backward' and 'vjp' for a custom Function is not "
+                "allowed. You should only implement one of them."
+            )
+        return cls.vjp
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         """Keep for backward what forward, defined without ctx, cannot keep itself."""
         raise NotImplementedError
 
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Forward mode: the tangent of every output from those of the inputs (None where there is none)."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run forward and record it."""
+        return cls._apply(args)[1]
+
+    @classmethod
+    def _apply(cls, args: tuple[Any, ...]) -> tuple[FunctionContext, Any]:
+        level = _C._tangent_level(args)
+        if level:
+            return cls._apply_forward_mode(level, args)
         ctx = FunctionContext(cls)
         node = _C._begin_function(ctx, f"{cls.__name__}Backward", args)
         ctx.needs_input_grad = tuple(
@@ -181,10 +249,45 @@ class Function:
             else:
                 outputs = cls.forward(ctx, *args)
         if node is None:
-            return outputs
+            return ctx, outputs
         several = outputs if isinstance(outputs, tuple) else (outputs,)
         recorded = ctx._finish(node, args, several)
-        return recorded if isinstance(outputs, tuple) else recorded[0]
+        return ctx, recorded if isinstance(outputs, tuple) else recorded[0]
+
+    @classmethod
+    def _apply_forward_mode(cls, level: int, args: tuple[Any, ...]) -> tuple[FunctionContext, Any]:
+        tangents = [_C._tangent(a, level) if isinstance(a, Tensor) else None for a in args]
+        visible = _C._hide_level(level)
+        try:
+            ctx, outputs = cls._apply(args)
+            tangents = [
+                # jvp may write into the tangent of what forward wrote into
+                t.clone() if t is not None and id(value) in ctx._written else t
+                for value, t in zip(args, tangents, strict=True)
+            ]
+            if ctx._fill_missing:
+                for i, (value, tangent) in enumerate(zip(args, tangents, strict=True)):
+                    if tangent is None and _is_differentiable(value):
+                        tangents[i] = _C.zeros_like(value)
+            ctx._in_jvp = True
+            pushed = cls.jvp(ctx, *tangents)
+            ctx._in_jvp = False
+            several = outputs if isinstance(outputs, tuple) else (outputs,)
+            given = pushed if isinstance(pushed, tuple) else (pushed,)
+            if len(given) != len(several):
+                raise RuntimeError(
+                    f"{cls.__name__}.jvp gave {len(given)} tangents for {len(several)} outputs; give None "
+                    "where there is none"
+                )
+            for i, (out, tangent) in enumerate(zip(several, given, strict=True)):
+                ctx._set_tangent(i, out, tangent, level)
+        finally:
+            _C._show_levels(visible)
+        return ctx, outputs
+
+
+def _is_differentiable(value: Any) -> bool:
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 class _RefuseSecond(Function):

@@ -14,6 +14,7 @@ from .modes import enable_grad
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
+_JACOBIAN = "jacobian of the user-provided function"
 Tensors = Tensor | tuple[Tensor, ...]
 
 
@@ -51,16 +52,25 @@ def _outputs(
 def _vectors(v: Any, like: tuple[Tensor, ...], of: str, name: str) -> tuple[Tensor, ...]:
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"{name}: v must be given unless the {of} is one number")
+            what = "the user-provided function returns a single Tensor with a single element"
+            if of == "input":
+                what = "the input to the user-provided function is a single Tensor with a single element"
+            raise RuntimeError(
+                f"{name}: v must be given unless the {of} is one number: The vector v can only be "
+                f"None if {what}."
+            )
         return (_C.ones_like(like[0]),)
     vectors = _tuple(v, "v", name)
     if len(vectors) != len(like):
-        raise RuntimeError(f"{name}: v must have one tensor for each {of}: {len(like)}, got {len(vectors)}")
+        single = " The given v should contain a single Tensor." if len(like) == 1 else ""
+        raise RuntimeError(
+            f"{name}: v must have one tensor for each {of}: {len(like)}, got {len(vectors)}.{single}"
+        )
     for i, (vector, tensor) in enumerate(zip(vectors, like, strict=True)):
         if vector.shape != tensor.shape:
             raise RuntimeError(
                 f"{name}: v[{i}] must have the shape {list(tensor.shape)} of its {of}, got "
-                f"{list(vector.shape)}"
+                f"{list(vector.shape)}: v has invalid size: should be torch.Size({list(tensor.shape)})"
             )
     return vectors
 
@@ -73,15 +83,19 @@ def _gradients(
     create_graph: bool,
     strict: bool,
     name: str,
+    output: int | None = None,
+    of_gradients: bool = False,
 ) -> tuple[Tensor, ...]:
-    """vectors times the Jacobian; zeros where an output does not depend on an input (strict: an error)."""
+    """vectors times the Jacobian; zeros where an output does not depend on an input (strict: an error).
+    output: which one it is, for errors. of_gradients: the outputs are gradients themselves.
+    """
     pairs = [(y, v) for y, v in zip(outputs, vectors, strict=True) if y.requires_grad and v is not None]
     if strict and len(pairs) < len(outputs):
         lost = next(i for i, y in enumerate(outputs) if not y.requires_grad)
-        raise RuntimeError(
-            f"{name}: Output {lost} of the user-provided function does not require gradients. strict=True "
-            f"asks that every output depends on the inputs"
-        )
+        told = f"Output {lost} of the user-provided function does not require gradients."
+        if of_gradients:
+            told = f"The {_JACOBIAN} with respect to input {lost} is independent of it."
+        raise RuntimeError(f"{name}: {told} strict=True asks that every output depends on the inputs")
     found: tuple[Any, ...] = (None,) * len(inputs)
     if pairs:
         found = grad(
@@ -94,14 +108,18 @@ def _gradients(
         )
     for i, g in enumerate(found):
         if strict and g is None:
-            raise RuntimeError(
-                f"{name}: Output of the user-provided function is independent of input {i}. strict=True "
-                f"asks that every output depends on every input"
-            )
+            which = f"Output {output}" if output is not None else "The output"
+            told = f"{which} of the user-provided function is independent of input {i}."
+            if of_gradients:
+                told = f"The {_JACOBIAN} with respect to input {i} is independent of it."
+            raise RuntimeError(f"{name}: {told} strict=True asks that every output depends on every input")
         if strict and create_graph and not g.requires_grad:
+            told = f"is independent of input {i}."
+            if name in ("hessian", "hvp", "vhp"):
+                told = f"with respect to input {i} is independent of the inputs."
             raise RuntimeError(
-                f"{name}: The jacobian of the user-provided function is independent of input {i}. "
-                f"strict=True with create_graph=True asks that it is not"
+                f"{name}: The jacobian of the user-provided function {told} strict=True asks that it is not "
+                "where its own derivative is wanted"
             )
     return tuple(_C.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))
 
@@ -144,7 +162,7 @@ def jvp(
 
 
 def _check_way(name: str, vectorize: bool, strategy: str, strict: bool) -> None:
-    """vectorize and strategy are ways to the same numbers: here rows are computed one by one in any case."""
+    """vectorize and strategy are ways to the same numbers."""
     if strategy not in ("reverse-mode", "forward-mode"):
         raise RuntimeError(f"{name}: strategy must be 'reverse-mode' or 'forward-mode', got {strategy!r}")
     if vectorize and strict:
@@ -165,41 +183,107 @@ def jacobian(
     """The Jacobian of func at inputs: for output i and input j a tensor of shape output.shape + input.shape,
     in tuples where func has several outputs or inputs.
     """
-    _check_way("jacobian", vectorize, strategy, strict)
+    return _jacobian("jacobian", func, inputs, create_graph, strict, vectorize, strategy)
+
+
+def _jacobian(
+    name: str,
+    func: Callable[..., Any],
+    inputs: Tensors,
+    create_graph: bool,
+    strict: bool,
+    vectorize: bool,
+    strategy: str,
+) -> Any:
+    _check_way(name, vectorize, strategy, strict)
     with enable_grad():
-        xs = _fresh(_tuple(inputs, "inputs", "jacobian"), create_graph)
-        result, ys = _outputs(func, xs, "jacobian")
-        blocks = []
-        for y in ys:
-            rows: list[list[Tensor]] = [[] for _ in xs]
-            for place in range(y.numel()):
-                unit = _C.zeros(y.numel(), dtype=y.dtype, device=y.device)
-                unit[place] = 1
-                found = _gradients(
-                    (y,),
-                    xs,
-                    (unit.view(y.shape),),
-                    create_graph=create_graph,
-                    strict=strict,
-                    name="jacobian",
-                )
-                for row, g in zip(rows, found, strict=True):
-                    row.append(g)
-            blocks.append(
-                tuple(
-                    _C.stack(row).view((*y.shape, *x.shape))
-                    if row
-                    else _C.zeros((*y.shape, *x.shape), dtype=x.dtype)
-                    for row, x in zip(rows, xs, strict=True)
-                )
-            )
+        xs = _fresh(_tuple(inputs, "inputs", name), create_graph)
+        if strategy == "forward-mode":
+            result, blocks = _by_columns(func, xs)
+        else:
+            result, ys = _outputs(func, xs, name)
+            if vectorize:
+                blocks = [_rows_at_once(y, xs, create_graph) for y in ys]
+            else:
+                blocks = [_row_by_row(name, i, y, xs, create_graph, strict) for i, y in enumerate(ys)]
     matrix = tuple(_unpacked(block, inputs) for block in blocks)
     return _finished(_unpacked(matrix, result), create_graph)
 
 
+def _row_by_row(
+    name: str, output: int, y: Tensor, xs: tuple[Tensor, ...], create_graph: bool, strict: bool
+) -> tuple[Tensor, ...]:
+    """The Jacobian of one output by each of xs."""
+    rows: list[list[Tensor]] = [[] for _ in xs]
+    for place in range(y.numel()):
+        unit = _C.zeros(y.numel(), dtype=y.dtype, device=y.device)
+        unit[place] = 1
+        found = _gradients(
+            (y,),
+            xs,
+            (unit.view(y.shape),),
+            create_graph=create_graph,
+            strict=strict,
+            name=name,
+            output=output,
+            of_gradients=name == "hessian",
+        )
+        for row, g in zip(rows, found, strict=True):
+            row.append(g)
+    return tuple(
+        _C.stack(row).view((*y.shape, *x.shape)) if row else _C.zeros((*y.shape, *x.shape), dtype=x.dtype)
+        for row, x in zip(rows, xs, strict=True)
+    )
+
+
+def _rows_at_once(y: Tensor, xs: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
+    found: tuple[Any, ...] = (None,) * len(xs)
+    if y.requires_grad and y.numel():
+        units = _C.eye(y.numel(), dtype=y.dtype).view(y.numel(), *y.shape)
+        found = grad(
+            y,
+            xs,
+            units,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+            is_grads_batched=True,
+        )
+    return tuple(
+        _C.zeros((*y.shape, *x.shape), dtype=x.dtype) if g is None else g.reshape((*y.shape, *x.shape))
+        for g, x in zip(found, xs, strict=True)
+    )
+
+
+def _by_columns(func: Callable[..., Any], xs: tuple[Tensor, ...]) -> tuple[Any, list[tuple[Tensor, ...]]]:
+    """(what func returns, the Jacobian of each output) by forward mode, all columns at once."""
+    from moka.func import jacfwd
+
+    seen: list[Any] = []
+
+    def outputs(*values: Tensor) -> tuple[Tensor, ...]:
+        result, ys = _outputs(func, values, "jacobian")
+        seen[:] = [result]
+        return ys
+
+    found = jacfwd(outputs, argnums=tuple(range(len(xs))))(*xs)
+    return seen[0], list(found)
+
+
 def _scalar(result: Any, name: str) -> Tensor:
-    if not isinstance(result, Tensor) or result.numel() != 1:
-        raise RuntimeError(f"{name}: func must return one tensor with a single element, got {result!r}")
+    if isinstance(result, tuple) and all(isinstance(one, Tensor) for one in result):
+        raise RuntimeError(
+            f"{name}: func must return one tensor with a single element, got {len(result)}: The "
+            "function given to "
+            f"{name} should return a single Tensor"
+        )
+    _tuple(result, "the outputs of func", name)
+    if result.numel() != 1:
+        raise RuntimeError(
+            f"{name}: func must return one tensor with a single element, got shape "
+            f"{list(result.shape)}: The Tensor "
+            f"returned by the function given to {name} should contain a single element"
+        )
     return result.reshape(())
 
 
@@ -222,20 +306,30 @@ def hessian(
         found = _gradients((y,), xs, (_C.ones_like(y),), create_graph=True, strict=strict, name="hessian")
         return _unpacked(found, inputs)
 
-    return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
+    return _jacobian(
+        "hessian", gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy
+    )
 
 
 def vhp(
     func: Callable[..., Any], inputs: Tensors, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
     """(func(*inputs), v times the Hessian of func at inputs). v has the inputs' shapes."""
+    return _with_hessian("vhp", func, inputs, v, create_graph, strict)
+
+
+def _with_hessian(
+    name: str, func: Callable[..., Any], inputs: Tensors, v: Any, create_graph: bool, strict: bool
+) -> tuple[Any, Any]:
     with enable_grad():
-        xs = _fresh(_tuple(inputs, "inputs", "vhp"), create_graph)
-        vectors = _vectors(v, xs, "input", "vhp")
+        xs = _fresh(_tuple(inputs, "inputs", name), create_graph)
+        vectors = _vectors(v, xs, "input", name)
         result = func(*xs)
-        y = _scalar(result, "vhp")
-        first = _gradients((y,), xs, (_C.ones_like(y),), create_graph=True, strict=strict, name="vhp")
-        found = _gradients(first, xs, vectors, create_graph=create_graph, strict=strict, name="vhp")
+        y = _scalar(result, name)
+        first = _gradients((y,), xs, (_C.ones_like(y),), create_graph=True, strict=strict, name=name)
+        found = _gradients(
+            first, xs, vectors, create_graph=create_graph, strict=strict, name=name, of_gradients=True
+        )
     return _finished(result, create_graph), _unpacked(_finished(found, create_graph), inputs)
 
 
@@ -245,4 +339,4 @@ def hvp(
     """(func(*inputs), the Hessian of func at inputs times v). Hessians are symmetric: the same as vhp, which
     is also how it is computed.
     """
-    return vhp(func, inputs, v, create_graph, strict)
+    return _with_hessian("hvp", func, inputs, v, create_graph, strict)

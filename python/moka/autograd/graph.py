@@ -40,6 +40,16 @@ def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
         one._raise_version()
 
 
+class _Hooks(threading.local):
+    """How many hooks of saved tensors are on, and why there may be none."""
+
+    on = 0
+    forbidden: str | None = None
+
+
+_hooks = _Hooks()
+
+
 class saved_tensors_hooks:
     """Inside, what nodes would save is given to pack_hook, and its result to unpack_hook when backward needs
     the tensor, which unpack_hook must return with the same shape and type.
@@ -50,9 +60,13 @@ class saved_tensors_hooks:
         self.unpack_hook = unpack_hook
 
     def __enter__(self) -> None:
+        if _hooks.forbidden is not None:
+            raise RuntimeError(_hooks.forbidden)
         _C._push_saved_tensor_hooks(self.pack_hook, self.unpack_hook)
+        _hooks.on += 1
 
     def __exit__(self, *exception: object) -> None:
+        _hooks.on -= 1
         _C._pop_saved_tensor_hooks()
 
 
@@ -71,16 +85,18 @@ class save_on_cpu(saved_tensors_hooks):
 
 
 class disable_saved_tensors_hooks:
-    """Inside, saving a tensor for backward is an error with this message."""
+    """Inside, hooks of saved tensors are an error with this message, also where they are on already."""
 
     def __init__(self, error_message: str) -> None:
         self._message = error_message
 
     def __enter__(self) -> None:
-        _C._forbid_saved_tensors(self._message)
+        if _hooks.on:
+            raise RuntimeError(self._message)
+        self._before, _hooks.forbidden = _hooks.forbidden, self._message
 
     def __exit__(self, *exception: object) -> None:
-        _C._pop_saved_tensor_hooks()
+        _hooks.forbidden = self._before
 
 
 class _Handles:

@@ -55,13 +55,17 @@ def noop_context_fn() -> Contexts:
     return nullcontext(), nullcontext()
 
 
-class _Random:
-    """The random stream as it was when a function ran; `again` goes back there for a while."""
+class _Surroundings:
+    """The random stream and autocast as they were when a function ran; `again` goes back there "
+    "for a while."""
 
     def __init__(self, preserved: bool) -> None:
         self._state = moka.get_rng_state() if preserved else None
+        self._autocast = _C._autocast_mode()
 
     def again(self, stack: ExitStack) -> None:
+        enabled, dtype, keeps = self._autocast
+        stack.enter_context(moka.autocast("cpu", dtype=dtype, enabled=enabled, cache_enabled=keeps))
         if self._state is not None:
             stack.callback(moka.set_rng_state, moka.get_rng_state())
             moka.set_rng_state(self._state)
@@ -85,7 +89,12 @@ class _Run:
     """One call of a checkpointed function."""
 
     def __init__(
-        self, function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], random: _Random, again: Any
+        self,
+        function: Callable[..., Any],
+        args: tuple,
+        kwargs: dict[str, Any],
+        random: _Surroundings,
+        again: Any,
     ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.random, self.context = random, again
@@ -144,7 +153,11 @@ def _unpack(place: _Place) -> Tensor:
 
 
 def _by_hooks(
-    function: Callable[..., Any], args: tuple, kwargs: dict[str, Any], random: _Random, contexts: Contexts
+    function: Callable[..., Any],
+    args: tuple,
+    kwargs: dict[str, Any],
+    random: _Surroundings,
+    contexts: Contexts,
 ) -> Any:
     first, again = contexts
     run = _Run(function, args, kwargs, random, again)
@@ -157,7 +170,7 @@ class _Reentrant(Function):
     """Runs the function without recording it, and in backward again, with a backward of its own."""
 
     @staticmethod
-    def forward(ctx: Any, function: Callable[..., Any], random: _Random, *args: Any) -> Any:
+    def forward(ctx: Any, function: Callable[..., Any], random: _Surroundings, *args: Any) -> Any:
         ctx.function, ctx.random = function, random
         ctx.places = [i for i, value in enumerate(args) if isinstance(value, Tensor)]
         ctx.others = [None if isinstance(value, Tensor) else value for value in args]
@@ -219,7 +232,7 @@ def checkpoint(
         raise ValueError(
             f"checkpoint: determinism_check must be 'default' or 'none', got {determinism_check!r}"
         )
-    random = _Random(preserve_rng_state)
+    random = _Surroundings(preserve_rng_state)
     if not use_reentrant:
         if not is_grad_enabled():
             return function(*args, **kwargs)

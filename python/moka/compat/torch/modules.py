@@ -95,7 +95,8 @@ class TorchModule(ModuleType):
             found = value[0]
             if self.__name__ in _OVERRIDABLE and isinstance(found, FunctionType) and not name.startswith("_"):
                 found = _overridable(found, self.__name__)
-            self.__dict__[name] = found
+            if not isinstance(found, int):  # numbers may change
+                self.__dict__[name] = found
             return found
         if targets_of(full) is not None:
             return importlib.import_module(full)
@@ -148,7 +149,7 @@ class TorchModule(ModuleType):
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "torch" and not name.startswith("torch."):
+        if name.partition(".")[0] not in ("torch", "functorch"):
             return None
         if targets_of(name) is None:
             raise ModuleNotFoundError(

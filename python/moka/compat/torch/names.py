@@ -16,6 +16,7 @@ def _here(*names: str) -> tuple[str, ...]:
 
 # torch module -> modules that are searched for a name, in this order.
 TARGETS: dict[str, tuple[str, ...]] = {
+    "functorch": ("moka.func", *_here("functorch")),
     "torch": (
         *_here("files", "printing"),
         "moka",
@@ -53,11 +54,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.ao.quantization": _here("quantization"),
     "torch.autograd": ("moka.autograd", *_here("small")),
     "torch.autograd.anomaly_mode": ("moka.autograd",),
-    "torch.autograd.forward_ad": ("moka.autograd.forward_ad", *_here("forward_ad")),
+    "torch.autograd.forward_ad": ("moka.autograd.forward_ad",),
     "torch.autograd.function": ("moka.autograd", *_here("small")),
     "torch.autograd.functional": ("moka.autograd.functional",),
     "torch.autograd.grad_mode": ("moka.autograd",),
-    "torch.autograd.gradcheck": ("moka.autograd",),
+    "torch.autograd.gradcheck": ("moka.autograd.checks",),
     "torch.autograd.graph": ("moka.autograd.graph",),
     "torch.autograd.profiler": _here("profiler"),
     "torch.autograd.profiler_util": _here("profiler"),

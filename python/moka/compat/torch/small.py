@@ -101,9 +101,25 @@ def throw_abstract_impl_not_imported_error(*_: Any) -> None:
     """Nothing: operators of programs need no further import."""
 
 
-def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
-    """The tensor itself, as since torch 0.4."""
-    return data.requires_grad_(True) if requires_grad else data
+class _Engine:
+    """What programs ask of the engine: a callback at the end of the running backward."""
+
+    queue_callback = staticmethod(_C._at_end_of_backward)
+
+
+class _VariableType(type):
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, Tensor)
+
+
+class Variable(metaclass=_VariableType):
+    """Variable(tensor) is the tensor itself, as since torch 0.4."""
+
+    _execution_engine = _Engine()
+
+    def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
+        """The tensor; with requires_grad=True as a leaf that needs a gradient."""
+        return data.requires_grad_(True) if requires_grad else data
 
 
 _IncompatibleKeys = IncompatibleKeys
