@@ -192,7 +192,8 @@ class _Transform:
 
     def __init__(self, tree: Any) -> None:
         needs = (isinstance(v, Tensor) and v.requires_grad for v in tree_leaves(tree))
-        self.keeps_graph = _depth.value > 0 or (_C.is_grad_enabled() and any(needs))
+        self.tracks = _depth.value > 0 or any(needs)
+        self.keeps_graph = _C.is_grad_enabled() and self.tracks
 
     def __enter__(self) -> _Transform:
         _depth.value += 1
@@ -237,11 +238,25 @@ def _gradients(outs: list[Any], inputs: list[Any], cotangents: Any, keeps_graph:
 
 
 def _chosen(name: str, argnums: Any, args: tuple[Any, ...]) -> list[int]:
+    if not isinstance(argnums, int | tuple | list) or isinstance(argnums, bool):
+        raise RuntimeError(f"{name}: argnums must be int or Tuple[int, ...], got {type(argnums).__name__}")
     wanted = [argnums] if isinstance(argnums, int) else list(argnums)
+    if not wanted:
+        raise RuntimeError(f"{name}: argnums must be non-empty")
     for n in wanted:
+        if not isinstance(n, int):
+            told = type(n).__name__
+            raise RuntimeError(f"{name}: argnums must be int or Tuple[int, ...], got {told} in it")
         if not -len(args) <= n < len(args):
-            raise RuntimeError(f"{name}: argnums has {n}, but there are {len(args)} positional arguments")
-    return [n % len(args) for n in wanted]
+            raise RuntimeError(
+                f"{name}: argnums has {n}, but there are {len(args)} positional arguments: Got "
+                f"argnum={n}, but "
+                f"only {len(args)} positional inputs"
+            )
+    places = [n % len(args) for n in wanted]
+    if len(set(places)) < len(places):
+        raise RuntimeError(f"{name}: argnums elements must be unique, got {argnums}")
+    return places
 
 
 def _replace(args: tuple[Any, ...], places: list[int], values: Sequence[Any]) -> tuple[Any, ...]:
@@ -251,11 +266,48 @@ def _replace(args: tuple[Any, ...], places: list[int], values: Sequence[Any]) ->
     return tuple(out)
 
 
+_CALLS = {  # as PyTorch writes them
+    "grad": "grad_and_value(f)(*args)",
+    "vjp": "vjp(f, *primals)",
+    "jacrev": "vjp(f, *primals)",
+    "jvp": "jvp(f, primals, tangents)",
+    "jacfwd": "jvp(f, primals, tangents)",
+    "linearize": "linearize(f, *primals)",
+}
+
+
+def _checked_outputs(name: str, outs: list[Any]) -> list[Any]:
+    if not outs:
+        raise RuntimeError(
+            f"{name}: {_CALLS[name]}: Expected f to be a function that has non-empty output (got output = ())"
+        )
+    for value in outs:
+        if not isinstance(value, Tensor):
+            raise RuntimeError(
+                f"{name}: the function must return only Tensors: {_CALLS[name]}: Expected f to be "
+                "a function that "
+                f"has non-empty output (got output = {value!r}), Expected f to return only "
+                "tensors, got unsupported "
+                f"type {type(value).__name__}"
+            )
+    return outs
+
+
 def _with_aux(name: str, out: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return out, None
     if not isinstance(out, tuple) or len(out) != 2:
-        raise RuntimeError(f"{name}: with has_aux=True the function must return (output, aux)")
+        raise RuntimeError(
+            f"{name}: with has_aux=True the function must return (output, aux): {_CALLS[name]}: "
+            "output of function "
+            f"f should be a tuple: (output, aux) if has_aux is True"
+        )
+    for value in tree_leaves(out[1]):
+        if not isinstance(value, Tensor):
+            raise RuntimeError(
+                f"{name}: aux must hold tensors: Expected tensors, got unsupported type "
+                f"{type(value).__name__}"
+            )
     return out
 
 
@@ -305,16 +357,21 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
         inputs = [_fresh("vjp", v) for v in leaves]
         out, aux = _with_aux("vjp", func(*tree_unflatten(inputs, spec)), has_aux)
         outs, out_spec = tree_flatten(out)
-        keeps = transform.keeps_graph
+        _checked_outputs("vjp", outs)
         shown = transform.result((out, aux))
 
     def pull_back(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         given, given_spec = tree_flatten(cotangents)
         if given_spec != out_spec:
-            raise RuntimeError("vjp: the cotangents must be nested as the output of the function is")
-        grads = _gradients(outs, inputs, given, keeps if create_graph is None else create_graph)
-        grads = tree_unflatten(grads, spec)
-        return grads
+            raise RuntimeError(
+                "vjp: the cotangents must be nested as the output of the function is: Expected "
+                "pytree structure of "
+                "cotangents to be the same as that of the outputs"
+            )
+        if create_graph is None:
+            needs = _depth.value > 0 or any(isinstance(c, Tensor) and c.requires_grad for c in given)
+            create_graph = _C.is_grad_enabled() and (transform.tracks or needs)
+        return tree_unflatten(_gradients(outs, inputs, given, create_graph), spec)
 
     return (shown[0], pull_back, shown[1]) if has_aux else (shown[0], pull_back)
 
@@ -338,7 +395,11 @@ def _check_tangents(name: str, primals: tuple[Any, ...], tangents: tuple[Any, ..
     leaves, spec = tree_flatten(tuple(primals))
     given, given_spec = tree_flatten(tuple(tangents))
     if spec != given_spec:
-        raise RuntimeError(f"{name}: the tangents must be nested as the primals are")
+        raise RuntimeError(
+            f"{name}: the tangents must be nested as the primals are: Expected primals and "
+            "tangents to have the same "
+            f"python structure"
+        )
     for primal, tangent in zip(leaves, given, strict=True):
         if tuple(primal.shape) != tuple(tangent.shape):
             raise RuntimeError(
@@ -362,11 +423,7 @@ def _push(
         duals = [_C._make_dual(v, t.to(v.dtype), level) for v, t in zip(leaves, tangents, strict=True)]
         out, aux = _with_aux(name, func(*tree_unflatten(duals, spec)), has_aux)
         outs, out_spec = tree_flatten(out)
-        for value in outs:
-            if not isinstance(value, Tensor):
-                raise RuntimeError(
-                    f"{name}: the function must return only Tensors, got {type(value).__name__}"
-                )
+        _checked_outputs(name, outs)
         return (outs, out_spec), [_C._tangent(v, level) for v in outs], aux
     finally:
         _C._set_forward_enabled(before)
@@ -383,7 +440,11 @@ def jvp(
 ) -> Any:
     """The output of `func` at `primals`, and its directional derivative along `tangents`."""
     if not isinstance(primals, tuple) or not primals:
-        raise RuntimeError("jvp: primals must be a tuple of at least one value")
+        raise RuntimeError(
+            "jvp: primals must be a tuple of at least one value: Expected primals to be a tuple "
+            "with at least one "
+            "Tensor"
+        )
     given = _check_tangents("jvp", primals, tangents)
     leaves, spec = tree_flatten(primals)
     (outs, out_spec), pushed, aux = _push("jvp", func, leaves, spec, given, has_aux)
@@ -441,6 +502,7 @@ def jacrev(
             values = tree_unflatten(inputs, spec)
             out, aux = _with_aux("jacrev", func(*_replace(args, places, values), **kwargs), has_aux)
             outs, out_spec = tree_flatten(out)
+            _checked_outputs("jacrev", outs)
 
             def pull_back(*cotangents: Any) -> tuple[Any, ...]:
                 return tuple(_gradients(outs, inputs, cotangents, transform.keeps_graph))

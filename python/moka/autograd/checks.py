@@ -96,13 +96,14 @@ def _slopes(call: _Call, x: Tensor, direction: Tensor, eps: float) -> list[Tenso
             data.copy_(before + direction * step)
         # (func may need gradients itself: second derivatives are checked as the gradients of gradients)
         moved = call.results(call.args)
-        if [(y.shape, y.dtype) for y in moved] != [(y.shape, y.dtype) for y in call.outputs]:
-            data.copy_(before)
-            raise AssertionError(
-                "gradcheck: Expected `func` to return outputs with the same shape when inputs are "
-                "perturbed on index "
-                "by eps, and outputs with the same dtype when inputs are perturbed"
-            )
+        for what in ("shape", "dtype"):
+            if [getattr(y, what) for y in moved] != [getattr(y, what) for y in call.outputs]:
+                data.copy_(before)
+                raise AssertionError(
+                    f"gradcheck: Expected `func` to return outputs with the same {what} when "
+                    "inputs are perturbed "
+                    f"by eps"
+                )
         ends.append([_parts(y).clone() for y in moved])
         with no_grad():
             data.copy_(before)

@@ -123,6 +123,12 @@ def _dual(name: str, tensor: Any, tangent: Any, level: int) -> Tensor:
         raise RuntimeError(
             f"Expected the tangent to have the type of its primal, {tensor.dtype}, but got {tangent.dtype}"
         )
+    if _C._tangent(tangent, level) is not None:
+        raise RuntimeError(
+            f"{name}: the tangent has a tangent itself: Trying to set as a forward gradient a "
+            "Tensor that has a forward "
+            f"gradient at the same level"
+        )
     return _C._make_dual(tensor, tangent, level)
 
 

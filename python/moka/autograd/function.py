@@ -189,7 +189,11 @@ class Function:
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the outputs from (ctx, *inputs), or from inputs alone where setup_context is defined."""
-        raise NotImplementedError("Function: define the static method forward(ctx, *inputs)")
+        raise NotImplementedError(
+            "Function: define the static method forward(ctx, *inputs): You must implement the "
+            "forward function "
+            "for custom autograd.Function."
+        )
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:

@@ -110,7 +110,7 @@ def _gradients(
         if strict and g is None:
             which = f"Output {output}" if output is not None else "The output"
             told = f"{which} of the user-provided function is independent of input {i}."
-            if of_gradients:
+            if of_gradients or name == "hessian":
                 told = f"The {_JACOBIAN} with respect to input {i} is independent of it."
             raise RuntimeError(f"{name}: {told} strict=True asks that every output depends on every input")
         if strict and create_graph and not g.requires_grad:
