@@ -136,7 +136,7 @@ def test_gradcheck_of_complex_numbers_batches_and_forward_derivatives(fast):
     assert gradgradcheck(lambda x: x.exp(), x, fast_mode=fast, check_fwd_over_rev=True)
     with pytest.raises(RuntimeError, match="is 1.5, finite differences give 1"):
         gradcheck(WrongSquare.apply, x, fast_mode=fast)
-    with pytest.raises(AssertionError, match="needs check_forward_ad"):
+    with pytest.raises(AssertionError, match="requires check_forward_ad"):
         gradcheck(WrongSquare.apply, x, check_batched_forward_grad=True)
 
 
