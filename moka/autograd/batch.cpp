@@ -220,10 +220,16 @@ void call_random(Frame& f) {
   for (size_t i = 0; i < c.outs.size(); i++) f.outs[i] = wrap_batch(c.outs[i], level);
 }
 
+// Uninitialised memory is random, but nothing is drawn for it.
+bool draws(const Op& op) {
+  return op.effect == Effect::Random &&
+         op.schema.substr(0, op.schema.find('(')).find("empty") == std::string_view::npos;
+}
+
 void batch_layer(Frame& f, uint32_t rest) {
   const int level = deepest(f);
   const int open = batch_levels();
-  if (f.op.effect == Effect::Random && open && !f.given) return call_random(f);
+  if (draws(f.op) && open && !f.given) return call_random(f);
   if (!level) return dispatch_layers(f, rest);
   MOKA_CHECK(level <= open,
              "vmap: a tensor left the function that vmap called; return it from the function instead");

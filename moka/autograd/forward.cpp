@@ -68,7 +68,9 @@ void call_parts(Frame& f) {
 // In place: the result out of place, then a copy. What is left of the old value's tangent is in the result's.
 void call_in_place(Frame& f) {
   MOKA_CHECK(f.given == 1 && f.count > 0 && f.args[0].tag == Tag::Tensor && f.tensor(0) == f.outs[0],
-             f.name(), ": out= does not support forward mode AD; leave it away");
+             f.name(),
+             ": out= does not support forward mode AD; leave it away (Trying to use forward AD with ",
+             f.name(), " that does not support it because it is an out= function)");
   Frame plain(f.op, f.args, f.count);
   call(plain);
   const Tensor& result = plain.outs[0];

@@ -276,8 +276,8 @@ std::vector<Tensor> output_tangents(const ForwardCall& call) {
   const Frame& f = call.frame;
   if (f.op.derivative.rows.count == 0) {
     if (f.op.derivative.none.empty())
-      fail_kind(ErrorKind::NotImplemented, f.name(),
-                ": no derivative is defined; detach() its inputs in forward mode AD");
+      fail_kind(ErrorKind::NotImplemented, "Trying to use forward AD with ", f.name(),
+                " that does not support it: no derivative is defined; detach() its inputs");
     return {};
   }
   if (const Rules& rules = rules_of(f.op); !rules.unwritten.empty())

@@ -113,6 +113,7 @@ void cut_history(const Tensor& t) {
   t.impl()->layers &= ~layer::autograd;
   GradMeta* m = meta(t);
   if (!m) return;
+  m->tangents.reset();
   if (m->retains_grad) forget_retained(*m);
   m->retains_grad = false;
   m->grad_fn = nullptr;

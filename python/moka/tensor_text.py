@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._C import Tensor, _vmap_level
+from ._C import Tensor, _forward_levels, _tangent, _vmap_level
 
 __all__ = ["html", "set_printoptions", "text"]
 
@@ -103,6 +103,10 @@ def text(tensor: Tensor) -> str:
         parts.append(f"grad_fn={tensor.grad_fn!r}")
     elif tensor.requires_grad:
         parts.append("requires_grad=True")
+    level = _forward_levels()
+    tangent = _tangent(tensor, level) if level else None
+    if tangent is not None:
+        parts.append(f"tangent={tangent!r}")
     body = f"tensor({', '.join(parts)})"
     return f"{body}\n{_statistics(tensor, values)}" if count > o.threshold else body
 

@@ -38,6 +38,8 @@ def test_duals_carry_tangents_through_operations():
         assert unpack_dual(y).tangent is None and unpack_dual(X).tangent is None
         assert unpack_dual(make_dual(X, T).detach()).tangent is None
         assert unpack_dual(make_dual(X, T).argmax()).tangent is None
+        assert unpack_dual(make_dual(X, T).clone().detach_()).tangent is None
+        assert repr(make_dual(X[:1], T[:1])).endswith("tangent=tensor([0.1], dtype=moka.float64))")
         with moka.no_grad():
             assert unpack_dual(make_dual(X, T) * 2).tangent is not None
         with forward_ad.set_forward_grad_enabled(False):
@@ -53,6 +55,7 @@ def test_duals_carry_tangents_through_operations():
         (lambda: make_dual(X, X[:1]), RuntimeError, "different size"),
         (lambda: make_dual(X, X.float()), RuntimeError, "type of its primal"),
         (lambda: make_dual(moka.tensor([1]), moka.tensor([1])), ValueError, "floating point or complex"),
+        (lambda: make_dual(X, make_dual(X, T)), RuntimeError, "a forward gradient at the same level"),
         (forward_ad.enter_dual_level, RuntimeError, "Nested forward mode"),
         (lambda: moka.add(make_dual(X, T), 1, out=moka.empty(3, dtype=X.dtype)), RuntimeError, "out="),
     ],

@@ -225,3 +225,31 @@ def test_models_in_an_ensemble_run_at_once() -> None:
     for i, model in enumerate(models):
         expected = model(Y).detach().numpy()
         np.testing.assert_allclose(found[i].detach().numpy(), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_transforms_under_no_grad_are_constants_outside():
+    def cubed(x):
+        with moka.no_grad():
+            shift = grad(lambda x: 0.25 * x**4)(x)
+        return x**3 - shift
+
+    x = moka.tensor(1.5, requires_grad=True)
+    assert grad(cubed)(x).item() == pytest.approx(3 * 1.5**2)
+    with moka.no_grad():
+        out, pull = vjp(lambda x: x**2, x)
+        assert not out.requires_grad and not pull(moka.tensor(1.0))[0].requires_grad
+    assert pull(moka.tensor(1.0))[0].requires_grad
+    by_cotangent = grad(lambda y: vjp(moka.sin, x.detach())[1](y)[0])(moka.tensor(2.0))
+    assert by_cotangent.item() == pytest.approx(x.cos().item())
+    with pytest.raises(RuntimeError, match="must be unique"):
+        jacrev(lambda x: x, (0, 0))(x)
+
+
+def test_new_tensors_of_a_batch_have_it():
+    def filled(x):
+        out = x.new_zeros(3)
+        out.copy_(x)
+        return out + x.new_full((3,), 2.0) + x.new_empty(3).fill_(1.0)
+
+    x = moka.arange(6.0).view(2, 3)
+    assert vmap(filled)(x).tolist() == (x + 3).tolist()

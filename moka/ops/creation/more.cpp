@@ -223,8 +223,8 @@ MOKA_TRIANGLE(triu_indices, "Rows and columns of the elements of an upper triang
   constinit const Op name##_op {                                                                       \
     .schema = #name "(Tensor input, int[] size, *, DType? dtype=None, Device? device=None) -> Tensor", \
     .doc = text, .method = "method", .body = parts<new_of<source>>(),                                  \
-    .derivative = none("the result does not depend on input"), .onnx = none("written as its parts"),   \
-    .netdef = none("written as its parts"), .effect = kind,                                            \
+    .derivative = none("the result does not depend on input"), .batch = batch_view_sizes,              \
+    .onnx = none("written as its parts"), .netdef = none("written as its parts"), .effect = kind,      \
     .samples = {shape(2).with("size", {2, 3}), shape(1).with("size", {0})},                            \
   }
 MOKA_NEW(new_empty, "Uninitialised memory of the given size and input's type.", empty_op, Effect::Random);
@@ -239,6 +239,7 @@ constinit const Op new_full_op{
     .method = "method",
     .body = parts<new_filled>(),
     .derivative = none("the result does not depend on input"),
+    .batch = batch_view_sizes,
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
     .samples = {shape(2).with("size", {2, 3}).with("fill_value", 2.0),

@@ -181,6 +181,9 @@ def text(tensor: Tensor, contents: str | None = None) -> str:
         marks.append(f"grad_fn=<{tensor.grad_fn.name()}>")
     elif tensor.requires_grad:
         marks.append("requires_grad=True")
+    level = _C._forward_levels()
+    if level and (tangent := _C._tangent(tensor, level)) is not None:
+        marks.append(f"tangent={tangent!r}")
     return add_marks(prefix + contents, marks, len(prefix))
 
 
