@@ -41,7 +41,7 @@ _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("amp", "array_api", "caffe2", "coverage", "data")},
     **{name: (f"moka.{name}", "") for name in ("distributions", "fft", "func", "jit", "linalg", "nn")},
     **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
-    **{name: (f"moka.{name}", "") for name in ("distributed", "special", "testing", "utils")},
+    **{name: (f"moka.{name}", "") for name in ("distributed", "sparse", "special", "testing", "utils")},
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
     "autocast": ("moka.amp", "autocast"),
     "histogram": ("moka.histograms", "histogram"),

@@ -19,6 +19,20 @@ def _repr(self: Tensor) -> str:
     return tensor_text.writer(self)
 
 
+def to_sparse(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """The elements that are not zero, as a moka.sparse.SparseTensor."""
+    from . import sparse
+
+    return sparse.to_sparse(self, *args, **kwargs)
+
+
+def to_sparse_csr(self: Tensor, *args: Any) -> Any:
+    """The elements of a matrix that are not zero, as compressed rows."""
+    from . import sparse
+
+    return sparse.to_sparse_csr(self, *args)
+
+
 def _html(self: Tensor) -> str:
     from .tensor_text import html
 
@@ -361,6 +375,9 @@ METHODS: dict[str, Any] = {
     "set_": set_,
     "share_memory_": _itself,
     "storage": storage,
+    "to_sparse": to_sparse,
+    "to_sparse_coo": to_sparse,
+    "to_sparse_csr": to_sparse_csr,
     "_typed_storage": storage,
     "to_dense": lambda self, dtype=None, **_: self if dtype is None else self.to(dtype),
     "type": type_,

@@ -92,3 +92,19 @@ def test_hostile_pickles_run_nothing_unless_trusted(tmp_path):
         """
     )
     assert told == "True False\nTrue False\n"
+
+
+def test_statements_are_timed():
+    told = inside(
+        """
+        import torch
+        from torch.utils import benchmark
+        made = [
+            benchmark.Timer("x + 1", "x = torch.ones(4)", label="sum", sub_label=row).timeit(5)
+            for row in ("a", "b")
+        ]
+        print(made[0].number_per_run, made[0].median > 0, len(benchmark.Measurement.merge(made)))
+        print("Times are in" in str(benchmark.Compare(made)), "5 runs" in repr(made[0]))
+        """
+    )
+    assert told == "5 True 2\nTrue True\n"

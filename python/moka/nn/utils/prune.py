@@ -211,7 +211,8 @@ class RandomUnstructured(BasePruningMethod):
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         count = _count(self.amount, t.numel())
-        return _cleared(default_mask, _C.randperm(t.numel()).tolist()[:count])
+        drawn = _C.rand(tuple(t.shape)).view(-1)
+        return _cleared(default_mask, drawn.topk(count).indices.tolist())
 
 
 class L1Unstructured(BasePruningMethod):
