@@ -53,6 +53,26 @@ class Case:
         return sets
 
 
+class LightCase(Case):
+    """A whole network whose weights are made by nodes; its output is stored, its input counts up to 1."""
+
+    def __init__(self, test: Any) -> None:
+        super().__init__("real", test)
+        self._path = Path(onnx.__file__).parent.parent / test.url
+
+    def model(self) -> onnx.ModelProto:
+        return onnx.load(self._path)
+
+    def data_sets(self, model: onnx.ModelProto) -> list[tuple[list[Any], list[Any]]]:
+        given = {tensor.name for tensor in model.graph.initializer}
+        (value,) = (v for v in model.graph.input if v.name not in given)
+        shape = [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
+        count = int(np.prod(shape))
+        output = self._path.with_name(f"{self._path.stem}_output_0.pb").read_bytes()
+        expected = numpy_helper.to_array(onnx.TensorProto.FromString(output))
+        return [([(np.arange(count) / count).astype(np.float32).reshape(shape)], [expected])]
+
+
 def _number(path: Path) -> int:
     return int(path.stem.split("_")[1])
 
@@ -71,6 +91,7 @@ def all_cases(pattern: str = "") -> list[Case]:
     cases = []
     for category in ("node", "simple", "pytorch-converted", "pytorch-operator"):
         cases += [Case(category, test) for test in load_model_tests(kind=category)]
+    cases += [LightCase(test) for test in load_model_tests(kind="real")]
     return [case for case in cases if re.search(pattern, case.name)]
 
 

@@ -182,6 +182,31 @@ def test_a_model_of_shapes_knows_its_ranks() -> None:
     np.testing.assert_array_equal(got, x.reshape(2, 3, 2, 2).T)
 
 
+@pytest.mark.parametrize(
+    ("node", "inputs"),
+    [
+        (helper.make_node("Einsum", ["a", "b"], ["r"], equation="ij, jk -> ik"), {"a": (2, 3), "b": (3, 4)}),
+        (helper.make_node("MatMul", ["a", "b"], ["r"]), {"a": (5, 2, 3), "b": (3, 4)}),
+        (helper.make_node("GatherND", ["a", "i"], ["r"]), {"a": (4, 3), "i": np.array([[1], [3]])}),
+    ],
+)
+def test_operators_promise_the_rank_of_open_sizes(node: Any, inputs: Any) -> None:
+    """Transpose without an order needs the rank when the model is read."""
+    arrays = {k: v if isinstance(v, np.ndarray) else np.ones(v, np.float32) for k, v in inputs.items()}
+    kinds = {"i": INT64, "f": FLOAT}
+    values = [
+        helper.make_tensor_value_info(k, kinds[v.dtype.kind], [None] * v.ndim if k != "i" else [None, 1])
+        for k, v in arrays.items()
+    ]
+    nodes = [node, helper.make_node("Transpose", ["r"], ["y"]), helper.make_node("Shape", ["y"], ["s"])]
+    result = [helper.make_tensor_value_info("s", INT64, [None])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", values, result), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    (got,) = moka.onnx.load(model.SerializeToString()).run(arrays)
+    assert got.tolist() == {"Einsum": [4, 2], "MatMul": [4, 2, 5], "GatherND": [3, 2]}[node.op_type]
+
+
 def test_a_slice_of_an_unknown_size_is_not_taken_for_what_it_asks() -> None:
     nodes = [
         helper.make_node("Constant", [], ["zero"], value_ints=[0]),

@@ -266,7 +266,7 @@ class Follower {
 
 namespace {
 
-enum class Rule : uint8_t { Broadcast, Same, Product, Matrix, Joined };
+enum class Rule : uint8_t { Broadcast, Same, Product, Matrix, Joined, Equation };
 struct RankRule {
   std::string_view op;
   Rule rule;
@@ -302,6 +302,7 @@ constexpr RankRule rank_rules[] = {
     {"Upsample", Rule::Same},
     {"Tile", Rule::Same},
     {"Concat", Rule::Joined},
+    {"Einsum", Rule::Equation},
     {"PRelu", Rule::Same},
 };
 
@@ -310,6 +311,13 @@ int promised_rank(NodeReader& n, Rule rule) {
   switch (rule) {
     case Rule::Same: return first;
     case Rule::Matrix: return 2;
+    case Rule::Equation: {  // the letters behind the arrow
+      const std::string_view equation = n.text("equation", "");
+      const size_t arrow = equation.find("->");
+      if (arrow == std::string_view::npos || equation.find('.') != std::string_view::npos) return -1;
+      const std::string_view out = equation.substr(arrow + 2);
+      return static_cast<int>(std::count_if(out.begin(), out.end(), [](char c) { return c != ' '; }));
+    }
     case Rule::Product: {
       const int second = n.has(1) ? spelling::rank(n[1]) : -1;
       if (first < 1 || second < 1) return -1;

@@ -51,7 +51,9 @@ bool gather_nd(NodeReader& n) {
   std::vector<Value*> places;
   if (!split_indices(n, n[0], n[1], n.integer("batch_dims", 0), places)) return false;
   if (places.empty()) return n.declines("indices of no dimension");
-  n.out(n.call("index", {n[0], places}));
+  const int kept = rank_of(n[0], "the data") - static_cast<int>(places.size());
+  n.out(promise(n.call("index", {n[0], places}), dtype_of(n[0], "the data"),
+                rank_of(n[1], "the indices") - 1 + kept));
   return true;
 }
 
@@ -71,7 +73,8 @@ bool scatter_nd(NodeReader& n) {
   if (places.empty()) return n.declines("indices of no dimension");
   const std::string_view how = reduction_name(n);
   if (how.empty() || how == "sum") {
-    n.out(n.call("index_put", {n[0], places, n[2], !how.empty()}));
+    n.out(promise(n.call("index_put", {n[0], places, n[2], !how.empty()}), dtype_of(n[0], "the data"),
+                  sizes_of(n, n[0])));
     return true;
   }
   // The indexed dimensions become one, of which slices are reduced into.

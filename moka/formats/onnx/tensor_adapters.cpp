@@ -73,8 +73,10 @@ bool shape(NodeReader& n) {
   const int64_t start = n.integer("start", 0), end = n.integer("end", INT64_MAX);
   const int rank = spelling::rank(n[0]);
   if (rank < 0) {
-    if (start != 0 || end != INT64_MAX) return n.declines("the number of dimensions is not known");
-    n.out(n.call("shape", {n[0]}));
+    Value* all = promise(n.call("shape", {n[0]}), DType::I64, 1);
+    n.out(start == 0 && end == INT64_MAX
+              ? all
+              : promise(n.call("slice", {all, int64_t(0), start, end}), DType::I64, 1));
     return true;
   }
   auto clamped = [&](int64_t v) { return std::clamp<int64_t>(v < 0 ? v + rank : v, 0, rank); };
