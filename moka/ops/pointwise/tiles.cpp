@@ -43,10 +43,13 @@ void write_number(const Arg& a, DType compute, void* to) {
 
 template <class Word>
 void splat(void* to, const void* value, int64_t n) {
-  Word w;
-  std::memcpy(&w, value, sizeof w);
+  constexpr int64_t block = 64 / sizeof(Word);
+  Word words[block];
+  for (Word& w : words) std::memcpy(&w, value, sizeof w);
   Word* p = static_cast<Word*>(to);
-  for (int64_t i = 0; i < n; i++) p[i] = w;
+  int64_t i = 0;
+  for (; i + block <= n; i += block) std::memcpy(p + i, words, sizeof words);
+  for (; i < n; i++) p[i] = words[0];
 }
 void splat_item(void* to, const void* value, int64_t item, int64_t n) {
   if (item == 4) splat<uint32_t>(to, value, n);
@@ -109,6 +112,12 @@ void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType 
   int last = static_cast<int>(loop.sizes.size()) - 1;
   char* to = o.dtype == compute ? tile : raw;
   int64_t step = o.strides[last];
+  if (to == raw && step == 1 && loop.sizes[last] >= 32) {
+    const int64_t wide = static_cast<int64_t>(item_size(compute));
+    return for_runs(loop, o, first, n, [&](int64_t offset, int64_t at, int64_t run) {
+      convert_elements(o.data + offset * o.item, o.dtype, tile + at * wide, compute, run);
+    });
+  }
   for_runs(loop, o, first, n, [&](int64_t offset, int64_t at, int64_t run) {
     const char* from = o.data + offset * o.item;
     char* target = to + at * o.item;
@@ -126,6 +135,12 @@ void gather(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType 
 void scatter(const Loop& loop, const Operand& o, int64_t first, int64_t n, DType from_type, const char* tile,
              char* raw) {
   const char* from = tile;
+  if (o.dtype != from_type && o.strides.back() == 1 && loop.sizes.back() >= 32) {
+    const int64_t wide = static_cast<int64_t>(item_size(from_type));
+    return for_runs(loop, o, first, n, [&](int64_t offset, int64_t at, int64_t run) {
+      convert_elements(tile + at * wide, from_type, o.data + offset * o.item, o.dtype, run);
+    });
+  }
   if (o.dtype != from_type) {
     convert_elements(tile, from_type, raw, o.dtype, n);
     from = raw;

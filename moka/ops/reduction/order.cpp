@@ -111,21 +111,25 @@ uint64_t sort_key(float x, int64_t place, bool descending) {
   if (x != x) high = UINT32_MAX;
   return uint64_t(descending ? ~high : high) << 32 | static_cast<uint64_t>(place);
 }
-// The smallest `keep` keys in order, in front. Few of many are kept in order while the others pass by.
+// The smallest `keep` keys in order, in front.
 void order_keys(uint64_t* keys, int64_t keep, int64_t count) {
-  if (keep == count) return std::sort(keys, keys + count);
-  if (keep > 64 || keep * 8 > count) {
-    std::nth_element(keys, keys + keep, keys + count);
-    return std::sort(keys, keys + keep);
-  }
-  if (keep == 0) return;
+  if (keep < count) std::nth_element(keys, keys + keep, keys + count);
   std::sort(keys, keys + keep);
+}
+// Few of many are kept in order while the others pass by; most do not beat the last one that is kept.
+void keep_few(uint64_t* keys, int64_t keep, int64_t count, bool descending, const float* in, int64_t step) {
+  for (int64_t k = 0; k < keep; k++) keys[k] = sort_key(in[k * step], k, descending);
+  std::sort(keys, keys + keep);
+  float worst = in[static_cast<int64_t>(keys[keep - 1] & UINT32_MAX) * step];
   for (int64_t i = keep; i < count; i++) {
-    const uint64_t key = keys[i];
+    const float x = in[i * step];
+    if (descending ? x <= worst : x >= worst) continue;
+    const uint64_t key = sort_key(x, i, descending);
     if (key >= keys[keep - 1]) continue;
     int64_t k = keep - 1;
     for (; k > 0 && keys[k - 1] > key; k--) keys[k] = keys[k - 1];
     keys[k] = key;
+    worst = in[static_cast<int64_t>(keys[keep - 1] & UINT32_MAX) * step];
   }
 }
 void order_floats(const Stage& s, int64_t keep, bool descending, const float* in, float* values,
@@ -135,8 +139,12 @@ void order_floats(const Stage& s, int64_t keep, bool descending, const float* in
     for (int64_t l = first; l < last; l++) {
       const int64_t o = l / s.inner, i = l % s.inner;
       const float* from = in + o * s.count * s.inner + i;
-      for (int64_t k = 0; k < s.count; k++) keys[k] = sort_key(from[k * s.inner], k, descending);
-      order_keys(keys.data(), keep, s.count);
+      if (keep > 0 && keep <= 64 && keep * 8 <= s.count) {
+        keep_few(keys.data(), keep, s.count, descending, from, s.inner);
+      } else {
+        for (int64_t k = 0; k < s.count; k++) keys[k] = sort_key(from[k * s.inner], k, descending);
+        order_keys(keys.data(), keep, s.count);
+      }
       for (int64_t k = 0; k < keep; k++) {
         const int64_t place = static_cast<int64_t>(keys[k] & UINT32_MAX), at = (o * keep + k) * s.inner + i;
         values[at] = from[place * s.inner];

@@ -326,23 +326,36 @@ void pad_rows(const Tensor& x, const Tensor& out, std::span<const int64_t> pad, 
   const int64_t right = std::clamp(shift + x.size(last), left, width);
   const Word* from = x.data<Word>();
   Word* to = out.data<Word>();
+  const int64_t rows = last > 0 ? out.size(last - 1) : 1, above = last > 0 ? before(last - 1) : 0;
+  const int64_t height = last > 0 ? x.size(last - 1) : 1, step = last > 0 ? x.stride(last - 1) : 0;
   parallel_for(0, out.numel() / width, 16384 / width + 1, [&](int64_t first, int64_t end) {
-    for (int64_t r = first; r < end; r++) {
-      int64_t rest = r, at = left - shift;
-      bool inside = true;
-      for (int d = last; d-- > 0; rest /= out.size(d)) {
-        const int64_t k = rest % out.size(d) - before(d);
+    int64_t start = 0;
+    bool inside = false;
+    auto enter = [&](int64_t plane) {
+      start = left - shift;
+      inside = true;
+      for (int d = last - 1; d-- > 0; plane /= out.size(d)) {
+        const int64_t k = plane % out.size(d) - before(d);
         inside = inside && k >= 0 && k < x.size(d);
-        at += k * x.stride(d);
+        start += k * x.stride(d);
       }
+    };
+    int64_t plane = first / rows, in_plane = first % rows;
+    enter(plane);
+    for (int64_t r = first; r < end; r++) {
       Word* row = to + r * width;
-      if (!inside) {
+      const int64_t k = in_plane - above;
+      if (!inside || k < 0 || k >= height) {
         std::fill_n(row, width, value);
-        continue;
+      } else {
+        for (int64_t i = 0; i < left; i++) row[i] = value;
+        std::memcpy(row + left, from + start + k * step, static_cast<size_t>(right - left) * sizeof(Word));
+        for (int64_t i = right; i < width; i++) row[i] = value;
       }
-      std::fill_n(row, left, value);
-      std::copy_n(from + at, right - left, row + left);
-      std::fill_n(row + right, width - right, value);
+      if (++in_plane == rows) {
+        in_plane = 0;
+        enter(++plane);
+      }
     }
   });
 }
