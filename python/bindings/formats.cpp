@@ -1,7 +1,9 @@
 // Models of other formats for Python: ONNX and Caffe2's NetDef.
 // SPDX-License-Identifier: Apache-2.0
 #include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstring>
 
@@ -79,10 +81,24 @@ void bind_formats(nb::module_& m) {
       nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
   m.def(
       "_onnx_save",
-      [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic) {
-        return to_bytes(onnx::save(g, {.opset = opset, .dynamic_sizes = dynamic}));
+      [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic,
+         const std::optional<std::string>& path, const std::map<std::string, std::string>& metadata,
+         const std::vector<std::string>& functions, bool external_data, uint64_t external_threshold,
+         bool parameters_as_inputs) -> nb::object {
+        const onnx::ExportOptions options{.opset = opset,
+                                          .dynamic_sizes = dynamic,
+                                          .metadata = metadata,
+                                          .functions = functions,
+                                          .external_data = external_data,
+                                          .external_threshold = external_threshold,
+                                          .parameters_as_inputs = parameters_as_inputs};
+        if (!path) return to_bytes(onnx::save(g, options));
+        onnx::save(g, *path, options);
+        return nb::none();
       },
-      nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"));
+      nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"), nb::arg("path") = nb::none(),
+      nb::arg("metadata") = std::map<std::string, std::string>(), nb::arg("functions") = std::vector<std::string>(),
+      nb::arg("external_data") = false, nb::arg("external_threshold") = 1024, nb::arg("parameters_as_inputs") = false);
   m.def("_reinterpret", reinterpret, nb::arg("tensor"), nb::arg("dtype"));
   m.attr("_onnx_opsets") = nb::make_tuple(onnx::oldest_written_opset, onnx::latest_opset);
 

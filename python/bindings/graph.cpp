@@ -9,6 +9,7 @@
 #include "moka/capture/trace/trace.h"
 #include "moka/graph/dictionary.h"
 #include "moka/graph/graph.h"
+#include "moka/graph/interpret.h"
 #include "moka/passes/passes.h"
 #include "moka/runtime/executable.h"
 #include "moka/runtime/trace.h"
@@ -63,12 +64,14 @@ nb::list describe_nodes(const graph::Graph& g) {
     d["op"] = nb::str(n->op_name().data(), n->op_name().size());
     d["kind"] = graph::node_kind_name(n->kind);
     d["name"] = n->name;
-    nb::list inputs, outputs, types;
+    nb::list inputs, outputs, types, names;
     for (graph::Value* v : n->inputs()) inputs.append(id(v));
     for (graph::Value* v : n->outputs()) {
       outputs.append(id(v));
       types.append(v->type.text());
+      names.append(v->name);
     }
+    d["output_names"] = names;
     d["inputs"] = inputs;
     d["outputs"] = outputs;
     d["types"] = types;
@@ -110,6 +113,56 @@ void generalize(graph::Graph& g, const std::vector<graph::Graph*>& others,
   for (const auto& [input, dim, name] : names) by_place[{input, dim}] = name;
   capture::generalize(g, others, by_place);
 }
+
+// A copy whose results are the values of these names, wherever in the main block they are made.
+graph::Graph* with_outputs(const graph::Graph& g, const std::vector<std::string>& names) {
+  std::unique_ptr<graph::Graph> out = g.clone();
+  std::map<std::string, graph::Value*, std::less<>> values;
+  for (graph::Value* v : out->inputs()) values.emplace(v->name, v);
+  for (graph::Node* n : *out->main()) {
+    if (n->kind == graph::NodeKind::Get) values.emplace(n->name, n->output());
+    for (graph::Value* v : n->outputs())
+      if (!v->name.empty()) values.emplace(v->name, v);
+  }
+  for (size_t i = 0; i < out->outputs().size(); i++) values.insert_or_assign(out->output_names[i], out->outputs()[i]);
+  std::vector<graph::Value*> wanted;
+  for (const std::string& name : names) {
+    auto found = values.find(name);
+    MOKA_CHECK_KIND(Value, found != values.end(), "there is no value '", name, "' in graph ", out->name);
+    wanted.push_back(found->second);
+  }
+  while (!out->outputs().empty()) out->remove_output(static_cast<int>(out->outputs().size()) - 1);
+  for (size_t i = 0; i < names.size(); i++) out->add_output(wanted[i], names[i]);
+  passes::remove_dead(*out);
+  return out.release();
+}
+
+// Names and types of all values that can be asked for.
+nb::list named_values(const graph::Graph& g) {
+  nb::list out;
+  auto add = [&](const graph::Value* v, const std::string& name) {
+    if (!name.empty()) out.append(nb::make_tuple(name, v->type.text()));
+  };
+  for (const graph::Value* v : g.inputs()) add(v, v->name);
+  for (const graph::Node* n : *g.main())
+    for (const graph::Value* v : n->outputs()) add(v, n->kind == graph::NodeKind::Get ? n->name : v->name);
+  return out;
+}
+
+nb::list interpret(const graph::Graph& g, const nb::list& inputs, const nb::dict& states, const nb::object& write) {
+  std::vector<Any> given;
+  for (nb::handle h : inputs) given.push_back(any_from_python(h));
+  graph::StateAccess access;
+  access.get = [&](const std::string& name) {
+    MOKA_CHECK_KIND(Value, states.contains(name.c_str()), "there is no state '", name, "'");
+    return any_from_python(states[name.c_str()]);
+  };
+  access.set = [&](const std::string& name, const Any& value) { write(name, any_to_python(value)); };
+  nb::list out;
+  for (const Any& a : graph::interpret(g, given, access)) out.append(any_to_python(a));
+  return out;
+}
+
 }  // namespace
 
 Any any_from_python(nb::handle o) {
@@ -229,6 +282,15 @@ void bind_graph(nb::module_& m) {
       .def(
           "clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
       .def("verify", [](const graph::Graph& g) { graph::verify(g); })
+      .def("with_outputs", with_outputs, nb::rv_policy::take_ownership, nb::arg("names"),
+           "A copy whose results are the values of these names.")
+      .def("values", named_values, "Names and types of the values of the main block, in order.")
+      .def_prop_ro("output_types",
+                   [](const graph::Graph& g) {
+                     nb::list out;
+                     for (graph::Value* v : g.outputs()) out.append(v->type.text());
+                     return out;
+                   })
       .def("name_outputs", name_outputs)
       .def("freeze", passes::freeze_states,
            "Reads of states that nothing writes become constants; returns how many.")
@@ -268,6 +330,7 @@ void bind_graph(nb::module_& m) {
     if (capture::Tracer* tracer = capture::Tracer::current())
       tracer->answer(name, operand(*tracer, a), operand(*tracer, b), is);
   });
+  m.def("_interpret", interpret, nb::arg("graph"), nb::arg("inputs"), nb::arg("states"), nb::arg("write"));
   m.def("_is_tracing", [] { return capture::Tracer::current() != nullptr; });
   m.def("_generalize", generalize);
 

@@ -26,7 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run a model (.moka, .onnx, NetDef) on .npy files", add_help=False)
     commands.add_parser("info", help="say what is in a model, a checkpoint or a weights file", add_help=False)
-    commands.add_parser("convert", help="write a model in another format", add_help=False)
+    commands.add_parser("convert", help="write a model or weights in another format", add_help=False)
+    commands.add_parser("diff", help="run two models and name the first value that differs", add_help=False)
     doctor = commands.add_parser("doctor", help="check this installation and say what is wrong")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     commands.add_parser("coverage", help="what every operator supports", add_help=False)
@@ -85,6 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["info"] and len(words) == 2 and _is_weights(words[1]):
         return _info(words[1])
+    if words[:1] == ["convert"]:
+        from . import conversion
+
+        if conversion.serves(words[1:]):
+            return conversion.main(words[1:])
+    if words[:1] == ["diff"]:
+        from .onnx import difference
+
+        return difference.main(words[1:])
     if words and words[0] in _NATIVE:
         return _run_native(words)
     if words[:1] == ["coverage"]:

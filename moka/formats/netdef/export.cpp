@@ -74,7 +74,9 @@ void write_fill(pbf_writer& net, const std::string& name, const Tensor& tensor) 
 }  // namespace
 
 Pair save(const graph::Graph& graph, std::string_view name) {
-  spelling::ModelWriter writer(Dialect::NetDef, 1, writing_adapters(), "Copy");
+  const std::span<const spelling::WritingAdapter> adapters[] = {writing_adapters()};
+  const spelling::WritingRules rules{.dialect = Dialect::NetDef, .version = 1, .adapters = adapters, .copies = "Copy"};
+  spelling::ModelWriter writer(rules);
   FileModel model = writer.write(graph);
   if (!name.empty()) model.name = std::string(name);
   Pair out;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "moka/formats/files.h"
 #include "moka/graph/graph.h"
@@ -13,7 +14,7 @@
 namespace moka::onnx {
 
 inline constexpr int latest_opset = 28;
-inline constexpr int oldest_written_opset = 13;
+inline constexpr int oldest_written_opset = 9;
 
 // The graph has the model's names: inputs, outputs, parameters (states of the graph), symbolic sizes; the scope of a
 // node's source is its name in the file. Errors name the file, the node and what does not fit.
@@ -22,10 +23,17 @@ std::unique_ptr<graph::Graph> load(const std::string& path, const Limits& limits
 std::unique_ptr<graph::Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits = {});
 
 struct ExportOptions {
-  int opset = 18;                // 13 to latest_opset
+  int opset = 18;                // 9 to latest_opset
   std::string producer = "moka";
   // Sizes of inputs that may vary: input name -> dimension -> the name of the size.
   std::map<std::string, std::map<int, std::string>> dynamic_sizes;
+  std::map<std::string, std::string> metadata;  // beside what the graph has
+  // Module paths whose nodes become a function each; its calls are nodes of domain moka.modules.
+  std::vector<std::string> functions;
+  // Tensors in PATH.data instead of the model: where asked for, and where the model would have more than 2 GiB.
+  bool external_data = false;
+  uint64_t external_threshold = 1024;  // bytes; smaller tensors stay in the model
+  bool parameters_as_inputs = false;   // as files of IR 3 and older have them
 };
 // The bytes of a ModelProto, at most 2 GiB. NotImplemented names every operator that the opset cannot say.
 std::string save(const graph::Graph& graph, const ExportOptions& options = {});

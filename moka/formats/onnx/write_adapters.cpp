@@ -26,16 +26,16 @@ bool flatten(NodeWriter& n) {
 // A shape with run-time sizes: a size of the input at the same place is 0, one other is -1.
 bool reshape(NodeWriter& n) {
   Dims shape;
-  if (!n.ints("shape", shape)) {
-    const graph::Node* list = n.value("shape")->producer();
-    if (!list || list->kind != graph::NodeKind::List)
-      return n.declines("the shape is known only when running");
+  const bool known = n.ints("shape", shape);
+  const graph::Node* list = n.value("shape")->producer();
+  bool simple = known;
+  if (!known && list && list->kind == graph::NodeKind::List) {
     bool open = false;
-    for (size_t i = 0; i < list->inputs().size(); i++) {
+    simple = true;
+    for (size_t i = 0; simple && i < list->inputs().size(); i++) {
       const graph::Value* v = list->inputs()[i];
       if (const Any* c = v->constant()) {
-        if (c->tag() != Tag::Int || c->arg().i == 0)
-          return n.declines("the shape is known only when running");
+        simple = c->tag() == Tag::Int && c->arg().i != 0 && !(open && c->arg().i == -1);
         open |= c->arg().i == -1;
         shape.push_back(c->arg().i);
         continue;
@@ -46,28 +46,41 @@ bool reshape(NodeWriter& n) {
                            : nullptr;
       if (dim && size->input(0) == n.value("input") && dim->to_int() == static_cast<int64_t>(i)) {
         shape.push_back(0);
-      } else if (!open) {
+      } else {
+        simple = !open;
         open = true;
         shape.push_back(-1);
-      } else {
-        return n.declines("the shape is known only when running");
       }
     }
   }
-  if (shape.size() == 0 || std::find(shape.begin(), shape.end(), 0) == shape.end() || n.model.version() < 14)
-    return n.finish("Reshape", {n.name("input"), n.ints_input(shape)});
+  if (!simple) return n.finish("Reshape", {n.name("input"), n.ints_name("shape")});
   // Zeros that we wrote copy a size; zeros of the graph are sizes.
-  const bool ours = !n.constant("shape");
-  if (ours) return n.finish("Reshape", {n.name("input"), n.ints_input(shape)});
+  if (Dims result; spelling::fixed_sizes(n.node.output(), result) &&
+                   std::find(result.begin(), result.end(), 0) != result.end() && n.model.version() >= 14)
+    return n.finish("Reshape", {n.name("input"), n.ints_input(result)}, {{"allowzero", Any(int64_t(1))}});
+  if (!known || std::find(shape.begin(), shape.end(), 0) == shape.end())
+    return n.finish("Reshape", {n.name("input"), n.ints_input(shape)});
+  if (std::find(shape.begin(), shape.end(), -1) != shape.end()) {
+    Dims result;
+    if (spelling::fixed_sizes(n.node.output(), result)) shape = result;
+  }
+  if (n.model.version() < 14) return n.left_to_rules();  // a size of 0 has no form
   return n.finish("Reshape", {n.name("input"), n.ints_input(shape)}, {{"allowzero", Any(int64_t(1))}});
 }
 
 bool slice(NodeWriter& n) {
-  const Any *start = n.constant("start"), *end = n.constant("end"), *step = n.constant("step");
-  if (!start || !end || !step) return n.declines("its ends are known only when running");
-  auto one = [](const Any& v, int64_t otherwise) { return Dims{v.is_none() ? otherwise : v.arg().as_int()}; };
-  return n.finish("Slice", {n.name("input"), n.ints_input(one(*start, 0)), n.ints_input(one(*end, INT64_MAX)),
-                            n.ints_input(Dims{n.integer("dim")}), n.ints_input(one(*step, 1))});
+  if (const Any *start = n.constant("start"), *end = n.constant("end"), *step = n.constant("step");
+      start && end && step && step->to_int() == 1 && (start->is_none() || start->to_int() == 0) &&
+      (end->is_none() || end->to_int() == INT64_MAX))
+    return n.left_to_rules();  // all of it
+  auto one = [&](std::string_view arg, int64_t otherwise) {
+    const Any* c = n.constant(arg);
+    return c && c->is_none() ? n.ints_input(Dims{otherwise}) : n.one_name(arg);
+  };
+  std::vector<std::string> inputs{n.name("input"), one("start", 0), one("end", INT64_MAX), n.ints_input(Dims{n.integer("dim")})};
+  const Any* step = n.constant("step");
+  if (!step || step->to_int() != 1) inputs.push_back(one("step", 1));
+  return n.finish("Slice", inputs);
 }
 
 bool flip(NodeWriter& n) {
@@ -114,19 +127,15 @@ bool pad_border(NodeWriter& n) {
 }
 
 bool resample(NodeWriter& n) {
-  Dims sizes, input;
+  Dims sizes;
   const Any *mode = n.constant("mode"), *align = n.constant("align_corners"),
             *antialias = n.constant("antialias"), *scales = n.constant("scales");
-  if (!mode || !align || !antialias || !scales || !n.ints("size", sizes) ||
-      !spelling::fixed_sizes(n.value("input"), input))
-    return n.declines("its settings or sizes are known only when running");
-  if (!scales->is_none()) return n.declines("results that lie closer or farther apart than the sizes say");
+  const int rank = n.rank("input");
+  if (!mode || !align || !antialias || !scales || rank < 3) return n.declines("its settings are known only when running");
   std::string_view m = mode->string();
   const bool nearest = m == "nearest" || m == "nearest-exact", wide = antialias->to_bool();
   if (m == "lanczos") return n.declines("mode lanczos");
   if (wide && n.model.version() < 18) return n.declines("a filter against aliasing before opset 18");
-  Dims all{input[0], input[1]};
-  all.append(std::span<const int64_t>(sizes).last(input.size() - 2));
   std::vector<spelling::Attribute> attributes{
       {"mode", Any(nearest ? "nearest" : m)},
       {"coordinate_transformation_mode", Any(m == "nearest"     ? "asymmetric"
@@ -134,8 +143,30 @@ bool resample(NodeWriter& n) {
                                                                 : "half_pixel")}};
   if (nearest) attributes.push_back({"nearest_mode", Any(m == "nearest" ? "floor" : "round_prefer_ceil")});
   if (m == "cubic") attributes.push_back({"cubic_coeff_a", Any(wide ? -0.5 : -0.75)});
-  if (wide) attributes.push_back({"antialias", Any(int64_t(1))});
-  return n.finish("Resize", {n.name("input"), "", "", n.ints_input(all)}, attributes);
+  if (wide) {
+    attributes.push_back({"antialias", Any(int64_t(1))});
+    attributes.push_back({"exclude_outside", Any(int64_t(1))});
+  }
+  if (!scales->is_none() && n.model.version() >= 11 && !align->to_bool()) {
+    const std::span<const double> factors = scales->arg().as_floats();
+    const int64_t count = rank;
+    Tensor all = new_tensor(std::span(&count, 1), DType::F32);
+    auto* to = static_cast<float*>(all.raw_data());
+    to[0] = to[1] = 1;
+    for (int d = 2; d < rank; d++) to[d] = static_cast<float>(factors[factors.size() == 1 ? 0 : static_cast<size_t>(d - 2)]);
+    return n.finish("Resize", {n.name("input"), "", n.tensor(all)}, attributes);
+  }
+  // The sizes of batch and channels, then those that are wanted.
+  Dims input;
+  if (n.ints("size", sizes) && spelling::fixed_sizes(n.value("input"), input)) {
+    Dims all{input[0], input[1]};
+    all.append(std::span<const int64_t>(sizes).last(input.size() - 2));
+    return n.finish("Resize", {n.name("input"), "", "", n.ints_input(all)}, attributes);
+  }
+  if (n.model.version() < 11) return n.declines("sizes known only when running before opset 11");
+  const std::string first = n.add("Slice", {n.add("Shape", {n.name("input")}), n.ints_input(Dims{0}), n.ints_input(Dims{2})});
+  const std::string all = n.add("Concat", {first, n.ints_name("size")}, {{"axis", Any(int64_t(0))}});
+  return n.finish("Resize", {n.name("input"), "", "", all}, attributes);
 }
 
 // Reductions took their axes as an attribute until opset 18 (ReduceSum until 13).
@@ -166,9 +197,98 @@ bool reduce(NodeWriter& n) {
 // -1 keeps a size here, 1 does there.
 bool expand(NodeWriter& n) {
   Dims size;
-  if (!n.ints("size", size)) return n.declines("the size is known only when running");
+  if (!n.ints("size", size)) {
+    const graph::Node* list = n.value("size")->producer();
+    if (!list || list->kind != graph::NodeKind::List) return n.finish("Expand", {n.name("input"), n.ints_name("size")});
+    std::vector<std::string> parts;
+    for (graph::Value* v : list->inputs()) {
+      const Any* c = v->constant();
+      parts.push_back(c ? n.ints_input(Dims{c->to_int() == -1 ? 1 : c->to_int()})
+                        : n.add("Reshape", {n.model.name_of(v), n.ints_input(Dims{1})}));
+    }
+    return n.finish("Expand", {n.name("input"), n.add("Concat", parts, {{"axis", Any(int64_t(0))}})});
+  }
   for (int64_t& d : size) d = d == -1 ? 1 : d;
   return n.finish("Expand", {n.name("input"), n.ints_input(size)});
+}
+
+// A tensor of one number.
+std::string filled(NodeWriter& n, const Any& value, DType dtype, const std::string& shape) {
+  const int64_t one = 1;
+  Tensor fill = new_tensor(std::span(&one, 1), dtype);
+  copy_elements(spelling::number_tensor(value, dtype), fill);
+  return n.add("ConstantOfShape", {shape}, {{"value", Any(fill)}});
+}
+template <int kind>  // 0 zeros, 1 ones, 2 full
+bool full(NodeWriter& n) {
+  DType dtype;
+  if (!spelling::has_dtype(n.node.output(), &dtype)) return n.declines("the element type is not known");
+  const std::string size = n.ints_name("size");
+  if (kind == 2 && !n.constant("fill_value")) {
+    const std::string value = cast(n, n.model.name_of(n.value("fill_value")), dtype);
+    return n.finish("Expand", {value, size});
+  }
+  const Any value = kind == 2 ? *n.constant("fill_value") : Any(int64_t(kind));
+  return n.finish("Identity", {filled(n, value, dtype, size)});
+}
+bool arange(NodeWriter& n) {
+  DType dtype;
+  if (!spelling::has_dtype(n.node.output(), &dtype)) return n.declines("the element type is not known");
+  auto one = [&](std::string_view arg) {
+    if (const Any* c = n.constant(arg)) return n.tensor(spelling::number_tensor(*c, dtype));
+    const std::string name = n.model.name_of(n.value(arg));
+    return dtype == DType::I64 ? name : cast(n, name, dtype);
+  };
+  if (n.model.version() >= 11) return n.finish("Range", {one("start"), one("end"), one("step")});
+  const Any *start = n.constant("start"), *step = n.constant("step");
+  if (!start || start->to_double() != 0 || !step || step->to_double() != 1 || dtype != DType::I64)
+    return n.declines("other ranges than 0, 1, ... before opset 11");
+  // The places of as many ones.
+  const std::string ones = filled(n, Any(int64_t(1)), DType::I64, n.add("Reshape", {one("end"), n.ints_input(Dims{1})}));
+  return n.finish("Squeeze", {n.add("NonZero", {ones}), n.ints_input(Dims{0})});
+}
+bool tile(NodeWriter& n) {
+  Dims repeats;
+  if (!n.ints("repeats", repeats)) return n.finish("Tile", {n.name("input"), n.ints_name("repeats")});
+  const int rank = n.rank("input");
+  if (rank < 0) return n.declines("the rank is not known");
+  std::string x = n.name("input");
+  if (Dims front; static_cast<int>(repeats.size()) > rank) {
+    for (int64_t d = 0; d < static_cast<int64_t>(repeats.size()) - rank; d++) front.push_back(d);
+    x = n.add("Unsqueeze", {x, n.ints_input(front)});
+  }
+  return n.finish("Tile", {x, n.ints_input(repeats)});
+}
+bool squeeze(NodeWriter& n) {
+  Dims dims;
+  const graph::Type& type = n.value("input")->type;
+  if (!type.has_dims || !n.ints("dim", dims)) return false;
+  Dims ones;
+  for (int64_t d : dims) {
+    if (type.dims.empty()) continue;
+    const graph::Dim& size = type.dims[static_cast<size_t>(wrap(d, n.rank("input")))];
+    if (!size.fixed() || size.size == 1) ones.push_back(d);
+  }
+  if (ones.empty()) return n.finish("Identity", {n.name("input")});
+  return n.finish("Squeeze", {n.name("input"), n.ints_input(ones)});
+}
+bool topk(NodeWriter& n) {
+  const Any *largest = n.constant("largest"), *sorted = n.constant("sorted");
+  if (!largest || !sorted) return n.declines("its settings are known only when running");
+  if (n.rank("input") == 0) return n.declines("a tensor without dimensions");
+  std::vector<std::string> outputs;
+  for (int i = 0; i < 2; i++) outputs.push_back(n.model.name_of(n.node.output(i)));
+  n.model.add_node(n.node, "TopK", "", {n.name("input"), n.one_name("k")}, outputs,
+                   {{"axis", Any(n.integer("dim"))}, {"largest", Any(int64_t(largest->to_bool()))}, {"sorted", Any(int64_t(sorted->to_bool()))}});
+  return true;
+}
+bool conversion(NodeWriter& n) {
+  const Any* dtype = n.constant("dtype");
+  DType have;
+  if (!dtype) return n.declines("the type is known only when running");
+  if (dtype->is_none() || (spelling::has_dtype(n.value("input"), &have) && have == dtype->dtype()))
+    return n.finish("Identity", {n.name("input")});
+  return n.finish("Cast", {n.name("input")}, {dtype_attribute("to", dtype->dtype())});
 }
 
 template <int kind>  // 0 zeros_like, 1 ones_like, 2 full_like
@@ -184,6 +304,8 @@ bool like(NodeWriter& n) {
   return n.finish("ConstantOfShape", {n.add("Shape", {n.name("input")})}, {{"value", Any(fill)}});
 }
 
+bool joined(NodeWriter& n) { return is_said_with_its_loop(n.node); }
+
 template <bool largest>
 bool arg_reduce(NodeWriter& n) {
   const Any *dim = n.constant("dim"), *keep = n.constant("keepdim");
@@ -192,7 +314,12 @@ bool arg_reduce(NodeWriter& n) {
   int64_t axis = 0;
   if (dim->is_none()) {
     x = n.add("Reshape", {x, n.ints_input(Dims{-1})});
-    if (keep->to_bool()) return n.declines("keepdim over all dimensions");
+    if (keep->to_bool()) {
+      const int rank = n.rank("input");
+      if (rank < 0) return n.declines("keepdim over all dimensions of an unknown number");
+      const std::string place = n.add(largest ? "ArgMax" : "ArgMin", {x}, {{"axis", Any(axis)}, {"keepdims", Any(int64_t(0))}});
+      return n.finish("Reshape", {place, n.ints_input(Dims(static_cast<size_t>(rank), int64_t(1)))});
+    }
   } else {
     axis = dim->to_int();
   }
@@ -234,48 +361,59 @@ bool split(NodeWriter& n) {
   return true;
 }
 
-// The result has the base's type: ours promotes.
-bool power(NodeWriter& n) {
-  DType base, result;
-  if (!spelling::has_dtype(n.value("input"), &base) || !spelling::has_dtype(n.node.output(), &result) ||
-      base == result)
-    return false;
-  const std::string x = n.add("Cast", {n.name("input")},
-                              {{"to", Any(int64_t(spelling::dtype_code(spelling::Dialect::Onnx, result)))}});
-  const Any* exponent = n.constant("exponent");
-  return n.finish("Pow", {x, exponent && exponent->arg().is_number()
-                                 ? n.tensor(spelling::number_tensor(*exponent, result))
-                                 : n.name("exponent")});
-}
-
 constexpr WritingAdapter table[] = {
+    {"cat", 1, 0, joined},
     {"flatten", 1, 0, flatten},
     {"reshape", 5, 0, reshape},
-    {"slice", 10, 0, slice},
+    {"slice", 1, 0, slice},
+    {"to", 1, 0, conversion},
+    {"squeeze.dim", 1, 0, squeeze},
+    {"repeat", 6, 0, tile},
+    {"topk", 1, 0, topk},
+    {"zeros", 9, 0, full<0>},
+    {"ones", 9, 0, full<1>},
+    {"full", 9, 0, full<2>},
+    {"empty", 9, 0, full<0>},
+    {"arange.start_step", 9, 0, arange},
     {"flip", 10, 0, flip},
-    {"pad_constant", 11, 0, pad},
-    {"pad_border", 11, 0, pad_border},
-    {"resample", 13, 0, resample},
-    {"sum", 13, 0, reduce<0>},
-    {"mean", 13, 0, reduce<1>},
-    {"amax", 13, 0, reduce<2>},
-    {"amin", 13, 0, reduce<3>},
-    {"argmax", 13, 0, arg_reduce<true>},
-    {"argmin", 13, 0, arg_reduce<false>},
-    {"split", 13, 0, split},
-    {"prod", 13, 0, reduce<4>},
-    {"logsumexp", 13, 0, reduce<5>},
-    {"expand", 13, 0, expand},
-    {"zeros_like", 13, 0, like<0>},
-    {"ones_like", 13, 0, like<1>},
-    {"full_like", 13, 0, like<2>},
-    {"chunk", 13, 0, split},
-    {"unbind", 13, 0, split},
-    {"pow", 13, 0, power},
+    {"pad_constant", 2, 0, pad},
+    {"pad_border", 2, 0, pad_border},
+    {"resample", 9, 0, resample},
+    {"sum", 1, 0, reduce<0>},
+    {"mean", 1, 0, reduce<1>},
+    {"amax", 1, 0, reduce<2>},
+    {"amin", 1, 0, reduce<3>},
+    {"argmax", 1, 0, arg_reduce<true>},
+    {"argmin", 1, 0, arg_reduce<false>},
+    {"split", 1, 0, split},
+    {"prod", 1, 0, reduce<4>},
+    {"logsumexp", 1, 0, reduce<5>},
+    {"expand", 9, 0, expand},
+    {"zeros_like", 9, 0, like<0>},
+    {"ones_like", 9, 0, like<1>},
+    {"full_like", 9, 0, like<2>},
+    {"empty_like", 9, 0, like<0>},
+    {"chunk", 1, 0, split},
+    {"unbind", 1, 0, split},
 };
 
 }  // namespace
 
-std::span<const WritingAdapter> writing_adapters() { return table; }
+std::span<const WritingAdapter> tensor_writers() { return table; }
+
+std::span<const std::span<const WritingAdapter>> writing_adapters() {
+  static const std::span<const WritingAdapter> families[] = {tensor_writers(), number_writers(), indexing_writers(),
+                                                             layer_writers()};
+  return families;
+}
+
+std::string cast(const NodeWriter& n, const std::string& input, DType dtype) {
+  return n.add("Cast", {input}, {dtype_attribute("to", dtype)});
+}
+Attribute dtype_attribute(std::string_view name, DType dtype) {
+  const int code = spelling::dtype_code(spelling::Dialect::Onnx, dtype);
+  MOKA_CHECK_KIND(NotImplemented, code, "ONNX has no element type ", info(dtype).name);
+  return {std::string(name), Any(int64_t(code))};
+}
 
 }  // namespace moka::onnx

@@ -33,6 +33,14 @@ bool NodeWriter::ints(std::string_view arg, Dims& out) const {
   const Any* c = constant(arg);
   return c && to_ints(*c, out);
 }
+std::string NodeWriter::ints_name(std::string_view arg) const {
+  Dims known;
+  return ints(arg, known) ? ints_input(known) : model.name_of(value(arg));
+}
+std::string NodeWriter::one_name(std::string_view arg) const {
+  Dims known;
+  return ints(arg, known) ? ints_input(known) : add("Reshape", {model.name_of(value(arg)), ints_input(Dims{1})});
+}
 int NodeWriter::rank(std::string_view arg) const { return spelling::rank(value(arg)); }
 std::string NodeWriter::name(std::string_view arg) const { return model.name_of(value(arg)); }
 std::string NodeWriter::tensor(Tensor t) const {
@@ -54,9 +62,7 @@ bool NodeWriter::finish(std::string_view op, std::vector<std::string> inputs,
 
 // ---- ModelWriter
 
-ModelWriter::ModelWriter(Dialect dialect, int version, std::span<const WritingAdapter> adapters,
-                         std::string_view copies)
-    : dialect_(dialect), version_(version), adapters_(adapters), copies_(copies) {}
+ModelWriter::ModelWriter(const WritingRules& rules) : rules_(rules), dialect_(rules.dialect), nodes_(&out_.nodes) {}
 
 std::string ModelWriter::unique_in(Names& used, std::string name) {
   if (used.insert(name).second) return name;
@@ -73,6 +79,18 @@ std::string ModelWriter::scoped(const Node& node, std::string_view last) const {
 }
 
 std::string ModelWriter::add_tensor(Tensor tensor, std::string_view hint) {
+  // Small constants that are alike are one.
+  if (rules_.builtin && tensor.has_storage() && tensor.numel() <= 16 && tensor.is_contiguous() && tensor.dtype() != DType::String &&
+      hint.ends_with("constant")) {
+    std::string key = cat(info(tensor.dtype()).name, tensor.sizes());
+    if (tensor.numel()) key.append(static_cast<const char*>(tensor.raw_data()), tensor.bytes());
+    auto [at, fresh] = small_.try_emplace(std::move(key));
+    if (fresh) {
+      at->second = unique(std::string(hint));
+      out_.tensors.push_back({at->second, std::move(tensor)});
+    }
+    return at->second;
+  }
   auto [at, fresh] = tensors_.try_emplace(tensor.impl());
   if (!fresh) return at->second;
   at->second = unique(std::string(hint));
@@ -80,31 +98,50 @@ std::string ModelWriter::add_tensor(Tensor tensor, std::string_view hint) {
   return at->second;
 }
 
+std::string ModelWriter::default_name(const Value& value) const {
+  if (!value.name.empty()) return value.name;
+  const Node* producer = value.producer();
+  return producer ? cat(scoped(*producer, producer->op_name()), "_output_", value.index()) : std::string("value");
+}
+
 std::string ModelWriter::name_of(Value* value) {
   if (auto i = names_.find(value); i != names_.end()) return i->second;
   Node* producer = value->producer();
   if (const Any* constant = value->constant()) {
-    MOKA_CHECK_KIND(NotImplemented, constant->is_tensor(), dialect_name(dialect_), " export: ", *constant,
+    Tensor tensor;
+    Dims ints;
+    if (constant->is_tensor()) tensor = constant->tensor();
+    else if (rules_.builtin && constant->tag() == Tag::Ints) tensor = ints_tensor(constant->ints());
+    else if (rules_.builtin && constant->arg().is_number())
+      tensor = number_tensor(*constant, constant->tag() == Tag::Float  ? DType::F32
+                                        : constant->tag() == Tag::Bool ? DType::Bool
+                                                                       : DType::I64);
+    MOKA_CHECK_KIND(NotImplemented, tensor, dialect_name(dialect_), " export: ", *constant,
                     " is used where a tensor is needed");
-    const std::string name =
-        add_tensor(constant->tensor(), value->name.empty() ? scoped(*producer, "constant") : value->name);
+    const std::string name = add_tensor(tensor, value->name.empty() ? scoped(*producer, "constant") : value->name);
     return names_[value] = name;
   }
+  if (auto i = producer ? unsaid_.find(producer) : unsaid_.end(); i != unsaid_.end())
+    fail_kind(ErrorKind::NotImplemented, "the value of ", producer->op_name(),
+              producer->name.empty() ? "" : cat(" '", producer->name, "'"), " cannot be written: ", i->second);
   MOKA_CHECK_KIND(NotImplemented,
-                  producer && (producer->kind == NodeKind::Op || producer->kind == NodeKind::Unpack),
-                  dialect_name(dialect_), " export: a value made by ",
-                  producer ? producer->op_name() : "a block", " cannot be written");
-  const std::string name =
-      unique(value->name.empty() ? cat(scoped(*producer, producer->op_name()), "_output_", value->index())
-                                 : value->name);
-  if (value->type.kind == graph::TypeKind::Tensor) out_.values.push_back({name, value->type});
+                  producer && (producer->kind == NodeKind::Op || producer->kind == NodeKind::Unpack ||
+                               ((producer->kind == NodeKind::Builtin || producer->kind == NodeKind::List ||
+                                 producer->kind == NodeKind::If || producer->kind == NodeKind::Loop) &&
+                                rules_.builtin)),
+                  "a value made by ", producer ? producer->op_name() : "a block", " cannot be written");
+  const std::string name = unique(default_name(*value));
+  if (value->type.kind == graph::TypeKind::Tensor && nodes_ == &out_.nodes) out_.values.push_back({name, value->type});
   return names_[value] = name;
 }
 
-void ModelWriter::add_node(const Node& node, std::string_view op, std::string_view domain,
-                           std::vector<std::string> inputs, std::vector<std::string> outputs,
-                           std::vector<Attribute> attributes) {
+std::string ModelWriter::bind(Value* value, std::string name) { return names_[value] = unique(std::move(name)); }
+
+FileNode& ModelWriter::add_node(const Node& node, std::string_view op, std::string_view domain,
+                                std::vector<std::string> inputs, std::vector<std::string> outputs,
+                                std::vector<Attribute> attributes) {
   FileNode n;
+  n.scope = node.source.scope;
   n.name = scoped(node, op);
   if (n.name == op || n.name == cat("/", op))
     n.name = outputs.empty() ? std::string(op) : cat(op, "_", outputs[0]);
@@ -114,7 +151,8 @@ void ModelWriter::add_node(const Node& node, std::string_view op, std::string_vi
   n.inputs = std::move(inputs);
   n.outputs = std::move(outputs);
   n.attributes = std::move(attributes);
-  out_.nodes.push_back(std::move(n));
+  nodes_->push_back(std::move(n));
+  return nodes_->back();
 }
 
 bool ModelWriter::say_row(const Row& row, Node& node, std::string& why) {
@@ -139,18 +177,35 @@ bool ModelWriter::say_row(const Row& row, Node& node, std::string& why) {
 
 bool ModelWriter::say(Node& node, std::string& why) {
   std::string reasons;
-  for (const WritingAdapter& a : adapters_) {
-    if (a.op != node.op_name() || version_ < a.since || (a.until && version_ >= a.until)) continue;
-    NodeWriter writer(*this, node);
-    if (a.write(writer)) return true;
-    if (!writer.why.empty()) reasons += cat("; ", writer.why);
+  const int version = rules_.version;
+  try {
+    for (const auto family : rules_.adapters)
+      for (const WritingAdapter& a : family) {
+        if (a.op != node.op_name() || version < a.since || (a.until && version >= a.until)) continue;
+        NodeWriter writer(*this, node);
+        if (a.write(writer)) return true;
+        if (writer.to_rules) {
+          why = "this form of it has no operator";
+          return false;
+        }
+        if (!writer.why.empty()) reasons += cat("; ", writer.why);
+      }
+    const Table& table = Table::of(dialect_);
+    std::vector<const Row*> rows = table.of_op(*node.op, version);
+    if (rules_.older)
+      for (const Row* row : table.of_op(*node.op, rules_.written_as))
+        if (!row->valid_in(version) && rules_.older(row->mapping.op, row->since, version)) rows.push_back(row);
+    for (const Row* row : rows) {
+      std::string reason;
+      if (say_row(*row, node, reason)) return true;
+      reasons += cat("; as ", row->mapping.op, ": ", reason);
+    }
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::NotImplemented) throw;
+    reasons += cat("; ", e.message());
   }
-  for (const Row* row : Table::of(dialect_).of_op(*node.op, version_)) {
-    std::string reason;
-    if (say_row(*row, node, reason)) return true;
-    reasons += cat("; as ", row->mapping.op, ": ", reason);
-  }
-  why = reasons.empty() ? cat("no form of it in version ", version_) : reasons.substr(2);
+  why = reasons.empty() ? cat("no form of it in ", dialect_ == Dialect::Onnx ? cat("opset ", version) : "this format")
+                        : reasons.substr(2);
   return false;
 }
 
@@ -173,6 +228,150 @@ void ModelWriter::name_outputs(const Graph& graph) {
   }
 }
 
+// The node's results, made by other nodes before it.
+bool ModelWriter::replace(Node& node) {
+  std::vector<Value*> results;
+  if (rewrites_ >= 100'000 || !rewrite(*node.owner()->graph(), node, results)) return false;
+  rewrites_++;
+  for (size_t i = 0; i < results.size(); i++) {
+    Value* old = node.output(static_cast<int>(i));
+    if (!results[i]) continue;
+    // What the graph knew of the old one, as from a recording, still holds.
+    if (has_rank(old) && !has_rank(results[i]) && !results[i]->constant()) {
+      results[i]->type.kind = graph::TypeKind::Tensor;
+      results[i]->type.has_dims = true;
+      results[i]->type.dims = old->type.dims;
+      if (!results[i]->type.has_dtype && old->type.has_dtype) {
+        results[i]->type.has_dtype = true;
+        results[i]->type.dtype = old->type.dtype;
+      }
+    }
+    const bool made_here = results[i]->producer() && results[i]->producer()->kind == NodeKind::Op &&
+                           !names_.count(results[i]);
+    if (auto named = names_.find(old); named != names_.end()) {
+      const std::string name = named->second;
+      names_.erase(named);  // the value goes, its place in memory may be another's soon
+      if (made_here) names_[results[i]] = name;
+      else used_.erase(name);
+    } else if (made_here && results[i]->name.empty()) {
+      results[i]->name = old->name;
+    }
+    old->replace_all_uses_with(results[i]);
+  }
+  node.destroy();
+  return true;
+}
+
+void ModelWriter::say_nodes(graph::Block& block) {
+  Graph& graph = *block.graph();
+  auto refuse = [&](const Node& n, std::string_view why) {
+    std::string place = n.source.scope;
+    if (!n.source.file.empty())
+      place += cat(place.empty() ? "" : ", ", n.source.file, n.source.line ? cat(":", n.source.line) : "");
+    problems_.push_back(cat(n.op_name(), n.kind == NodeKind::Python || n.kind == NodeKind::Call ? cat(" '", n.name, "'") : "",
+                            place.empty() ? "" : cat(" (", place, ")"), ": ", why));
+  };
+  for (Node* n = block.first(); n;) {
+    // Files have no words for what a program checks of sizes.
+    bool used = n->has_effects() && n->kind != NodeKind::Builtin;
+    for (Value* v : n->outputs()) used |= !v->uses().empty();
+    if (!used || n->kind == NodeKind::Constant || n->kind == NodeKind::Get || n->kind == NodeKind::Unpack) {
+      n = n->next();  // who makes a list names its elements
+      continue;
+    }
+    std::string why;
+    if (n->kind == NodeKind::Builtin || n->kind == NodeKind::List) {
+      try {
+        if (rules_.builtin && !rules_.builtin(*this, *n, why)) unsaid_[n] = why;
+      } catch (const Error& e) {
+        if (e.kind() != ErrorKind::NotImplemented) throw;
+        unsaid_[n] = e.message();
+      }
+      n = n->next();
+      continue;
+    }
+    if (n->kind == NodeKind::If || n->kind == NodeKind::Loop) {
+      why = "there are no conditions and loops in this format";
+      if (!rules_.control || !rules_.control(*this, *n, why)) refuse(*n, why);
+      n = n->next();
+      continue;
+    }
+    if (n->kind != NodeKind::Op) {
+      refuse(*n, n->kind == NodeKind::Python ? "it stays Python; write it with operators of moka"
+                 : n->kind == NodeKind::Set ? cat("state '", n->name, "' is written by the graph; export the model in "
+                                                  "evaluation mode")
+                                            : std::string("cannot be written"));
+      n = n->next();
+      continue;
+    }
+    Node* before = n->previous();
+    auto first_new = [&] { return before ? before->next() : block.first(); };
+    if (promote_operands(graph, *n)) {  // its casts stand before it now and are said first
+      n = first_new();
+      continue;
+    }
+    const size_t nodes = nodes_->size();
+    if (say(*n, why)) {
+      n = n->next();
+      continue;
+    }
+    nodes_->resize(nodes);
+    if (replace(*n)) {
+      n = first_new();
+      continue;
+    }
+    refuse(*n, why);
+    n = n->next();
+  }
+}
+
+void ModelWriter::say_block(graph::Block& block, FileGraph& out) {
+  std::vector<FileNode>* outer = std::exchange(nodes_, &out.nodes);
+  say_nodes(block);
+  nodes_ = outer;
+}
+
+FileValue ModelWriter::result_of(graph::Block& block, Value* value, FileGraph& out) {
+  std::string name = name_of(value);
+  const Node* producer = value->producer();
+  bool again = false;
+  for (const FileValue& v : out.outputs) again |= v.name == name;
+  // A branch gives what its own nodes make.
+  if (again || !producer || producer->owner() != &block || value->constant() || producer->kind == NodeKind::Get) {
+    const std::string copied = unique(cat(name, "_copy"));
+    out.nodes.push_back({unique_in(node_names_, cat(rules_.copies, "_", copied)), std::string(rules_.copies), "", {name},
+                         {copied}, {}, {}, {}});
+    name = copied;
+  }
+  return {name, value->type};
+}
+
+void drop_unread(FileModel& model) {
+  std::set<std::string> read;
+  for (const FileValue& v : model.outputs) read.insert(v.name);
+  auto reads_of = [&](auto& self, const FileNode& n) -> void {
+    for (const std::string& i : n.inputs) read.insert(i);
+    for (const auto& [name, graph] : n.graphs) {
+      for (const FileNode& inner : graph.nodes) self(self, inner);
+      for (const FileValue& v : graph.outputs) read.insert(v.name);
+    }
+  };
+  std::vector<FileNode> kept;
+  for (size_t i = model.nodes.size(); i-- > 0;) {
+    FileNode& n = model.nodes[i];
+    bool used = false;
+    for (const std::string& o : n.outputs) used |= !o.empty() && read.count(o);
+    if (!used) continue;
+    reads_of(reads_of, n);
+    kept.push_back(std::move(n));
+  }
+  model.nodes.assign(std::make_move_iterator(kept.rbegin()), std::make_move_iterator(kept.rend()));
+  std::erase_if(model.tensors, [&](const FileTensor& t) { return !read.count(t.name); });
+  std::set<std::string> made;
+  for (const FileNode& n : model.nodes) made.insert(n.outputs.begin(), n.outputs.end());
+  std::erase_if(model.values, [&](const FileValue& v) { return !made.count(v.name); });
+}
+
 FileModel ModelWriter::write(const Graph& source) {
   const std::unique_ptr<Graph> copy = source.clone();
   Graph& graph = *copy;
@@ -193,73 +392,13 @@ FileModel ModelWriter::write(const Graph& source) {
     names_[n->output()] = add_tensor(state.value.tensor(), n->name);
   }
   name_outputs(graph);
-
-  std::vector<std::string> problems;
-  size_t rewrites = 0;
-  for (Node* n = graph.main()->first(); n;) {
-    if (n->kind == NodeKind::Constant || n->kind == NodeKind::Get || n->kind == NodeKind::List) {
-      n = n->next();
-      continue;
-    }
-    // Files have no words for what a program checks of sizes.
-    bool used = n->has_effects() && n->kind != NodeKind::Builtin;
-    for (Value* v : n->outputs()) used |= !v->uses().empty();
-    if (!used || n->kind == NodeKind::Unpack) {  // who makes the list names its elements
-      n = n->next();
-      continue;
-    }
-    if (n->kind != NodeKind::Op) {
-      problems.push_back(
-          cat(n->op_name(), n->source.scope.empty() ? "" : " in ", n->source.scope, ": cannot be written"));
-      n = n->next();
-      continue;
-    }
-    Node* before = n->previous();
-    auto first_new = [&] { return before ? before->next() : graph.main()->first(); };
-    if (promote_operands(graph, *n)) {  // its casts stand before it now and are said first
-      n = first_new();
-      continue;
-    }
-    std::string why;
-    const size_t nodes = out_.nodes.size();
-    if (say(*n, why)) {
-      n = n->next();
-      continue;
-    }
-    out_.nodes.resize(nodes);
-    std::vector<Value*> results;
-    if (rewrites < 100'000 && rewrite(graph, *n, results)) {
-      rewrites++;
-      for (size_t i = 0; i < results.size(); i++) {
-        Value* old = n->output(static_cast<int>(i));
-        if (!results[i]) continue;
-        const bool made_here = results[i]->producer() && results[i]->producer()->kind == NodeKind::Op &&
-                               !names_.count(results[i]);
-        if (auto named = names_.find(old); named != names_.end()) {
-          const std::string name = named->second;
-          names_.erase(named);  // the value goes, its place in memory may be another's soon
-          if (made_here) names_[results[i]] = name;
-          else used_.erase(name);
-        } else if (made_here && results[i]->name.empty()) {
-          results[i]->name = old->name;
-        }
-        old->replace_all_uses_with(results[i]);
-      }
-      n->destroy();
-      n = first_new();
-      continue;
-    }
-    std::string place = n->source.scope;
-    if (!n->source.file.empty())
-      place += cat(place.empty() ? "" : ", ", n->source.file, n->source.line ? cat(":", n->source.line) : "");
-    problems.push_back(cat(n->op_name(), place.empty() ? "" : cat(" (", place, ")"), ": ", why));
-    n = n->next();
-  }
-  if (!problems.empty()) {
+  say_nodes(*graph.main());
+  if (!problems_.empty()) {
     std::string all;
-    for (size_t i = 0; i < problems.size() && i < 20; i++) all += cat("\n  ", problems[i]);
+    for (size_t i = 0; i < problems_.size() && i < 20; i++) all += cat("\n  ", problems_[i]);
+    if (problems_.size() > 20) all += cat("\n  and ", problems_.size() - 20, " more");
     fail_kind(ErrorKind::NotImplemented, dialect_name(dialect_), " export of '", graph.name,
-              "': ", problems.size(), problems.size() == 1 ? " node" : " nodes", " cannot be written:", all);
+              "': ", problems_.size(), problems_.size() == 1 ? " node" : " nodes", " cannot be written:", all);
   }
   std::set<std::string> made;
   for (size_t i = 0; i < graph.outputs().size(); i++) {
@@ -272,7 +411,7 @@ FileModel ModelWriter::write(const Graph& source) {
       const std::string copied = reserved_.count(i)    ? wanted
                                  : used_.count(wanted) ? unique(cat(wanted, "_copy"))
                                                        : unique(wanted);
-      FileNode n{unique_in(node_names_, cat(copies_, "_", copied)), copies_, "", {name}, {copied}, {}};
+      FileNode n{unique_in(node_names_, cat(rules_.copies, "_", copied)), std::string(rules_.copies), "", {name}, {copied}, {}, {}, {}};
       out_.nodes.push_back(std::move(n));
       name = copied;
     }

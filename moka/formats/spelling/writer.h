@@ -14,10 +14,13 @@
 
 namespace moka::spelling {
 
+struct FileGraph;
 struct FileNode {
   std::string name, op, domain;
   std::vector<std::string> inputs, outputs;  // empty: missing
   std::vector<Attribute> attributes;
+  std::vector<std::pair<std::string, FileGraph>> graphs;  // attributes that are graphs: branches, bodies
+  std::string scope;                                      // the module that it comes from
 };
 struct FileTensor {
   std::string name;
@@ -27,11 +30,14 @@ struct FileValue {
   std::string name;
   graph::Type type;
 };
-struct FileModel {
+struct FileGraph {  // its nodes see the names of the graphs around it
   std::string name;
-  std::vector<FileValue> inputs, outputs, values;
-  std::vector<FileTensor> tensors;
+  std::vector<FileValue> inputs, outputs;
   std::vector<FileNode> nodes;
+};
+struct FileModel : FileGraph {
+  std::vector<FileValue> values;
+  std::vector<FileTensor> tensors;
 };
 
 class ModelWriter;
@@ -47,6 +53,9 @@ class NodeWriter {
   const Any* constant(std::string_view arg) const;  // null: known only when running
   int64_t integer(std::string_view arg) const;  // of a constant
   bool ints(std::string_view arg, Dims& out) const;  // false: not constant
+  // An int[] argument, or one number as a list, as a tensor of the file: constant or computed when running.
+  std::string ints_name(std::string_view arg) const;
+  std::string one_name(std::string_view arg) const;
   int rank(std::string_view arg) const;  // -1: unknown
 
   std::string name(std::string_view arg) const;  // of a tensor argument, in the file
@@ -63,7 +72,13 @@ class NodeWriter {
     why = cat(parts...);
     return false;
   }
+  // No mapping of the table is right for this form: it is written with other operators.
+  bool left_to_rules() {
+    to_rules = true;
+    return false;
+  }
   std::string why;
+  bool to_rules = false;
 };
 
 struct WritingAdapter {
@@ -72,40 +87,68 @@ struct WritingAdapter {
   bool (*write)(NodeWriter& n);
 };
 
+// What a dialect adds to the table of mappings.
+struct WritingRules {
+  Dialect dialect;
+  int version;
+  std::span<const std::span<const WritingAdapter>> adapters;  // asked in this order, before the table
+  std::string_view copies;                                    // the operator that hands a value on under another name
+  // Numbers, lists of integers and sizes as tensors; null: there are none in the file.
+  bool (*builtin)(ModelWriter& model, const graph::Node& node, std::string& why) = nullptr;
+  // Conditions and loops; null: there are none.
+  bool (*control)(ModelWriter& model, graph::Node& node, std::string& why) = nullptr;
+  // Whether a mapping of version `written_as` may be used, because an older form is made of it afterwards.
+  bool (*older)(std::string_view op, int since, int version) = nullptr;
+  int written_as = 0;
+};
+
 class ModelWriter {
  public:
-  // `copies` is the dialect's operator that hands a value on under another name.
-  ModelWriter(Dialect dialect, int version, std::span<const WritingAdapter> adapters,
-              std::string_view copies);
+  explicit ModelWriter(const WritingRules& rules);
   FileModel write(const graph::Graph& graph);
 
-  int version() const { return version_; }
+  int version() const { return rules_.version; }
   std::string name_of(graph::Value* value);
   std::string add_tensor(Tensor tensor, std::string_view hint);
-  void add_node(const graph::Node& node, std::string_view op, std::string_view domain,
-                std::vector<std::string> inputs, std::vector<std::string> outputs,
-                std::vector<Attribute> attributes);
+  FileNode& add_node(const graph::Node& node, std::string_view op, std::string_view domain,
+                     std::vector<std::string> inputs, std::vector<std::string> outputs,
+                     std::vector<Attribute> attributes);
   std::string unique(std::string name) { return unique_in(used_, std::move(name)); }
   std::string scoped(const graph::Node& node, std::string_view last) const;
 
+  // For dialects that have control flow: names for a block's parameters, then its nodes; and copies of results that are
+  // made elsewhere.
+  std::string bind(graph::Value* value, std::string name);
+  void say_block(graph::Block& block, FileGraph& out);
+  FileValue result_of(graph::Block& block, graph::Value* value, FileGraph& out);
+
  private:
   void name_outputs(const graph::Graph& graph);
+  void say_nodes(graph::Block& block);
   bool say(graph::Node& node, std::string& why);
   bool say_row(const Row& row, graph::Node& node, std::string& why);
+  bool replace(graph::Node& node);
+  std::string default_name(const graph::Value& value) const;
 
-  Dialect dialect_;
-  int version_;
-  std::span<const WritingAdapter> adapters_;
-  std::string copies_;
+  const WritingRules& rules_;
+  const Dialect dialect_;
   FileModel out_;
+  std::vector<FileNode>* nodes_;  // of the graph that is being written
   std::map<const graph::Value*, std::string> names_;
   std::map<const TensorImpl*, std::string> tensors_;
+  std::map<std::string, std::string> small_;  // by type, sizes and bytes
   using Names = std::set<std::string, std::less<>>;
   static std::string unique_in(Names& used, std::string name);
   Names used_;  // of values
   Names node_names_;
   std::set<size_t> reserved_;  // outputs whose names copies will have
+  std::vector<std::string> problems_;
+  std::map<const graph::Node*, std::string> unsaid_;  // builtins that have no form, and why
+  size_t rewrites_ = 0;
 };
+
+// Drops nodes whose outputs nothing reads, and tensors that no node reads.
+void drop_unread(FileModel& model);
 
 // The node as other operators before it, or false: none is known. Serves every dialect.
 bool rewrite(graph::Graph& graph, graph::Node& node, std::vector<graph::Value*>& results);

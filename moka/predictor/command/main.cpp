@@ -28,6 +28,8 @@ constexpr const char* back_page = R"(Examples:
                                                 accuracy on a test set
   moka run model.moka --random --repeat 100     how long does one run take?
   moka convert model.onnx model.moka            the same model in another format
+  moka convert new.onnx old.onnx --opset 11     the same model in an older operator set
+  moka convert model.onnx weights.safetensors   its weights alone
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 an error, 2 wrong usage.)";
@@ -127,7 +129,7 @@ int main(int argc, char** argv) {
                    "The file to write; its ending says the format: .moka, .onnx, .pb (Caffe2's predict net; "
                    "its init net goes beside it), .safetensors (weights alone), .txt (the graph to read)")
       ->required();
-  convert_command->add_option("--opset", convert_args.opset, "ONNX operator set to write")
+  convert_command->add_option("--opset", convert_args.opset, "ONNX operator set to write, 9 to 28")
       ->capture_default_str();
 
   try {

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import _C
-from .. import jit as _jit
-from ..atomic import replace_file as _replace_file
+from .exporting import Program, export
 
-__all__ = ["Model", "export", "load"]
+__all__ = ["Model", "Program", "export", "load"]
 
 # Types that NumPy knows only through ml_dtypes, and an integer type of the same width.
 _BITS = {"bfloat16": "int16"} | dict.fromkeys(
@@ -21,14 +20,12 @@ _BITS = {"bfloat16": "int16"} | dict.fromkeys(
     ).split(),
     "uint8",
 )
-Dynamic = Mapping[str, Mapping[int, str] | Sequence[int]]
-
 
 class Model:
     """A model that runs: `run` takes arrays or tensors and gives NumPy arrays.
 
     `graph` is the model as a graph; str(model.graph) shows it. `input_names` and `output_names` are those of
-    the file.
+    the file; `inputs` and `outputs` say their types with named sizes, `values` those of everything between.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -36,6 +33,22 @@ class Model:
         self.input_names: list[str] = list(graph.inputs)
         self.output_names: list[str] = list(graph.outputs)
         self._executable = _C.Executable(graph)
+        self._fetching: dict[tuple[str, ...], Any] = {}
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Inputs and their types: {"image": "float32[batch, 3, 224, 224]"}."""
+        return dict(zip(self.input_names, self.graph.input_types, strict=True))
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Outputs and their types."""
+        return dict(zip(self.output_names, self.graph.output_types, strict=True))
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Everything that `run` can be asked for, in the order in which it is made, and its type."""
+        return {**dict(self.graph.values()), **self.outputs}
 
     def run(self, inputs: Any = (), *, outputs: Sequence[str] | None = None) -> list[Any]:
         """The outputs as NumPy arrays, all of them or those named in `outputs`.
@@ -43,17 +56,57 @@ class Model:
         Args:
             inputs: a dict {name: array}, a list of arrays in the model's order, or one array. An array is
                 whatever NumPy makes one of; tensors are taken as they are.
-            outputs: names of the outputs wanted; None for all.
+            outputs: names of the outputs wanted, or of any value between; None for all outputs.
         """
-        results = [_to_array(value) for value in self._executable.run(*self._in_order(inputs))]
+        given = self._in_order(inputs)
         if outputs is None:
-            return results
-        unknown = [name for name in outputs if name not in self.output_names]
+            return [_to_array(value) for value in self._executable.run(*given)]
+        names = [outputs] if isinstance(outputs, str) else list(outputs)
+        return [_to_array(value) for value in self._fetcher(names).run(*given)]
+
+    def _fetcher(self, names: list[str]) -> Any:
+        """What computes these values alone."""
+        if names == self.output_names:
+            return self._executable
+        known = self.values
+        unknown = [name for name in names if name not in known]
         if unknown:
+            import difflib
+
+            near = difflib.get_close_matches(unknown[0], known, 3) or self.output_names
             raise ValueError(
-                f"run: there is no output {unknown[0]!r}; outputs are {', '.join(self.output_names)}"
+                f"run: there is no output or value {unknown[0]!r}; near it are {', '.join(near)}, outputs are "
+                f"{', '.join(self.output_names)}"
             )
-        return [results[self.output_names.index(name)] for name in outputs]
+        key = tuple(names)
+        if key not in self._fetching:
+            self._fetching[key] = _C.Executable(self.graph.with_outputs(names))
+        return self._fetching[key]
+
+    def module(self) -> Any:
+        """The model as a Module that can be trained.
+
+        Its parameters and buffers have the names of the file's initializers; calling it takes and gives tensors,
+        and gradients reach the parameters. Changes of the parameters are seen by the Module alone.
+        """
+        from .module import GraphModule
+
+        return GraphModule(self.graph)
+
+    def compile(self, *, freeze: bool = True) -> Any:
+        """The model made ready for inference, as a traced module: parameters become constants and what depends
+        on them alone is computed now. `freeze=False` keeps them states."""
+        from .. import jit
+
+        traced = jit.TracedModule(self.graph.clone())
+        return jit.freeze(traced) if freeze else traced
+
+    def save(self, path: str | os.PathLike[str], **settings: Any) -> None:
+        """Write the model: as ONNX with the settings of `export`, or as a .moka package by the path's ending."""
+        if os.fspath(path).endswith(".moka"):
+            _C._package_save(self.graph, os.fspath(path), {}, {})
+        else:
+            export(self, path, **settings)
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs as tensors: one, or a tuple."""
@@ -161,83 +214,3 @@ def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Mod
             f"onnx.load: a path or the bytes of a model are needed, but {type(source).__name__} came"
         )
     return Model(_C._onnx_load(os.fspath(source)))
-
-
-def export(
-    model: Any,
-    args: Any = None,
-    path: str | os.PathLike[str] | None = None,
-    *,
-    opset: int = 18,
-    input_names: Sequence[str] | None = None,
-    output_names: Sequence[str] | None = None,
-    dynamic_axes: Dynamic | None = None,
-) -> bytes | None:
-    """Write a model as ONNX: into `path`, or as bytes when there is none.
-
-    Args:
-        model: a Module or function (traced with `args`, in evaluation mode), a traced module, a Model, or a
-            graph.
-        args: example inputs for tracing: a tensor or a tuple of tensors. `export(traced, path)` works too.
-        opset: the version of ONNX's operators, 13 to 28.
-        input_names, output_names: names in the file when the model is traced here.
-        dynamic_axes: sizes that may vary, as {input: {dimension: name}} or {input: [dimensions]}.
-
-    Errors name every operator that the opset cannot say and where the program calls it.
-    """
-    if path is None and isinstance(args, (str, os.PathLike)):
-        args, path = None, args
-    lowest, highest = _C._onnx_opsets
-    if not lowest <= opset <= highest:
-        raise ValueError(f"onnx.export: opset {opset} is not written; choose one from {lowest} to {highest}")
-    dynamic = _dynamic_sizes(dynamic_axes or {})
-    graph = _graph_of(model, args, input_names, output_names, dynamic)
-    inputs = set(graph.inputs)
-    data = _C._onnx_save(graph, opset, {name: sizes for name, sizes in dynamic.items() if name in inputs})
-    if path is None:
-        return data
-    _replace_file(path, [data], "export")
-    return None
-
-
-def _dynamic_sizes(axes: Dynamic) -> dict[str, dict[int, str]]:
-    out = {}
-    for name, sizes in axes.items():
-        pairs = sizes.items() if isinstance(sizes, Mapping) else ((d, f"{name}_dim_{d}") for d in sizes)
-        out[name] = {int(dim): str(symbol) for dim, symbol in pairs}
-    return out
-
-
-def _graph_of(
-    model: Any,
-    args: Any,
-    input_names: Sequence[str] | None,
-    output_names: Sequence[str] | None,
-    dynamic: Mapping[str, Mapping[int, str]],
-) -> Any:
-    """The graph that `model` is or becomes."""
-    if isinstance(model, _C.Graph):
-        return model
-    if isinstance(getattr(model, "graph", None), _C.Graph):
-        return model.graph
-    if not callable(model):
-        raise TypeError(
-            f"export: a module, function, traced module or graph is needed, got {type(model).__name__}"
-        )
-    if args is None:
-        raise TypeError("export: example inputs are needed to trace a module: export(model, args, path)")
-    training = bool(getattr(model, "training", False))
-    if training:
-        model.eval()
-    try:
-        names = list(input_names) if input_names is not None else None
-        traced = _jit.trace(model, args, input_names=names, output_names=output_names)
-    finally:
-        if training:
-            model.train()
-    unknown = [name for name in dynamic if name not in traced.graph.inputs]
-    outputs = list(traced.graph.outputs)
-    if any(name not in outputs for name in unknown):
-        wrong = next(name for name in unknown if name not in outputs)
-        raise ValueError(f"export: dynamic_axes names {wrong!r}; inputs are {', '.join(traced.graph.inputs)}")
-    return traced.graph

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moka._C import Tensor
+from moka.onnx import Program as ONNXProgram
 
 from .refusing import refused_class, refused_function
 from .root_switches import _shape_as_tensor
@@ -71,7 +72,6 @@ class TensorProtoDataType(enum.IntEnum):
     BFLOAT16 = 16
 
 
-ONNXProgram = refused_class("torch.onnx.ONNXProgram", _WHY)
 ExportOptions = refused_class("torch.onnx.ExportOptions", _WHY)
 dynamo_export = refused_function("torch.onnx.dynamo_export", _WHY)
 select_model_mode_for_export = refused_function("torch.onnx.select_model_mode_for_export", _WHY)
