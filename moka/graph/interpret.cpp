@@ -20,7 +20,8 @@ class Interpreter {
         node(*n);
       } catch (Error& e) {
         std::string place = n->source.scope;
-        if (!n->source.file.empty()) place += cat(place.empty() ? "" : ", ", n->source.file, ":", n->source.line);
+        if (!n->source.file.empty())
+          place += cat(place.empty() ? "" : ", ", n->source.file, ":", n->source.line);
         if (!place.empty()) e.add_context(cat("In ", n->op_name(), " of ", place));
         throw;
       }
@@ -43,11 +44,10 @@ class Interpreter {
   }
   void put(const Node& n, std::vector<Any> results) {
     MOKA_ASSERT(static_cast<int>(results.size()) >= n.data_outputs());
-    for (int i = 0; i < n.data_outputs(); i++) values_.insert_or_assign(n.output(i), std::move(results[static_cast<size_t>(i)]));
+    for (int i = 0; i < n.data_outputs(); i++)
+      values_.insert_or_assign(n.output(i), std::move(results[static_cast<size_t>(i)]));
   }
-  static bool truth(const Any& a) {
-    return get_builtin("bool").run(std::span(&a, 1)).to_bool();
-  }
+  static bool truth(const Any& a) { return get_builtin("bool").run(std::span(&a, 1)).to_bool(); }
 
   void node(const Node& n) {
     switch (n.kind) {
@@ -55,13 +55,14 @@ class Interpreter {
       case NodeKind::Constant: return put(n, {n.constant});
       case NodeKind::Builtin: return put(n, {get_builtin(n.name).run(inputs(n))});
       case NodeKind::List:
-        return put(n, {make_list(inputs(n), n.output()->type.elements.empty() ? Type() : n.output()->type.elements[0])});
+        return put(n, {make_list(inputs(n),
+                                 n.output()->type.elements.empty() ? Type() : n.output()->type.elements[0])});
       case NodeKind::Tuple: return put(n, {make_list(inputs(n))});
       case NodeKind::Unpack: {
         const Any& list = at(n.input(0));
         std::vector<Any> items;
-        MOKA_CHECK_KIND(Value, list_length(list) >= n.data_outputs(), "a list of ", list_length(list), " is unpacked into ",
-                        n.data_outputs());
+        MOKA_CHECK_KIND(Value, list_length(list) >= n.data_outputs(), "a list of ", list_length(list),
+                        " is unpacked into ", n.data_outputs());
         for (int64_t i = 0; i < n.data_outputs(); i++) items.push_back(list_item(list, i));
         return put(n, std::move(items));
       }
@@ -81,7 +82,8 @@ class Interpreter {
     const std::vector<Arg> args(given.begin(), given.end());
     std::vector<Tensor> made = call_boxed(*n.op, args);
     const Schema& schema = info(*n.op).schema;
-    if (schema.outs.size() == 1 && schema.outs[0].type.list) return put(n, {Any(std::span<const Tensor>(made))});
+    if (schema.outs.size() == 1 && schema.outs[0].type.list)
+      return put(n, {Any(std::span<const Tensor>(made))});
     std::vector<Any> results(made.begin(), made.end());
     results.resize(std::max(results.size(), static_cast<size_t>(n.data_outputs())));
     put(n, std::move(results));

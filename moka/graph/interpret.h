@@ -14,7 +14,8 @@ namespace moka::graph {
 
 struct StateAccess {
   std::function<Any(const std::string& name)> get;
-  std::function<void(const std::string& name, const Any& value)> set;  // may be empty when the graph writes none
+  std::function<void(const std::string& name, const Any& value)>
+      set;  // may be empty when the graph writes none
 };
 // The graph's results. NotImplemented for nodes that are no operators, builtins or control flow (calls, Python).
 std::vector<Any> interpret(const Graph& graph, std::span<const Any> inputs, const StateAccess& states);

@@ -97,8 +97,9 @@ void bind_formats(nb::module_& m) {
         return nb::none();
       },
       nb::arg("graph"), nb::arg("opset"), nb::arg("dynamic"), nb::arg("path") = nb::none(),
-      nb::arg("metadata") = std::map<std::string, std::string>(), nb::arg("functions") = std::vector<std::string>(),
-      nb::arg("external_data") = false, nb::arg("external_threshold") = 1024, nb::arg("parameters_as_inputs") = false);
+      nb::arg("metadata") = std::map<std::string, std::string>(),
+      nb::arg("functions") = std::vector<std::string>(), nb::arg("external_data") = false,
+      nb::arg("external_threshold") = 1024, nb::arg("parameters_as_inputs") = false);
   m.def("_reinterpret", reinterpret, nb::arg("tensor"), nb::arg("dtype"));
   m.attr("_onnx_opsets") = nb::make_tuple(onnx::oldest_written_opset, onnx::latest_opset);
 

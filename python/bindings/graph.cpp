@@ -124,7 +124,8 @@ graph::Graph* with_outputs(const graph::Graph& g, const std::vector<std::string>
     for (graph::Value* v : n->outputs())
       if (!v->name.empty()) values.emplace(v->name, v);
   }
-  for (size_t i = 0; i < out->outputs().size(); i++) values.insert_or_assign(out->output_names[i], out->outputs()[i]);
+  for (size_t i = 0; i < out->outputs().size(); i++)
+    values.insert_or_assign(out->output_names[i], out->outputs()[i]);
   std::vector<graph::Value*> wanted;
   for (const std::string& name : names) {
     auto found = values.find(name);
@@ -149,7 +150,8 @@ nb::list named_values(const graph::Graph& g) {
   return out;
 }
 
-nb::list interpret(const graph::Graph& g, const nb::list& inputs, const nb::dict& states, const nb::object& write) {
+nb::list interpret(const graph::Graph& g, const nb::list& inputs, const nb::dict& states,
+                   const nb::object& write) {
   std::vector<Any> given;
   for (nb::handle h : inputs) given.push_back(any_from_python(h));
   graph::StateAccess access;

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _C
 from .atomic import replace_file as _replace_file
-from .onnx import Model, _graph_of
+from .onnx import Model
 
 __all__ = ["export", "load"]
 
@@ -58,10 +58,36 @@ def export(
     """
     if (init_net is None) != (predict_net is None):
         raise ValueError("caffe2.export: give both paths or none")
-    graph = _graph_of(model, args, input_names, output_names, {})
+    graph = _graph_of(model, args, input_names, output_names)
     init, predict = _C._netdef_save(graph, name)
     if init_net is None or predict_net is None:
         return init, predict
     _replace_file(init_net, [init], "export")
     _replace_file(predict_net, [predict], "export")
     return None
+
+
+def _graph_of(
+    model: Any, args: Any, input_names: Sequence[str] | None, output_names: Sequence[str] | None
+) -> Any:
+    """The graph that `model` is or becomes; the first size of its inputs stays open where it can."""
+    if isinstance(model, _C.Graph):
+        return model
+    if isinstance(getattr(model, "graph", None), _C.Graph):
+        return model.graph
+    if not callable(model):
+        raise TypeError(
+            f"export: a module, function, traced module or graph is needed, got {type(model).__name__}"
+        )
+    if args is None:
+        raise TypeError("export: example inputs are needed to trace a module: export(model, args, ...)")
+    from . import jit
+
+    training = bool(getattr(model, "training", False))
+    if training:
+        model.eval()
+    try:
+        return jit.trace(model, args, input_names=input_names, output_names=output_names).graph
+    finally:
+        if training:
+            model.train()

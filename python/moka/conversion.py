@@ -20,7 +20,9 @@ _WEIGHTS = (*_TORCH, ".safetensors")
 def serves(words: Sequence[str]) -> bool:
     """Whether `convert` with these words is about a file that the native program does not read or write."""
     files = [word for word in words if not word.startswith("-")]
-    return any(file.endswith(_WEIGHTS) for file in files[:1]) or any(file.endswith(_TORCH) for file in files[1:2])
+    return any(file.endswith(_WEIGHTS) for file in files[:1]) or any(
+        file.endswith(_TORCH) for file in files[1:2]
+    )
 
 
 def main(words: Sequence[str]) -> int:

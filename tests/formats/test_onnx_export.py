@@ -1,5 +1,5 @@
-"""What is written as ONNX: programs and their sizes, control flow, functions, files beside the model, the loaded model as
-a module, and the tools. Judges: the checker, the reference evaluator, and what Moka reads back."""
+"""What is written as ONNX: programs and their sizes, control flow, functions, files beside the model, the
+loaded model as a module, and the tools. Judges: the checker, the reference evaluator, what is read back."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -186,7 +186,9 @@ def test_tensors_beside_the_model(tmp_path: Any) -> None:
     onnx.checker.check_model(str(path), full_check=True)
     assert {p.key: p.value for p in written.metadata_props} == {"team": "vision"}
     wanted = model(x).detach().numpy()
-    np.testing.assert_allclose(ReferenceEvaluator(written).run(None, {"input": x.numpy()})[0], wanted, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        ReferenceEvaluator(written).run(None, {"input": x.numpy()})[0], wanted, rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(moka.onnx.load(path).run([x])[0], wanted, rtol=1e-5)
 
 
@@ -194,7 +196,9 @@ def test_what_has_no_form_is_refused_by_name_and_line() -> None:
     def program(x: moka.Tensor) -> moka.Tensor:
         return moka.lgamma(x)
 
-    with pytest.raises(NotImplementedError, match=r"1 node cannot be written:\n  lgamma \(test_onnx_export.py:\d+\): no form"):
+    with pytest.raises(
+        NotImplementedError, match=r"1 node cannot be written:\n  lgamma \(test_onnx_export.py:\d+\): no form"
+    ):
         moka.onnx.export(program, moka.ones(3))
 
 
@@ -220,7 +224,10 @@ def test_arguments_of_torch() -> None:
     )  # fmt: skip
     assert model.training
     loaded = moka.onnx.load(f.getvalue())
-    assert loaded.input_names == ["x", "shift", "parts.0", "parts.1"] and loaded.output_names == ["a", "twice.0"]
+    assert loaded.input_names == ["x", "shift", "parts.0", "parts.1"] and loaded.output_names == [
+        "a",
+        "twice.0",
+    ]
     model.eval()
     wanted = model(x, 2.0, shift=p, parts=(p, p))
     found = loaded.run([x, p, p, p])
@@ -282,14 +289,19 @@ def test_loops_are_trained() -> None:
 
 
 def run(*words: str, code: int = 0) -> str:
-    result = subprocess.run([sys.executable, "-m", "moka", *words], capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-m", "moka", *words], capture_output=True, text=True, timeout=120
+    )
     assert result.returncode == code, result.stdout + result.stderr
     return result.stdout + result.stderr
 
 
 def test_the_tools(tmp_path: Any) -> None:
     model = small()
-    paths = {name: str(tmp_path / name) for name in ("a.onnx", "b.onnx", "old.onnx", "w.pt", "w.safetensors", "m.moka")}
+    paths = {
+        name: str(tmp_path / name)
+        for name in ("a.onnx", "b.onnx", "old.onnx", "w.pt", "w.safetensors", "m.moka")
+    }
     model.save(paths["a.onnx"])
     assert "agree" in run("diff", paths["a.onnx"], paths["a.onnx"], "--size", "3")
     changed = onnx.load(paths["a.onnx"])

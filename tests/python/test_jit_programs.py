@@ -223,3 +223,15 @@ def test_methods_are_recorded_with_their_module():
     both = moka.jit.trace_module(net, {"forward": x, "encode": x})
     same(both, net, x)
     same(both.encode, net.encode, x)
+
+
+def test_a_recording_is_trained_as_a_module():
+    moka.manual_seed(1)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    module = moka.jit.trace(net, moka.randn(5, 3)).module()
+    assert dict(module.named_parameters()).keys() == dict(net.named_parameters()).keys()
+    x = moka.randn(5, 3)
+    module(x).sum().backward()
+    net(x).sum().backward()
+    for name, parameter in net.named_parameters():
+        assert moka.allclose(module.get_parameter(name).grad, parameter.grad)

@@ -75,7 +75,8 @@ void write_fill(pbf_writer& net, const std::string& name, const Tensor& tensor) 
 
 Pair save(const graph::Graph& graph, std::string_view name) {
   const std::span<const spelling::WritingAdapter> adapters[] = {writing_adapters()};
-  const spelling::WritingRules rules{.dialect = Dialect::NetDef, .version = 1, .adapters = adapters, .copies = "Copy"};
+  const spelling::WritingRules rules{
+      .dialect = Dialect::NetDef, .version = 1, .adapters = adapters, .copies = "Copy"};
   spelling::ModelWriter writer(rules);
   FileModel model = writer.write(graph);
   if (!name.empty()) model.name = std::string(name);

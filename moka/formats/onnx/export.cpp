@@ -229,7 +229,8 @@ std::vector<Function> take_functions(FileModel& model, const std::vector<std::st
     const int call = calls[*module]++;
     f.name = call ? cat(*module, "_", call) : *module;
     std::set<std::string> made, read_later;
-    for (; i < model.nodes.size() && module_of(model.nodes[i]) == module; i++) f.nodes.push_back(std::move(model.nodes[i]));
+    for (; i < model.nodes.size() && module_of(model.nodes[i]) == module; i++)
+      f.nodes.push_back(std::move(model.nodes[i]));
     std::vector<std::string> read;
     for (const FileNode& n : f.nodes) {
       names_read(n, read);
@@ -240,7 +241,8 @@ std::vector<Function> take_functions(FileModel& model, const std::vector<std::st
         for (const spelling::FileValue& v : graph.inputs) made.insert(v.name);
     }
     for (const std::string& name : read)
-      if (!made.count(name) && std::find(f.inputs.begin(), f.inputs.end(), name) == f.inputs.end()) f.inputs.push_back(name);
+      if (!made.count(name) && std::find(f.inputs.begin(), f.inputs.end(), name) == f.inputs.end())
+        f.inputs.push_back(name);
     std::vector<std::string> after;
     for (size_t j = i; j < model.nodes.size(); j++) names_read(model.nodes[j], after);
     read_later.insert(after.begin(), after.end());
@@ -248,7 +250,9 @@ std::vector<Function> take_functions(FileModel& model, const std::vector<std::st
     for (const FileNode& n : f.nodes)
       for (const std::string& o : n.outputs)
         if (read_later.count(o)) f.outputs.push_back(o);
-    std::erase_if(model.values, [&](const spelling::FileValue& v) { return made.count(v.name) && !read_later.count(v.name); });
+    std::erase_if(model.values, [&](const spelling::FileValue& v) {
+      return made.count(v.name) && !read_later.count(v.name);
+    });
     FileNode node{cat("/", f.name), f.name, std::string(module_domain), f.inputs, f.outputs, {}, {}, *module};
     nodes.push_back(std::move(node));
     out.push_back(std::move(f));
@@ -320,7 +324,8 @@ std::string written(const Graph& source, const ExportOptions& options, const std
   spelling::drop_unread(model);
   std::vector<Function> functions;
   if (!options.functions.empty()) {
-    MOKA_CHECK_KIND(Value, options.opset >= 15, "ONNX export: functions of modules need opset 15 or later, not ", options.opset);
+    MOKA_CHECK_KIND(Value, options.opset >= 15,
+                    "ONNX export: functions of modules need opset 15 or later, not ", options.opset);
     functions = take_functions(model, options.functions);
   }
   uint64_t size = 0;
@@ -328,8 +333,9 @@ std::string written(const Graph& source, const ExportOptions& options, const std
   const bool large = size >= largest_model - (1 << 20);
   std::optional<DataFile> data;
   if (path && (options.external_data || large)) data.emplace(*path + ".data", options.external_threshold);
-  MOKA_CHECK_KIND(Value, data || !large, "ONNX export: the parameters have ", size,
-                  " bytes, one ONNX file holds less than 2 GiB; write it to a path, then they go into a file beside it");
+  MOKA_CHECK_KIND(
+      Value, data || !large, "ONNX export: the parameters have ", size,
+      " bytes, one ONNX file holds less than 2 GiB; write it to a path, then they go into a file beside it");
 
   std::string out;
   pbf_writer w(out);
@@ -355,7 +361,8 @@ std::string written(const Graph& source, const ExportOptions& options, const std
     }
     if (options.parameters_as_inputs)
       for (const spelling::FileTensor& t : model.tensors)
-        if (inputs.insert(t.name).second) write_value(g, 11, {t.name, Type::tensor(t.tensor.dtype(), t.tensor.sizes())});
+        if (inputs.insert(t.name).second)
+          write_value(g, 11, {t.name, Type::tensor(t.tensor.dtype(), t.tensor.sizes())});
     for (const spelling::FileValue& v : model.outputs) write_value(g, 12, v);
     for (const spelling::FileValue& v : model.values)
       if (v.type.kind == TypeKind::Tensor && v.type.has_dtype) write_value(g, 13, v);
@@ -399,7 +406,9 @@ std::string written(const Graph& source, const ExportOptions& options, const std
 
 }  // namespace
 
-std::string save(const Graph& graph, const ExportOptions& options) { return written(graph, options, nullptr); }
+std::string save(const Graph& graph, const ExportOptions& options) {
+  return written(graph, options, nullptr);
+}
 
 void save(const Graph& graph, const std::string& path, const ExportOptions& options) {
   write_file(path, written(graph, options, &path));

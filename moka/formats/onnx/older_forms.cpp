@@ -26,9 +26,10 @@ struct Moved {
   bool list = true;  // of integers; else one number
 };
 constexpr Moved moved[] = {
-    {"Squeeze", 13, 1, "axes"},    {"Unsqueeze", 13, 1, "axes"},  {"ReduceSum", 13, 1, "axes"}, {"Split", 13, 1, "split"},
-    {"Slice", 10, 1, "starts"},    {"Slice", 10, 2, "ends"},      {"Slice", 10, 3, "axes"},     {"Pad", 11, 1, "pads"},
-    {"Pad", 11, 2, "value", false}, {"Clip", 11, 1, "min", false}, {"Clip", 11, 2, "max", false}, {"TopK", 10, 1, "k"},
+    {"Squeeze", 13, 1, "axes"},         {"Unsqueeze", 13, 1, "axes"},  {"ReduceSum", 13, 1, "axes"},
+    {"Split", 13, 1, "split"},          {"Slice", 10, 1, "starts"},    {"Slice", 10, 2, "ends"},
+    {"Slice", 10, 3, "axes"},           {"Pad", 11, 1, "pads"},        {"Pad", 11, 2, "value", false},
+    {"Clip", 11, 1, "min", false},      {"Clip", 11, 2, "max", false}, {"TopK", 10, 1, "k"},
     {"Dropout", 12, 1, "ratio", false},
 };
 // Attributes that came in that opset: their default is what older forms do.
@@ -38,9 +39,10 @@ struct Added {
   int64_t otherwise;
 };
 constexpr Added added[] = {
-    {"ArgMax", "select_last_index", 12, 0}, {"ArgMin", "select_last_index", 12, 0}, {"Reshape", "allowzero", 14, 0},
-    {"MaxPool", "ceil_mode", 10, 0},        {"AveragePool", "ceil_mode", 10, 0},    {"TopK", "sorted", 11, 1},
-    {"AveragePool", "dilations", 19, -1},    {"MaxPool", "dilations", 10, -1},
+    {"ArgMax", "select_last_index", 12, 0}, {"ArgMin", "select_last_index", 12, 0},
+    {"Reshape", "allowzero", 14, 0},        {"MaxPool", "ceil_mode", 10, 0},
+    {"AveragePool", "ceil_mode", 10, 0},    {"TopK", "sorted", 11, 1},
+    {"AveragePool", "dilations", 19, -1},   {"MaxPool", "dilations", 10, -1},
 };
 
 class Older {
@@ -64,16 +66,27 @@ class Older {
 
  private:
   [[noreturn]] void refuse(const FileNode& n, std::string_view what) {
-    fail_kind(ErrorKind::NotImplemented, "ONNX export: ", n.op, " '", n.name, "' ", what, "; choose a later opset than ", opset_);
+    fail_kind(ErrorKind::NotImplemented, "ONNX export: ", n.op, " '", n.name, "' ", what,
+              "; choose a later opset than ", opset_);
   }
   void emit(FileNode n) { out_.back()->push_back(std::move(n)); }
-  std::string between(const FileNode& n, std::string_view what) { return cat(n.outputs[0], "_", what, "_", counter_++); }
+  std::string between(const FileNode& n, std::string_view what) {
+    return cat(n.outputs[0], "_", what, "_", counter_++);
+  }
   std::string constant(const FileNode& n, Tensor t) {
     fresh.push_back({cat(n.outputs[0], "_constant_", counter_++), std::move(t)});
     return fresh.back().name;
   }
-  FileNode make(const FileNode& n, std::string_view op, std::vector<std::string> inputs, std::string output, std::vector<Attribute> attributes = {}) {
-    return {cat(n.name, "_", op, "_", counter_++), std::string(op), "", std::move(inputs), {std::move(output)}, std::move(attributes), {}, n.scope};
+  FileNode make(const FileNode& n, std::string_view op, std::vector<std::string> inputs, std::string output,
+                std::vector<Attribute> attributes = {}) {
+    return {cat(n.name, "_", op, "_", counter_++),
+            std::string(op),
+            "",
+            std::move(inputs),
+            {std::move(output)},
+            std::move(attributes),
+            {},
+            n.scope};
   }
   static const Any* attribute(const FileNode& n, std::string_view name) {
     for (const Attribute& a : n.attributes)
@@ -89,20 +102,23 @@ class Older {
         Dims all;
         if (spelling::to_ints(given.value, all))
           for (int64_t v : all)
-            if (v != (a.otherwise < 0 ? 1 : a.otherwise)) refuse(n, cat("has ", a.attribute, " = ", given.value));
+            if (v != (a.otherwise < 0 ? 1 : a.otherwise))
+              refuse(n, cat("has ", a.attribute, " = ", given.value));
         return true;
       });
     }
     if (n.op == "Slice" && opset_ < 10 && n.inputs.size() > 4) {
       const auto steps = tensors_.find(n.inputs[4]);
       Dims all;
-      if (steps == tensors_.end() || !spelling::to_ints(Any(*steps->second), all)) refuse(n, "has steps known only when running");
+      if (steps == tensors_.end() || !spelling::to_ints(Any(*steps->second), all))
+        refuse(n, "has steps known only when running");
       for (int64_t s : all)
         if (s != 1) refuse(n, "has steps");
       n.inputs.resize(4);
     }
     for (const Moved& m : moved) {
-      if (m.op != n.op || opset_ >= m.since || n.inputs.size() <= m.input || n.inputs[m.input].empty()) continue;
+      if (m.op != n.op || opset_ >= m.since || n.inputs.size() <= m.input || n.inputs[m.input].empty())
+        continue;
       const auto found = tensors_.find(n.inputs[m.input]);
       if (found == tensors_.end()) refuse(n, cat("has ", m.attribute, " known only when running"));
       Any value;
@@ -136,7 +152,8 @@ class Older {
     if (opset_ < 11 && n.op == "Gemm" && n.inputs.size() == 2)
       n.inputs.push_back(constant(n, spelling::number_tensor(Any(0.0), DType::F32)));
     if (opset_ < 12 && n.op == "Clip" && whole(n)) return clip(n);
-    if (opset_ < 12 && (n.op == "Max" || n.op == "Min") && n.inputs.size() == 2 && whole(n)) return extremum(n);
+    if (opset_ < 12 && (n.op == "Max" || n.op == "Min") && n.inputs.size() == 2 && whole(n))
+      return extremum(n);
     emit(std::move(n));
   }
   // Dimensions did not count from the end.
@@ -148,7 +165,8 @@ class Older {
       const auto type = types_.find(n.op == "Unsqueeze" ? n.outputs[0] : n.inputs[0]);
       const auto known = tensors_.find(n.inputs[0]);
       const bool typed = type != types_.end() && type->second.has_dims;
-      if (!typed && known == tensors_.end()) refuse(n, cat("has ", a.name, " = ", a.value, " of a tensor of unknown rank"));
+      if (!typed && known == tensors_.end())
+        refuse(n, cat("has ", a.name, " = ", a.value, " of a tensor of unknown rank"));
       const int64_t rank = typed ? static_cast<int64_t>(type->second.dims.size()) : known->second->dim();
       for (int64_t& d : all) d = d < 0 ? d + rank : d;
       a.value = a.name == "axis" ? Any(all[0]) : Any(all);
@@ -160,7 +178,8 @@ class Older {
     const bool most = !largest || largest->to_bool();
     std::erase_if(n.attributes, [](const Attribute& a) { return a.name == "largest"; });
     if (most) return emit(std::move(n));
-    const std::string turned = between(n, "turned"), values = n.outputs[0].empty() ? std::string() : between(n, "values");
+    const std::string turned = between(n, "turned"),
+                      values = n.outputs[0].empty() ? std::string() : between(n, "values");
     emit(make(n, "Neg", {n.inputs[0]}, turned));
     const FileNode last = values.empty() ? FileNode() : make(n, "Neg", {values}, n.outputs[0]);
     n.inputs[0] = turned;
@@ -198,15 +217,18 @@ class Older {
     const auto sizes = n.inputs.size() > 3 ? tensors_.find(n.inputs[3]) : tensors_.end();
     const auto in = types_.find(n.inputs[0]);
     Dims all;
-    if (sizes == tensors_.end() || in == types_.end() || !spelling::to_ints(Any(*sizes->second), all)) refuse(n, "has sizes known only when running");
+    if (sizes == tensors_.end() || in == types_.end() || !spelling::to_ints(Any(*sizes->second), all))
+      refuse(n, "has sizes known only when running");
     const int64_t count = static_cast<int64_t>(all.size());
     Tensor scales = new_tensor(std::span(&count, 1), DType::F32);
     for (size_t d = 0; d < all.size(); d++) {
       if (!in->second.has_dims || !in->second.dims[d].fixed()) refuse(n, "has sizes known only when running");
       if (all[d] < in->second.dims[d].size) refuse(n, "makes something smaller");
-      static_cast<float*>(scales.raw_data())[d] = static_cast<float>(static_cast<double>(all[d]) / static_cast<double>(in->second.dims[d].size));
+      static_cast<float*>(scales.raw_data())[d] =
+          static_cast<float>(static_cast<double>(all[d]) / static_cast<double>(in->second.dims[d].size));
     }
-    emit(make(n, opset_ < 10 ? "Upsample" : "Resize", {n.inputs[0], constant(n, scales)}, n.outputs[0], {{"mode", Any("nearest")}}));
+    emit(make(n, opset_ < 10 ? "Upsample" : "Resize", {n.inputs[0], constant(n, scales)}, n.outputs[0],
+              {{"mode", Any("nearest")}}));
   }
   // Numbers that are neither less nor greater are equal, NaN aside.
   void equal(FileNode& n) {
@@ -215,8 +237,9 @@ class Older {
     const bool real = type != types_.end() ? type->second.has_dtype && is_floating(type->second.dtype)
                                            : known == tensors_.end() || is_floating(known->second->dtype());
     if (!real) return emit(std::move(n));
-    const std::string a = n.inputs[0], b = n.inputs[1], not_less = between(n, "not_less"), less = between(n, "less"),
-                      greater = between(n, "greater"), either = between(n, "either"), same = between(n, "same"), number = between(n, "number");
+    const std::string a = n.inputs[0], b = n.inputs[1], not_less = between(n, "not_less"),
+                      less = between(n, "less"), greater = between(n, "greater"),
+                      either = between(n, "either"), same = between(n, "same"), number = between(n, "number");
     emit(make(n, "Less", {a, b}, less));
     emit(make(n, "Greater", {a, b}, greater));
     emit(make(n, "Or", {less, greater}, either));
@@ -236,7 +259,8 @@ class Older {
   void clip(FileNode& n) {
     const DType type = types_.at(n.outputs[0]).dtype;
     auto bound = [&](const char* name, size_t input) {
-      if (const Any* a = attribute(n, name)) return constant(n, spelling::number_tensor(Any(a->to_double()), type));
+      if (const Any* a = attribute(n, name))
+        return constant(n, spelling::number_tensor(Any(a->to_double()), type));
       return n.inputs.size() > input ? n.inputs[input] : std::string();
     };
     const std::string low = bound("min", 1), high = bound("max", 2), out = n.outputs[0];
@@ -244,7 +268,8 @@ class Older {
     for (bool upper : {false, true}) {
       const std::string& limit = upper ? high : low;
       if (limit.empty()) continue;
-      const std::string chosen = between(n, "chosen"), next = upper || high.empty() ? out : between(n, "clipped");
+      const std::string chosen = between(n, "chosen"),
+                        next = upper || high.empty() ? out : between(n, "clipped");
       emit(make(n, upper ? "Less" : "Greater", {x, limit}, chosen));
       emit(make(n, "Where", {chosen, x, limit}, next));
       x = next;

@@ -64,7 +64,10 @@ bool reshape(NodeWriter& n) {
     Dims result;
     if (spelling::fixed_sizes(n.node.output(), result)) shape = result;
   }
-  if (n.model.version() < 14) return n.left_to_rules();  // a size of 0 has no form
+  if (n.model.version() < 14) {
+    n.why = "a size of 0 before opset 14";
+    return n.left_to_rules();
+  }
   return n.finish("Reshape", {n.name("input"), n.ints_input(shape)}, {{"allowzero", Any(int64_t(1))}});
 }
 
@@ -77,7 +80,8 @@ bool slice(NodeWriter& n) {
     const Any* c = n.constant(arg);
     return c && c->is_none() ? n.ints_input(Dims{otherwise}) : n.one_name(arg);
   };
-  std::vector<std::string> inputs{n.name("input"), one("start", 0), one("end", INT64_MAX), n.ints_input(Dims{n.integer("dim")})};
+  std::vector<std::string> inputs{n.name("input"), one("start", 0), one("end", INT64_MAX),
+                                  n.ints_input(Dims{n.integer("dim")})};
   const Any* step = n.constant("step");
   if (!step || step->to_int() != 1) inputs.push_back(one("step", 1));
   return n.finish("Slice", inputs);
@@ -131,7 +135,8 @@ bool resample(NodeWriter& n) {
   const Any *mode = n.constant("mode"), *align = n.constant("align_corners"),
             *antialias = n.constant("antialias"), *scales = n.constant("scales");
   const int rank = n.rank("input");
-  if (!mode || !align || !antialias || !scales || rank < 3) return n.declines("its settings are known only when running");
+  if (!mode || !align || !antialias || !scales || rank < 3)
+    return n.declines("its settings are known only when running");
   std::string_view m = mode->string();
   const bool nearest = m == "nearest" || m == "nearest-exact", wide = antialias->to_bool();
   if (m == "lanczos") return n.declines("mode lanczos");
@@ -153,7 +158,8 @@ bool resample(NodeWriter& n) {
     Tensor all = new_tensor(std::span(&count, 1), DType::F32);
     auto* to = static_cast<float*>(all.raw_data());
     to[0] = to[1] = 1;
-    for (int d = 2; d < rank; d++) to[d] = static_cast<float>(factors[factors.size() == 1 ? 0 : static_cast<size_t>(d - 2)]);
+    for (int d = 2; d < rank; d++)
+      to[d] = static_cast<float>(factors[factors.size() == 1 ? 0 : static_cast<size_t>(d - 2)]);
     return n.finish("Resize", {n.name("input"), "", n.tensor(all)}, attributes);
   }
   // The sizes of batch and channels, then those that are wanted.
@@ -164,7 +170,8 @@ bool resample(NodeWriter& n) {
     return n.finish("Resize", {n.name("input"), "", "", n.ints_input(all)}, attributes);
   }
   if (n.model.version() < 11) return n.declines("sizes known only when running before opset 11");
-  const std::string first = n.add("Slice", {n.add("Shape", {n.name("input")}), n.ints_input(Dims{0}), n.ints_input(Dims{2})});
+  const std::string first =
+      n.add("Slice", {n.add("Shape", {n.name("input")}), n.ints_input(Dims{0}), n.ints_input(Dims{2})});
   const std::string all = n.add("Concat", {first, n.ints_name("size")}, {{"axis", Any(int64_t(0))}});
   return n.finish("Resize", {n.name("input"), "", "", all}, attributes);
 }
@@ -199,7 +206,8 @@ bool expand(NodeWriter& n) {
   Dims size;
   if (!n.ints("size", size)) {
     const graph::Node* list = n.value("size")->producer();
-    if (!list || list->kind != graph::NodeKind::List) return n.finish("Expand", {n.name("input"), n.ints_name("size")});
+    if (!list || list->kind != graph::NodeKind::List)
+      return n.finish("Expand", {n.name("input"), n.ints_name("size")});
     std::vector<std::string> parts;
     for (graph::Value* v : list->inputs()) {
       const Any* c = v->constant();
@@ -244,7 +252,8 @@ bool arange(NodeWriter& n) {
   if (!start || start->to_double() != 0 || !step || step->to_double() != 1 || dtype != DType::I64)
     return n.declines("other ranges than 0, 1, ... before opset 11");
   // The places of as many ones.
-  const std::string ones = filled(n, Any(int64_t(1)), DType::I64, n.add("Reshape", {one("end"), n.ints_input(Dims{1})}));
+  const std::string ones =
+      filled(n, Any(int64_t(1)), DType::I64, n.add("Reshape", {one("end"), n.ints_input(Dims{1})}));
   return n.finish("Squeeze", {n.add("NonZero", {ones}), n.ints_input(Dims{0})});
 }
 bool tile(NodeWriter& n) {
@@ -279,7 +288,9 @@ bool topk(NodeWriter& n) {
   std::vector<std::string> outputs;
   for (int i = 0; i < 2; i++) outputs.push_back(n.model.name_of(n.node.output(i)));
   n.model.add_node(n.node, "TopK", "", {n.name("input"), n.one_name("k")}, outputs,
-                   {{"axis", Any(n.integer("dim"))}, {"largest", Any(int64_t(largest->to_bool()))}, {"sorted", Any(int64_t(sorted->to_bool()))}});
+                   {{"axis", Any(n.integer("dim"))},
+                    {"largest", Any(int64_t(largest->to_bool()))},
+                    {"sorted", Any(int64_t(sorted->to_bool()))}});
   return true;
 }
 bool conversion(NodeWriter& n) {
@@ -317,7 +328,8 @@ bool arg_reduce(NodeWriter& n) {
     if (keep->to_bool()) {
       const int rank = n.rank("input");
       if (rank < 0) return n.declines("keepdim over all dimensions of an unknown number");
-      const std::string place = n.add(largest ? "ArgMax" : "ArgMin", {x}, {{"axis", Any(axis)}, {"keepdims", Any(int64_t(0))}});
+      const std::string place =
+          n.add(largest ? "ArgMax" : "ArgMin", {x}, {{"axis", Any(axis)}, {"keepdims", Any(int64_t(0))}});
       return n.finish("Reshape", {place, n.ints_input(Dims(static_cast<size_t>(rank), int64_t(1)))});
     }
   } else {
@@ -402,8 +414,8 @@ constexpr WritingAdapter table[] = {
 std::span<const WritingAdapter> tensor_writers() { return table; }
 
 std::span<const std::span<const WritingAdapter>> writing_adapters() {
-  static const std::span<const WritingAdapter> families[] = {tensor_writers(), number_writers(), indexing_writers(),
-                                                             layer_writers()};
+  static const std::span<const WritingAdapter> families[] = {tensor_writers(), number_writers(),
+                                                             indexing_writers(), layer_writers()};
   return families;
 }
 

@@ -51,20 +51,23 @@ bool read_indices(NodeWriter& n, Indices& out) {
     }
     DType type;
     const int rank = spelling::rank(v);
-    if (!spelling::has_dtype(v, &type) || rank < 0) return n.declines("type or rank of an index is not known");
+    if (!spelling::has_dtype(v, &type) || rank < 0)
+      return n.declines("type or rank of an index is not known");
     if (type == DType::Bool || type == DType::U8) {
       if (rank == 0) return n.declines("a mask without dimensions");
       std::string mask = n.model.name_of(v);
       if (type == DType::U8) mask = cast(n, mask, DType::Bool);
       const std::string places = n.add("NonZero", {mask});  // [rank, count]
       for (int k = 0; k < rank; k++) {
-        parts.push_back({n.add("Gather", {places, n.tensor(spelling::number_tensor(Any(int64_t(k)), DType::I64))},
-                               {{"axis", Any(int64_t(0))}}),
-                         1});
+        parts.push_back(
+            {n.add("Gather", {places, n.tensor(spelling::number_tensor(Any(int64_t(k)), DType::I64))},
+                   {{"axis", Any(int64_t(0))}}),
+             1});
         out.dims.push_back(dim++);
       }
     } else {
-      parts.push_back({type == DType::I64 ? n.model.name_of(v) : cast(n, n.model.name_of(v), DType::I64), rank});
+      parts.push_back(
+          {type == DType::I64 ? n.model.name_of(v) : cast(n, n.model.name_of(v), DType::I64), rank});
       out.dims.push_back(dim++);
     }
   }
@@ -78,12 +81,14 @@ bool read_indices(NodeWriter& n, Indices& out) {
     for (size_t i = 1; i < parts.size(); i++) common = n.add("Add", {common, parts[i].first});
     common = n.add("Shape", {common});
   }
-  for (const auto& [name, rank] : parts) out.parts.push_back(parts.size() > 1 ? n.add("Expand", {name, common}) : name);
+  for (const auto& [name, rank] : parts)
+    out.parts.push_back(parts.size() > 1 ? n.add("Expand", {name, common}) : name);
   return true;
 }
 std::string stacked(NodeWriter& n, const Indices& at) {
   std::vector<std::string> columns;
-  for (const std::string& part : at.parts) columns.push_back(n.add("Unsqueeze", {part, n.ints_input(Dims{-1})}));
+  for (const std::string& part : at.parts)
+    columns.push_back(n.add("Unsqueeze", {part, n.ints_input(Dims{-1})}));
   return columns.size() == 1 ? columns[0] : n.add("Concat", columns, {{"axis", Any(int64_t(-1))}});
 }
 // The order that brings the indexed dimensions to the front, empty where they are there.
@@ -104,7 +109,8 @@ bool index(NodeWriter& n) {
   if (at.parts.size() == 1)
     return n.finish("Gather", {n.name("input"), at.parts[0]}, {{"axis", Any(int64_t(at.dims[0]))}});
   const Dims order = indexed_first(at, rank);
-  const std::string x = order.empty() ? n.name("input") : n.add("Transpose", {n.name("input")}, {{"perm", Any(order)}});
+  const std::string x =
+      order.empty() ? n.name("input") : n.add("Transpose", {n.name("input")}, {{"perm", Any(order)}});
   const std::string places = stacked(n, at);
   // Neighbours keep their place among the dimensions; indices apart from each other go first.
   if (!at.adjacent || at.dims[0] == 0) return n.finish("GatherND", {x, places});
@@ -120,20 +126,23 @@ bool index_put(NodeWriter& n) {
   Indices at;
   const Any* accumulate = n.constant("accumulate");
   if (!accumulate) return n.declines("accumulate is known only when running");
-  if (accumulate->to_bool() && n.model.version() < 16) return n.declines("sums of values at one place before opset 16");
+  if (accumulate->to_bool() && n.model.version() < 16)
+    return n.declines("sums of values at one place before opset 16");
   if (!read_indices(n, at)) return false;
   const int rank = n.rank("input");
   const int kept = rank - static_cast<int>(at.dims.size());
   const int values_rank = n.rank("values");
   if (values_rank < 0) return n.declines("the rank of the values is not known");
   const Dims order = indexed_first(at, rank);
-  const std::string x = order.empty() ? n.name("input") : n.add("Transpose", {n.name("input")}, {{"perm", Any(order)}});
+  const std::string x =
+      order.empty() ? n.name("input") : n.add("Transpose", {n.name("input")}, {{"perm", Any(order)}});
   const std::string places = stacked(n, at);
   // The values broadcast to what the indices select: the indices' dimensions and those that are kept.
   std::string selected = n.add("Shape", {n.add("GatherND", {x, places})});
   std::string values = n.name("values");
   DType type, have;
-  if (spelling::has_dtype(n.value("input"), &type) && spelling::has_dtype(n.value("values"), &have) && type != have)
+  if (spelling::has_dtype(n.value("input"), &type) && spelling::has_dtype(n.value("values"), &have) &&
+      type != have)
     values = cast(n, values, type);
   if (at.adjacent && at.dims[0] != 0 && values_rank > kept - at.dims[0]) {
     // In the order of the result, the indices' dimensions stand where they were.
@@ -143,7 +152,8 @@ bool index_put(NodeWriter& n) {
     for (int d = 0; d < at.rank; d++) back.push_back(d);
     for (int d = at.dims[0]; d < kept; d++) back.push_back(at.rank + d);
     for (size_t i = 0; i < back.size(); i++) forth[static_cast<size_t>(back[i])] = static_cast<int64_t>(i);
-    const std::string turned = n.add("Shape", {n.add("Transpose", {n.add("GatherND", {x, places})}, {{"perm", Any(back)}})});
+    const std::string turned =
+        n.add("Shape", {n.add("Transpose", {n.add("GatherND", {x, places})}, {{"perm", Any(back)}})});
     values = n.add("Transpose", {n.add("Expand", {values, turned})}, {{"perm", Any(forth)}});
   } else {
     values = n.add("Expand", {values, selected});
@@ -160,11 +170,14 @@ bool index_put(NodeWriter& n) {
 bool scatter_reduce(NodeWriter& n) {
   const Any *how = n.constant("reduce"), *self = n.constant("include_self");
   DType type;
-  if (!how || !self || !spelling::has_dtype(n.value("input"), &type)) return n.declines("its settings are known only when running");
+  if (!how || !self || !spelling::has_dtype(n.value("input"), &type))
+    return n.declines("its settings are known only when running");
   const std::string_view name = how->string();
   const bool extremum = name == "amax" || name == "amin";
-  if (n.rank("src") != n.rank("index") || n.rank("index") < 1) return n.declines("an index or source without dimensions");
-  if (n.model.version() < (extremum ? 18 : 16)) return n.declines("reductions of scattered values before opset ", extremum ? 18 : 16);
+  if (n.rank("src") != n.rank("index") || n.rank("index") < 1)
+    return n.declines("an index or source without dimensions");
+  if (n.model.version() < (extremum ? 18 : 16))
+    return n.declines("reductions of scattered values before opset ", extremum ? 18 : 16);
   const std::vector<spelling::Attribute> axis{{"axis", Any(n.integer("dim"))}};
   auto with = [&](std::string_view reduction) {
     auto out = axis;
@@ -175,8 +188,8 @@ bool scatter_reduce(NodeWriter& n) {
   std::string src = n.name("src"), x = n.name("input");
   const std::string shape = n.add("Shape", {index});
   Dims index_sizes, src_sizes;
-  if (!spelling::fixed_sizes(n.value("index"), index_sizes) || !spelling::fixed_sizes(n.value("src"), src_sizes) ||
-      index_sizes != src_sizes) {
+  if (!spelling::fixed_sizes(n.value("index"), index_sizes) ||
+      !spelling::fixed_sizes(n.value("src"), src_sizes) || index_sizes != src_sizes) {
     const int rank = n.rank("index");
     Dims zeros(static_cast<size_t>(rank), int64_t(0)), axes;
     for (int d = 0; d < rank; d++) axes.push_back(d);
@@ -195,7 +208,10 @@ bool scatter_reduce(NodeWriter& n) {
     if (extremum) start = name == "amax" ? -INFINITY : INFINITY;
     x = n.add("ScatterElements", {x, index, filled(start, type, shape)}, axis);
   }
-  const std::string_view op = name == "sum" || mean ? "add" : name == "prod" ? "mul" : name == "amax" ? "max" : "min";
+  const std::string_view op = name == "sum" || mean ? "add"
+                              : name == "prod"      ? "mul"
+                              : name == "amax"      ? "max"
+                                                    : "min";
   if (!mean) return n.finish("ScatterElements", {x, index, src}, with(op));
   const std::string sum = n.add("ScatterElements", {x, index, src}, with("add"));
   const std::string everywhere = n.add("Shape", {x});
@@ -217,7 +233,8 @@ bool unique_all(NodeWriter& n) {
   const int places[] = {0, -1, 1, 2};
   const std::string hidden = n.model.unique(n.model.scoped(n.node, "Unique_inverse"));
   const bool inverse = !n.node.output(1)->uses().empty() && dim->is_none();
-  for (int p : places) outputs.push_back(p < 0 ? std::string() : p == 1 && inverse ? hidden : n.model.name_of(n.node.output(p)));
+  for (int p : places)
+    outputs.push_back(p < 0 ? std::string() : p == 1 && inverse ? hidden : n.model.name_of(n.node.output(p)));
   n.model.add_node(n.node, "Unique", "", {n.name("input")}, outputs, attributes);
   if (inverse) {
     const std::string shape = n.add("Shape", {n.name("input")});

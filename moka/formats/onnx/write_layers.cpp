@@ -23,41 +23,55 @@ bool is_none(const Value* v) { return v->constant() && v->constant()->is_none();
 // The rows of one step, which all steps share: a number, or the size of a tensor.
 struct Rows {
   int64_t number = -1;
+  Value* value = nullptr;  // known only when running
   const Value* of = nullptr;
   int64_t dim = 0;
   bool same(const Value* v) const {
     if (const Any* c = v->constant()) return number >= 0 && c->to_int() == number;
     const Node* n = v->producer();
-    return of && n && n->kind == NodeKind::Builtin && n->name == "size" && n->input(0) == of && n->input(1)->constant() &&
-           n->input(1)->constant()->to_int() == dim;
+    return of && n && n->kind == NodeKind::Builtin && n->name == "size" && n->input(0) == of &&
+           n->input(1)->constant() && n->input(1)->constant()->to_int() == dim;
   }
-  // `v` is `times` the rows of a step.
-  bool is(const Value* v, int64_t times) const {
-    if (const Any* c = v->constant())
-      return c->is_none() ? times == 0 : (c->tag() == Tag::Int && (times == 0 || number >= 0) && c->to_int() == times * std::max<int64_t>(number, 0));
-    if (times == 1) return same(v);
-    const Node* n = v->producer();
-    return n && n->kind == NodeKind::Builtin && n->name == "mul" && same(n->input(0)) && n->input(1)->constant() &&
-           n->input(1)->constant()->to_int() == times;
+  // [start, end) are the rows of the first or the last step; `total` rows there are, -1: known only when running.
+  bool is_step(const Value* start, const Value* end, bool last, int64_t total) const {
+    const Any *from = start->constant(), *to = end->constant();
+    if (!last) return from && (from->is_none() || from->to_int() == 0) && same(end);
+    if (from && to)
+      return total >= 0 && number >= 0 && !from->is_none() && from->to_int() == total - number &&
+             (to->is_none() || to->to_int() >= total);
+    const Node *difference = start->producer(), *all = end->producer();
+    if (from || to || difference->kind != NodeKind::Builtin || difference->name != "sub" ||
+        difference->input(0) != end || !same(difference->input(1)) || all->kind != NodeKind::Builtin)
+      return false;
+    if (all->name == "size") return true;
+    return all->name == "mul" && (same(all->input(0)) || same(all->input(1)));
   }
 };
 
+bool is_whole(const Value* start, const Value* end) {
+  const Any *from = start->constant(), *to = end->constant();
+  return from && to && (from->is_none() || from->to_int() == 0) &&
+         (to->is_none() || to->to_int() == INT64_MAX);
+}
+
 // `states` of an LSTM holds h and, beside it, c of every step; ONNX gives c of the last step alone. Uses that ask for
-// no other are slices of the rows of that step (from `first` steps to before `last`), then of the columns.
-bool reads_last_cell_only(const Value* v, int64_t hidden, const Rows& rows, int64_t first, int64_t last, bool rows_known) {
+// no other are slices of the rows of that step, then of the columns.
+bool reads_last_cell_only(const Value* v, int64_t hidden, const Rows& rows, bool last, int64_t total,
+                          bool rows_known) {
   for (const Value::Use& use : v->uses()) {
     const Node* n = use.node;
     if (!n || n->kind != NodeKind::Op || n->op_name() != "slice") return false;
     const Value *start = n->argument("start"), *end = n->argument("end");
     const Any *dim = n->argument("dim")->constant(), *step = n->argument("step")->constant();
     if (!dim || !step || step->to_int() != 1) return false;
-    if (dim->to_int() == 0) {
-      const bool known = rows_known || (rows.is(start, first) && rows.is(end, last));
-      if (!reads_last_cell_only(n->output(), hidden, rows, first, last, known)) return false;
+    if (dim->to_int() == 0 || is_whole(start, end)) {
+      const bool known = rows_known || (!is_whole(start, end) && rows.is_step(start, end, last, total));
+      if (!reads_last_cell_only(n->output(), hidden, rows, last, total, known)) return false;
       continue;
     }
     const Any *from = start->constant(), *to = end->constant();
-    if (!rows_known && (!from || !to || from->is_none() || to->is_none() || from->to_int() < 0 || to->to_int() > hidden))
+    if (!rows_known &&
+        (!from || !to || from->is_none() || to->is_none() || from->to_int() < 0 || to->to_int() > hidden))
       return false;
   }
   return true;
@@ -67,26 +81,29 @@ struct Recurrent {
   int64_t steps = 0;
   Rows rows;
   int64_t hidden;  // size of h
-  int gates;       // 4 for an LSTM, 3 for a GRU
+  int gates;  // 4 for an LSTM, 3 for a GRU
   const Node* linear = nullptr;  // that made the gates, when nothing else reads them
 };
-bool steps_of(const Value* sizes, Recurrent& out) {
+// One number stands for all steps, else there is one for each.
+bool steps_of(const Value* sizes, int64_t total, Recurrent& out) {
   Dims all;
   if (const Any* c = sizes->constant()) {
-    if (!spelling::to_ints(*c, all) || all.empty()) return false;
-    out.steps = static_cast<int64_t>(all.size());
+    if (!spelling::to_ints(*c, all) || all.empty() || all[0] <= 0) return false;
     out.rows.number = all[0];
     for (int64_t b : all)
       if (b != all[0]) return false;
+    out.steps = all.size() > 1 ? static_cast<int64_t>(all.size()) : total < 0 ? -1 : total / all[0];
     return true;
   }
   const Node* list = sizes->producer();
   if (!list || list->kind != NodeKind::List || list->inputs().empty()) return false;
   const Node* size = list->input(0)->producer();
-  if (!size || size->kind != NodeKind::Builtin || size->name != "size" || !size->input(1)->constant()) return false;
+  if (!size || size->kind != NodeKind::Builtin || size->name != "size" || !size->input(1)->constant())
+    return false;
   out.rows.of = size->input(0);
   out.rows.dim = size->input(1)->constant()->to_int();
-  out.steps = static_cast<int64_t>(list->inputs().size());
+  out.rows.value = list->input(0);
+  out.steps = list->inputs().size() > 1 ? static_cast<int64_t>(list->inputs().size()) : -1;
   for (const Value* v : list->inputs())
     if (!out.rows.same(v)) return false;
   return true;
@@ -98,19 +115,24 @@ bool recurrent(const Node& n, Recurrent& out, std::string& why) {
     why = std::string(text);
     return false;
   };
-  if (!mode || !steps_of(n.argument("batch_sizes"), out)) return no("packed sequences, or steps known only when running");
+  const Value* gates = n.argument("gates");
+  const int64_t total =
+      spelling::rank(gates) == 2 && gates->type.dims[0].fixed() ? gates->type.dims[0].size : -1;
+  if (!mode || !steps_of(n.argument("batch_sizes"), total, out))
+    return no("packed sequences of several lengths");
   if (!is_none(n.argument("weight_hr"))) return no("a projection of the state");
-  if (!spelling::fixed_sizes(n.argument("weight_hh"), weight)) return no("the sizes of the weight are not known");
+  if (!spelling::fixed_sizes(n.argument("weight_hh"), weight))
+    return no("the sizes of the weight are not known");
   out.hidden = weight[1];
   out.gates = mode->string() == "lstm" ? 4 : mode->string() == "gru" ? 3 : 1;
   const Node* maker = n.argument("gates")->producer();
-  if (maker && maker->kind == NodeKind::Op && maker->op_name() == "linear" && n.argument("gates")->uses().size() == 1 &&
-      spelling::rank(maker->argument("input")) == 2)
+  if (maker && maker->kind == NodeKind::Op && maker->op_name() == "linear" &&
+      n.argument("gates")->uses().size() == 1 && spelling::rank(maker->argument("input")) == 2)
     out.linear = maker;
   const bool reverse = n.argument("reverse")->constant() && n.argument("reverse")->constant()->to_bool();
   if (!n.output(1)->uses().empty()) return no("what the gradient keeps is used");
-  if (out.gates == 4 && !reads_last_cell_only(n.output(), out.hidden, out.rows, reverse ? 0 : out.steps - 1,
-                                              reverse ? 1 : out.steps, out.steps == 1))
+  if (out.gates == 4 &&
+      !reads_last_cell_only(n.output(), out.hidden, out.rows, !reverse, total, out.steps == 1))
     return no("cells of other steps than the last are used");
   return true;
 }
@@ -134,7 +156,9 @@ std::string reordered(NodeWriter& n, Value* v, const Recurrent& layer) {
     for (int64_t i = 0; i < layer.hidden; i++) order.push_back(gate * layer.hidden + i);
   return n.add("Gather", {n.model.name_of(v), n.ints_input(order)}, {{"axis", Any(int64_t(0))}});
 }
-std::string leading_one(NodeWriter& n, const std::string& name) { return n.add("Unsqueeze", {name, n.ints_input(Dims{0})}); }
+std::string leading_one(NodeWriter& n, const std::string& name) {
+  return n.add("Unsqueeze", {name, n.ints_input(Dims{0})});
+}
 
 bool rnn_layer(NodeWriter& n) {
   Recurrent layer;
@@ -152,9 +176,18 @@ bool rnn_layer(NodeWriter& n) {
   };
   Value* input = layer.linear ? layer.linear->argument("input") : n.value("gates");
   Dims columns;
-  if (!spelling::has_rank(input) || !input->type.dims.back().fixed()) return n.declines("the input's size is not known");
+  if (!spelling::has_rank(input) || !input->type.dims.back().fixed())
+    return n.declines("the input's size is not known");
   const int64_t inside = input->type.dims.back().size;
-  const std::string x = n.add("Reshape", {n.model.name_of(input), n.ints_input(Dims{steps, rows, inside})});
+  std::string shape;
+  if (rows < 0 && steps < 0) {
+    const std::string one = n.add("Reshape", {n.model.name_of(layer.rows.value), n.ints_input(Dims{1})});
+    shape = n.add("Concat", {n.ints_input(Dims{-1}), one, n.ints_input(Dims{inside})},
+                  {{"axis", Any(int64_t(0))}});
+  } else {
+    shape = n.ints_input(Dims{rows < 0 ? steps : -1, rows, inside});
+  }
+  const std::string x = n.add("Reshape", {n.model.name_of(input), shape});
   std::string weight;
   if (layer.linear) {
     weight = reordered(n, layer.linear->argument("weight"), layer);
@@ -162,7 +195,8 @@ bool rnn_layer(NodeWriter& n) {
     // The gates come ready: a product with the identity hands them on.
     const int64_t square[] = {width, width};
     Tensor unit = new_tensor(square, DType::F64), one = new_tensor(square, type);
-    for (int64_t i = 0; i < width * width; i++) static_cast<double*>(unit.raw_data())[i] = i % (width + 1) == 0;
+    for (int64_t i = 0; i < width * width; i++)
+      static_cast<double*>(unit.raw_data())[i] = i % (width + 1) == 0;
     convert_elements(unit.raw_data(), DType::F64, one.raw_data(), type, width * width);
     weight = n.tensor(one);
     if (layer.gates > 1) {
@@ -174,10 +208,14 @@ bool rnn_layer(NodeWriter& n) {
   }
   const std::string recurrence = reordered(n, n.value("weight_hh"), layer);
   Value* bias = layer.linear ? layer.linear->argument("bias") : nullptr;
-  auto bias_name = [&](Value* v) { return v && !is_none(v) ? reordered(n, v, layer) : n.tensor(zeros(Dims{width})); };
-  const std::string biases = n.add("Concat", {bias_name(bias), bias_name(n.value("bias_hh"))}, {{"axis", Any(int64_t(0))}});
-  std::vector<std::string> inputs{x, leading_one(n, weight), leading_one(n, recurrence), leading_one(n, biases), "",
-                                  leading_one(n, n.name("h0"))};
+  auto bias_name = [&](Value* v) {
+    return v && !is_none(v) ? reordered(n, v, layer) : n.tensor(zeros(Dims{width}));
+  };
+  const std::string biases =
+      n.add("Concat", {bias_name(bias), bias_name(n.value("bias_hh"))}, {{"axis", Any(int64_t(0))}});
+  std::vector<std::string> inputs{
+      x,  leading_one(n, weight),      leading_one(n, recurrence), leading_one(n, biases),
+      "", leading_one(n, n.name("h0"))};
   std::vector<spelling::Attribute> attributes{{"hidden_size", Any(h)}};
   if (reverse) attributes.push_back({"direction", Any("reverse")});
   std::string op = "RNN";
@@ -193,14 +231,17 @@ bool rnn_layer(NodeWriter& n) {
     outputs.push_back(n.model.unique(n.model.scoped(n.node, cat(op, "_output_2"))));
   }
   n.model.add_node(n.node, op, "", inputs, outputs, attributes);
-  const std::string hs = layer.gates == 4 ? n.add("Reshape", {outputs[0], n.ints_input(Dims{-1, h})}) : std::string();
+  const std::string hs =
+      layer.gates == 4 ? n.add("Reshape", {outputs[0], n.ints_input(Dims{-1, h})}) : std::string();
   if (layer.gates != 4)  // [steps, 1, rows, h]
     return n.finish("Reshape", {outputs[0], n.ints_input(Dims{-1, h})});
   std::string cells = n.add("Reshape", {outputs[2], n.ints_input(Dims{-1, h})});
-  if (steps > 1) {  // nothing reads the cells of other steps
-    const std::string part = n.add("Slice", {outputs[0], n.ints_input(Dims{1}), n.ints_input(Dims{INT64_MAX}), n.ints_input(Dims{0})});
+  if (steps != 1) {  // nothing reads the cells of other steps
+    const std::string part = n.add(
+        "Slice", {outputs[0], n.ints_input(Dims{1}), n.ints_input(Dims{INT64_MAX}), n.ints_input(Dims{0})});
     const std::string unread = n.add("Reshape", {part, n.ints_input(Dims{-1, h})});
-    cells = n.add("Concat", reverse ? std::vector{cells, unread} : std::vector{unread, cells}, {{"axis", Any(int64_t(0))}});
+    cells = n.add("Concat", reverse ? std::vector{cells, unread} : std::vector{unread, cells},
+                  {{"axis", Any(int64_t(0))}});
   }
   return n.finish("Concat", {hs, cells}, {{"axis", Any(int64_t(1))}});
 }
@@ -219,12 +260,14 @@ bool max_pool_places(NodeWriter& n) {
     return true;
   };
   const Any* ceil = n.constant("ceil_mode");
-  if (!list("kernel_size", kernel) || !list("stride", stride) || !list("padding", padding) || !list("dilation", dilation) || !ceil)
+  if (!list("kernel_size", kernel) || !list("stride", stride) || !list("padding", padding) ||
+      !list("dilation", dilation) || !ceil)
     return n.declines("its settings are known only when running");
   if (stride.empty()) stride = kernel;
   pads = padding;
   pads.append(padding);
-  std::vector<spelling::Attribute> attributes{{"kernel_shape", Any(kernel)}, {"strides", Any(stride)}, {"pads", Any(pads)}};
+  std::vector<spelling::Attribute> attributes{
+      {"kernel_shape", Any(kernel)}, {"strides", Any(stride)}, {"pads", Any(pads)}};
   bool dilated = false;
   for (int64_t d : dilation) dilated |= d != 1;
   if (dilated) attributes.push_back({"dilations", Any(dilation)});
@@ -243,7 +286,8 @@ bool max_pool_places(NodeWriter& n) {
   }
   std::string size = n.tensor(spelling::number_tensor(Any(plane), DType::I64));
   if (!fixed) {
-    const std::string shape = n.add("Slice", {n.add("Shape", {n.name("input")}), n.ints_input(Dims{2}), n.ints_input(Dims{INT64_MAX})});
+    const std::string shape = n.add(
+        "Slice", {n.add("Shape", {n.name("input")}), n.ints_input(Dims{2}), n.ints_input(Dims{INT64_MAX})});
     size = n.add("ReduceProd", {shape}, {{"keepdims", Any(int64_t(0))}});
   }
   return n.finish("Mod", {outputs[1], size}, {}, 1);
@@ -286,7 +330,8 @@ bool attention(NodeWriter& n) {
   const graph::Value *mask = n.value("attn_mask"), *query = n.value("query");
   if (is_none(mask)) return false;
   const int rank = spelling::rank(mask), all = spelling::rank(query);
-  const bool same = rank == 4 && all == 4 && mask->type.dims[2] == query->type.dims[2] && mask->type.dims[2].fixed();
+  const bool same =
+      rank == 4 && all == 4 && mask->type.dims[2] == query->type.dims[2] && mask->type.dims[2].fixed();
   return same ? false : n.left_to_rules();
 }
 bool class_loss(NodeWriter& n) {
@@ -300,7 +345,8 @@ bool scatter(NodeWriter& n) {
   return same ? false : n.left_to_rules();
 }
 bool inverse(NodeWriter& n) {
-  if (n.node.outputs().size() > 1 && !n.node.output(1)->uses().empty()) return n.declines("the error code is used");
+  if (n.node.outputs().size() > 1 && !n.node.output(1)->uses().empty())
+    return n.declines("the error code is used");
   n.model.add_node(n.node, "Inverse", "com.microsoft", {n.name("A")}, {n.model.name_of(n.node.output())}, {});
   return true;
 }

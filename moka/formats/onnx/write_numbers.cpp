@@ -88,7 +88,8 @@ DType random_type(NodeWriter& n) {
   spelling::has_dtype(n.node.output(), &type);
   return type;
 }
-bool random_like(NodeWriter& n, std::string_view op, std::string_view like, std::vector<spelling::Attribute> attributes) {
+bool random_like(NodeWriter& n, std::string_view op, std::string_view like,
+                 std::vector<spelling::Attribute> attributes) {
   Dims size;
   attributes.push_back(dtype_attribute("dtype", random_type(n)));
   if (!n.ints("size", size)) {
@@ -105,30 +106,40 @@ bool randint(NodeWriter& n) {
   Dims size;
   const int64_t low = n.integer("low"), high = n.integer("high");
   if (!n.ints("size", size)) return n.declines("the size is known only when running");
-  const std::string u = n.add("RandomUniform", {}, {{"shape", Any(size)}, {"low", Any(static_cast<double>(low))},
-                                                     {"high", Any(static_cast<double>(high))}, {"dtype", Any(int64_t(1))}});
+  const std::string u = n.add("RandomUniform", {},
+                              {{"shape", Any(size)},
+                               {"low", Any(static_cast<double>(low))},
+                               {"high", Any(static_cast<double>(high))},
+                               {"dtype", Any(int64_t(1))}});
   return n.finish("Cast", {n.add("Floor", {u})}, {dtype_attribute("to", random_type(n))});
 }
 bool multinomial(NodeWriter& n) {
   const Any* replacement = n.constant("replacement");
   const int64_t count = n.integer("num_samples");
-  if (!replacement || (!replacement->to_bool() && count > 1)) return n.declines("drawing without replacement");
+  if (!replacement || (!replacement->to_bool() && count > 1))
+    return n.declines("drawing without replacement");
   if (n.rank("input") != 2) return n.declines("an input that is no matrix");
-  const std::vector<spelling::Attribute> attributes{{"sample_size", Any(count)}, dtype_attribute("dtype", DType::I64)};
+  const std::vector<spelling::Attribute> attributes{{"sample_size", Any(count)},
+                                                    dtype_attribute("dtype", DType::I64)};
   return n.finish("Multinomial", {n.add("Log", {n.name("input")})}, attributes);
 }
 bool native_dropout(NodeWriter& n) {
   DType type;
   const Any* p = n.constant("p");
-  if (!p || !spelling::has_dtype(n.value("input"), &type)) return n.declines("p or the type is known only when running");
+  if (!p || !spelling::has_dtype(n.value("input"), &type))
+    return n.declines("p or the type is known only when running");
   std::vector<std::string> outputs{n.model.name_of(n.node.output())};
   DType mask = DType::Bool;
   spelling::has_dtype(n.node.output(1), &mask);
   const bool used = !n.node.output(1)->uses().empty();
   std::string kept;
-  if (used) outputs.push_back(kept = mask == DType::Bool ? n.model.name_of(n.node.output(1)) : n.model.unique(n.model.scoped(n.node, "Dropout_mask")));
-  n.model.add_node(n.node, "Dropout", "", {n.name("input"), n.tensor(spelling::number_tensor(*p, DType::F32)),
-                   n.tensor(spelling::number_tensor(Any(int64_t(1)), DType::Bool))}, outputs, {});
+  if (used)
+    outputs.push_back(kept = mask == DType::Bool ? n.model.name_of(n.node.output(1))
+                                                 : n.model.unique(n.model.scoped(n.node, "Dropout_mask")));
+  n.model.add_node(n.node, "Dropout", "",
+                   {n.name("input"), n.tensor(spelling::number_tensor(*p, DType::F32)),
+                    n.tensor(spelling::number_tensor(Any(int64_t(1)), DType::Bool))},
+                   outputs, {});
   if (used && mask != DType::Bool) {
     const std::string numbers = cast(n, kept, mask);
     const double scale = p->to_double() < 1 ? 1 / (1 - p->to_double()) : 0;

@@ -25,8 +25,13 @@ class ValueWriter {
   bool write(std::string& why) {
     if (node_.kind == NodeKind::List) return list(why);
     const std::string_view name = node_.name;
-    for (const auto& [builtin, op] :
-         {std::pair{"add", "Add"}, {"sub", "Sub"}, {"mul", "Mul"}, {"and", "And"}, {"or", "Or"}, {"lt", "Less"}, {"gt", "Greater"}}) {
+    for (const auto& [builtin, op] : {std::pair{"add", "Add"},
+                                      {"sub", "Sub"},
+                                      {"mul", "Mul"},
+                                      {"and", "And"},
+                                      {"or", "Or"},
+                                      {"lt", "Less"},
+                                      {"gt", "Greater"}}) {
       if (name != builtin) continue;
       auto [a, b] = pair();
       return finish(op, {a, b});
@@ -63,7 +68,8 @@ class ValueWriter {
       const int rank = spelling::rank(node_.input(0));
       if (!dim || (rank < 0 && dim->to_int() < 0)) return refuse(why, "its dimension is not known");
       const int64_t d = dim->to_int();
-      return finish("Gather", {add("Shape", {input(0)}), scalar(d < 0 ? d + rank : d)}, {{"axis", Any(int64_t(0))}});
+      return finish("Gather", {add("Shape", {input(0)}), scalar(d < 0 ? d + rank : d)},
+                    {{"axis", Any(int64_t(0))}});
     }
     if (name == "sizes") return finish("Shape", {input(0)});
     if (name == "numel") return finish("Size", {input(0)});
@@ -82,11 +88,13 @@ class ValueWriter {
     if (name == "len") return finish("Size", {input(0)});
     if (name == "index") return finish("Gather", {input(0), input(1)}, {{"axis", Any(int64_t(0))}});
     if (name == "append") return finish("Concat", {input(0), one(1)}, {{"axis", Any(int64_t(0))}});
-    if (name == "concat" && ints_list(node_.input(1))) return finish("Concat", {input(0), input(1)}, {{"axis", Any(int64_t(0))}});
+    if (name == "concat" && ints_list(node_.input(1)))
+      return finish("Concat", {input(0), input(1)}, {{"axis", Any(int64_t(0))}});
     if (name == "slice") {
       auto end = [&](size_t k, int64_t otherwise) {
-        const bool given = k < node_.inputs().size() && !(node_.input(static_cast<int>(k))->constant() &&
-                                                           node_.input(static_cast<int>(k))->constant()->is_none());
+        const bool given =
+            k < node_.inputs().size() && !(node_.input(static_cast<int>(k))->constant() &&
+                                           node_.input(static_cast<int>(k))->constant()->is_none());
         return given ? one(static_cast<int>(k)) : ints(Dims{otherwise});
       };
       return finish("Slice", {input(0), end(1, 0), end(2, INT64_MAX)});
@@ -110,7 +118,8 @@ class ValueWriter {
   }
   static bool ints_list(const Value* v) {
     return v && ((v->constant() && v->constant()->tag() == Tag::Ints) ||
-                 (v->type.kind == TypeKind::List && !v->type.elements.empty() && v->type.elements[0].kind == TypeKind::Int));
+                 (v->type.kind == TypeKind::List && !v->type.elements.empty() &&
+                  v->type.elements[0].kind == TypeKind::Int));
   }
   std::pair<std::string, std::string> pair() {
     std::string a = input(0), b = input(1);
@@ -118,16 +127,21 @@ class ValueWriter {
     return {a, b};
   }
   std::string one(int i) { return add("Reshape", {input(i), ints(Dims{1})}); }
-  std::string ints(const Dims& all) { return model_.add_tensor(spelling::ints_tensor(all), model_.scoped(node_, "constant")); }
+  std::string ints(const Dims& all) {
+    return model_.add_tensor(spelling::ints_tensor(all), model_.scoped(node_, "constant"));
+  }
   std::string scalar(int64_t i) {
     return model_.add_tensor(spelling::number_tensor(Any(i), DType::I64), model_.scoped(node_, "constant"));
   }
-  std::string add(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes = {}) {
+  std::string add(std::string_view op, std::vector<std::string> inputs,
+                  std::vector<Attribute> attributes = {}) {
     std::string out = model_.unique(cat(model_.scoped(node_, op), "_output_0"));
     model_.add_node(node_, op, "", std::move(inputs), {out}, std::move(attributes));
     return out;
   }
-  std::string to(const std::string& name, DType type) { return add("Cast", {name}, {dtype_attribute("to", type)}); }
+  std::string to(const std::string& name, DType type) {
+    return add("Cast", {name}, {dtype_attribute("to", type)});
+  }
   bool finish(std::string_view op, std::vector<std::string> inputs, std::vector<Attribute> attributes = {}) {
     const std::string out = model_.name_of(node_.output());
     model_.add_node(node_, op, "", std::move(inputs), {out}, std::move(attributes));
@@ -136,7 +150,8 @@ class ValueWriter {
   // One number: a tensor of one element loses its dimensions.
   bool number(DType type) {
     const Value* v = node_.input(0);
-    if (v->type.kind == TypeKind::Tensor && spelling::rank(v) == 0 && v->type.has_dtype && v->type.dtype == type)
+    if (v->type.kind == TypeKind::Tensor && spelling::rank(v) == 0 && v->type.has_dtype &&
+        v->type.dtype == type)
       return finish("Identity", {input(0)});
     if (v->type.kind == TypeKind::Tensor && spelling::rank(v) != 0)
       return finish("Cast", {add("Reshape", {input(0), ints(Dims{})})}, {dtype_attribute("to", type)});
@@ -160,8 +175,8 @@ class ValueWriter {
 };
 
 bool fits(const Value* v) {
-  return v->type.kind == TypeKind::Tensor || v->type.kind == TypeKind::Int || v->type.kind == TypeKind::Bool ||
-         v->type.kind == TypeKind::Float;
+  return v->type.kind == TypeKind::Tensor || v->type.kind == TypeKind::Int ||
+         v->type.kind == TypeKind::Bool || v->type.kind == TypeKind::Float;
 }
 
 bool write_if(ModelWriter& model, Node& node, std::string& why) {
@@ -176,7 +191,8 @@ bool write_if(ModelWriter& model, Node& node, std::string& why) {
     FileGraph branch;
     branch.name = model.scoped(node, k == 0 ? "then_branch" : "else_branch");
     model.say_block(*node.block(k), branch);
-    for (Value* v : node.block(k)->results()) branch.outputs.push_back(model.result_of(*node.block(k), v, branch));
+    for (Value* v : node.block(k)->results())
+      branch.outputs.push_back(model.result_of(*node.block(k), v, branch));
     graphs.emplace_back(k == 0 ? "then_branch" : "else_branch", std::move(branch));
   }
   std::vector<std::string> outputs;
@@ -196,14 +212,16 @@ bool find_scan(Node& loop, int k, Scan& out) {
   const Value* result = loop.block(0)->results()[static_cast<size_t>(k) + 1];
   const Node* append = result->producer();
   if (!start || start->kind != NodeKind::List || !start->inputs().empty()) return false;
-  if (!append || append->kind != NodeKind::Builtin || append->name != "append" || append->input(0) != param || param->uses().size() != 1)
+  if (!append || append->kind != NodeKind::Builtin || append->name != "append" || append->input(0) != param ||
+      param->uses().size() != 1)
     return false;
   const Node* row = append->input(1)->producer();
   const Any* dim = row && row->op_name() == "unsqueeze" ? row->argument("dim")->constant() : nullptr;
   if (!dim || dim->to_int() != 0) return false;
   out.element = row->argument("input");
   for (const Value::Use& use : loop.output(k)->uses()) {
-    if (!use.node || use.node->op_name() != "cat" || use.node->argument("tensors") != loop.output(k)) return false;
+    if (!use.node || use.node->op_name() != "cat" || use.node->argument("tensors") != loop.output(k))
+      return false;
     const Any* along = use.node->argument("dim")->constant();
     if (!along || along->to_int() != 0) return false;
     out.joins.push_back(use.node);
@@ -238,16 +256,21 @@ bool write_loop(ModelWriter& model, Node& node, std::string& why) {
   body.name = model.scoped(node, "body");
   Type scalar = Type::tensor(DType::I64, {});
   Value* turn = block.params()[0];
-  body.inputs.push_back({model.bind(turn, turn->name.empty() ? model.scoped(node, "iteration") : turn->name), scalar});
+  body.inputs.push_back(
+      {model.bind(turn, turn->name.empty() ? model.scoped(node, "iteration") : turn->name), scalar});
   scalar.dtype = DType::Bool;
   body.inputs.push_back({model.unique(model.scoped(node, "condition")), scalar});
   auto tensor_type = [](const Type& t) {
     if (t.kind == TypeKind::Tensor) return t;
-    return Type::tensor(t.kind == TypeKind::Int ? DType::I64 : t.kind == TypeKind::Bool ? DType::Bool : DType::F32, {});
+    return Type::tensor(t.kind == TypeKind::Int    ? DType::I64
+                        : t.kind == TypeKind::Bool ? DType::Bool
+                                                   : DType::F32,
+                        {});
   };
   for (int k : carried) {
     Value* v = block.params()[static_cast<size_t>(k) + 1];
-    body.inputs.push_back({model.bind(v, v->name.empty() ? model.scoped(node, "carried") : v->name), tensor_type(v->type)});
+    body.inputs.push_back(
+        {model.bind(v, v->name.empty() ? model.scoped(node, "carried") : v->name), tensor_type(v->type)});
   }
   model.say_block(block, body);
   spelling::FileValue go = model.result_of(block, block.results()[0], body);
@@ -266,13 +289,16 @@ bool write_loop(ModelWriter& model, Node& node, std::string& why) {
   model.add_node(node, "Loop", "", inputs, outputs, {}).graphs.emplace_back("body", std::move(body));
   for (size_t i = 0; i < scans.size(); i++)
     for (Node* join : scans[i].joins)
-      model.add_node(*join, "Identity", "", {outputs[carried.size() + i]}, {model.name_of(join->output())}, {});
+      model.add_node(*join, "Identity", "", {outputs[carried.size() + i]}, {model.name_of(join->output())},
+                     {});
   return true;
 }
 
 }  // namespace
 
-bool write_builtin(ModelWriter& model, const Node& node, std::string& why) { return ValueWriter(model, node).write(why); }
+bool write_builtin(ModelWriter& model, const Node& node, std::string& why) {
+  return ValueWriter(model, node).write(why);
+}
 
 bool write_control(ModelWriter& model, Node& node, std::string& why) {
   return node.kind == NodeKind::If ? write_if(model, node, why) : write_loop(model, node, why);

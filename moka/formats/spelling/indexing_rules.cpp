@@ -38,7 +38,8 @@ Value* index_fill(const Rewriting& r) {
   DType type;
   Dims index;
   const int rank = r.rank("input");
-  if (rank < 1 || !r.integer("dim", dim) || !r.dtype(r["input"], type) || !fixed_sizes(r["index"], index)) return nullptr;
+  if (rank < 1 || !r.integer("dim", dim) || !r.dtype(r["input"], type) || !fixed_sizes(r["index"], index))
+    return nullptr;
   const Term flat = r.call("reshape", {r["index"], Dims{-1}});
   std::vector<Size> sizes = r.sizes(r["input"]);
   sizes[static_cast<size_t>(wrap(dim, rank))] = r.size(flat, 0);
@@ -52,8 +53,10 @@ Value* index_fill(const Rewriting& r) {
 Term covered(const Rewriting& r, Value* src, Value* index) {
   Term out = r.term(src);
   for (int d = 0; d < spelling::rank(index); d++) {
-    const graph::Dim &a = index->type.dims[static_cast<size_t>(d)], &b = src->type.dims[static_cast<size_t>(d)];
-    if (!(a.fixed() && a == b)) out = r.call("slice", {out, int64_t(d), int64_t(0), r.size(index, d).argument()});
+    const graph::Dim &a = index->type.dims[static_cast<size_t>(d)],
+                     &b = src->type.dims[static_cast<size_t>(d)];
+    if (!(a.fixed() && a == b))
+      out = r.call("slice", {out, int64_t(d), int64_t(0), r.size(index, d).argument()});
   }
   return out;
 }
@@ -66,8 +69,7 @@ Value* scatter(const Rewriting& r) {
   const Any* number = src->constant();
   if (number && number->arg().is_number())
     src = r.call("expand", {r.constant_tensor(number_tensor(*number, type)), r.list(r.sizes(r["index"]))});
-  else if (spelling::rank(src) == 0 && rank > 0)
-    src = r.call("expand", {src, r.list(r.sizes(r["index"]))});
+  else if (spelling::rank(src) == 0 && rank > 0) src = r.call("expand", {src, r.list(r.sizes(r["index"]))});
   else if (spelling::rank(src) != rank) return nullptr;
   else src = covered(r, src, r["index"]);
   src = r.cast(src, type);
@@ -106,19 +108,23 @@ std::vector<Value*> embedding_bag(const Rewriting& r) {
   for (int64_t i = 0; i < indices[0]; i++) places.push_back(i);
   for (int64_t i = 0; i < bags; i++) numbers.push_back(i);
   const Term starts = r.call("slice", {r["offsets"], int64_t(0), int64_t(0), bags});
-  const Term begun = r.call("le", {r.call("unsqueeze", {starts, int64_t(1)}), r.cast(r.constant_ints(places), DType::I64)});
+  const Term begun =
+      r.call("le", {r.call("unsqueeze", {starts, int64_t(1)}), r.cast(r.constant_ints(places), DType::I64)});
   const Term bag = r.call("sum", {r.cast(begun, DType::I64), Dims{0}}) - 1.0;
-  Term inside = r.call("eq", {r.call("unsqueeze", {r.constant_ints(numbers), int64_t(1)}), r.cast(bag, DType::I64)});
+  Term inside =
+      r.call("eq", {r.call("unsqueeze", {r.constant_ints(numbers), int64_t(1)}), r.cast(bag, DType::I64)});
   if (int64_t padding; r.integer("padding_idx", padding)) {
     padding = padding < 0 ? padding + weight[0] : padding;
     inside = r.call("logical_and", {inside, r.call("ne", {r["indices"], padding})});
   }
   Term rows = r.call("index_select", {r["weight"], int64_t(0), r["indices"]});
-  if (!r.missing("per_sample_weights")) rows = rows * r.call("unsqueeze", {r["per_sample_weights"], int64_t(1)});
+  if (!r.missing("per_sample_weights"))
+    rows = rows * r.call("unsqueeze", {r["per_sample_weights"], int64_t(1)});
   const Term part = r.cast(inside, type);
   if (mode == "max") {
-    const Term all = r.call("where", {r.call("unsqueeze", {inside, int64_t(2)}), r.call("unsqueeze", {rows, int64_t(0)}),
-                                      Any(number_tensor(Any(double(-INFINITY)), type))});
+    const Term all =
+        r.call("where", {r.call("unsqueeze", {inside, int64_t(2)}), r.call("unsqueeze", {rows, int64_t(0)}),
+                         Any(number_tensor(Any(double(-INFINITY)), type))});
     const Term best = r.call("amax", {all, Dims{1}});
     const Term some = r.call("any", {inside, Dims{1}, true});
     return {r.call("where", {some, best, zero(type)}), nullptr};
@@ -129,14 +135,10 @@ std::vector<Value*> embedding_bag(const Rewriting& r) {
 }
 
 constexpr RuleEntry rules[] = {
-    {"index_copy", index_copy},
-    {"index_add", index_add},
-    {"index_fill", index_fill},
-    {"scatter", scatter},
-    {"scatter_add", scatter},
-    {"masked_scatter", masked_scatter},
-    {"one_hot", one_hot},
-    {"embedding_bag", nullptr, embedding_bag},
+    {"index_copy", index_copy}, {"index_add", index_add},
+    {"index_fill", index_fill}, {"scatter", scatter},
+    {"scatter_add", scatter},   {"masked_scatter", masked_scatter},
+    {"one_hot", one_hot},       {"embedding_bag", nullptr, embedding_bag},
 };
 
 }  // namespace

@@ -123,10 +123,13 @@ Results average_pool(const Rewriting& r) {
   if (Results v = as_batch(r, spatial); !v.empty()) return v;
   int64_t divisor;
   Dims kernel;
-  if (spatial == 1 || !r.integer("divisor_override", divisor) || !r.ints("kernel_size", kernel) || r.flag("ceil_mode")) return {};
+  if (spatial == 1 || !r.integer("divisor_override", divisor) || !r.ints("kernel_size", kernel) ||
+      r.flag("ceil_mode"))
+    return {};
   int64_t count = 1;
   for (int d = 0; d < spatial; d++) count *= kernel[kernel.size() == 1 ? 0 : static_cast<size_t>(d)];
-  const Term mean = r.call(r.node.op_name(), {r["input"], r["kernel_size"], r["stride"], r["padding"], false, true});
+  const Term mean =
+      r.call(r.node.op_name(), {r["input"], r["kernel_size"], r["stride"], r["padding"], false, true});
   return {mean * (static_cast<double>(count) / static_cast<double>(divisor))};
 }
 struct Windows {  // of one dimension: [start, end) of every result
@@ -167,7 +170,8 @@ Results adaptive_average_pool(const Rewriting& r) {
   Dims kernel;
   for (int d = 0; d < spatial; d++) {
     even &= windows_of(in[static_cast<size_t>(d)], out[static_cast<size_t>(d)]).even;
-    kernel.push_back(out[static_cast<size_t>(d)] ? in[static_cast<size_t>(d)] / out[static_cast<size_t>(d)] : 0);
+    kernel.push_back(out[static_cast<size_t>(d)] ? in[static_cast<size_t>(d)] / out[static_cast<size_t>(d)]
+                                                 : 0);
   }
   if (even) return {r.call(pools[spatial - 1], {r["input"], kernel, kernel})};
   Term x = r.term("input");
@@ -196,14 +200,16 @@ Results adaptive_max_pool(const Rewriting& r) {
   Dims in, out;
   if (!adaptive_sizes(r, spatial, in, out)) return {};
   constexpr const char* pools[] = {"max_pool1d", "max_pool2d", "max_pool3d"};
-  constexpr const char* places[] = {"max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices"};
+  constexpr const char* places[] = {"max_pool1d_with_indices", "max_pool2d_with_indices",
+                                    "max_pool3d_with_indices"};
   bool even = true;
   Dims kernel;
   std::vector<Windows> windows;
   for (int d = 0; d < spatial; d++) {
     windows.push_back(windows_of(in[static_cast<size_t>(d)], out[static_cast<size_t>(d)]));
     even &= windows.back().even;
-    kernel.push_back(out[static_cast<size_t>(d)] ? in[static_cast<size_t>(d)] / out[static_cast<size_t>(d)] : 0);
+    kernel.push_back(out[static_cast<size_t>(d)] ? in[static_cast<size_t>(d)] / out[static_cast<size_t>(d)]
+                                                 : 0);
   }
   const bool indices = !r.node.output(1)->uses().empty();
   if (even && indices) return r.call_all(places[spatial - 1], {r["input"], kernel, kernel});
@@ -234,10 +240,12 @@ Results image_to_columns(const Rewriting& r) {
     return true;
   };
   Dims kernel, dilation, padding, stride;
-  if (!pair("kernel_size", kernel) || !pair("dilation", dilation) || !pair("padding", padding) || !pair("stride", stride))
+  if (!pair("kernel_size", kernel) || !pair("dilation", dilation) || !pair("padding", padding) ||
+      !pair("stride", stride))
     return {};
   Term x = r.term("input");
-  if (padding[0] || padding[1]) x = r.call("pad_constant", {x, Dims{padding[1], padding[1], padding[0], padding[0]}, 0.0});
+  if (padding[0] || padding[1])
+    x = r.call("pad_constant", {x, Dims{padding[1], padding[1], padding[0], padding[0]}, 0.0});
   Dims counts;
   for (size_t d = 0; d < 2; d++) {
     const graph::Dim& size = x.value->type.dims[2 + d];
@@ -267,7 +275,8 @@ Results attention(const Rewriting& r) {
   const graph::Dim& width = r["query"]->type.dims.back();
   Term k = r.term("key"), v = r.term("value");
   if (r.flag("enable_gqa")) {
-    const graph::Dim &heads = r["query"]->type.dims[static_cast<size_t>(rank) - 3], &groups = k.value->type.dims[static_cast<size_t>(rank) - 3];
+    const graph::Dim &heads = r["query"]->type.dims[static_cast<size_t>(rank) - 3],
+                     &groups = k.value->type.dims[static_cast<size_t>(rank) - 3];
     if (!heads.fixed() || !groups.fixed()) return {};
     if (heads.size != groups.size) {
       Dims order;
@@ -287,10 +296,13 @@ Results attention(const Rewriting& r) {
       const int64_t shape[] = {rows.number, columns.number};
       Tensor mask = new_tensor(shape, DType::Bool);
       for (int64_t i = 0; i < shape[0]; i++)
-        for (int64_t j = 0; j < shape[1]; j++) static_cast<uint8_t*>(mask.raw_data())[i * shape[1] + j] = j <= i;
+        for (int64_t j = 0; j < shape[1]; j++)
+          static_cast<uint8_t*>(mask.raw_data())[i * shape[1] + j] = j <= i;
       past = r.constant_tensor(mask);
     } else {
-      auto counted = [&](Size n) { return r.call("arange.start_step", {int64_t(0), n.argument(), int64_t(1), DType::I64}); };
+      auto counted = [&](Size n) {
+        return r.call("arange.start_step", {int64_t(0), n.argument(), int64_t(1), DType::I64});
+      };
       past = r.call("le", {counted(columns), r.call("unsqueeze", {counted(rows), int64_t(1)})});
     }
     scores = r.call("where", {past, scores, least});
@@ -298,7 +310,8 @@ Results attention(const Rewriting& r) {
   if (!r.missing("attn_mask")) {
     DType mask;
     if (!r.dtype(r["attn_mask"], mask)) return {};
-    scores = mask == DType::Bool ? r.call("where", {r["attn_mask"], scores, least}) : scores + r.term("attn_mask");
+    scores =
+        mask == DType::Bool ? r.call("where", {r["attn_mask"], scores, least}) : scores + r.term("attn_mask");
   }
   Term weights = r.call("softmax", {scores, int64_t(-1)});
   // A row that may look at nothing gives zeros.
@@ -335,7 +348,8 @@ Value* affine_grid(const Rewriting& r) {
   }
   Tensor cast = new_tensor(shape, type);
   convert_elements(base.raw_data(), DType::F64, cast.raw_data(), type, base.numel());
-  const Term grid = r.call("matmul", {r.constant_tensor(cast), r.call("transpose", {r["theta"], int64_t(-2), int64_t(-1)})});
+  const Term grid = r.call(
+      "matmul", {r.constant_tensor(cast), r.call("transpose", {r["theta"], int64_t(-2), int64_t(-1)})});
   Dims sizes{size[0]};
   for (size_t d = 0; d < spatial; d++) sizes.push_back(size[2 + d]);
   sizes.push_back(static_cast<int64_t>(spatial));

@@ -84,7 +84,8 @@ Value* copysign(const Rewriting& r) {
 Value* atan2(const Rewriting& r) {
   const Term y = r.term("input"), x = r.term("other");
   const Term angle = r.call("atan", {y / x});
-  const Term turn = r.call("where", {sign_bit(r, y), r.call("full_like", {y, -M_PI}), r.call("full_like", {y, M_PI})});
+  const Term turn =
+      r.call("where", {sign_bit(r, y), r.call("full_like", {y, -M_PI}), r.call("full_like", {y, M_PI})});
   const Term turned = r.call("where", {sign_bit(r, x), angle + turn, angle});
   const Term zeros = r.call("logical_and", {r.call("eq", {x, 0.0}), r.call("eq", {y, 0.0})});
   const Term at_zero = r.call("where", {sign_bit(r, x), turn, y * 0.0});
@@ -95,7 +96,8 @@ Value* atan2(const Rewriting& r) {
 Value* hypot(const Rewriting& r) {
   const Term a = r.call("abs", {r["input"]}), b = r.call("abs", {r["other"]});
   const Term large = r.call("maximum", {a, b}), small = r.call("minimum", {a, b});
-  const Term ratio = small / r.call("where", {r.call("eq", {large, 0.0}), r.call("full_like", {large, 1.0}), large});
+  const Term ratio =
+      small / r.call("where", {r.call("eq", {large, 0.0}), r.call("full_like", {large, 1.0}), large});
   return large * r.call("sqrt", {ratio * ratio + 1.0});
 }
 bool is_whole(const Rewriting& r, DType& type) {
@@ -148,7 +150,8 @@ Value* isclose(const Rewriting& r) {
   const Term a = r.term("input"), b = r.term("other");
   const Term allowed = r.call("abs", {b}) * r.number("rtol") + r.number("atol");
   const Term difference = r.call("abs", {a - b});
-  const Term near = r.call("logical_and", {r.call("le", {difference, allowed}), r.call("isfinite", {difference})});
+  const Term near =
+      r.call("logical_and", {r.call("le", {difference, allowed}), r.call("isfinite", {difference})});
   const Term out = r.call("logical_or", {near, r.call("eq", {a, b})});
   if (!r.flag("equal_nan")) return out;
   return r.call("logical_or", {out, r.call("logical_and", {r.call("isnan", {a}), r.call("isnan", {b})})});
@@ -177,7 +180,8 @@ Value* angle(const Rewriting& r) {
   DType type;
   if (!r.dtype(r["input"], type) || is_complex(type)) return nullptr;
   const Term x = r.cast(r["input"], is_floating(type) ? type : default_float());
-  const Term turned = r.call("where", {negative(r, x), r.call("full_like", {x, M_PI}), r.call("full_like", {x, 0.0})});
+  const Term turned =
+      r.call("where", {negative(r, x), r.call("full_like", {x, M_PI}), r.call("full_like", {x, 0.0})});
   return r.call("where", {r.call("isnan", {x}), x, turned});
 }
 // Operators of complex numbers that do nothing to real ones.
@@ -223,13 +227,16 @@ Value* permutation(const Rewriting& r) {
 Value* heaviside(const Rewriting& r) {
   DType type;
   if (!r.dtype(r.node.output(), type)) return nullptr;
-  return r.call("where", {r.call("eq", {r["input"], 0.0}), r["values"], r.cast(r.call("gt", {r["input"], 0.0}), type)});
+  return r.call(
+      "where", {r.call("eq", {r["input"], 0.0}), r["values"], r.cast(r.call("gt", {r["input"], 0.0}), type)});
 }
 Value* less_or_equal(const Rewriting& r) {
-  return r.call("logical_or", {r.call("lt", {r["input"], r["other"]}), r.call("eq", {r["input"], r["other"]})});
+  return r.call("logical_or",
+                {r.call("lt", {r["input"], r["other"]}), r.call("eq", {r["input"], r["other"]})});
 }
 Value* greater_or_equal(const Rewriting& r) {
-  return r.call("logical_or", {r.call("gt", {r["input"], r["other"]}), r.call("eq", {r["input"], r["other"]})});
+  return r.call("logical_or",
+                {r.call("gt", {r["input"], r["other"]}), r.call("eq", {r["input"], r["other"]})});
 }
 // To the nearest, from the middle to the even one.
 Value* round(const Rewriting& r) {
@@ -240,7 +247,8 @@ Value* round(const Rewriting& r) {
 }
 Value* float_power(const Rewriting& r) {
   auto wide = [&](std::string_view arg) {
-    return r.constant(arg) && !r.constant(arg)->is_tensor() ? Argument(r[arg]) : Argument(r.cast(r[arg], DType::F64));
+    return r.constant(arg) && !r.constant(arg)->is_tensor() ? Argument(r[arg])
+                                                            : Argument(r.cast(r[arg], DType::F64));
   };
   return r.call("pow", {wide("input"), wide("exponent")});
 }

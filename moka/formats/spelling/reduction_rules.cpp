@@ -55,7 +55,8 @@ Term divided(const Rewriting& r, Term sum, Size count, double correction) {
 Results variance_and_mean(const Rewriting& r) {
   Dims dims;
   DType type;
-  if (!reduced_dims(r, dims) || !r.constant("correction") || !r.dtype(r["input"], type) || !is_floating(type)) return {};
+  if (!reduced_dims(r, dims) || !r.constant("correction") || !r.dtype(r["input"], type) || !is_floating(type))
+    return {};
   const double correction = r.number("correction", 1);
   const bool keep = r.flag("keepdim");
   const Term x = r.term("input");
@@ -74,11 +75,14 @@ Value* variance(const Rewriting& r) {
 Value* any_or_all(const Rewriting& r, bool any) {
   DType type;
   if (!r.dtype(r["input"], type)) return nullptr;
-  Value* truth = type == DType::Bool ? r["input"] : r.call("ne", {r["input"], Any(number_tensor(Any(int64_t(0)), type))});
-  const Term found = r.call(any ? "amax" : "amin", {r.cast(truth, DType::I32), r["dim"], r["keepdim"]});
+  Value* truth = type == DType::Bool ? r["input"]
+                                     : r.call("ne", {r["input"], Any(number_tensor(Any(int64_t(0)), type))});
   DType wanted;
   if (!r.dtype(r.node.output(), wanted)) return nullptr;
-  return r.cast(r.cast(found, DType::Bool), wanted);
+  // None of them says yes, or none no: also right where there are no elements.
+  if (!any) truth = r.call("logical_not", {truth});
+  const Term count = r.call("sum", {r.cast(truth, DType::I32), r["dim"], r["keepdim"], DType::I32});
+  return r.cast(r.call(any ? "gt" : "eq", {count, int64_t(0)}), wanted);
 }
 Value* any(const Rewriting& r) { return any_or_all(r, true); }
 Value* all(const Rewriting& r) { return any_or_all(r, false); }
@@ -87,12 +91,14 @@ Results extremum_of_dim(const Rewriting& r) {
   const bool most = r.node.op_name() == "max.dim";
   int64_t dim;
   if (!r.integer("dim", dim)) return {};
-  if (r.rank("input") == 0) return {r["input"], r.constant_tensor(number_tensor(Any(int64_t(0)), DType::I64))};
+  if (r.rank("input") == 0)
+    return {r["input"], r.constant_tensor(number_tensor(Any(int64_t(0)), DType::I64))};
   return {r.call(most ? "amax" : "amin", {r["input"], Dims{dim}, r["keepdim"]}),
           r.call(most ? "argmax" : "argmin", {r["input"], dim, r["keepdim"]})};
 }
 Results smallest_and_largest(const Rewriting& r) {
-  return {r.call("amin", {r["input"], r["dim"], r["keepdim"]}), r.call("amax", {r["input"], r["dim"], r["keepdim"]})};
+  return {r.call("amin", {r["input"], r["dim"], r["keepdim"]}),
+          r.call("amax", {r["input"], r["dim"], r["keepdim"]})};
 }
 
 // ---- order
@@ -197,7 +203,8 @@ Results running_extremum(const Rewriting& r) {
   DType type;
   Term all;
   if (!r.integer("dim", dim) || !r.dtype(r["input"], type) || !is_floating(type)) return {};
-  if (r.rank("input") == 0) return {r["input"], r.constant_tensor(number_tensor(Any(int64_t(0)), DType::I64))};
+  if (r.rank("input") == 0)
+    return {r["input"], r.constant_tensor(number_tensor(Any(int64_t(0)), DType::I64))};
   if (!beginnings(r, r["input"], dim, most ? -INFINITY : INFINITY, all)) return {};
   const Term best = r.call(most ? "amax" : "amin", {all, Dims{-1}, true});
   const int64_t n = r["input"]->type.dims[static_cast<size_t>(wrap(dim, r.rank("input")))].size;
@@ -205,10 +212,12 @@ Results running_extremum(const Rewriting& r) {
   for (int64_t i = 0; i < n; i++) places.push_back(i);
   // An equal element that lies in the past.
   const Term equal = r.call("eq", {all, best});
-  const Term past = r.call("le", {r.constant_ints(places), r.call("unsqueeze", {r.constant_ints(places), int64_t(-1)})});
+  const Term past =
+      r.call("le", {r.constant_ints(places), r.call("unsqueeze", {r.constant_ints(places), int64_t(-1)})});
   const Term here = r.call("where", {r.call("logical_and", {equal, past}), r.constant_ints(places),
                                      Any(number_tensor(Any(int64_t(-1)), DType::I64))});
-  return {r.last_to(r.call("squeeze.dim", {best, Dims{-1}}), dim), r.last_to(r.call("amax", {here, Dims{-1}}), dim)};
+  return {r.last_to(r.call("squeeze.dim", {best, Dims{-1}}), dim),
+          r.last_to(r.call("amax", {here, Dims{-1}}), dim)};
 }
 
 // ---- counting and distances
@@ -273,9 +282,12 @@ Value* histogram(const Rewriting& r) {
   const Term inside = r.call("logical_and", {r.call("ge", {x, low}), r.call("le", {x, high})});
   Dims numbers;
   for (int64_t i = 0; i < bins; i++) numbers.push_back(i);
-  const Term equal = r.call("eq", {r.call("unsqueeze", {last, int64_t(0)}),
-                                   r.call("unsqueeze", {r.cast(r.constant_ints(numbers), type), int64_t(1)})});
-  return r.call("sum", {r.cast(r.call("logical_and", {equal, r.call("unsqueeze", {inside, int64_t(0)})}), type), Dims{1}});
+  const Term equal =
+      r.call("eq", {r.call("unsqueeze", {last, int64_t(0)}),
+                    r.call("unsqueeze", {r.cast(r.constant_ints(numbers), type), int64_t(1)})});
+  return r.call(
+      "sum",
+      {r.cast(r.call("logical_and", {equal, r.call("unsqueeze", {inside, int64_t(0)})}), type), Dims{1}});
 }
 
 // ---- determinants
@@ -308,8 +320,9 @@ Value* binary_cross_entropy_with_logits(const Rewriting& r) {
 // Of one row: a batch of one.
 Value* nll_loss(const Rewriting& r) {
   if (r.rank("input") != 1) return nullptr;
-  const Term loss = r.call("nll_loss", {r.call("unsqueeze", {r["input"], int64_t(0)}), r.call("unsqueeze", {r["target"], int64_t(0)}),
-                                        r["weight"], r["ignore_index"], r["reduction"]});
+  const Term loss = r.call("nll_loss", {r.call("unsqueeze", {r["input"], int64_t(0)}),
+                                        r.call("unsqueeze", {r["target"], int64_t(0)}), r["weight"],
+                                        r["ignore_index"], r["reduction"]});
   return r.text("reduction") == "none" ? r.call("squeeze.dim", {loss, Dims{0}}) : loss;
 }
 Term along_classes(const Rewriting& r, Value* weight, int rank) {
@@ -335,17 +348,23 @@ Value* cross_entropy(const Rewriting& r) {
     if (weighted) each = each * along_classes(r, r["weight"], rank);
     const Term loss = r.call("neg", {r.call("sum", {each, Dims{dim}})});
     if (how != "mean" || rank == 1) return how == "none" ? loss : r.call("sum", {loss}).value;
-    return divided(r, r.call("sum", {loss}), r.times(count_of(r, loss, Dims{}), count_of(r, loss, [&] {
-                     Dims d;
-                     for (int i = 0; i < spelling::rank(loss); i++) d.push_back(i);
-                     return d;
-                   }())), 0);
+    return divided(r, r.call("sum", {loss}),
+                   r.times(count_of(r, loss, Dims{}), count_of(r, loss,
+                                                               [&] {
+                                                                 Dims d;
+                                                                 for (int i = 0; i < spelling::rank(loss);
+                                                                      i++)
+                                                                   d.push_back(i);
+                                                                 return d;
+                                                               }())),
+                   0);
   }
   if (smoothing == 0)
     return r.call("nll_loss", {logs, r["target"], r["weight"], r["ignore_index"], r["reduction"]});
   int64_t ignored;
   if (!classes.fixed() || !r.integer("ignore_index", ignored)) return nullptr;
-  const Term hard = r.call("nll_loss", {logs, r["target"], r["weight"], ignored, how == "mean" ? "sum" : Any(how)});
+  const Term hard =
+      r.call("nll_loss", {logs, r["target"], r["weight"], ignored, how == "mean" ? "sum" : Any(how)});
   const Term spread = weighted ? logs * along_classes(r, r["weight"], rank) : logs;
   const Term kept = r.call("ne", {r["target"], ignored});
   const Term zero = r.constant_tensor(number_tensor(Any(0.0), type));
@@ -357,8 +376,10 @@ Value* cross_entropy(const Rewriting& r) {
   Term weight = r.cast(kept, type);
   if (weighted) {
     const Term safe = r.call("where", {kept, r["target"], Any(number_tensor(Any(int64_t(0)), target_type))});
-    weight = weight * r.call("reshape", {r.call("index_select", {r["weight"], int64_t(0), r.call("reshape", {safe, Dims{-1}})}),
-                                         r.list(r.sizes(r["target"]))});
+    weight = weight *
+             r.call("reshape",
+                    {r.call("index_select", {r["weight"], int64_t(0), r.call("reshape", {safe, Dims{-1}})}),
+                     r.list(r.sizes(r["target"]))});
   }
   return sum / r.call("sum", {weight});
 }
@@ -369,7 +390,11 @@ constexpr RuleEntry rules[] = {
     {"max.other", larger},
     {"min.other", smaller},
     {"softmax", softmax},
-    {"log_softmax", [](const Rewriting& r) { Value* v = softmax(r); return v ? v : log_softmax(r); }},
+    {"log_softmax",
+     [](const Rewriting& r) {
+       Value* v = softmax(r);
+       return v ? v : log_softmax(r);
+     }},
     {"var", variance},
     {"var_mean", nullptr, variance_and_mean},
     {"any", any},

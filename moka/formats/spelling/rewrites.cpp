@@ -14,8 +14,8 @@ using graph::Value;
 
 namespace {
 
-constexpr std::span<const RuleEntry> (*families[])() = {number_rules, shape_rules, indexing_rules, layer_rules,
-                                                        reduction_rules};
+constexpr std::span<const RuleEntry> (*families[])() = {number_rules, shape_rules, indexing_rules,
+                                                        layer_rules, reduction_rules};
 
 bool by_rule(const Rewriting& r, std::vector<Value*>& results) {
   for (auto family : families)

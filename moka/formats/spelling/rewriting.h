@@ -42,7 +42,7 @@ struct Rewriting {
   bool is(std::string_view arg, double number) const;
   bool integer(std::string_view arg, int64_t& out) const;
   bool ints(std::string_view arg, Dims& out) const;  // false: known only when running
-  bool flag(std::string_view arg) const;             // of a constant bool
+  bool flag(std::string_view arg) const;  // of a constant bool
   double number(std::string_view arg, double otherwise = 0) const;
   std::string_view text(std::string_view arg) const;  // "" where it is None
   int rank(std::string_view arg) const;

@@ -194,7 +194,8 @@ Value* as_strided(const Rewriting& r) {
 // The places of a diagonal in the flattened last two dimensions.
 Dims diagonal_places(int64_t rows, int64_t columns, int64_t offset) {
   Dims out;
-  for (int64_t i = std::max<int64_t>(0, -offset), j = std::max<int64_t>(0, offset); i < rows && j < columns; i++, j++)
+  for (int64_t i = std::max<int64_t>(0, -offset), j = std::max<int64_t>(0, offset); i < rows && j < columns;
+       i++, j++)
     out.push_back(i * columns + j);
   return out;
 }
@@ -268,7 +269,8 @@ Value* diag_embed(const Rewriting& r) {
   sizes.push_back(side);
   sizes.push_back(side);
   const Term spread = r.reshape(r.select(r["input"], -1, from), sizes);
-  const Term made = r.call("where", {r.constant_tensor(on), spread, Any(number_tensor(Any(int64_t(0)), type))});
+  const Term made =
+      r.call("where", {r.constant_tensor(on), spread, Any(number_tensor(Any(int64_t(0)), type))});
   dim1 = wrap(dim1, rank + 1), dim2 = wrap(dim2, rank + 1);
   Dims order(static_cast<size_t>(rank) + 1, int64_t(0));
   for (int i = 0, outer = 0; i <= rank; i++)
@@ -279,7 +281,8 @@ Value* diag_embed(const Rewriting& r) {
 Value* unfold(const Rewriting& r) {
   int64_t dim, size, step;
   const int rank = r.rank("input");
-  if (rank < 0 || !r.integer("dimension", dim) || !r.integer("size", size) || !r.integer("step", step)) return nullptr;
+  if (rank < 0 || !r.integer("dimension", dim) || !r.integer("size", size) || !r.integer("step", step))
+    return nullptr;
   if (rank == 0) return r.call("reshape", {r["input"], Dims{size}});
   dim = wrap(dim, rank);
   const graph::Dim& d = r["input"]->type.dims[static_cast<size_t>(dim)];
@@ -321,7 +324,8 @@ bool fixed_size(const Rewriting& r, int64_t dim, int64_t& size) {
 Value* select_scatter(const Rewriting& r) {
   int64_t dim, index, size;
   DType type;
-  if (!r.integer("dim", dim) || !r.integer("index", index) || !fixed_size(r, dim, size) || !r.dtype(r["input"], type))
+  if (!r.integer("dim", dim) || !r.integer("index", index) || !fixed_size(r, dim, size) ||
+      !r.dtype(r["input"], type))
     return nullptr;
   Dims from(static_cast<size_t>(size), int64_t(-1));
   from[static_cast<size_t>(index < 0 ? index + size : index)] = 0;
@@ -331,7 +335,8 @@ Value* select_scatter(const Rewriting& r) {
 Value* slice_scatter(const Rewriting& r) {
   int64_t dim, step, size, start = 0, end = INT64_MAX;
   DType type;
-  if (!r.integer("dim", dim) || !r.integer("step", step) || !fixed_size(r, dim, size) || !r.dtype(r["input"], type))
+  if (!r.integer("dim", dim) || !r.integer("step", step) || !fixed_size(r, dim, size) ||
+      !r.dtype(r["input"], type))
     return nullptr;
   if ((!r.missing("start") && !r.integer("start", start)) || (!r.missing("end") && !r.integer("end", end)))
     return nullptr;
@@ -357,7 +362,8 @@ Value* pixel_shuffle(const Rewriting& r) {
   const int64_t outer = rank - 3;
   for (int64_t i = 0; i < outer; i++) order.push_back(i);
   for (int64_t i : {0, 3, 1, 4, 2}) order.push_back(outer + i);
-  return r.call("reshape", {r.call("permute", {r.call("reshape", {r["input"], r.list(apart)}), order}), r.list(together)});
+  return r.call("reshape", {r.call("permute", {r.call("reshape", {r["input"], r.list(apart)}), order}),
+                            r.list(together)});
 }
 Value* pixel_unshuffle(const Rewriting& r) {
   int64_t factor;

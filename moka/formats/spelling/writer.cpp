@@ -39,7 +39,8 @@ std::string NodeWriter::ints_name(std::string_view arg) const {
 }
 std::string NodeWriter::one_name(std::string_view arg) const {
   Dims known;
-  return ints(arg, known) ? ints_input(known) : add("Reshape", {model.name_of(value(arg)), ints_input(Dims{1})});
+  return ints(arg, known) ? ints_input(known)
+                          : add("Reshape", {model.name_of(value(arg)), ints_input(Dims{1})});
 }
 int NodeWriter::rank(std::string_view arg) const { return spelling::rank(value(arg)); }
 std::string NodeWriter::name(std::string_view arg) const { return model.name_of(value(arg)); }
@@ -62,7 +63,8 @@ bool NodeWriter::finish(std::string_view op, std::vector<std::string> inputs,
 
 // ---- ModelWriter
 
-ModelWriter::ModelWriter(const WritingRules& rules) : rules_(rules), dialect_(rules.dialect), nodes_(&out_.nodes) {}
+ModelWriter::ModelWriter(const WritingRules& rules)
+    : rules_(rules), dialect_(rules.dialect), nodes_(&out_.nodes) {}
 
 std::string ModelWriter::unique_in(Names& used, std::string name) {
   if (used.insert(name).second) return name;
@@ -80,8 +82,8 @@ std::string ModelWriter::scoped(const Node& node, std::string_view last) const {
 
 std::string ModelWriter::add_tensor(Tensor tensor, std::string_view hint) {
   // Small constants that are alike are one.
-  if (rules_.builtin && tensor.has_storage() && tensor.numel() <= 16 && tensor.is_contiguous() && tensor.dtype() != DType::String &&
-      hint.ends_with("constant")) {
+  if (rules_.builtin && tensor.has_storage() && tensor.numel() <= 16 && tensor.is_contiguous() &&
+      tensor.dtype() != DType::String && hint.ends_with("constant")) {
     std::string key = cat(info(tensor.dtype()).name, tensor.sizes());
     if (tensor.numel()) key.append(static_cast<const char*>(tensor.raw_data()), tensor.bytes());
     auto [at, fresh] = small_.try_emplace(std::move(key));
@@ -101,7 +103,8 @@ std::string ModelWriter::add_tensor(Tensor tensor, std::string_view hint) {
 std::string ModelWriter::default_name(const Value& value) const {
   if (!value.name.empty()) return value.name;
   const Node* producer = value.producer();
-  return producer ? cat(scoped(*producer, producer->op_name()), "_output_", value.index()) : std::string("value");
+  return producer ? cat(scoped(*producer, producer->op_name()), "_output_", value.index())
+                  : std::string("value");
 }
 
 std::string ModelWriter::name_of(Value* value) {
@@ -118,12 +121,14 @@ std::string ModelWriter::name_of(Value* value) {
                                                                        : DType::I64);
     MOKA_CHECK_KIND(NotImplemented, tensor, dialect_name(dialect_), " export: ", *constant,
                     " is used where a tensor is needed");
-    const std::string name = add_tensor(tensor, value->name.empty() ? scoped(*producer, "constant") : value->name);
+    const std::string name =
+        add_tensor(tensor, value->name.empty() ? scoped(*producer, "constant") : value->name);
     return names_[value] = name;
   }
   if (auto i = producer ? unsaid_.find(producer) : unsaid_.end(); i != unsaid_.end())
     fail_kind(ErrorKind::NotImplemented, "the value of ", producer->op_name(),
-              producer->name.empty() ? "" : cat(" '", producer->name, "'"), " cannot be written: ", i->second);
+              producer->name.empty() ? "" : cat(" '", producer->name, "'"),
+              " cannot be written: ", i->second);
   MOKA_CHECK_KIND(NotImplemented,
                   producer && (producer->kind == NodeKind::Op || producer->kind == NodeKind::Unpack ||
                                ((producer->kind == NodeKind::Builtin || producer->kind == NodeKind::List ||
@@ -131,11 +136,14 @@ std::string ModelWriter::name_of(Value* value) {
                                 rules_.builtin)),
                   "a value made by ", producer ? producer->op_name() : "a block", " cannot be written");
   const std::string name = unique(default_name(*value));
-  if (value->type.kind == graph::TypeKind::Tensor && nodes_ == &out_.nodes) out_.values.push_back({name, value->type});
+  if (value->type.kind == graph::TypeKind::Tensor && nodes_ == &out_.nodes)
+    out_.values.push_back({name, value->type});
   return names_[value] = name;
 }
 
-std::string ModelWriter::bind(Value* value, std::string name) { return names_[value] = unique(std::move(name)); }
+std::string ModelWriter::bind(Value* value, std::string name) {
+  return names_[value] = unique(std::move(name));
+}
 
 FileNode& ModelWriter::add_node(const Node& node, std::string_view op, std::string_view domain,
                                 std::vector<std::string> inputs, std::vector<std::string> outputs,
@@ -185,7 +193,7 @@ bool ModelWriter::say(Node& node, std::string& why) {
         NodeWriter writer(*this, node);
         if (a.write(writer)) return true;
         if (writer.to_rules) {
-          why = "this form of it has no operator";
+          why = writer.why.empty() ? "this form of it has no operator" : writer.why;
           return false;
         }
         if (!writer.why.empty()) reasons += cat("; ", writer.why);
@@ -194,7 +202,8 @@ bool ModelWriter::say(Node& node, std::string& why) {
     std::vector<const Row*> rows = table.of_op(*node.op, version);
     if (rules_.older)
       for (const Row* row : table.of_op(*node.op, rules_.written_as))
-        if (!row->valid_in(version) && rules_.older(row->mapping.op, row->since, version)) rows.push_back(row);
+        if (!row->valid_in(version) && rules_.older(row->mapping.op, row->since, version))
+          rows.push_back(row);
     for (const Row* row : rows) {
       std::string reason;
       if (say_row(*row, node, reason)) return true;
@@ -204,8 +213,9 @@ bool ModelWriter::say(Node& node, std::string& why) {
     if (e.kind() != ErrorKind::NotImplemented) throw;
     reasons += cat("; ", e.message());
   }
-  why = reasons.empty() ? cat("no form of it in ", dialect_ == Dialect::Onnx ? cat("opset ", version) : "this format")
-                        : reasons.substr(2);
+  why = reasons.empty()
+            ? cat("no form of it in ", dialect_ == Dialect::Onnx ? cat("opset ", version) : "this format")
+            : reasons.substr(2);
   return false;
 }
 
@@ -246,8 +256,8 @@ bool ModelWriter::replace(Node& node) {
         results[i]->type.dtype = old->type.dtype;
       }
     }
-    const bool made_here = results[i]->producer() && results[i]->producer()->kind == NodeKind::Op &&
-                           !names_.count(results[i]);
+    const bool made_here =
+        results[i]->producer() && results[i]->producer()->kind == NodeKind::Op && !names_.count(results[i]);
     if (auto named = names_.find(old); named != names_.end()) {
       const std::string name = named->second;
       names_.erase(named);  // the value goes, its place in memory may be another's soon
@@ -268,8 +278,9 @@ void ModelWriter::say_nodes(graph::Block& block) {
     std::string place = n.source.scope;
     if (!n.source.file.empty())
       place += cat(place.empty() ? "" : ", ", n.source.file, n.source.line ? cat(":", n.source.line) : "");
-    problems_.push_back(cat(n.op_name(), n.kind == NodeKind::Python || n.kind == NodeKind::Call ? cat(" '", n.name, "'") : "",
-                            place.empty() ? "" : cat(" (", place, ")"), ": ", why));
+    problems_.push_back(
+        cat(n.op_name(), n.kind == NodeKind::Python || n.kind == NodeKind::Call ? cat(" '", n.name, "'") : "",
+            place.empty() ? "" : cat(" (", place, ")"), ": ", why));
   };
   for (Node* n = block.first(); n;) {
     // Files have no words for what a program checks of sizes.
@@ -298,9 +309,10 @@ void ModelWriter::say_nodes(graph::Block& block) {
     }
     if (n->kind != NodeKind::Op) {
       refuse(*n, n->kind == NodeKind::Python ? "it stays Python; write it with operators of moka"
-                 : n->kind == NodeKind::Set ? cat("state '", n->name, "' is written by the graph; export the model in "
-                                                  "evaluation mode")
-                                            : std::string("cannot be written"));
+                 : n->kind == NodeKind::Set  ? cat("state '", n->name,
+                                                   "' is written by the graph; export the model in "
+                                                   "evaluation mode")
+                                             : std::string("cannot be written"));
       n = n->next();
       continue;
     }
@@ -337,10 +349,17 @@ FileValue ModelWriter::result_of(graph::Block& block, Value* value, FileGraph& o
   bool again = false;
   for (const FileValue& v : out.outputs) again |= v.name == name;
   // A branch gives what its own nodes make.
-  if (again || !producer || producer->owner() != &block || value->constant() || producer->kind == NodeKind::Get) {
+  if (again || !producer || producer->owner() != &block || value->constant() ||
+      producer->kind == NodeKind::Get) {
     const std::string copied = unique(cat(name, "_copy"));
-    out.nodes.push_back({unique_in(node_names_, cat(rules_.copies, "_", copied)), std::string(rules_.copies), "", {name},
-                         {copied}, {}, {}, {}});
+    out.nodes.push_back({unique_in(node_names_, cat(rules_.copies, "_", copied)),
+                         std::string(rules_.copies),
+                         "",
+                         {name},
+                         {copied},
+                         {},
+                         {},
+                         {}});
     name = copied;
   }
   return {name, value->type};
@@ -398,7 +417,8 @@ FileModel ModelWriter::write(const Graph& source) {
     for (size_t i = 0; i < problems_.size() && i < 20; i++) all += cat("\n  ", problems_[i]);
     if (problems_.size() > 20) all += cat("\n  and ", problems_.size() - 20, " more");
     fail_kind(ErrorKind::NotImplemented, dialect_name(dialect_), " export of '", graph.name,
-              "': ", problems_.size(), problems_.size() == 1 ? " node" : " nodes", " cannot be written:", all);
+              "': ", problems_.size(), problems_.size() == 1 ? " node" : " nodes",
+              " cannot be written:", all);
   }
   std::set<std::string> made;
   for (size_t i = 0; i < graph.outputs().size(); i++) {
@@ -411,7 +431,14 @@ FileModel ModelWriter::write(const Graph& source) {
       const std::string copied = reserved_.count(i)    ? wanted
                                  : used_.count(wanted) ? unique(cat(wanted, "_copy"))
                                                        : unique(wanted);
-      FileNode n{unique_in(node_names_, cat(rules_.copies, "_", copied)), std::string(rules_.copies), "", {name}, {copied}, {}, {}, {}};
+      FileNode n{unique_in(node_names_, cat(rules_.copies, "_", copied)),
+                 std::string(rules_.copies),
+                 "",
+                 {name},
+                 {copied},
+                 {},
+                 {},
+                 {}};
       out_.nodes.push_back(std::move(n));
       name = copied;
     }

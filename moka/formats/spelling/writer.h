@@ -20,7 +20,7 @@ struct FileNode {
   std::vector<std::string> inputs, outputs;  // empty: missing
   std::vector<Attribute> attributes;
   std::vector<std::pair<std::string, FileGraph>> graphs;  // attributes that are graphs: branches, bodies
-  std::string scope;                                      // the module that it comes from
+  std::string scope;  // the module that it comes from
 };
 struct FileTensor {
   std::string name;
@@ -92,7 +92,7 @@ struct WritingRules {
   Dialect dialect;
   int version;
   std::span<const std::span<const WritingAdapter>> adapters;  // asked in this order, before the table
-  std::string_view copies;                                    // the operator that hands a value on under another name
+  std::string_view copies;  // the operator that hands a value on under another name
   // Numbers, lists of integers and sizes as tensors; null: there are none in the file.
   bool (*builtin)(ModelWriter& model, const graph::Node& node, std::string& why) = nullptr;
   // Conditions and loops; null: there are none.

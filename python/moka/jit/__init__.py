@@ -83,8 +83,10 @@ def trace_module(
     if not inputs:
         raise ValueError("trace_module: inputs names no method")
     traced = {
-        name: trace(mod if name == "forward" else getattr(mod, name), given, check_trace=check_trace,
-        **options) for name, given in inputs.items()
+        name: trace(
+            mod if name == "forward" else getattr(mod, name), given, check_trace=check_trace, **options
+        )
+        for name, given in inputs.items()
     }
     main = traced.get("forward") or next(iter(traced.values()))
     for name, one in traced.items():
@@ -188,6 +190,16 @@ class TracedModule:
             wanted, came = ", ".join(self.graph.inputs), ", ".join(kwargs)
             raise TypeError(f"the graph takes {wanted}; by name came {came}")
         return (*args, *(kwargs[name] for name in missing))
+
+    def module(self) -> Any:
+        """The graph as a Module whose parameters are trained.
+
+        It runs operator by operator; calls take the graph's inputs in order or by name. Parameters are
+        copies of the graph's.
+        """
+        from .module import GraphModule
+
+        return GraphModule(self.graph)
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the graph: parameters and buffers by name."""

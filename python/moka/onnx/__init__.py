@@ -21,6 +21,7 @@ _BITS = {"bfloat16": "int16"} | dict.fromkeys(
     "uint8",
 )
 
+
 class Model:
     """A model that runs: `run` takes arrays or tensors and gives NumPy arrays.
 
@@ -75,7 +76,8 @@ class Model:
 
             near = difflib.get_close_matches(unknown[0], known, 3) or self.output_names
             raise ValueError(
-                f"run: there is no output or value {unknown[0]!r}; near it are {', '.join(near)}, outputs are "
+                f"run: there is no output or value {unknown[0]!r}; near it are {', '.join(near)}, "
+                f"outputs are "
                 f"{', '.join(self.output_names)}"
             )
         key = tuple(names)
@@ -86,23 +88,23 @@ class Model:
     def module(self) -> Any:
         """The model as a Module that can be trained.
 
-        Its parameters and buffers have the names of the file's initializers; calling it takes and gives tensors,
-        and gradients reach the parameters. Changes of the parameters are seen by the Module alone.
+        Its parameters and buffers have the names of the file's initializers; calling it takes and gives
+        tensors, and gradients reach the parameters. Changes of the parameters are seen by the Module alone.
         """
-        from .module import GraphModule
+        from ..jit.module import GraphModule
 
         return GraphModule(self.graph)
 
     def compile(self, *, freeze: bool = True) -> Any:
-        """The model made ready for inference, as a traced module: parameters become constants and what depends
-        on them alone is computed now. `freeze=False` keeps them states."""
+        """The model made ready for inference, as a traced module: parameters become constants and what
+        depends on them alone is computed now. `freeze=False` keeps them states."""
         from .. import jit
 
         traced = jit.TracedModule(self.graph.clone())
         return jit.freeze(traced) if freeze else traced
 
     def save(self, path: str | os.PathLike[str], **settings: Any) -> None:
-        """Write the model: as ONNX with the settings of `export`, or as a .moka package by the path's ending."""
+        """Write the model: as ONNX with the settings of `export`, or by its ending as a .moka package."""
         if os.fspath(path).endswith(".moka"):
             _C._package_save(self.graph, os.fspath(path), {}, {})
         else:

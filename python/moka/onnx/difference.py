@@ -89,7 +89,9 @@ def _difference(name: str, maker: str, x: Any, y: Any) -> Difference:
         return Difference(name, maker, np.inf, np.inf, f"shapes {list(x.shape)} and {list(y.shape)}")
     if x.dtype.kind in "OUS" or y.dtype.kind in "OUS":
         same = bool((x == y).all())
-        return Difference(name, maker, 0.0 if same else np.inf, 0.0 if same else np.inf, "" if same else "texts")
+        return Difference(
+            name, maker, 0.0 if same else np.inf, 0.0 if same else np.inf, "" if same else "texts"
+        )
     if not x.size:
         return Difference(name, maker, 0, 0)
     wide = np.complex128 if x.dtype.kind == "c" or y.dtype.kind == "c" else np.float64
@@ -109,7 +111,9 @@ def random_inputs(model: Model, size: int = 1, seed: int = 0) -> dict[str, Any]:
     for name, text in model.inputs.items():
         kind, _, sizes = text.rstrip("]?").partition("[")
         if kind in ("", "tensor") or sizes == "...":
-            raise ValueError(f"diff: input {name!r} is {text}; give it as an array with --input {name}=FILE.npy")
+            raise ValueError(
+                f"diff: input {name!r} is {text}; give it as an array with --input {name}=FILE.npy"
+            )
         shape = [int(s) if re.fullmatch(r"\d+", s) else size for s in sizes.replace(" ", "").split(",") if s]
         if kind == "bool":
             out[name] = rng.integers(0, 2, shape).astype(bool)
@@ -132,15 +136,20 @@ def main(arguments: Sequence[str]) -> int:
 
     parser = argparse.ArgumentParser(
         prog="moka diff",
-        description="Run two models (.onnx, .moka) on the same inputs and compare what they give. Where outputs "
-        "differ, values between that have one name in both are compared in the order in which they are made, and "
-        "the first that differs is named.",
+        description="Run two models (.onnx, .moka) on the same inputs and compare what they give. Where "
+        "outputs differ, values between that have one name in both are compared in the order in which they "
+        "are made, and the first that differs is named.",
         epilog="Example:  moka diff trained.onnx quantized.onnx --input image=cat.npy --tolerance 1e-2",
     )
     parser.add_argument("a", help="the model to compare with")
     parser.add_argument("b", help="the model that is compared")
     parser.add_argument(
-        "-i", "--input", action="append", default=[], metavar="[NAME=]FILE", help="an input as .npy; else random"
+        "-i",
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="an input as .npy; else random",
     )
     parser.add_argument("--size", type=int, default=1, help="what open sizes become in random inputs (1)")
     parser.add_argument("--seed", type=int, default=0, help="of random inputs (0)")
@@ -154,7 +163,11 @@ def main(arguments: Sequence[str]) -> int:
             name or a.input_names[i]: np.load(file, allow_pickle=False)
             for i, (name, _, file) in enumerate(files)
         }
-        inputs = given if set(a.input_names) <= set(given) else random_inputs(a, options.size, options.seed) | given
+        inputs = (
+            given
+            if set(a.input_names) <= set(given)
+            else random_inputs(a, options.size, options.seed) | given
+        )
         outputs, first = compare(a, b, [inputs[name] for name in a.input_names], options.tolerance)
     except (OSError, ValueError, RuntimeError, IndexError, NotImplementedError, KeyError) as error:
         print(f"moka diff: {error}", file=sys.stderr)
@@ -167,5 +180,9 @@ def main(arguments: Sequence[str]) -> int:
     else:
         for found in outputs:
             print(f"output {found.text}")
-        print(f"first difference: {first.text}" if first else "no value between has one name in both models and differs")
+        print(
+            f"first difference: {first.text}"
+            if first
+            else "no value between has one name in both models and differs"
+        )
     return 1 if outputs else 0

@@ -53,7 +53,8 @@ class Program:
         return tuple(_C.Executable(self.graph).run(*inputs))
 
     def __repr__(self) -> str:
-        return f"onnx.Program({self.graph.name}: {', '.join(self.graph.inputs)} -> {', '.join(self.graph.outputs)})"
+        inputs, outputs = ", ".join(self.graph.inputs), ", ".join(self.graph.outputs)
+        return f"onnx.Program({self.graph.name}: {inputs} -> {outputs})"
 
 
 def export(
@@ -194,7 +195,9 @@ def _graph_of(
     from ..nn import Module
 
     module = model if isinstance(model, Module) else None
-    if module is None and (isinstance(model, _C.Graph) or isinstance(getattr(model, "graph", None), _C.Graph)):
+    if module is None and (
+        isinstance(model, _C.Graph) or isinstance(getattr(model, "graph", None), _C.Graph)
+    ):
         graph = model if isinstance(model, _C.Graph) else model.graph
         dynamic = _named_axes(dynamic_axes or {})
         unknown = [name for name in dynamic if name not in graph.inputs and name not in graph.outputs]
@@ -219,9 +222,7 @@ def _graph_of(
     _name_outputs(graph, output_names)
     if verify:
         _verify(graph, arguments, results)
-    unknown = [
-        name for name in dynamic_axes or {} if name not in graph.inputs and name not in graph.outputs
-    ]
+    unknown = [name for name in dynamic_axes or {} if name not in graph.inputs and name not in graph.outputs]
     if unknown:
         raise ValueError(f"export: dynamic_axes names {unknown[0]!r}; inputs are {', '.join(graph.inputs)}")
     return graph, module, {}
@@ -375,7 +376,9 @@ def _sizes_of(shape: Any, example: Any) -> dict[int, str]:
     for dim, size in pairs:
         if size is None or (isinstance(size, int) and not isinstance(size, bool)):
             continue
-        name = size if isinstance(size, str) else getattr(size, "__name__", None) or getattr(size, "name", None)
+        name = (
+            size if isinstance(size, str) else getattr(size, "__name__", None) or getattr(size, "name", None)
+        )
         if not isinstance(name, str) or name in ("AUTO", "DYNAMIC", "STATIC"):
             if name == "STATIC" or "STATIC" in str(size):
                 continue

@@ -13,8 +13,10 @@ ExportedProgram = refused_class("torch.export.ExportedProgram", _WHY)
 
 
 class Dim:
-    """The name of a size that may change, for dynamic_shapes. `Dim.AUTO` and `Dim.DYNAMIC` have no name of their
-    own, `Dim.STATIC` is a size that stays."""
+    """The name of a size that may change, for dynamic_shapes.
+
+    `Dim.AUTO` and `Dim.DYNAMIC` have no name of their own, `Dim.STATIC` is a size that stays.
+    """
 
     AUTO: Dim
     DYNAMIC: Dim
