@@ -191,7 +191,7 @@ def _graph_of(
     training: Any,
     verify: bool,
 ) -> tuple[Any, Any, dict[str, dict[int, str]]]:
-    """The graph that `model` is or becomes, the module it comes from, and sizes that are still to be opened."""
+    """The graph that `model` is or becomes, its module, and sizes that are still to be opened."""
     from ..nn import Module
 
     module = model if isinstance(model, Module) else None
