@@ -388,3 +388,11 @@ def test_data_are_found_under_the_name_of_torch():
     import moka.utils.data
 
     assert moka.utils.data.DataLoader is DataLoader
+
+
+def test_samplers_are_generic_types():
+    class Pairs(moka.data.Sampler[list[int]]):
+        def __iter__(self):
+            return iter([[0, 1]])
+
+    assert list(Pairs()) == [[0, 1]]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,10 @@ __all__ = [
 ]
 
 
-class Sampler:
+Index = TypeVar("Index", covariant=True)
+
+
+class Sampler(Generic[Index]):
     """Gives indices when iterated; a subclass defines __iter__, and __len__ where it is known."""
 
     def __iter__(self) -> Iterator[Any]:
