@@ -440,7 +440,7 @@ bool in_old_order(const Schema& s, PyObject* const* args, Py_ssize_t count, PyOb
     if (is_tensor(args[i])) {
       if (tensors == s.positional) return false;
       found[tensors++] = args[i];
-    } else if (PyFloat_Check(args[i]) || PyLong_Check(args[i])) {
+    } else if (PyFloat_Check(args[i]) || PyLong_Check(args[i]) || PyComplex_Check(args[i])) {
       if (numbers == 2 || factors[numbers].empty()) return false;
       int at = s.find_arg(factors[numbers++]);
       if (at < 0) return false;
@@ -450,6 +450,9 @@ bool in_old_order(const Schema& s, PyObject* const* args, Py_ssize_t count, PyOb
     }
   }
   if (tensors != s.positional || numbers == 0) return false;
+  const std::string text = cat("This overload of ", s.base, " is deprecated: give ", factors[0],
+                               factors[1].empty() ? "" : " and ", factors[1], " by name");
+  if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) throw PythonErrorSet{};
   std::copy(found, found + max_args, slots);
   return true;
 }

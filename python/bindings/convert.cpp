@@ -210,6 +210,11 @@ struct Writer {
         write_int(o, index.get(), target);
       } else if (PyComplex_Check(o)) {
         double parts[2] = {PyComplex_RealAsDouble(o), PyComplex_ImagAsDouble(o)};
+        if (out.dtype() == DType::Bool) {
+          *target = parts[0] != 0 || parts[1] != 0;
+          at++;
+          return;
+        }
         if (!is_complex(out.dtype()))
           throw Error(ErrorKind::Type, cat("tensor: a complex number cannot be stored in ", out.dtype()));
         convert_elements(parts, DType::C128, target, out.dtype(), 1);
@@ -466,7 +471,8 @@ PyObject* m_tolist(PyObject* self, PyObject*) {
   try {
     check_not_capturing(unwrap(self), "tolist");
     int64_t at = 0;
-    return list_of(unwrap(self), 0, at);
+    const Tensor& t = unwrap(self);
+    return list_of(is_complex(t.dtype()) ? to_dtype(t, DType::C128) : t, 0, at);
   } catch (...) {
     set_python_error();
     return nullptr;

@@ -426,9 +426,15 @@ int truth(PyObject* o) {
     return -1;
   }
 }
+void check_real(const Tensor& t, const char* what) {
+  if (is_complex(t.dtype()))
+    MOKA_CHECK(as_complex_number(t).imag == 0, what, ": value cannot be converted without overflow: its ",
+               "imaginary part is ", as_complex_number(t).imag);
+}
 PyObject* as_long(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor& t = only_element(o, "int");
+    check_real(t, "int");
     if (is_floating(t.dtype())) return PyLong_FromDouble(element_as_double(t, 0));
     return PyLong_FromLongLong(element_as_int(t, 0));
   });
@@ -442,7 +448,11 @@ PyObject* as_index(PyObject* o) {
   });
 }
 PyObject* as_float(PyObject* o) {
-  return guarded([&] { return PyFloat_FromDouble(element_as_double(only_element(o, "float"), 0)); });
+  return guarded([&] {
+    const Tensor& t = only_element(o, "float");
+    check_real(t, "float");
+    return PyFloat_FromDouble(element_as_double(t, 0));
+  });
 }
 
 PyObject* compare(PyObject* a, PyObject* b, int sign) {

@@ -307,6 +307,19 @@ def map_(self: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> T
     return self.copy_(_C.tensor(values, dtype=self.dtype).view(self.shape))
 
 
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
+    """Replace every element by the function of it and of those of `x` and `y` in its place; slow."""
+    others = (t.expand(self.shape).reshape(-1).tolist() for t in (x, y))
+    values = [callable(*entry) for entry in zip(self.reshape(-1).tolist(), *others, strict=True)]
+    return self.copy_(_C.tensor(values, dtype=self.dtype).view(self.shape))
+
+
+def _frexp(self: Tensor) -> Any:
+    from .written_functions import frexp
+
+    return frexp(self)
+
+
 def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
     """Set the elements whose indices are all equal; `wrap` goes on below a tall matrix's square parts."""
     if self.dim() < 2:
@@ -343,7 +356,7 @@ def is_nonzero(self: Tensor) -> bool:
 
 
 def _reversed(self: Tensor) -> Tensor:
-    return self.flip(tuple(range(self.dim()))) if self.dim() else self
+    return self.flip(0) if self.dim() else self
 
 
 def _array_wrap(self: Tensor, array: Any, *_: Any, **__: Any) -> Tensor:
@@ -369,6 +382,8 @@ METHODS: dict[str, Any] = {
     "is_same_size": is_same_size,
     "is_set_to": is_set_to,
     "is_shared": _false,
+    "frexp": _frexp,
+    "map2_": map2_,
     "map_": map_,
     "new": new,
     "pin_memory": pin_memory,

@@ -169,3 +169,57 @@ def test_schedules_behind_the_optimizer_do_not_warn(recwarn):
         optimizer.step()
         schedule.step()
     assert not recwarn.list
+
+
+def test_mantissas_and_segments():
+    x = moka.tensor([0.0, 1.0, -3.5, 1e-45, 3e38, float("inf")])
+    mantissa, exponent = moka.frexp(x)
+    assert exponent.dtype == moka.int32 and exponent.tolist() == [0, 1, 2, -148, 128, 0]
+    np.testing.assert_array_equal(mantissa.numpy(), np.frexp(x.numpy())[0])
+    data = moka.arange(0.0, 8).reshape(4, 2)
+    lengths = moka.tensor([2, 0, 2])
+    assert moka.segment_reduce(data, "sum", lengths=lengths).tolist() == [[2, 4], [0, 0], [10, 12]]
+    largest = moka.segment_reduce(data, "max", offsets=moka.tensor([0, 1, 4]), initial=3.0)
+    assert largest.tolist() == [[3, 3], [6, 7]]
+    assert moka.segment_reduce(data, "mean", lengths=lengths).isnan().sum() == 2
+    with pytest.raises(RuntimeError, match="to sum to data.size"):
+        moka.segment_reduce(data, "sum", lengths=moka.tensor([1]))
+
+
+def test_files_are_memory(tmp_path):
+    shared = moka.from_file(str(tmp_path / "x"), True, 3, dtype=moka.float32)
+    shared.fill_(2)
+    assert moka.from_file(str(tmp_path / "x"), False, 3).tolist() == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="has 12 bytes, but 40 are needed"):
+        moka.from_file(str(tmp_path / "x"), False, 10)
+
+
+def test_complex_numbers_where_real_ones_are_expected():
+    with pytest.raises(RuntimeError, match="imaginary part is 1.5"):
+        float(moka.tensor(1.5j))
+    with pytest.raises(RuntimeError, match="converted to Scalar of type float32"):
+        moka.ones(2).index_fill_(0, moka.tensor([0]), 1j)
+    assert moka.tensor([0j, 1j], dtype=moka.bool).tolist() == [False, True]
+    with pytest.warns(UserWarning, match="overload of addcdiv is deprecated: give value"):
+        assert moka.addcdiv(moka.ones(1), 2, moka.ones(1), moka.ones(1)).tolist() == [3]
+
+
+@pytest.mark.parametrize("kind", [moka.optim.SGD, moka.optim.Adam, moka.optim.Adagrad, moka.optim.RMSprop])
+def test_complex_parameters_are_pairs_of_numbers(kind):
+    whole = moka.tensor([1 + 2j, -3j], requires_grad=True)
+    pairs = moka.view_as_real(whole.detach()).clone().requires_grad_()
+    for parameter in (whole, pairs):
+        optimizer = kind([parameter], lr=0.1)
+        for scale in (1.0, -0.5):
+            parameter.grad = parameter.detach() * scale
+            optimizer.step()
+    np.testing.assert_allclose(moka.view_as_real(whole.detach()).numpy(), pairs.detach().numpy(), rtol=1e-6)
+
+
+def test_the_padding_row_stays_whatever_flows_back():
+    table = moka.ones(3, 2, requires_grad=True)
+    y = nn.functional.embedding(moka.tensor([1, 2]), table, padding_idx=1)
+    y.backward(moka.tensor([[float("nan")] * 2, [1.0, 1.0]]))
+    assert table.grad.tolist() == [[0, 0], [0, 0], [1, 1]]
+    with pytest.raises(AssertionError, match="padding_idx must be within"):
+        nn.Embedding(3, 2, padding_idx=7)

@@ -354,11 +354,12 @@ constinit const Op embedding_bag_weights_backward_op{
 };
 constinit const Op scale_gradient_op{
     .schema = "scale_gradient(Tensor input, Tensor factor) -> Tensor",
-    .doc = "input as it is; the gradient that flows back is multiplied by factor.",
+    .doc = "input as it is; the gradient that flows back is multiplied by factor; 0 stops even NaN.",
     .method = "function",
     .shape = same_shape,
     .kernels = {KernelRow{.name = "copy", .run = [](Frame& f) { copy_elements(f.tensor(0), f.outs[0]); }}},
-    .derivative = {wrt("input", [](auto dy, auto, auto factor) { return mul(dy, factor); })},
+    .derivative = {wrt("input",
+                       [](auto dy, auto, auto factor) { return where(eq(factor, 0), 0, mul(dy, factor)); })},
     .onnx = none("it acts on gradients alone"),
     .netdef = none("it acts on gradients alone"),
     .samples = {shapes({2, 3}, {2, 1}).no_gradient(), shapes({0}, {1}).no_gradient()},

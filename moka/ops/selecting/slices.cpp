@@ -133,6 +133,8 @@ void shape_index_fill(Frame& f) {
                "index_fill: only supports a 0-dimensional value tensor, but got tensor with ",
                f.tensor(3).dim(), " dimension(s).");
   const Tensor& x = f.tensor(0);
+  MOKA_CHECK(is_complex(x.dtype()) || f.args[3].tag != Tag::Floats,
+             "index_fill: a complex value cannot be converted to Scalar of type ", x.dtype());
   f.output(0, x.sizes(), x.dtype());
 }
 void run_index_fill(Frame& f) {

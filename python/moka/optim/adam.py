@@ -8,7 +8,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_betas, check_options, number
+from .optimizer import Optimizer, Parameters, check_betas, check_options, number, real_view
 
 __all__ = ["Adam", "AdamW"]
 
@@ -92,12 +92,13 @@ class Adam(Optimizer):
             alike.setdefault(state["step"], []).append(parameter)
         for step, parameters in alike.items():
             states = [self.state[parameter] for parameter in parameters]
+            real = real_view(parameters)
             _C.adam_step_(
-                parameters,
-                [parameter.grad for parameter in parameters],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
+                real(parameters),
+                real([parameter.grad for parameter in parameters]),
+                real([state["exp_avg"] for state in states]),
+                real([state["exp_avg_sq"] for state in states]),
+                real([state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []),
                 step,
                 number(group["lr"]),
                 *map(number, group["betas"]),

@@ -8,7 +8,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_options, number
+from .optimizer import Optimizer, Parameters, check_options, number, real_view
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop"]
 
@@ -93,10 +93,11 @@ class Adagrad(Optimizer):
             state["step"] += 1
             alike.setdefault(state["step"], []).append(parameter)
         for step, parameters in alike.items():
+            real = real_view(parameters)
             _C.adagrad_step_(
-                parameters,
-                [parameter.grad for parameter in parameters],
-                [self.state[parameter]["sum"] for parameter in parameters],
+                real(parameters),
+                real([parameter.grad for parameter in parameters]),
+                real([self.state[parameter]["sum"] for parameter in parameters]),
                 number(group["lr"]) / (1 + (step - 1) * group["lr_decay"]),
                 number(group["weight_decay"]),
                 number(group["eps"]),
@@ -175,12 +176,13 @@ class RMSprop(Optimizer):
             if not state:
                 state.update(self._fresh(group, parameter))
             state["step"] += 1
+        real = real_view(parameters)
         _C.rmsprop_step_(
-            parameters,
-            [parameter.grad for parameter in parameters],
-            [state["square_avg"] for state in states],
-            [state["grad_avg"] for state in states] if group["centered"] else [],
-            [state["momentum_buffer"] for state in states] if group["momentum"] > 0 else [],
+            real(parameters),
+            real([parameter.grad for parameter in parameters]),
+            real([state["square_avg"] for state in states]),
+            real([state["grad_avg"] for state in states] if group["centered"] else []),
+            real([state["momentum_buffer"] for state in states] if group["momentum"] > 0 else []),
             number(group["lr"]),
             group["alpha"],
             group["eps"],

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from moka import _C
 from moka._C import Tensor
 from moka.autograd import enable_grad, set_grad_enabled
 from moka.nn.hooks import HookHandle
@@ -91,6 +92,19 @@ def check_modes(name: str, options: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{name}: lr and betas as tensors need capturable=True with foreach=True, or no foreach"
             )
+
+
+def _itself(tensors: list[Any]) -> list[Any]:
+    return tensors
+
+
+def _as_real(tensors: list[Any]) -> list[Any]:
+    return [_C.view_as_real(t.detach()) if t.is_complex() else t for t in tensors]
+
+
+def real_view(parameters: list[Any]) -> Callable[[list[Any]], list[Any]]:
+    """What shows lists of tensors to a step: complex ones as pairs of numbers on their memory."""
+    return _as_real if any(p.is_complex() for p in parameters) else _itself
 
 
 class Optimizer:

@@ -8,7 +8,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_options, number
+from .optimizer import Optimizer, Parameters, check_options, number, real_view
 
 __all__ = ["ASGD", "SGD"]
 
@@ -83,10 +83,11 @@ class SGD(Optimizer):
     def _step(self, group: dict[str, Any], parameters: list[Any], directions: list[Any], first: bool) -> None:
         """One pass over all memory of these parameters."""
         if parameters:
+            real = real_view(parameters)
             _C.sgd_step_(
-                parameters,
-                [parameter.grad for parameter in parameters],
-                directions,
+                real(parameters),
+                real([parameter.grad for parameter in parameters]),
+                real(directions),
                 number(group["lr"]),
                 number(group["momentum"]),
                 number(group["dampening"]),
