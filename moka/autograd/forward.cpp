@@ -49,18 +49,24 @@ void copy_into(Frame& f, const Tensor& result) {
   call(write);
 }
 
-// A composite is the calls of its parts. What it overwrites is copied first: parts may need it afterwards.
-void call_parts(Frame& f) {
-  if (!f.given) return run_body(f);
+// The arguments of a call in place, with a copy of its target: the tape may need what is overwritten.
+struct Kept {
   Arg args[max_args];
   Tensor before;
-  for (int i = 0; i < f.count; i++) {
-    args[i] = f.args[i];
-    if (args[i].tag != Tag::Tensor || !(f.tensor(i) == f.outs[0])) continue;
-    if (!before) before = clone(f.outs[0]);
-    args[i] = Arg(before);
+  explicit Kept(const Frame& f) {
+    for (int i = 0; i < f.count; i++) {
+      args[i] = f.args[i];
+      if (args[i].tag != Tag::Tensor || !(f.tensor(i) == f.outs[0])) continue;
+      if (!before) before = clone(f.outs[0]);
+      args[i] = Arg(before);
+    }
   }
-  Frame parts(f.op, args, f.count);
+};
+// A composite is the calls of its parts.
+void call_parts(Frame& f) {
+  if (!f.given) return run_body(f);
+  Kept kept(f);
+  Frame parts(f.op, kept.args, f.count);
   run_body(parts);
   copy_into(f, parts.outs[0]);
 }
@@ -71,7 +77,8 @@ void call_in_place(Frame& f) {
              f.name(),
              ": out= does not support forward mode AD; leave it away (Trying to use forward AD with ",
              f.name(), " that does not support it because it is an out= function)");
-  Frame plain(f.op, f.args, f.count);
+  Kept kept(f);
+  Frame plain(f.op, kept.args, f.count);
   call(plain);
   const Tensor& result = plain.outs[0];
   std::span<const int64_t> have = result.sizes(), want = f.outs[0].sizes();

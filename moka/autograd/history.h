@@ -56,6 +56,8 @@ inline bool is_stale(const TensorImpl* t) {
 // A leaf that collects, or computed from one.
 inline bool requires_grad(const Tensor& t) {
   const TensorImpl* i = t.impl();
+  // What stands for a batch may have been written through a view.
+  if (__builtin_expect(is_batched(t), 0)) return requires_grad(behind_batches(t));
   return i->layers & layer::autograd || (is_stale(i) && i->base->layers & layer::autograd);
 }
 void set_requires_grad(const Tensor& t, bool on);

@@ -236,7 +236,6 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
     if (!value) throw Error(ErrorKind::Type, "tensor elements cannot be deleted");
     const Tensor& x = unwrap(self);
     autograd::check_writable(x, "index assignment");
-    check_not_batched(x, "index assignment");
     Tensor v = value_tensor(value, x);
     // Views of x, written in place: gradients follow as for x.view(...).copy_(v).
     Indexed at = split_key(x, key);

@@ -253,3 +253,29 @@ def test_new_tensors_of_a_batch_have_it():
 
     x = moka.arange(6.0).view(2, 3)
     assert vmap(filled)(x).tolist() == (x + 3).tolist()
+
+
+def written_by_index(x):
+    out = moka.zeros_like(x)
+    out[0] = x[1] * x[0]
+    view = out[1:]
+    view += x[:-1].sin()
+    view.mul_(x[1:])
+    return out
+
+
+def test_elements_of_a_batch_are_written_by_index():
+    x, t = moka.randn(4, 3, dtype=moka.float64), moka.randn(4, 3, dtype=moka.float64)
+    jacobians = [jacrev(written_by_index)(row) for row in x]
+    expected = moka.stack([j @ row for j, row in zip(jacobians, t, strict=True)])
+    pushed = vmap(lambda x, t: jvp(written_by_index, (x,), (t,))[1])(x, t)
+    for found in (pushed, jvp(vmap(written_by_index), (x,), (t,))[1]):
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-12)
+    for way in (jacrev, jacfwd):
+        found = vmap(way(written_by_index))(x)
+        np.testing.assert_allclose(found.numpy(), moka.stack(jacobians).numpy(), rtol=1e-12)
+    squares = hessian(lambda x: written_by_index(x).square().sum())
+    expected = moka.stack([jacrev(jacrev(lambda x: written_by_index(x).square().sum()))(row) for row in x])
+    np.testing.assert_allclose(vmap(squares)(x).numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
+    with pytest.raises(RuntimeError, match="no batch"):
+        vmap(lambda row: moka.zeros(3).__setitem__(0, row[0]))(x)
