@@ -132,6 +132,7 @@ def test_second_derivatives_of_recurrent_layers(layer):
     inputs = (x, *layer.parameters())
     assert gradgradcheck(outputs, inputs, fast_mode=True)
     assert gradgradcheck(lambda x: outputs(x, *layer.parameters()), x, check_fwd_over_rev=True)
+    assert gradgradcheck(lambda x: layer(x)[0], x, check_fwd_over_rev=True, fast_mode=True)
 
 
 def test_what_saves_no_tensors_runs_backward_twice():

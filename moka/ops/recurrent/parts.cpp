@@ -24,8 +24,11 @@ Tensor joined(const std::vector<Tensor>& parts, int64_t dim) {
 struct Steps {
   std::vector<int64_t> rows, start{0};
   bool reverse;
-  Steps(std::span<const int64_t> sizes, bool reverse) : rows(sizes.begin(), sizes.end()), reverse(reverse) {
-    for (int64_t n : sizes) start.push_back(start.back() + n);
+  Steps(std::span<const int64_t> sizes, int64_t all, bool reverse)
+      : rows(sizes.begin(), sizes.end()), reverse(reverse) {
+    if (rows.size() == 1 && rows[0] > 0)
+      rows.assign(static_cast<size_t>(all / rows[0]), rows[0]);  // all alike
+    for (int64_t n : rows) start.push_back(start.back() + n);
   }
   size_t count() const { return rows.size(); }
   // For every row the state before it: that of the neighbouring step, or the first one.
@@ -54,7 +57,7 @@ void rnn_gradient_parts(const Any* in, Any* out) {
   const std::string_view mode = in[10].string();
   const bool lstm = mode == "lstm", gru = mode == "gru", project = !in[8].is_none();
   const int64_t p = h0.size(1), h = gates.size(1) / (lstm ? 4 : gru ? 3 : 1);
-  const Steps steps(in[9].ints(), in[11].to_bool());
+  const Steps steps(in[9].ints(), gates.size(0), in[11].to_bool());
   const Tensor none = full(Dims{0}, 0.0, gates.dtype());
   if (steps.count() == 0) {
     for (int i = 0; i < 6; i++)
