@@ -33,7 +33,7 @@ class Model:
         self.graph = graph
         self.input_names: list[str] = list(graph.inputs)
         self.output_names: list[str] = list(graph.outputs)
-        self._executable = _C.Executable(graph)
+        self._executable = _C.Executable(graph, optimize=True)
         self._fetching: dict[tuple[str, ...], Any] = {}
 
     @property
