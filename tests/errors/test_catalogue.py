@@ -41,7 +41,8 @@ def test_the_text_is_one_for_users(entry: Entry):
     kind, _, text = entry.expected.partition(": ")
     assert text and not any(word in text for word in FORBIDDEN)
     assert re.fullmatch(r"[\w.]+|exit [12]\n(moka( info)?|usage)", kind), kind
-    assert kind not in ("SystemError", "AssertionError", "Exception")
+    assert kind not in ("SystemError", "Exception")
+    assert kind != "AssertionError" or ", got " in text  # PyTorch's type for a few arguments
     assert len(re.findall(r"\w+", text)) >= 3
 
 
