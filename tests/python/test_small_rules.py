@@ -223,3 +223,12 @@ def test_the_padding_row_stays_whatever_flows_back():
     assert table.grad.tolist() == [[0, 0], [0, 0], [1, 1]]
     with pytest.raises(AssertionError, match="padding_idx must be within"):
         nn.Embedding(3, 2, padding_idx=7)
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_no_rows_to_draw_from_give_no_draws(replacement):
+    moka._C._draw_as_torch(True)
+    try:
+        assert moka.multinomial(moka.ones(0, 3), 1, replacement).shape == (0, 1)
+    finally:
+        moka._C._draw_as_torch(False)

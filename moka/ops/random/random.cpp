@@ -237,6 +237,7 @@ void race(const Tensor& weights, std::span<int64_t> out, Mersenne& m) {
 void run_multinomial(Frame& f) {
   Tensor w = to_dtype(f.tensor(0), DType::F64);
   int64_t categories = w.size(-1), rows = w.dim() == 2 ? w.size(0) : 1, n = f.integer(1);
+  if (rows == 0) return;
   int64_t* out = f.outs[0].data<int64_t>();
   Generator::Twister twister = twister_from(f, 3);
   if (twister && (!f.flag(2) || n == 1)) return race(w, {out, static_cast<size_t>(rows * n)}, *twister);
