@@ -18,16 +18,6 @@ namespace {
 using autograd::Edge;
 using autograd::Root;
 
-template <class F>
-PyObject* guarded(F f) {
-  try {
-    return f();
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-
 // The error of a failed backward, caused by the forward that it belongs to where anomaly mode knows that.
 void set_backward_error() {
   set_python_error();

@@ -8,21 +8,6 @@
 namespace moka::python {
 
 namespace {
-const Tensor& tensor_argument(PyObject* o, const char* what) {
-  if (!is_tensor(o))
-    throw Error(ErrorKind::Type, cat(what, ": expected a Tensor, got ", Py_TYPE(o)->tp_name));
-  return unwrap(o);
-}
-template <class F>
-PyObject* guarded(F f) {
-  try {
-    return f();
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-
 PyObject* py_open(PyObject*, PyObject* args) {
   long long size;
   int randomness, of_tangents = 0;

@@ -10,21 +10,6 @@
 namespace moka::python {
 
 namespace {
-const Tensor& tensor_argument(PyObject* o, const char* what) {
-  if (!is_tensor(o))
-    throw Error(ErrorKind::Type, cat(what, ": expected a Tensor, got ", Py_TYPE(o)->tp_name));
-  return unwrap(o);
-}
-template <class F>
-PyObject* guarded(F f) {
-  try {
-    return f();
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-
 PyObject* py_open(PyObject*, PyObject*) {
   return guarded([] { return PyLong_FromLong(autograd::open_forward_level()); });
 }

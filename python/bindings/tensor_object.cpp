@@ -135,16 +135,6 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
 }
 
 // ---- attributes
-template <class F>
-PyObject* guarded(F f) {
-  try {
-    return f();
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-
 PyObject* get_shape(PyObject* o, void*) { return make_shape(unwrap(o)); }
 PyObject* get_dtype(PyObject* o, void*) { return dtype_object(impl_of(o)->dtype); }
 PyObject* get_device(PyObject* o, void*) { return device_object(unwrap(o).device()); }
@@ -625,6 +615,12 @@ PyObject* make_size(std::span<const int64_t> sizes) {
   for (size_t i = 0; i < sizes.size(); i++)
     PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(sizes[i]));
   return t;
+}
+
+const Tensor& tensor_argument(PyObject* o, const char* what) {
+  if (!is_tensor(o))
+    throw Error(ErrorKind::Type, cat(what, ": expected a Tensor, got ", Py_TYPE(o)->tp_name));
+  return unwrap(o);
 }
 
 PyObject* (*followed_size)(const Tensor& t, int dim) = nullptr;

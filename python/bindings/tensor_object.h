@@ -24,6 +24,8 @@ inline bool is_tensor(PyObject* o) {
 inline const Tensor& unwrap(PyObject* o) {
   return *reinterpret_cast<const Tensor*>(&reinterpret_cast<TensorObject*>(o)->impl);
 }
+// The same for an argument of the function `what`, which may be something else.
+const Tensor& tensor_argument(PyObject* o, const char* what);
 // A new reference; the same object for the same tensor as long as Python holds it.
 PyObject* wrap(const Tensor& t);
 // Wraps as an instance of `type`, a subclass of Tensor (Parameter).
@@ -40,6 +42,16 @@ int init_tensor_type(PyObject* module);
 
 // Sets the Python error that fits a C++ exception; call inside a catch block.
 void set_python_error();
+// f() for Python: null, and the Python error, where it throws.
+template <class F>
+PyObject* guarded(F f) {
+  try {
+    return f();
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
 
 // Holds the interpreter lock for callbacks from C++.
 struct GilHeld {
