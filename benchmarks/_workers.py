@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import os
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -34,6 +38,32 @@ def seconds_of(call: Callable[[], Any], length: float) -> float:
         if taken > length:
             return taken / count
         count = max(count * 2, int(count * length / max(taken, 1e-9)))
+
+
+def parser(about: str | None, seconds: float) -> argparse.ArgumentParser:
+    """The options of all comparisons; `seconds` is the length of a turn."""
+    options = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--rounds", type=int, default=5, help="turns of each library (default 5)")
+    options.add_argument(
+        "--seconds", type=float, default=seconds, help=f"length of a turn (default {seconds:g})"
+    )
+    options.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    options.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options.add_argument("--work", help=argparse.SUPPRESS)
+    return options
+
+
+def geometric_mean(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Of the rows' ratios."""
+    return math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+
+
+def peak_memory() -> float:
+    """MiB of this process so far; getrusage would count those of its parent too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def answer(ask: Callable[..., Any], at_end: Callable[[], Any] = lambda: None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -103,7 +102,7 @@ def main() -> int:
     print(f"moka {moka.__version__} ({moka._C._cpu_isa()}), torch {torch.__version__}, microseconds a call")
     for row in rows:
         print(f"{row['name']:34} {row['moka_us']:9.3f} {row['torch_us']:9.3f}  {row['ratio']:6.1f}x")
-    mean = math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+    mean = _workers.geometric_mean(rows)
     print(f"{'geometric mean':34} {'':19}  {mean:6.1f}x")
     return 0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import tempfile
@@ -66,12 +65,6 @@ def runner(runtime: str, folder: str, x: np.ndarray, threads: int) -> Callable[[
     return lambda: request.infer({0: x})[0]
 
 
-def peak_memory() -> float:
-    """MiB of this process; getrusage would count those of its parent too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def work(runtime: str, folder: str, threads: int) -> None:
     """Answer seconds with the time of a call; at the end with what the first run and memory were."""
     data = np.load(os.path.join(folder, "data.npz"))
@@ -81,7 +74,7 @@ def work(runtime: str, folder: str, threads: int) -> None:
         import onnxruntime  # noqa: F401
     else:
         import openvino  # noqa: F401
-    before = peak_memory()
+    before = _workers.peak_memory()
     start = time.perf_counter()
     call = runner(runtime, folder, data["x"], threads)
     result = np.asarray(call())
@@ -89,7 +82,8 @@ def work(runtime: str, folder: str, threads: int) -> None:
     difference = float(np.abs(result - data["y"]).max() / max(np.abs(data["y"]).max(), 1e-30))
 
     def end() -> dict[str, float]:
-        return {"first_ms": first * 1e3, "memory_mib": peak_memory() - before, "difference": difference}
+        memory = _workers.peak_memory() - before
+        return {"first_ms": first * 1e3, "memory_mib": memory, "difference": difference}
 
     _workers.answer(lambda seconds: _workers.seconds_of(call, seconds), end)
 
@@ -129,15 +123,8 @@ def show(row: dict[str, Any]) -> None:
 def main() -> int:
     import _networks
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _workers.parser(__doc__, 1.0)
     parser.add_argument("--models", nargs="*", default=list(_networks.NETWORKS), help="which (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each runtime (default 5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default 1)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
@@ -151,7 +138,7 @@ def main() -> int:
         rows.append(compare(name, options.rounds, options.seconds, options.threads))
         if not options.json:
             show(rows[-1])
-    mean = math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+    mean = _workers.geometric_mean(rows)
     print(json.dumps(rows, indent=1) if options.json else f"{'geometric mean':50}  {mean:5.2f}x")
     return 0
 

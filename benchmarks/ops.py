@@ -7,10 +7,7 @@ sleeps. The table gives the median over the rounds and torch's time over ours, t
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
-import os
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -136,15 +133,8 @@ def work(library: str, threads: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _workers.parser(__doc__, 0.05)
     parser.add_argument("--names", nargs="*", help="which calls (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each library (default 5)")
-    parser.add_argument("--seconds", type=float, default=0.05, help="length of a turn (default 0.05)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(options.work, options.threads)
@@ -168,7 +158,7 @@ def main() -> int:
     print(f"{'microseconds a call':34} {'Moka':>10} {'torch':>10}   ratio")
     for row in rows:
         print(f"{row['name']:34} {row['moka_us']:10.1f} {row['torch_us']:10.1f}  {row['ratio']:6.2f}x")
-    mean = math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+    mean = _workers.geometric_mean(rows)
     print(f"{'geometric mean of ' + str(len(rows)):56}  {mean:6.2f}x")
     return 0
 

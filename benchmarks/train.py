@@ -7,11 +7,7 @@ sleeps. The table gives the median over the rounds and torch's time over ours.
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
-import os
-import resource
 import statistics
 import time
 from typing import Any
@@ -23,7 +19,7 @@ import _workers
 def work(library: str, name: str, threads: int) -> None:
     """Answer N with the seconds that N steps took; at the end with the memory in MiB beyond the import's."""
     lib = _workers.library(library, threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _workers.peak_memory()
     _, step = _models.build(lib, name)
 
     def seconds(steps: int) -> float:
@@ -34,9 +30,7 @@ def work(library: str, name: str, threads: int) -> None:
         _models.check(loss)
         return taken
 
-    _workers.answer(
-        seconds, lambda: (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    )
+    _workers.answer(seconds, lambda: _workers.peak_memory() - before)
 
 
 def compare(name: str, rounds: int, seconds: float, threads: int) -> dict[str, Any]:
@@ -57,15 +51,8 @@ def compare(name: str, rounds: int, seconds: float, threads: int) -> dict[str, A
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _workers.parser(__doc__, 1.0)
     parser.add_argument("--models", nargs="*", default=list(_models.MODELS), help="which (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each library (default 5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default 1)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(options.work, options.models[0], options.threads)
@@ -83,7 +70,7 @@ def main() -> int:
                 f"{memory['moka']:8.0f} {memory['torch']:8.0f}",
                 flush=True,
             )
-    mean = math.exp(statistics.mean(math.log(row["ratio"]) for row in rows))
+    mean = _workers.geometric_mean(rows)
     print(json.dumps(rows, indent=1) if options.json else f"{'geometric mean':54}  {mean:5.2f}x")
     return 0
 

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "moka/base/cpu.h"
+#include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
 
 namespace moka::passes {
@@ -26,12 +27,6 @@ bool is_served(int64_t block) {
   const KernelRow* row = choose_kernel(frame, nullptr);
   return row && row != &conv->kernels.items[0];
 }
-
-const Tensor* constant_tensor(const Value* v) {
-  const Any* c = v ? v->constant() : nullptr;
-  return c && c->is_tensor() && c->tensor().device().type == 0 ? &c->tensor() : nullptr;
-}
-bool is_none(const Value* v) { return !v || (v->constant() && v->constant()->is_none()); }
 
 // The number of channels of a float32 picture, -1 where it is none or not known.
 int64_t channels_of(const Value* v) {
@@ -121,11 +116,12 @@ class Blocker {
         call("pack_filters", n, {n.argument("weight"), constant(n, Any(block_)), constant(n, Any(kind))});
     Value* addend = n.argument("addend");
     Value* activation = n.argument("activation");
-    Value* now = call("conv2d_blocked", n,
-                      {kind == "plain" ? x : blocked(x, n), packed, n.argument("bias"), n.argument("stride"),
-                       n.argument("padding"), n.argument("dilation"), constant(n, Any(channels)),
-                       constant(n, Any(filters)), is_none(addend) ? constant(n, Any()) : blocked(addend, n),
-                       activation ? activation : constant(n, Any("none"))});
+    Value* now =
+        call("conv2d_blocked", n,
+             {kind == "plain" ? x : blocked(x, n), packed, n.argument("bias"), n.argument("stride"),
+              n.argument("padding"), n.argument("dilation"), constant(n, Any(channels)),
+              constant(n, Any(filters)), !addend || is_none(addend) ? constant(n, Any()) : blocked(addend, n),
+              activation ? activation : constant(n, Any("none"))});
     replace(n, now);
     convolutions_++;
   }
@@ -176,7 +172,7 @@ class Blocker {
   void mean(Node& n) {
     Value *dims = n.argument("dim"), *keep = n.argument("keepdim"), *dtype = n.argument("dtype");
     if (!is_blocked(n.input(0)) || !dims || !dims->constant() || dims->constant()->tag() != Tag::Ints ||
-        !keep || !keep->constant() || !is_none(dtype))
+        !keep || !keep->constant() || (dtype && !is_none(dtype)))
       return;
     Dims d(dims->constant()->ints());
     for (int64_t& i : d)

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
 
 namespace moka::passes {
@@ -11,12 +12,6 @@ namespace moka::passes {
 using namespace graph;
 
 namespace {
-const Tensor* constant_tensor(const Value* v) {
-  const Any* c = v ? v->constant() : nullptr;
-  return c && c->is_tensor() && c->tensor().device().type == 0 ? &c->tensor() : nullptr;
-}
-bool is_none(const Value* v) { return v && v->constant() && v->constant()->is_none(); }
-
 // One number for each channel, or a value for all where the argument is None; false when it is something else.
 bool channel_values(const Value* v, int64_t channels, double otherwise, std::vector<double>& out) {
   out.assign(static_cast<size_t>(channels), otherwise);

@@ -42,6 +42,14 @@ bool same_constant(const Any& a, const Any& b) {
   return std::memcmp(p.raw_data(), q.raw_data(), p.bytes()) == 0;
 }
 
+// number(k) of each recording's k.
+template <class T, class F>
+Numbers gather(const std::vector<T*>& same, F number) {
+  Numbers n;
+  for (T* k : same) n.push_back(number(*k));
+  return n;
+}
+
 bool all_same(const Numbers& n) {
   for (int64_t i : n)
     if (i != n[0]) return false;
@@ -93,7 +101,7 @@ class Generalizer {
     if (joined.kind == TypeKind::Tensor && joined.has_dims) {
       std::vector<Numbers>& all = sizes_of_[v];
       for (size_t d = 0; d < joined.dims.size(); d++) {
-        all.push_back(sizes_of(same, d));
+        all.push_back(gather(same, [d](Value& k) { return k.type.dims[d].size; }));
         const Numbers& sizes = all.back();
         if (joined.dims[d].fixed()) continue;
         auto name = names_.find({input, static_cast<int>(d)});
@@ -105,10 +113,11 @@ class Generalizer {
     }
     v->type = std::move(joined);
   }
-  static Numbers sizes_of(const std::vector<Value*>& same, size_t dim) {
-    Numbers n;
-    for (Value* v : same) n.push_back(v->type.dims[dim].size);
-    return n;
+  // The o-th outputs of all recordings are one value.
+  void meet_outputs(const std::vector<Node*>& same, int o = 0) {
+    std::vector<Value*> values;
+    for (Node* n : same) values.push_back(n->output(o));
+    meet(values);
   }
 
   void node(const std::vector<Node*>& same) {
@@ -126,24 +135,16 @@ class Generalizer {
     if (first.kind == NodeKind::Constant && constant(same)) return;
     if (auto is = first.notes.find("is"); is != first.notes.end())
       return is->second.is_none() ? check(same) : number(same);
-    for (size_t o = 0; o < first.outputs().size(); o++) {
-      std::vector<Value*> values;
-      for (Node* n : same) values.push_back(n->output(static_cast<int>(o)));
-      meet(values);
-    }
+    for (size_t o = 0; o < first.outputs().size(); o++) meet_outputs(same, static_cast<int>(o));
   }
 
   // A number or an answer that the program computed from sizes: `is` notes what it was.
   void number(const std::vector<Node*>& same) {
     Node& first = *same[0];
-    const Any noted = first.notes.at("is");
+    Numbers n = gather(same, [](Node& k) { return k.notes.at("is").to_int(); });
     first.notes.erase("is");
-    std::vector<Value*> values;
-    for (Node* k : same) values.push_back(k->output());
-    meet(values);
+    meet_outputs(same);
     if (first.output()->type.kind != TypeKind::Int) return;
-    Numbers n;
-    for (Node* k : same) n.push_back(k == &first ? noted.to_int() : k->notes.at("is").to_int());
     const Graph::Point at{graph_.main(), &first};
     Value* known = all_same(n) ? literal(n[0], at) : size(n, at);
     if (!known) {
@@ -159,9 +160,7 @@ class Generalizer {
   void check(const std::vector<Node*>& same) {
     Node& first = *same[0];
     first.notes.erase("is");
-    std::vector<Value*> values;
-    for (Node* k : same) values.push_back(k->output());
-    meet(values);
+    meet_outputs(same);
     Node& question = *first.input(0)->producer();
     Value *a = question.input(0), *b = question.input(1);
     const std::tuple<std::string, const Value*, const Value*> asked{question.name, a, b};
@@ -222,20 +221,14 @@ class Generalizer {
     const Tag tag = first.constant.tag();
     for (Node* n : same)
       if (n->constant.tag() != tag) return nullptr;
-    if (tag == Tag::Int) {
-      Numbers n;
-      for (Node* k : same) n.push_back(k->constant.to_int());
-      return find(n, same, at);
-    }
+    if (tag == Tag::Int) return find(gather(same, [](Node& k) { return k.constant.to_int(); }), same, at);
     if (tag == Tag::Ints) {
       std::vector<Value*> items;
       const size_t length = first.constant.ints().size();
       for (Node* k : same)
         if (k->constant.ints().size() != length) return nullptr;
       for (size_t i = 0; i < length; i++) {
-        Numbers n;
-        for (Node* k : same) n.push_back(k->constant.ints()[i]);
-        items.push_back(find(n, same, at));
+        items.push_back(find(gather(same, [i](Node& k) { return k.constant.ints()[i]; }), same, at));
         if (!items.back()) return nullptr;
       }
       Node* list = graph_.create(NodeKind::List, at, items, 1);

@@ -7,11 +7,10 @@ namespace moka::netdef {
 
 using spelling::Attribute;
 using spelling::NodeWriter;
+using spelling::wrap;
 using spelling::WritingAdapter;
 
 namespace {
-
-int64_t wrap(int64_t dim, int rank) { return dim < 0 ? dim + rank : dim; }
 
 // FC always has a bias, and one axis before which everything is the batch.
 bool linear(NodeWriter& n) {

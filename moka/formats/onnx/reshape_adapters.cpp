@@ -12,12 +12,6 @@ using graph::Value;
 
 namespace {
 
-int64_t wrapped(int64_t axis, int rank, const char* what) {
-  MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, what, " ", axis, " is out of range for ", rank,
-                  " dimensions");
-  return axis < 0 ? axis + rank : axis;
-}
-
 // Which size -1 stands for, where the others cancel: fixed sizes and sizes of the input itself, or of its names.
 std::optional<int64_t> inferred_size(NodeReader& n, const Wholes& target) {
   if (!spelling::has_rank(n[0])) return {};

@@ -19,6 +19,12 @@ int rank_of(Value* x, const char* what) {
   return rank;
 }
 
+int64_t wrapped(int64_t axis, int rank, const char* what) {
+  MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, what, " ", axis, " is out of range for ", rank,
+                  " dimensions");
+  return axis < 0 ? axis + rank : axis;
+}
+
 DType dtype_of(Value* v, const char* what) {
   DType dtype = DType::F32;
   MOKA_CHECK_KIND(NotImplemented, spelling::has_dtype(v, &dtype), "the element type of ", what,

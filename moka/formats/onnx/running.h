@@ -36,6 +36,8 @@ Whole whole_of(graph::Value* v);
 Whole size_of(NodeReader& n, graph::Value* x, int64_t dim);
 Wholes sizes_of(NodeReader& n, graph::Value* x);  // NotImplemented when the rank is not known
 int rank_of(graph::Value* x, const char* what);
+// An axis counted from the front; an error says that `what` is out of range.
+int64_t wrapped(int64_t axis, int rank, const char* what = "axis");
 // The one integer that an input holds, and one element of a vector of them.
 Whole whole_input(NodeReader& n, int input);
 Whole whole_element(NodeReader& n, int input, int64_t element);

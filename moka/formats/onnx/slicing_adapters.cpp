@@ -12,12 +12,6 @@ using spelling::named;
 
 namespace {
 
-int64_t wrapped(int64_t axis, int rank) {
-  MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, "axis ", axis, " is out of range for ", rank,
-                  " dimensions");
-  return axis < 0 ? axis + rank : axis;
-}
-
 bool split(NodeReader& n) {
   const int64_t axis = n.integer("axis", 0), parts = n.node.outputs;
   MOKA_CHECK_KIND(File, parts > 0, "has no outputs");

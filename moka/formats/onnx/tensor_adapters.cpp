@@ -13,12 +13,6 @@ using graph::Value;
 
 namespace {
 
-int64_t wrapped(int64_t axis, int rank, const char* what) {
-  MOKA_CHECK_KIND(File, axis >= -rank && axis < rank, what, " ", axis, " is out of range for ", rank,
-                  " dimensions");
-  return axis < 0 ? axis + rank : axis;
-}
-
 bool identity(NodeReader& n) {
   n.out(n[0]);
   return true;

@@ -10,11 +10,10 @@ namespace moka::onnx {
 
 using spelling::Attribute;
 using spelling::NodeWriter;
+using spelling::wrap;
 using spelling::WritingAdapter;
 
 namespace {
-
-int64_t wrap(int64_t dim, int rank) { return dim < 0 ? dim + rank : dim; }
 
 bool flatten(NodeWriter& n) {
   const int rank = n.rank("input");

@@ -38,6 +38,8 @@ struct Predicate {
 const Predicate* find_predicate(std::string_view name);
 
 // ---- values
+// A dimension counted from the front.
+inline int64_t wrap(int64_t dim, int rank) { return dim < 0 ? dim + rank : dim; }
 
 // Numbers by value (1 equals 1.0 and true), lists by elements, texts.
 bool same_value(const Any& a, const Any& b);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moka/formats/spelling/builder.h"
+#include "moka/formats/spelling/conversions.h"
 
 namespace moka::spelling {
 
@@ -80,8 +81,6 @@ inline Term operator+(Term a, double b) { return arithmetic("add", a, b); }
 inline Term operator-(Term a, double b) { return arithmetic("sub", a, b); }
 inline Term operator*(Term a, double b) { return arithmetic("mul", a, b); }
 inline Term operator/(Term a, double b) { return arithmetic("div", a, b); }
-
-inline int64_t wrap(int64_t dim, int rank) { return dim < 0 ? dim + rank : dim; }
 
 // One rule an operator; null: does not serve.
 using Rule = graph::Value* (*)(const Rewriting& r);
