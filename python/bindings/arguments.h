@@ -1,4 +1,4 @@
-// Converting Python values to Args by schema, and calling operators with them.
+// Converting Python values to Args by the types of a schema.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -38,6 +38,10 @@ class Scratch {
 
 // The element of a tensor that has one.
 ComplexNumber as_complex_number(const Tensor& t);
+// An int that fits 64 bits; false for what is none (bools too), an error for a larger one.
+bool to_int(PyObject* value, int64_t& out);
+// An int, or what stands for one where sizes are expected: NumPy's integers and 0-d integer tensors.
+bool is_single_int(PyObject* value);
 // Converts; false (and no Python error) where the value does not fit the type.
 bool convert(PyObject* value, const ArgType& type, Arg& out, Scratch& scratch);
 bool to_dtype_value(PyObject* value, DType& out);   // dtype objects, Python's float/int/bool
@@ -48,19 +52,5 @@ PyObject* device_object(Device device);
 // For messages: the type of a value, and the value itself where it is short; a string as UTF-8.
 std::string described(PyObject* value);
 std::string utf8(PyObject* text);
-
-// All operators of one Python name, tried in order.
-struct OpGroup {
-  std::string name;
-  std::vector<const Op*> ops;
-};
-
-// Calls by positional and keyword arguments; `in_place` writes the result into the first argument.
-PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
-                     PyObject* keywords);
-PyObject* wrap_outputs(const Op& op, Frame& frame);
-
-// Adds functions to the module and methods to the Tensor type for every operator of the registry.
-int init_operators(PyObject* module);
 
 }  // namespace moka::python

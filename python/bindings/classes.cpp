@@ -292,8 +292,6 @@ PyTypeObject* make_type(const char* name, int size, std::initializer_list<PyType
   PyType_Spec spec{name, size, 0, Py_TPFLAGS_DEFAULT, list.data()};
   return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
 }
-void* slot(auto* p) { return reinterpret_cast<void*>(p); }
-void* slot(const char* text) { return const_cast<char*>(text); }
 }  // namespace
 
 PyObject* dtype_object(DType dtype) {

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+
 #include "python/bindings/tensor_object.h"
 
 namespace moka {
@@ -12,5 +14,7 @@ namespace moka::python {
 
 int init_classes(PyObject* module);      // dtype, device, Generator
 Generator* generator_value(PyObject* o);  // null when it is none
+
+extern std::string shown_module;  // the package that names are printed with: moka, or torch under compat
 
 }  // namespace moka::python

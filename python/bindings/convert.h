@@ -6,9 +6,7 @@
 
 namespace moka::python {
 
-extern PyMethodDef tensor_methods[];          // methods that are not operators
-extern PyMethodDef creation_functions[];      // tensor, as_tensor, from_numpy, from_dlpack, ...
-const char* buffer_format(DType dtype);       // struct-module code, null where there is none
+extern PyMethodDef creation_functions[];  // tensor, as_tensor, from_numpy, from_dlpack, ...
 // Nested lists and numbers, anything with a buffer, or another Tensor (copied).
 Tensor tensor_from_data(PyObject* data, DType dtype);
 Tensor tensor_from_data(PyObject* data);  // type of the data: float -> default, int -> int64, bool -> bool
@@ -16,5 +14,9 @@ Tensor tensor_from_data(PyObject* data);  // type of the data: float -> default,
 void check_not_batched(const Tensor& t, const char* what);
 // A capture cannot see what Python does with a number it reads out of a tensor either.
 void check_not_capturing(const Tensor& t, const char* what);
+
+inline PyCFunction with_keywords(PyCFunctionWithKeywords f) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
 
 }  // namespace moka::python

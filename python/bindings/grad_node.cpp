@@ -9,11 +9,10 @@
 
 #include "moka/autograd/op_node.h"
 #include "python/bindings/arguments.h"
+#include "python/bindings/classes.h"
 #include "python/bindings/graph.h"
 
 namespace moka::python {
-
-extern std::string shown_module;  // classes.cpp
 
 using autograd::GradNode;
 

@@ -22,8 +22,6 @@ namespace nb = nanobind;
 
 namespace moka::python {
 
-extern std::string shown_module;  // classes.cpp
-
 namespace {
 constexpr const char* managed_name = "dltensor";
 constexpr const char* versioned_name = "dltensor_versioned";

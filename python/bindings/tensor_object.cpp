@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "moka/autograd/history.h"
 #include "moka/ops/complex/complex.h"
@@ -15,14 +16,16 @@
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
+#include "python/bindings/buffer.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/index.h"
+#include "python/bindings/methods.h"
+#include "python/bindings/number_slots.h"
+#include "python/bindings/size.h"
 
 namespace moka::python {
 
 PyTypeObject* tensor_type;
-PyTypeObject* size_type;
-extern std::string shown_module;  // classes.cpp
 
 namespace {
 // A MemoryError, which Python's convention asks for, and a RuntimeError, which programs written for PyTorch catch.
@@ -298,174 +301,6 @@ PyMemberDef tensor_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weak), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};
 
-// ---- arithmetic slots
-// The right operand may be a Tensor or a number; anything else has its own turn.
-template <const Op& op>
-PyObject* binary(PyObject* a, PyObject* b) {
-  try {
-    static const ArgType operand{Kind::Operand};
-    Arg args[max_args];
-    Scratch scratch;
-    if (!convert(a, operand, args[0], scratch) || !convert(b, operand, args[1], scratch))
-      Py_RETURN_NOTIMPLEMENTED;
-    const Schema& s = info(op).schema;
-    int n = static_cast<int>(s.args.size());
-    for (int i = 2; i < n; i++) args[i] = s.args[i].default_value.arg();
-    Frame f(op, args, n);
-    {
-      bool large = !thread_layers.forced && ((args[0].tag == Tag::Tensor && args[0].tensor->numel > 32768) ||
-                                             (args[1].tag == Tag::Tensor && args[1].tensor->numel > 32768));
-      GilReleased unlocked(large);
-      call(f);
-    }
-    return wrap(f.outs[0]);
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-template <const Op& op>
-PyObject* binary_in_place(PyObject* a, PyObject* b) {
-  try {
-    static const ArgType operand{Kind::Operand};
-    Arg args[max_args];
-    Scratch scratch;
-    if (!is_tensor(a) || !convert(b, operand, args[1], scratch)) Py_RETURN_NOTIMPLEMENTED;
-    args[0] = Arg(unwrap(a));
-    const Schema& s = info(op).schema;
-    int n = static_cast<int>(s.args.size());
-    for (int i = 2; i < n; i++) args[i] = s.args[i].default_value.arg();
-    Frame f(op, args, n);
-    f.outs.resize(1);
-    f.outs[0] = unwrap(a);
-    f.given = 1;
-    autograd::check_writable(f.outs[0], s.base);
-    {
-      GilReleased unlocked(!thread_layers.forced && args[0].tensor->numel > 32768);
-      call(f);
-    }
-    Py_INCREF(a);
-    return a;
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-// Signs whose operator is found by name (matmul, floor division and others of later families).
-PyObject* named_binary(const char* name, PyObject* a, PyObject* b) {
-  if (!is_tensor(a) && !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
-  PyObject* args[] = {a, b};
-  try {
-    static const ArgType operand{Kind::Operand};
-    Arg ignored;
-    Scratch scratch;
-    if (!convert(a, operand, ignored, scratch) || !convert(b, operand, ignored, scratch))
-      Py_RETURN_NOTIMPLEMENTED;
-    const Op* op = find_op(name);
-    if (!op)
-      throw Error(ErrorKind::NotImplemented, cat(name, ": this version of Moka does not have the operator"));
-    OpGroup group{name, {op}};
-    return call_group(group, false, args, 2, nullptr);
-  } catch (...) {
-    set_python_error();
-    return nullptr;
-  }
-}
-PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
-  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
-  if (is_tensor(a) && (PyLong_Check(b) || PyFloat_Check(b)) && PyFloat_AsDouble(b) == 2.0)
-    return guarded([&] { return wrap(square(unwrap(a))); });
-  return binary<ops::pow_op>(a, b);
-}
-PyObject* unary_neg(PyObject* a) {
-  return guarded([&] { return wrap(neg(unwrap(a))); });
-}
-PyObject* unary_abs(PyObject* a) {
-  return guarded([&] { return wrap(abs(unwrap(a))); });
-}
-PyObject* unary_not(PyObject* a) {
-  return guarded([&] { return wrap(bitwise_not(unwrap(a))); });
-}
-PyObject* power_in_place(PyObject* a, PyObject* b, PyObject* modulus) {
-  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
-  return binary_in_place<ops::pow_op>(a, b);
-}
-PyObject* same(PyObject* a) {
-  Py_INCREF(a);
-  return a;
-}
-
-const Tensor& only_element(PyObject* o, const char* what) {
-  const Tensor& t = unwrap(o);
-  const bool conversion = std::strcmp(what, "bool") != 0;  // int() and float() of Python raise ValueError
-  if (t.numel() != 1)
-    fail_kind(conversion ? ErrorKind::Value : ErrorKind::Runtime, what,
-              ": only a tensor of one element can become a Python ", conversion ? "number" : "bool",
-              ", this one has shape ", t.sizes(), conversion ? "" : "; use any() or all()");
-  check_not_capturing(t, what);
-  return t;
-}
-int truth(PyObject* o) {
-  try {
-    const Tensor& t = only_element(o, "bool");
-    if (!is_complex(t.dtype())) return element_as_double(t, 0) != 0;
-    ComplexNumber c = as_complex_number(t);
-    return c.real != 0 || c.imag != 0;
-  } catch (...) {
-    set_python_error();
-    return -1;
-  }
-}
-void check_real(const Tensor& t, const char* what) {
-  if (is_complex(t.dtype()))
-    MOKA_CHECK(as_complex_number(t).imag == 0, what, ": value cannot be converted without overflow: its ",
-               "imaginary part is ", as_complex_number(t).imag);
-}
-PyObject* as_long(PyObject* o) {
-  return guarded([&]() -> PyObject* {
-    const Tensor& t = only_element(o, "int");
-    check_real(t, "int");
-    if (is_floating(t.dtype())) return PyLong_FromDouble(element_as_double(t, 0));
-    return PyLong_FromLongLong(element_as_int(t, 0));
-  });
-}
-PyObject* as_index(PyObject* o) {
-  return guarded([&]() -> PyObject* {
-    const Tensor& t = only_element(o, "index");
-    MOKA_CHECK_KIND(Type, !is_floating(t.dtype()),
-                    "index: only integer tensors can be used as an index, got ", t.dtype());
-    return PyLong_FromLongLong(element_as_int(t, 0));
-  });
-}
-PyObject* as_float(PyObject* o) {
-  return guarded([&] {
-    const Tensor& t = only_element(o, "float");
-    check_real(t, "float");
-    return PyFloat_FromDouble(element_as_double(t, 0));
-  });
-}
-
-PyObject* compare(PyObject* a, PyObject* b, int sign) {
-  PyObject* r = nullptr;
-  if (!is_tensor(b) && PyObject_CheckBuffer(b) && PyObject_HasAttrString(b, "__array__") &&
-      !PyFloat_Check(b) &&
-      !PyComplex_Check(b)) {  // NumPy leaves comparisons of its arrays with tensors to tensors
-    PyRef other;
-    PyObject* made = guarded([&] { return wrap(tensor_from_data(b)); });
-    if (!made) return nullptr;
-    other = PyRef::steal(made);
-    return compare(a, other.get(), sign);
-  }
-  switch (sign) {
-    case Py_EQ: r = binary<ops::eq_op>(a, b); break;
-    case Py_NE: r = binary<ops::ne_op>(a, b); break;
-    case Py_LT: r = binary<ops::lt_op>(a, b); break;
-    case Py_LE: r = binary<ops::le_op>(a, b); break;
-    case Py_GT: r = binary<ops::gt_op>(a, b); break;
-    case Py_GE: r = binary<ops::ge_op>(a, b); break;
-  }
-  return r;
-}
 Py_hash_t identity_hash(PyObject* o) { return static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(o) >> 4); }
 
 Py_ssize_t length(PyObject* o) {
@@ -477,102 +312,6 @@ Py_ssize_t length(PyObject* o) {
   return t.size(0);
 }
 
-// ---- buffer protocol: NumPy and memoryview read and write the memory in place
-struct BufferShape {
-  Py_ssize_t sizes[max_dims], strides[max_dims];
-};
-int get_buffer(PyObject* o, Py_buffer* view, int flags) {
-  const Tensor& t = unwrap(o);
-  const char* format = buffer_format(t.dtype());
-  if (!format) {
-    PyErr_Format(PyExc_BufferError, "buffer: %s has no buffer format; convert with .float() first",
-                 std::string(info(t.dtype()).name).c_str());
-    return -1;
-  }
-  if (!t.has_storage()) {
-    PyErr_SetString(PyExc_BufferError, "buffer: the tensor has no memory of its own (inside vmap)");
-    return -1;
-  }
-  if (!(flags & PyBUF_STRIDES) && !t.is_contiguous()) {
-    PyErr_SetString(PyExc_BufferError, "buffer: the tensor is not contiguous");
-    return -1;
-  }
-  bool read_only = t.impl()->storage->read_only;
-  if (read_only && (flags & PyBUF_WRITABLE)) {
-    PyErr_SetString(PyExc_BufferError, "buffer: the tensor's memory is read-only");
-    return -1;
-  }
-  BufferShape* shape = new BufferShape;
-  Py_ssize_t item = static_cast<Py_ssize_t>(item_size(t.dtype()));
-  for (int d = 0; d < t.dim(); d++) {
-    shape->sizes[d] = t.size(d);
-    shape->strides[d] = t.stride(d) * item;
-  }
-  view->buf = t.raw_data();
-  view->obj = o;
-  Py_INCREF(o);
-  view->len = static_cast<Py_ssize_t>(t.bytes());
-  view->itemsize = item;
-  view->readonly = read_only;
-  view->ndim = t.dim();
-  view->format = flags & PyBUF_FORMAT ? const_cast<char*>(format) : nullptr;
-  view->shape = flags & PyBUF_ND ? shape->sizes : nullptr;
-  view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? shape->strides : nullptr;
-  view->suboffsets = nullptr;
-  view->internal = shape;
-  return 0;
-}
-void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<BufferShape*>(view->internal); }
-
-PyObject* matmul_slot(PyObject* a, PyObject* b) { return named_binary("matmul", a, b); }
-// & | ^: of bool tensors the logical kernels, which read bytes as they are.
-template <const Op& op, const Op& logical>
-PyObject* bitwise(PyObject* a, PyObject* b) {
-  if (is_tensor(a) && is_tensor(b) && unwrap(a).dtype() == DType::Bool && unwrap(b).dtype() == DType::Bool)
-    return guarded([&] { return wrap(EagerReading::call(logical, unwrap(a), unwrap(b))); });
-  return binary<op>(a, b);
-}
-
-// ---- Size: a tuple of ints with numel()
-PyObject* size_repr(PyObject* o) {
-  std::string text = shown_module + ".Size([";
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++)
-    text += cat(i ? ", " : "", static_cast<int64_t>(PyLong_AsLongLong(PyTuple_GET_ITEM(o, i))));
-  return PyUnicode_FromString((text + "])").c_str());
-}
-PyObject* size_numel(PyObject* o, PyObject*) {
-  int64_t n = 1;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); i++) n *= PyLong_AsLongLong(PyTuple_GET_ITEM(o, i));
-  return PyLong_FromLongLong(n);
-}
-// Parts of a Size, and Sizes put together, are Sizes.
-PyObject* as_size(PyObject* tuple) {
-  if (!tuple || !PyTuple_Check(tuple)) return tuple;
-  const Py_ssize_t count = PyTuple_GET_SIZE(tuple);
-  PyObject* result = size_type->tp_alloc(size_type, count);
-  for (Py_ssize_t i = 0; result && i < count; i++) {
-    PyObject* item = PyTuple_GET_ITEM(tuple, i);
-    Py_INCREF(item);
-    PyTuple_SET_ITEM(result, i, item);
-  }
-  Py_DECREF(tuple);
-  return result;
-}
-PyObject* size_subscript(PyObject* o, PyObject* index) {
-  PyObject* found = PyTuple_Type.tp_as_mapping->mp_subscript(o, index);
-  return PySlice_Check(index) ? as_size(found) : found;
-}
-PyObject* size_concat(PyObject* a, PyObject* b) {
-  return as_size(PyTuple_Type.tp_as_sequence->sq_concat(a, b));
-}
-PyObject* size_repeat(PyObject* o, Py_ssize_t times) {
-  return as_size(PyTuple_Type.tp_as_sequence->sq_repeat(o, times));
-}
-PyMethodDef size_methods[] = {{"numel", size_numel, METH_NOARGS, "The number of elements."},
-                              {nullptr, nullptr, 0, nullptr}};
-
-void* slot(auto* p) { return reinterpret_cast<void*>(p); }
-void* slot(const char* text) { return const_cast<char*>(text); }
 }  // namespace
 
 PyObject* wrap(const Tensor& t) {
@@ -609,14 +348,6 @@ PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
   return reinterpret_cast<PyObject*>(o);
 }
 
-PyObject* make_size(std::span<const int64_t> sizes) {
-  PyObject* t = size_type->tp_alloc(size_type, static_cast<Py_ssize_t>(sizes.size()));
-  if (!t) return nullptr;
-  for (size_t i = 0; i < sizes.size(); i++)
-    PyTuple_SET_ITEM(t, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(sizes[i]));
-  return t;
-}
-
 const Tensor& tensor_argument(PyObject* o, const char* what) {
   if (!is_tensor(o))
     throw Error(ErrorKind::Type, cat(what, ": expected a Tensor, got ", Py_TYPE(o)->tp_name));
@@ -643,70 +374,27 @@ PyObject* make_shape(const Tensor& t) {
 }
 
 int init_tensor_type(PyObject* module) {
-  static PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
-                                     {Py_tp_repr, slot(size_repr)},
-                                     {Py_tp_methods, size_methods},
-                                     {Py_mp_subscript, slot(size_subscript)},
-                                     {Py_sq_concat, slot(size_concat)},
-                                     {Py_sq_repeat, slot(size_repeat)},
-                                     {Py_tp_doc, slot("The sizes of a tensor: a tuple of ints.")},
-                                     {0, nullptr}};
-  static PyType_Spec size_spec{"moka.Size", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, size_slots};
-  size_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&size_spec));
-  if (!size_type || PyModule_AddObjectRef(module, "Size", reinterpret_cast<PyObject*>(size_type)) < 0)
-    return -1;
-
-  static PyType_Slot slots[] = {{Py_tp_new, slot(tensor_new)},
-                                {Py_tp_dealloc, slot(tensor_dealloc)},
-                                {Py_tp_traverse, slot(tensor_traverse)},
-                                {Py_tp_clear, slot(tensor_clear)},
-                                {Py_tp_getset, tensor_getset},
-                                {Py_tp_members, tensor_members},
-                                {Py_tp_methods, tensor_methods},
-                                {Py_tp_richcompare, slot(compare)},
-                                {Py_tp_hash, slot(identity_hash)},
-                                {Py_tp_doc, slot("An array with automatic differentiation.")},
-                                {Py_nb_add, slot(binary<ops::add_op>)},
-                                {Py_nb_subtract, slot(binary<ops::sub_op>)},
-                                {Py_nb_multiply, slot(binary<ops::mul_op>)},
-                                {Py_nb_true_divide, slot(binary<ops::div_op>)},
-                                {Py_nb_power, slot(power)},
-                                {Py_nb_inplace_add, slot(binary_in_place<ops::add_op>)},
-                                {Py_nb_inplace_subtract, slot(binary_in_place<ops::sub_op>)},
-                                {Py_nb_inplace_multiply, slot(binary_in_place<ops::mul_op>)},
-                                {Py_nb_inplace_true_divide, slot(binary_in_place<ops::div_op>)},
-                                {Py_nb_matrix_multiply, slot(matmul_slot)},
-                                {Py_nb_floor_divide, slot(binary<ops::floor_divide_op>)},
-                                {Py_nb_remainder, slot(binary<ops::remainder_op>)},
-                                {Py_nb_lshift, slot(binary<ops::bitwise_left_shift_op>)},
-                                {Py_nb_rshift, slot(binary<ops::bitwise_right_shift_op>)},
-                                {Py_nb_and, slot(bitwise<ops::bitwise_and_op, ops::logical_and_op>)},
-                                {Py_nb_or, slot(bitwise<ops::bitwise_or_op, ops::logical_or_op>)},
-                                {Py_nb_xor, slot(bitwise<ops::bitwise_xor_op, ops::logical_xor_op>)},
-                                {Py_nb_inplace_power, slot(power_in_place)},
-                                {Py_nb_inplace_floor_divide, slot(binary_in_place<ops::floor_divide_op>)},
-                                {Py_nb_inplace_remainder, slot(binary_in_place<ops::remainder_op>)},
-                                {Py_nb_inplace_lshift, slot(binary_in_place<ops::bitwise_left_shift_op>)},
-                                {Py_nb_inplace_rshift, slot(binary_in_place<ops::bitwise_right_shift_op>)},
-                                {Py_nb_inplace_and, slot(binary_in_place<ops::bitwise_and_op>)},
-                                {Py_nb_inplace_or, slot(binary_in_place<ops::bitwise_or_op>)},
-                                {Py_nb_inplace_xor, slot(binary_in_place<ops::bitwise_xor_op>)},
-                                {Py_nb_negative, slot(unary_neg)},
-                                {Py_nb_positive, slot(same)},
-                                {Py_nb_absolute, slot(unary_abs)},
-                                {Py_nb_invert, slot(unary_not)},
-                                {Py_nb_bool, slot(truth)},
-                                {Py_nb_int, slot(as_long)},
-                                {Py_nb_index, slot(as_index)},
-                                {Py_nb_float, slot(as_float)},
-                                {Py_mp_length, slot(length)},
-                                {Py_mp_subscript, slot(get_item)},
-                                {Py_mp_ass_subscript, slot(set_item)},
-                                {Py_bf_getbuffer, slot(get_buffer)},
-                                {Py_bf_releasebuffer, slot(release_buffer)},
-                                {0, nullptr}};
-  static PyType_Spec spec{"moka.Tensor", sizeof(TensorObject), 0,
-                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+  if (init_size_type(module) < 0) return -1;
+  std::vector<PyType_Slot> slots = {
+      {Py_tp_new, slot(tensor_new)},
+      {Py_tp_dealloc, slot(tensor_dealloc)},
+      {Py_tp_traverse, slot(tensor_traverse)},
+      {Py_tp_clear, slot(tensor_clear)},
+      {Py_tp_getset, tensor_getset},
+      {Py_tp_members, tensor_members},
+      {Py_tp_methods, tensor_methods},
+      {Py_tp_hash, slot(identity_hash)},
+      {Py_tp_doc, slot("An array with automatic differentiation.")},
+      {Py_mp_length, slot(length)},
+      {Py_mp_subscript, slot(get_item)},
+      {Py_mp_ass_subscript, slot(set_item)},
+      {Py_bf_getbuffer, slot(get_buffer)},
+      {Py_bf_releasebuffer, slot(release_buffer)},
+  };
+  for (const PyType_Slot& s : number_slots()) slots.push_back(s);
+  slots.push_back({0, nullptr});
+  PyType_Spec spec{"moka.Tensor", sizeof(TensorObject), 0,
+                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};
   tensor_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
   if (!tensor_type) return -1;
   if (PyModule_AddObjectRef(module, "OutOfMemoryError", out_of_memory_error()) < 0) return -1;

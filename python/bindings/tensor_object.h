@@ -16,7 +16,6 @@ struct TensorObject {
 };
 
 extern PyTypeObject* tensor_type;  // moka.Tensor
-extern PyTypeObject* size_type;    // moka.Size
 
 inline bool is_tensor(PyObject* o) {
   return Py_TYPE(o) == tensor_type || PyType_IsSubtype(Py_TYPE(o), tensor_type);
@@ -30,13 +29,15 @@ const Tensor& tensor_argument(PyObject* o, const char* what);
 PyObject* wrap(const Tensor& t);
 // Wraps as an instance of `type`, a subclass of Tensor (Parameter).
 PyObject* wrap_as(PyTypeObject* type, const Tensor& t);
-PyObject* make_size(std::span<const int64_t> sizes);
 // All sizes of a tensor, and one of them, for Python: ints; while a recording follows sizes, numbers that know where they
 // come from, which followed_size makes (a new reference, or null where the recording does not know the tensor).
 PyObject* make_shape(const Tensor& t);
 PyObject* make_number(const Tensor& t, int dim);
 extern PyObject* (*followed_size)(const Tensor& t, int dim);
 
+// A function or a text as the value of a PyType_Slot.
+void* slot(auto* p) { return reinterpret_cast<void*>(p); }
+inline void* slot(const char* text) { return const_cast<char*>(text); }
 // Creates the types and adds them to the module. -1 and a Python error on failure.
 int init_tensor_type(PyObject* module);
 

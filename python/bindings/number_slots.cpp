@@ -1,0 +1,232 @@
+// Tensors as Python numbers: arithmetic, comparisons, truth, int() and float().
+// SPDX-License-Identifier: Apache-2.0
+#include "python/bindings/number_slots.h"
+
+#include <cstring>
+
+#include "moka/autograd/history.h"
+#include "moka/ops/elementary/elementary.h"
+#include "moka/ops/pointwise/pointwise.h"
+#include "python/bindings/calls.h"
+#include "python/bindings/convert.h"
+
+namespace moka::python {
+
+namespace {
+// The right operand may be a Tensor or a number; anything else has its own turn.
+template <const Op& op>
+PyObject* binary(PyObject* a, PyObject* b) {
+  try {
+    static const ArgType operand{Kind::Operand};
+    Arg args[max_args];
+    Scratch scratch;
+    if (!convert(a, operand, args[0], scratch) || !convert(b, operand, args[1], scratch))
+      Py_RETURN_NOTIMPLEMENTED;
+    const Schema& s = info(op).schema;
+    int n = static_cast<int>(s.args.size());
+    for (int i = 2; i < n; i++) args[i] = s.args[i].default_value.arg();
+    Frame f(op, args, n);
+    {
+      bool large = !thread_layers.forced && ((args[0].tag == Tag::Tensor && args[0].tensor->numel > 32768) ||
+                                             (args[1].tag == Tag::Tensor && args[1].tensor->numel > 32768));
+      GilReleased unlocked(large);
+      call(f);
+    }
+    return wrap(f.outs[0]);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+template <const Op& op>
+PyObject* binary_in_place(PyObject* a, PyObject* b) {
+  try {
+    static const ArgType operand{Kind::Operand};
+    Arg args[max_args];
+    Scratch scratch;
+    if (!is_tensor(a) || !convert(b, operand, args[1], scratch)) Py_RETURN_NOTIMPLEMENTED;
+    args[0] = Arg(unwrap(a));
+    const Schema& s = info(op).schema;
+    int n = static_cast<int>(s.args.size());
+    for (int i = 2; i < n; i++) args[i] = s.args[i].default_value.arg();
+    Frame f(op, args, n);
+    f.outs.resize(1);
+    f.outs[0] = unwrap(a);
+    f.given = 1;
+    autograd::check_writable(f.outs[0], s.base);
+    {
+      GilReleased unlocked(!thread_layers.forced && args[0].tensor->numel > 32768);
+      call(f);
+    }
+    Py_INCREF(a);
+    return a;
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+// Signs whose operator is found by name (matmul, floor division and others of later families).
+PyObject* named_binary(const char* name, PyObject* a, PyObject* b) {
+  if (!is_tensor(a) && !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
+  PyObject* args[] = {a, b};
+  try {
+    static const ArgType operand{Kind::Operand};
+    Arg ignored;
+    Scratch scratch;
+    if (!convert(a, operand, ignored, scratch) || !convert(b, operand, ignored, scratch))
+      Py_RETURN_NOTIMPLEMENTED;
+    const Op* op = find_op(name);
+    if (!op)
+      throw Error(ErrorKind::NotImplemented, cat(name, ": this version of Moka does not have the operator"));
+    OpGroup group{name, {op}};
+    return call_group(group, false, args, 2, nullptr);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  if (is_tensor(a) && (PyLong_Check(b) || PyFloat_Check(b)) && PyFloat_AsDouble(b) == 2.0)
+    return guarded([&] { return wrap(square(unwrap(a))); });
+  return binary<ops::pow_op>(a, b);
+}
+PyObject* unary_neg(PyObject* a) {
+  return guarded([&] { return wrap(neg(unwrap(a))); });
+}
+PyObject* unary_abs(PyObject* a) {
+  return guarded([&] { return wrap(abs(unwrap(a))); });
+}
+PyObject* unary_not(PyObject* a) {
+  return guarded([&] { return wrap(bitwise_not(unwrap(a))); });
+}
+PyObject* power_in_place(PyObject* a, PyObject* b, PyObject* modulus) {
+  if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
+  return binary_in_place<ops::pow_op>(a, b);
+}
+PyObject* same(PyObject* a) {
+  Py_INCREF(a);
+  return a;
+}
+
+const Tensor& only_element(PyObject* o, const char* what) {
+  const Tensor& t = unwrap(o);
+  const bool conversion = std::strcmp(what, "bool") != 0;  // int() and float() of Python raise ValueError
+  if (t.numel() != 1)
+    fail_kind(conversion ? ErrorKind::Value : ErrorKind::Runtime, what,
+              ": only a tensor of one element can become a Python ", conversion ? "number" : "bool",
+              ", this one has shape ", t.sizes(), conversion ? "" : "; use any() or all()");
+  check_not_capturing(t, what);
+  return t;
+}
+int truth(PyObject* o) {
+  try {
+    const Tensor& t = only_element(o, "bool");
+    if (!is_complex(t.dtype())) return element_as_double(t, 0) != 0;
+    ComplexNumber c = as_complex_number(t);
+    return c.real != 0 || c.imag != 0;
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+void check_real(const Tensor& t, const char* what) {
+  if (is_complex(t.dtype()))
+    MOKA_CHECK(as_complex_number(t).imag == 0, what, ": value cannot be converted without overflow: its ",
+               "imaginary part is ", as_complex_number(t).imag);
+}
+PyObject* as_long(PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    const Tensor& t = only_element(o, "int");
+    check_real(t, "int");
+    if (is_floating(t.dtype())) return PyLong_FromDouble(element_as_double(t, 0));
+    return PyLong_FromLongLong(element_as_int(t, 0));
+  });
+}
+PyObject* as_index(PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    const Tensor& t = only_element(o, "index");
+    MOKA_CHECK_KIND(Type, !is_floating(t.dtype()),
+                    "index: only integer tensors can be used as an index, got ", t.dtype());
+    return PyLong_FromLongLong(element_as_int(t, 0));
+  });
+}
+PyObject* as_float(PyObject* o) {
+  return guarded([&] {
+    const Tensor& t = only_element(o, "float");
+    check_real(t, "float");
+    return PyFloat_FromDouble(element_as_double(t, 0));
+  });
+}
+
+PyObject* compare(PyObject* a, PyObject* b, int sign) {
+  PyObject* r = nullptr;
+  if (!is_tensor(b) && PyObject_CheckBuffer(b) && PyObject_HasAttrString(b, "__array__") &&
+      !PyFloat_Check(b) &&
+      !PyComplex_Check(b)) {  // NumPy leaves comparisons of its arrays with tensors to tensors
+    PyRef other;
+    PyObject* made = guarded([&] { return wrap(tensor_from_data(b)); });
+    if (!made) return nullptr;
+    other = PyRef::steal(made);
+    return compare(a, other.get(), sign);
+  }
+  switch (sign) {
+    case Py_EQ: r = binary<ops::eq_op>(a, b); break;
+    case Py_NE: r = binary<ops::ne_op>(a, b); break;
+    case Py_LT: r = binary<ops::lt_op>(a, b); break;
+    case Py_LE: r = binary<ops::le_op>(a, b); break;
+    case Py_GT: r = binary<ops::gt_op>(a, b); break;
+    case Py_GE: r = binary<ops::ge_op>(a, b); break;
+  }
+  return r;
+}
+PyObject* matmul_slot(PyObject* a, PyObject* b) { return named_binary("matmul", a, b); }
+// & | ^: of bool tensors the logical kernels, which read bytes as they are.
+template <const Op& op, const Op& logical>
+PyObject* bitwise(PyObject* a, PyObject* b) {
+  if (is_tensor(a) && is_tensor(b) && unwrap(a).dtype() == DType::Bool && unwrap(b).dtype() == DType::Bool)
+    return guarded([&] { return wrap(EagerReading::call(logical, unwrap(a), unwrap(b))); });
+  return binary<op>(a, b);
+}
+
+const PyType_Slot slots[] = {
+    {Py_tp_richcompare, slot(compare)},
+    {Py_nb_add, slot(binary<ops::add_op>)},
+    {Py_nb_subtract, slot(binary<ops::sub_op>)},
+    {Py_nb_multiply, slot(binary<ops::mul_op>)},
+    {Py_nb_true_divide, slot(binary<ops::div_op>)},
+    {Py_nb_power, slot(power)},
+    {Py_nb_inplace_add, slot(binary_in_place<ops::add_op>)},
+    {Py_nb_inplace_subtract, slot(binary_in_place<ops::sub_op>)},
+    {Py_nb_inplace_multiply, slot(binary_in_place<ops::mul_op>)},
+    {Py_nb_inplace_true_divide, slot(binary_in_place<ops::div_op>)},
+    {Py_nb_matrix_multiply, slot(matmul_slot)},
+    {Py_nb_floor_divide, slot(binary<ops::floor_divide_op>)},
+    {Py_nb_remainder, slot(binary<ops::remainder_op>)},
+    {Py_nb_lshift, slot(binary<ops::bitwise_left_shift_op>)},
+    {Py_nb_rshift, slot(binary<ops::bitwise_right_shift_op>)},
+    {Py_nb_and, slot(bitwise<ops::bitwise_and_op, ops::logical_and_op>)},
+    {Py_nb_or, slot(bitwise<ops::bitwise_or_op, ops::logical_or_op>)},
+    {Py_nb_xor, slot(bitwise<ops::bitwise_xor_op, ops::logical_xor_op>)},
+    {Py_nb_inplace_power, slot(power_in_place)},
+    {Py_nb_inplace_floor_divide, slot(binary_in_place<ops::floor_divide_op>)},
+    {Py_nb_inplace_remainder, slot(binary_in_place<ops::remainder_op>)},
+    {Py_nb_inplace_lshift, slot(binary_in_place<ops::bitwise_left_shift_op>)},
+    {Py_nb_inplace_rshift, slot(binary_in_place<ops::bitwise_right_shift_op>)},
+    {Py_nb_inplace_and, slot(binary_in_place<ops::bitwise_and_op>)},
+    {Py_nb_inplace_or, slot(binary_in_place<ops::bitwise_or_op>)},
+    {Py_nb_inplace_xor, slot(binary_in_place<ops::bitwise_xor_op>)},
+    {Py_nb_negative, slot(unary_neg)},
+    {Py_nb_positive, slot(same)},
+    {Py_nb_absolute, slot(unary_abs)},
+    {Py_nb_invert, slot(unary_not)},
+    {Py_nb_bool, slot(truth)},
+    {Py_nb_int, slot(as_long)},
+    {Py_nb_index, slot(as_index)},
+    {Py_nb_float, slot(as_float)},
+};
+}  // namespace
+
+std::span<const PyType_Slot> number_slots() { return slots; }
+
+}  // namespace moka::python

@@ -1,0 +1,128 @@
+// The function and method objects of operators, made from the registry.
+// SPDX-License-Identifier: Apache-2.0
+#include <map>
+#include <string>
+#include <vector>
+
+#include "python/bindings/calls.h"
+#include "python/bindings/classes.h"
+
+namespace moka::python {
+
+namespace {
+struct OpFunction {
+  PyObject_HEAD vectorcallfunc vectorcall;
+  OpGroup* group;
+  bool in_place;
+};
+
+PyObject* op_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords) {
+  OpFunction* f = reinterpret_cast<OpFunction*>(self);
+  return call_group(*f->group, f->in_place, args, PyVectorcall_NARGS(nargsf), keywords, self);
+}
+PyObject* op_get(PyObject* self, PyObject* instance, PyObject*) {
+  if (!instance || instance == Py_None) {
+    Py_INCREF(self);
+    return self;
+  }
+  return PyMethod_New(self, instance);
+}
+std::string python_name(const OpFunction* f) { return f->group->name + (f->in_place ? "_" : ""); }
+PyObject* op_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<operator moka.%s>", python_name(reinterpret_cast<OpFunction*>(self)).c_str());
+}
+PyObject* op_name(PyObject* self, void*) {
+  return PyUnicode_FromString(python_name(reinterpret_cast<OpFunction*>(self)).c_str());
+}
+PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("moka"); }
+PyObject* op_doc(PyObject* self, void*) {
+  OpFunction* f = reinterpret_cast<OpFunction*>(self);
+  std::string text;
+  for (const Op* op : f->group->ops) text += cat(info(*op).schema.text(), "\n\n", op->doc, "\n\n");
+  return PyUnicode_FromString(text.c_str());
+}
+PyGetSetDef op_getset[] = {{"__name__", op_name, nullptr, nullptr, nullptr},
+                           {"__qualname__", op_name, nullptr, nullptr, nullptr},
+                           {"__module__", op_module, nullptr, nullptr, nullptr},
+                           {"__doc__", op_doc, nullptr, nullptr, nullptr},
+                           {nullptr, nullptr, nullptr, nullptr, nullptr}};
+// Copies and pickles by name, as functions do: a layer may keep one as its activation.
+PyObject* op_reduce(PyObject* self, PyObject*) { return op_name(self, nullptr); }
+PyMethodDef op_methods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyTypeObject op_function_type = {PyVarObject_HEAD_INIT(nullptr, 0)};
+
+OpFunction* make_function(OpGroup* group, bool in_place) {
+  OpFunction* f = PyObject_New(OpFunction, &op_function_type);
+  if (!f) return nullptr;
+  f->vectorcall = op_vectorcall;
+  f->group = group;
+  f->in_place = in_place;
+  return f;
+}
+
+bool may_be_in_place(const OpGroup& g) {
+  const Schema& s = info(*g.ops[0]).schema;
+  if (ends_with_underscore(s) || s.args.empty() || !s.args[0].type.is_tensor_like() || s.args[0].type.list)
+    return false;
+  return static_cast<bool>(g.ops[0]->formula) ||
+         (g.ops[0]->body && s.outs.size() == 1 && !s.outs[0].type.list) ||
+         (g.ops[0]->kernels.count && s.outs.size() == 1 && !s.outs[0].type.list);
+}
+}  // namespace
+
+int init_operators(PyObject* module) {
+  op_function_type.tp_name = "moka.operator";
+  op_function_type.tp_basicsize = sizeof(OpFunction);
+  op_function_type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR;
+  op_function_type.tp_vectorcall_offset = offsetof(OpFunction, vectorcall);
+  op_function_type.tp_call = PyVectorcall_Call;
+  op_function_type.tp_descr_get = op_get;
+  op_function_type.tp_repr = op_repr;
+  op_function_type.tp_getset = op_getset;
+  op_function_type.tp_methods = op_methods;
+  op_function_type.tp_dealloc = [](PyObject* o) { PyObject_Free(o); };
+  if (PyType_Ready(&op_function_type) < 0) return -1;
+
+  static std::map<std::string, OpGroup> groups;  // lives as long as the module
+  std::vector<std::string> order;
+  for (const Op* op : all_ops()) {
+    const Schema& s = info(*op).schema;
+    OpGroup& g = groups[s.base];
+    if (g.ops.empty()) {
+      g.name = s.base;
+      order.push_back(s.base);
+    }
+    g.ops.push_back(op);
+  }
+  PyObject* operators = PyDict_New();  // every name, hidden ones included: for tools and tests
+  if (!operators) return -1;
+  PyObject* methods = tensor_type->tp_dict;
+  for (const std::string& name : order) {
+    OpGroup& g = groups[name];
+    std::string_view where = g.ops[0]->method;
+    PyObject* f = reinterpret_cast<PyObject*>(make_function(&g, false));
+    if (!f || PyDict_SetItemString(operators, name.c_str(), f) < 0) return -1;
+    const Schema& s = info(*g.ops[0]).schema;
+    bool tensor_first = !s.args.empty() && s.args[0].type.is_tensor_like() && !s.args[0].type.list;
+    if (where != "none" && where != "method" && PyObject_SetAttrString(module, name.c_str(), f) < 0)
+      return -1;
+    if (where != "none" && where != "function" && tensor_first &&
+        !PyDict_GetItemString(methods, name.c_str()))
+      if (PyDict_SetItemString(methods, name.c_str(), f) < 0) return -1;
+    Py_DECREF(f);
+    if (where == "none" || !may_be_in_place(g)) continue;
+    std::string with_underscore = name + "_";
+    if (groups.count(with_underscore)) continue;
+    PyObject* in_place = reinterpret_cast<PyObject*>(make_function(&g, true));
+    if (!in_place) return -1;
+    if (where != "function" && tensor_first &&
+        PyDict_SetItemString(methods, with_underscore.c_str(), in_place) < 0)
+      return -1;
+    if (where != "method" && PyObject_SetAttrString(module, with_underscore.c_str(), in_place) < 0) return -1;
+    Py_DECREF(in_place);
+  }
+  PyType_Modified(tensor_type);
+  return PyModule_AddObject(module, "_operators", operators);
+}
+
+}  // namespace moka::python
