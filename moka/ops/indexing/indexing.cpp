@@ -1,15 +1,14 @@
-// Gathering and scattering by index tensors. Every index is checked, in release builds too; an error names the first bad
-// one and the limit.
+// x[i, :, j] read and written by index tensors and masks, and the places of what is not zero.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/indexing/indexing.h"
 
 #include <algorithm>
-#include <complex>
 #include <cstring>
 #include <vector>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
+#include "moka/ops/indexing/index_values.h"
 #include "moka/ops/indexing/mask_places.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
@@ -17,21 +16,7 @@
 namespace moka {
 
 namespace {
-int64_t checked_index(int64_t i, int64_t size, int d, std::string_view op) {
-  MOKA_CHECK_KIND(Index, i >= -size && i < size, op, ": index ", i, " is out of bounds for dimension ", d,
-                  " with size ", size);
-  return i < 0 ? i + size : i;
-}
-void check_integral(const Tensor& t, std::string_view op) {
-  MOKA_CHECK_KIND(Index, is_integral(t.dtype()), op, ": indices must be integers, got ", t.dtype());
-}
-// An index tensor as contiguous int64.
-Tensor as_index(const Tensor& t, std::string_view op) {
-  check_integral(t, op);
-  return to_dtype(t, DType::I64);
-}
-
-// ---- index: x[i, :, j] with index tensors (None where a dimension is kept)
+// x[i, :, j] with index tensors (None where a dimension is kept)
 struct IndexPlan {
   Dims before, broadcast, after;  // sizes around the indexed dimensions in the result
   std::vector<int> dims;  // indexed dimensions of the input, in order
@@ -187,41 +172,6 @@ void for_index_runs(const Tensor& x, const IndexPlan& p, bool shared, F f) {
   if (shared) parallel_for(0, slices * positions, 4096 / (rows * run) + 1, part);
   else part(0, slices * positions);
 }
-// Copies runs of elements between two memories; `place` of one and the other.
-template <class F>
-void with_item_copy(size_t item, F f) {
-  switch (item) {
-    case 1:
-      return f([](char* to, const char* from, int64_t n) {
-        n == 1 ? void(*to = *from) : void(std::memcpy(to, from, static_cast<size_t>(n)));
-      });
-    case 4:
-      return f([](char* to, const char* from, int64_t n) {
-        if (n == 1) std::memcpy(to, from, 4);
-        else std::memcpy(to, from, static_cast<size_t>(n) * 4);
-      });
-    case 8:
-      return f([](char* to, const char* from, int64_t n) {
-        if (n == 1) std::memcpy(to, from, 8);
-        else std::memcpy(to, from, static_cast<size_t>(n) * 8);
-      });
-    default:
-      return f([item](char* to, const char* from, int64_t n) {
-        std::memcpy(to, from, static_cast<size_t>(n) * item);
-      });
-  }
-}
-template <class F>
-void with_item_type(size_t item, F f) {
-  struct Pair {
-    uint64_t a, b;
-  };
-  if (item == 1) f(static_cast<uint8_t*>(nullptr));
-  else if (item == 2) f(static_cast<uint16_t*>(nullptr));
-  else if (item == 4) f(static_cast<uint32_t*>(nullptr));
-  else if (item == 8) f(static_cast<uint64_t*>(nullptr));
-  else f(static_cast<Pair*>(nullptr));
-}
 // One mask over the leading dimensions of a contiguous tensor: its runs move together. The general way has the words for
 // masks that do not fit.
 bool is_leading_mask(const Tensor& x, std::span<const Tensor> list) {
@@ -285,34 +235,6 @@ void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool 
   }
 }
 
-template <class T>
-void add_run(const Tensor& from, const Tensor& to) {
-  Tensor source = as_contiguous(from);
-  const T* a = source.data<T>();
-  T* base = to.data<T>();
-  for (int64_t i = 0; i < source.numel(); i++) {
-    int64_t rest = i, at = 0;
-    for (int d = to.dim(); d-- > 0;) {
-      at += rest % to.size(d) * to.stride(d);
-      rest /= to.size(d);
-    }
-    base[at] = static_cast<T>(base[at] + a[i]);
-  }
-}
-void add_into(const Tensor& from, const Tensor& to) {
-  switch (to.dtype()) {
-    case DType::F32: return add_run<float>(from, to);
-    case DType::F64: return add_run<double>(from, to);
-    case DType::I32: return add_run<int32_t>(from, to);
-    case DType::I64: return add_run<int64_t>(from, to);
-    default: {
-      Tensor wide = to_dtype(to, compute_dtype(to.dtype()) == DType::I32 ? DType::I64 : DType::F32);
-      add_into(to_dtype(from, wide.dtype()), wide);
-      copy_elements(wide, to);
-    }
-  }
-}
-
 bool select_by_mask(const Tensor& x, std::span<const Tensor> list, Tensor& out) {
   if (!x.has_storage() || !is_leading_mask(x, list)) return false;
   const Tensor& mask = list[0];
@@ -344,7 +266,6 @@ void view_index(Frame& f) {
     });
   });
 }
-void shape_given(Frame& f) { f.output(0, f.ints(1), f.tensor(0).dtype()); }
 void run_index_backward(Frame& f) {
   const Tensor& out = f.outs[0];
   std::memset(out.raw_data(), 0, out.bytes());
@@ -386,224 +307,6 @@ void run_index_put_backward(Frame& f) {
   Tensor zeros = new_tensor(result_sizes(p), out.dtype(), out.device());
   std::memset(zeros.raw_data(), 0, zeros.bytes());
   for_slices(out, zeros, p, [](const Tensor& to, const Tensor& from) { copy_elements(from, to); });
-}
-
-// ---- index_select and embedding: whole slices of one dimension
-void shape_index_select(Frame& f) {
-  const Tensor &x = f.tensor(0), &index = f.tensor(2);
-  MOKA_CHECK(index.dim() <= 1, "index_select: the index must have at most 1 dimension, got shape ",
-             index.sizes());
-  check_integral(index, "index_select");
-  Dims sizes(x.sizes());
-  if (x.dim()) sizes[wrap_dim(f.integer(1), x.dim(), "index_select")] = index.numel();
-  f.output(0, sizes, x.dtype());
-}
-void run_index_select(Frame& f) {
-  const Tensor &x = f.tensor(0), &out = f.outs[0];
-  if (out.numel() == 0 && f.tensor(2).numel() == 0) return;
-  int d = wrap_dim(f.integer(1), x.dim(), "index_select");
-  Tensor index = as_index(f.tensor(2), "index_select");
-  if (x.dim() == 0) {
-    checked_index(index.data<int64_t>()[0], 1, 0, "index_select");
-    return copy_elements(x, out);
-  }
-  // Runs of whole inner dimensions.
-  Tensor from = as_contiguous(x);
-  int64_t outer = 1, run = static_cast<int64_t>(item_size(x.dtype())), n = index.numel(), count = x.size(d);
-  for (int k = 0; k < d; k++) outer *= x.size(k);
-  for (int k = d + 1; k < x.dim(); k++) run *= x.size(k);
-  std::vector<int64_t> places(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; i++)
-    places[static_cast<size_t>(i)] = checked_index(index.data<int64_t>()[i], count, d, "index_select");
-  if (out.numel() == 0) return;
-  const char* source = from.data<char>();
-  char* to = out.data<char>();
-  auto part = [&](auto copy) {
-    parallel_for(0, outer * n, 16384 / run + 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; i++)
-        copy(to + i * run, source + (i / n * count + places[static_cast<size_t>(i % n)]) * run);
-    });
-  };
-  if (run == 4) part([](char* a, const char* b) { std::memcpy(a, b, 4); });
-  else if (run == 8) part([](char* a, const char* b) { std::memcpy(a, b, 8); });
-  else part([run](char* a, const char* b) { std::memcpy(a, b, static_cast<size_t>(run)); });
-}
-
-void shape_embedding(Frame& f) {
-  const Tensor &weight = f.tensor(0), &indices = f.tensor(1);
-  MOKA_CHECK(weight.dim() == 2, "embedding: the weight must be [rows, columns], got shape ", weight.sizes());
-  check_integral(indices, "embedding");
-  Dims sizes(indices.sizes());
-  sizes.push_back(weight.size(1));
-  f.output(0, sizes, weight.dtype());
-}
-void run_embedding(Frame& f) {
-  Tensor weight = as_contiguous(f.tensor(0)), indices = as_index(f.tensor(1), "embedding");
-  int64_t rows = weight.size(0);
-  size_t row = static_cast<size_t>(weight.size(1)) * item_size(weight.dtype());
-  const char* from = static_cast<const char*>(weight.raw_data());
-  char* to = static_cast<char*>(f.outs[0].raw_data());
-  for (int64_t i = 0; i < indices.numel(); i++) {
-    int64_t at = indices.data<int64_t>()[i];
-    MOKA_CHECK_KIND(Index, at >= 0 && at < rows, "embedding: index ", at, " at position ", i,
-                    " is outside the ", rows, " rows of the weight");
-    std::memcpy(to + static_cast<size_t>(i) * row, from + static_cast<size_t>(at) * row, row);
-  }
-}
-
-// ---- gather and scatter: one index for every element
-void check_gather(const Tensor& x, const Tensor& index, int64_t dim, std::string_view op, bool limit) {
-  int d = wrap_dim(dim, x.dim(), op);
-  if (index.numel() == 0) return;
-  MOKA_CHECK(index.dtype() == DType::I64 || index.dtype() == DType::I32, op,
-             ": Expected dtype int32/int64 for index, got ", index.dtype());
-  MOKA_CHECK(index.dim() == x.dim() || (index.dim() <= 1 && x.dim() <= 1), op, ": index of shape ",
-             index.sizes(), " must have as many dimensions as the tensor of shape ", x.sizes());
-  for (int k = 0; limit && k < index.dim() && k < x.dim(); k++)
-    MOKA_CHECK(k == d || index.size(k) <= x.size(k), op, ": index of shape ", index.sizes(),
-               " is larger than shape ", x.sizes(), " in dimension ", k);
-}
-// Calls f(element offset in `x` at the index, linear position in the index) for every element of `index`, row by row;
-// `shared` lets threads share the rows.
-template <class F>
-void for_elements(const Tensor& x, const Tensor& index, int dim, std::string_view op, bool shared, F f) {
-  if (index.numel() == 0) return;
-  int n = index.dim(), last = n - 1;
-  const int64_t index_step = n ? index.stride(last) : 1;
-  int64_t limit = x.dim() ? x.size(dim) : 1, stride = x.dim() ? x.stride(dim) : 1;
-  int64_t row = n ? index.size(last) : 1, step = n && x.dim() && dim != last ? x.stride(last) : 0;
-  auto part = [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r++) {
-      const int64_t* v = index.data<int64_t>();
-      int64_t rest = r, at = 0;
-      for (int d = last; d-- > 0;) {
-        int64_t k = rest % index.size(d);
-        rest /= index.size(d);
-        v += k * index.stride(d);
-        if (d != dim) at += k * x.stride(d);
-      }
-      for (int64_t i = r * row; i < (r + 1) * row; i++, at += step, v += index_step) {
-        int64_t k = *v;
-        if (__builtin_expect(static_cast<uint64_t>(k) >= static_cast<uint64_t>(limit), 0)) {
-          MOKA_CHECK(k >= -limit && k < 0, op, ": index ", k, " is out of bounds for dimension ", dim,
-                     " with size ", limit);
-          k += limit;
-        }
-        f(at + k * stride, i);
-      }
-    }
-  };
-  int64_t rows = index.numel() / row;
-  if (shared) parallel_for(0, rows, 8192 / row + 1, part);
-  else part(0, rows);
-}
-void shape_gather(Frame& f) {
-  check_gather(f.tensor(0), f.tensor(2), f.integer(1), "gather", true);
-  check_no_overlap(f, 0);
-  check_no_overlap(f, 2);
-  exact_output(f, 0, f.tensor(2).sizes(), f.tensor(0).dtype());
-}
-void run_gather(Frame& f) {
-  const Tensor& x = f.tensor(0);
-  Tensor index = f.tensor(2).dtype() == DType::I64 ? f.tensor(2) : as_index(f.tensor(2), "gather");
-  if (index.numel() == 0) return;
-  with_item_type(item_size(x.dtype()), [&]<class T>(T*) {
-    const T* from = x.data<T>();
-    T* to = f.outs[0].data<T>();
-    for_elements(x, index, wrap_dim(f.integer(1), x.dim(), "gather"), "gather", true,
-                 [&](int64_t at, int64_t i) { to[i] = from[at]; });
-  });
-}
-void shape_scatter(Frame& f) {
-  const Tensor &x = f.tensor(0), &index = f.tensor(2);
-  check_gather(x, index, f.integer(1), f.name(), true);
-  if (f.args[3].tag == Tag::Tensor) {
-    const Tensor& src = f.tensor(3);
-    MOKA_CHECK(src.dtype() == x.dtype(), f.name(), ": src is ", src.dtype(), " but the tensor is ",
-               x.dtype());
-    for (int d = 0; d < index.dim() && index.numel(); d++)
-      MOKA_CHECK(d < src.dim() && index.size(d) <= src.size(d), f.name(), ": index of shape ", index.sizes(),
-                 " is larger than src of shape ", src.sizes());
-  }
-  f.output(0, x.sizes(), x.dtype());
-}
-template <bool Add>
-void run_scatter(Frame& f) {
-  const Tensor& out = f.outs[0];
-  if (!(out == f.tensor(0))) copy_elements(f.tensor(0), out);
-  Tensor index = as_index(f.tensor(2), f.name());
-  if (index.numel() == 0) return;
-  Tensor src = new_tensor(index.sizes(), out.dtype());
-  if (f.args[3].tag == Tag::Tensor) {
-    const Tensor& given = f.tensor(3);
-    copy_elements(strided_view(given, index.sizes(), given.strides(), given.impl()->offset), src);
-  } else {
-    double v = f.number(3);
-    char item[16];
-    convert_elements(&v, DType::F64, item, out.dtype(), 1);
-    copy_elements(from_memory(
-                      item, sizeof item, {}, {}, out.dtype(), out.device(), [](Storage*) {}, nullptr, true),
-                  src);
-  }
-  int dim = wrap_dim(f.integer(1), out.dim(), f.name());
-  size_t item = item_size(out.dtype());
-  if constexpr (Add) {
-    auto add = [&]<class T>(T*) {
-      T* to = out.data<T>();
-      const T* from = src.data<T>();
-      // Rows of the result are apart where the last dimension is indexed.
-      for_elements(out, index, dim, "scatter_add", dim == index.dim() - 1,
-                   [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
-    };
-    switch (out.dtype()) {
-      case DType::F32: return add(static_cast<float*>(nullptr));
-      case DType::F64: return add(static_cast<double*>(nullptr));
-      case DType::I32: return add(static_cast<int32_t*>(nullptr));
-      case DType::I64: return add(static_cast<int64_t*>(nullptr));
-      default: {
-        bool whole = !is_floating(out.dtype());
-        MOKA_CHECK_KIND(NotImplemented, !is_complex(out.dtype()), "scatter_add: not defined for ",
-                        out.dtype());
-        Tensor wide = to_dtype(out, whole ? DType::I64 : DType::F32), addends = to_dtype(src, wide.dtype());
-        auto add_wide = [&]<class T>(T* to) {
-          const T* from = addends.data<T>();
-          for_elements(wide, index, dim, "scatter_add", dim == index.dim() - 1,
-                       [&](int64_t at, int64_t i) { to[at] = static_cast<T>(to[at] + from[i]); });
-        };
-        if (whole) add_wide(wide.data<int64_t>());
-        else add_wide(wide.data<float>());
-        copy_elements(wide, out);
-      }
-    }
-  } else {
-    with_item_type(item, [&]<class T>(T*) {
-      T* to = out.data<T>();
-      const T* from = src.data<T>();
-      for_elements(out, index, dim, "scatter", dim == index.dim() - 1,
-                   [&](int64_t at, int64_t i) { to[at] = from[i]; });
-    });
-  }
-}
-
-void shape_one_hot(Frame& f) {
-  const Tensor& x = f.tensor(0);
-  check_integral(x, "one_hot");
-  MOKA_CHECK(f.integer(1) > 0, "one_hot: num_classes must be positive, got ", f.integer(1));
-  Dims sizes(x.sizes());
-  sizes.push_back(f.integer(1));
-  f.output(0, sizes, DType::I64);
-}
-void run_one_hot(Frame& f) {
-  Tensor x = as_index(f.tensor(0), "one_hot");
-  int64_t classes = f.integer(1);
-  int64_t* out = f.outs[0].data<int64_t>();
-  std::memset(out, 0, f.outs[0].bytes());
-  for (int64_t i = 0; i < x.numel(); i++) {
-    int64_t c = x.data<int64_t>()[i];
-    MOKA_CHECK(c >= 0 && c < classes, "one_hot: class ", c, " at position ", i, " is outside 0 to ",
-               classes - 1);
-    out[i * classes + c] = 1;
-  }
 }
 
 void view_nonzero(Frame& f) {
@@ -668,110 +371,6 @@ constinit const Op index_put_backward_op{
     .netdef = none("a gradient's part"),
     .samples = {},
 };
-constinit const Op index_select_op{
-    .schema = "index_select(Tensor input, int dim, Tensor index) -> Tensor",
-    .doc = "The slices of dimension dim at the places in index.",
-    .shape = shape_index_select,
-    .kernels = {KernelRow{"copy", run_index_select}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim,
-                                   auto index) { return index_add_zeros(dy, shape_of(input), dim, index); })},
-    .batch = over_dims("dim"),
-    .onnx = "Gather(input, index, axis=dim)",
-    .netdef = none("Gather of Caffe2 takes the first dimension; written by an adapter"),
-    .samples = {shapes({4, 3}, {5}).in(Domain::Index, 1, 4).with("dim", 0),
-                shapes({2, 3}, {0}).in(Domain::Index, 1, 3).with("dim", 1)},
-};
-constinit const Op gather_op{
-    .schema = "gather(Tensor input, int dim, Tensor index) -> Tensor",
-    .doc = "result[i][j] = input[index[i][j]][j] for dim 0, and so on.",
-    .shape = shape_gather,
-    .kernels = {KernelRow{"copy", run_gather}},
-    .derivative = {wrt("input", [](auto dy, auto input, auto dim,
-                                   auto index) { return scatter_add(mul(input, 0), dim, index, dy); })},
-    .batch = over_dims("*dim"),
-    .onnx = Format{{.map = "GatherElements(input, index, axis=dim)", .since = 11}},
-    .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({4, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
-                shapes({2, 3}, {2, 0}).in(Domain::Index, 1, 3).with("dim", 1)},
-};
-constinit const Op scatter_op{
-    .schema = "scatter(Tensor input, int dim, Tensor index, Operand src) -> Tensor",
-    .doc = "input with result[index[i][j]][j] = src[i][j] for dim 0, and so on; the last write wins.",
-    .shape = shape_scatter,
-    .kernels = {KernelRow{"copy", run_scatter<false>}},
-    .derivative = {wrt("input",
-                       [](auto dy, auto, auto dim, auto index) { return scatter(dy, dim, index, 0); }),
-                   wrt("src", [](auto dy, auto, auto dim, auto index,
-                                 auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
-    .batch = over_dims("*dim"),
-    .onnx =
-        Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction?='none')", .since = 11}},
-    .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({4, 3}, {1, 3}, {1, 3}).in(Domain::Index, 1, 4).with("dim", 0),
-                shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
-};
-constinit const Op scatter_add_op{
-    .schema = "scatter_add(Tensor input, int dim, Tensor index, Tensor src) -> Tensor",
-    .doc = "input to which src is added at the places of index.",
-    .shape = shape_scatter,
-    .kernels = {KernelRow{"add", run_scatter<true>}},
-    .derivative = {wrt("input", [](auto dy) { return dy; }),
-                   wrt("src", [](auto dy, auto, auto dim, auto index,
-                                 auto src) { return gather_corner(dy, dim, index, shape_of(src)); })},
-    .batch = over_dims("*dim"),
-    .onnx =
-        Format{{.map = "ScatterElements(input, index, src, axis=dim ?? 0, reduction='add')", .since = 16}},
-    .netdef = none("Caffe2 has no such operator"),
-    .samples = {shapes({4, 3}, {2, 3}, {2, 3}).in(Domain::Index, 1, 4).with("dim", 0),
-                shapes({2, 3}, {2, 0}, {2, 3}).in(Domain::Index, 1, 3).with("dim", 1)},
-};
-// Only the corner of src that the index covers was read.
-void run_gather_corner(Frame& f) {
-  const Tensor &out = f.outs[0], &index = f.tensor(2);
-  std::memset(out.raw_data(), 0, out.bytes());
-  if (index.numel() == 0) return;
-  copy_elements(gather(f.tensor(0), f.integer(1), index),
-                strided_view(out, index.sizes(), out.strides(), out.impl()->offset));
-}
-constinit const Op gather_corner_op{
-    .schema = "gather_corner(Tensor dy, int dim, Tensor index, int[] shape) -> Tensor",
-    .doc = "gather(dy, dim, index) in the leading corner of zeros of the given shape.",
-    .method = "none",
-    .shape = [](Frame& f) { f.output(0, f.ints(3), f.tensor(0).dtype()); },
-    .kernels = {KernelRow{"copy", run_gather_corner}},
-    .derivative = {wrt("dy", [](auto ddx, auto dy, auto dim,
-                                auto index) { return scatter_add(mul(dy, 0), dim, index, ddx); })},
-    .onnx = none("a gradient's part"),
-    .netdef = none("a gradient's part"),
-    .samples = {},
-};
-constinit const Op embedding_op{
-    .schema = "embedding(Tensor weight, Tensor indices) -> Tensor",
-    .doc = "The rows of weight at the indices.",
-    .method = "function",
-    .shape = shape_embedding,
-    .kernels = {KernelRow{"copy", run_embedding}},
-    .derivative = {wrt("weight",
-                       [](auto dy, auto weight, auto indices) {
-                         return embedding_backward(dy, shape_of(weight), indices);
-                       })},
-    .batch = as_it_is("indices"),
-    .onnx = none("written as Gather"),
-    .netdef = "Gather(weight, indices)",
-    .samples = {shapes({4, 3}, {2, 5}).in(Domain::Index, 1, 4), shapes({4, 3}, {0}).in(Domain::Index, 1, 4)},
-};
-constinit const Op one_hot_op{
-    .schema = "one_hot(Tensor input, int num_classes) -> Tensor",
-    .doc = "Vectors with a 1 at the place that input names.",
-    .method = "function",
-    .shape = shape_one_hot,
-    .kernels = {KernelRow{"fill", run_one_hot}},
-    .derivative = none("the result holds integers"),
-    .onnx = none("written as OneHot by an adapter: depth and values are tensors"),
-    .netdef = none("written as OneHot by an adapter: the size is a tensor"),
-    .samples = {shape(5).in(Domain::Index, 0, 4).with("num_classes", 4),
-                shape(0).in(Domain::Index).with("num_classes", 3)},
-};
 constinit const Op nonzero_op{
     .schema = "nonzero(Tensor input) -> Tensor",
     .doc = "The indices of elements that are not zero, one row each.",
@@ -781,64 +380,7 @@ constinit const Op nonzero_op{
     .netdef = none("Caffe2 has no such operator"),
     .samples = {},
 };
-// The gradients of index_select and embedding are both: zeros, to which slices are added.
-void run_index_add(Frame& f) {
-  const Tensor &dy = f.tensor(0), &out = f.outs[0];
-  std::memset(out.raw_data(), 0, out.bytes());
-  Tensor index = as_index(f.tensor(3), "index_add");
-  if (out.dim() == 0) return add_into(as_contiguous(dy), out);
-  int d = wrap_dim(f.integer(2), out.dim(), "index_add");
-  Dims sizes(out.sizes());
-  sizes[d] = 1;
-  for (int64_t i = 0; i < index.numel() && out.numel(); i++) {
-    int64_t at = checked_index(index.data<int64_t>()[i], out.size(d), d, "index_add");
-    add_into(strided_view(dy, sizes, dy.strides(), dy.impl()->offset + i * dy.stride(d)),
-             strided_view(out, sizes, out.strides(), out.impl()->offset + at * out.stride(d)));
-  }
-}
-constinit const Op index_add_zeros_op{
-    .schema = "index_add_zeros(Tensor dy, int[] shape, int dim, Tensor index) -> Tensor",
-    .doc = "Zeros of the given shape to which the slices of dy are added at index.",
-    .method = "none",
-    .shape = shape_given,
-    .kernels = {KernelRow{"add", run_index_add}},
-    .derivative = {wrt(
-        "dy", [](auto ddx, auto, auto, auto dim, auto index) { return index_select(ddx, dim, index); })},
-    .onnx = none("a gradient's part"),
-    .netdef = none("a gradient's part"),
-    .samples = {},
-};
-void run_embedding_backward(Frame& f) {
-  const Tensor& out = f.outs[0];
-  std::memset(out.raw_data(), 0, out.bytes());
-  Tensor dy = to_dtype(f.tensor(0), out.dtype()), indices = as_index(f.tensor(2), "embedding_backward");
-  int64_t columns = out.size(1);
-  auto add = [&]<class T>(T*) {
-    const T* from = dy.data<T>();
-    T* to = out.data<T>();
-    for (int64_t i = 0; i < indices.numel(); i++) {
-      int64_t row = checked_index(indices.data<int64_t>()[i], out.size(0), 0, "embedding_backward");
-      for (int64_t c = 0; c < columns; c++) to[row * columns + c] += from[i * columns + c];
-    }
-  };
-  if (out.dtype() == DType::F32) return add(static_cast<float*>(nullptr));
-  if (out.dtype() == DType::F64) return add(static_cast<double*>(nullptr));
-  fail_kind(ErrorKind::NotImplemented, "embedding_backward: not defined for ", out.dtype(),
-            "; use float32 weights");
-}
-constinit const Op embedding_backward_op{
-    .schema = "embedding_backward(Tensor dy, int[] shape, Tensor indices) -> Tensor",
-    .doc = "Zeros of the weight's shape to which the rows of dy are added at the indices.",
-    .method = "none",
-    .shape = shape_given,
-    .kernels = {KernelRow{"add", run_embedding_backward}},
-    .derivative = {wrt("dy", [](auto ddx, auto, auto, auto indices) { return embedding(ddx, indices); })},
-    .onnx = none("a gradient's part"),
-    .netdef = none("a gradient's part"),
-    .samples = {},
-};
 
 }  // namespace ops
 }  // namespace moka
-
 MOKA_OP_TABLE(indexing, MOKA_INDEXING_OPS)
