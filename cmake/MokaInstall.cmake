@@ -50,6 +50,11 @@ foreach(layer IN LISTS header_layers)
   endforeach()
 endforeach()
 
+if(TARGET moka_functions_header)
+  install(FILES "${PROJECT_BINARY_DIR}/include/moka/functional.h"
+    DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/moka" COMPONENT native)
+endif()
+
 install(EXPORT ${export_set} NAMESPACE Moka:: DESTINATION "${config_folder}" COMPONENT native)
 configure_package_config_file(cmake/MokaConfig.cmake.in "${PROJECT_BINARY_DIR}/MokaConfig.cmake"
   INSTALL_DESTINATION "${config_folder}")

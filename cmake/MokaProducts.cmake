@@ -34,6 +34,19 @@ if(NOT MOKA_SANITIZE)  # sanitizer run times are resolved by the executable
   target_link_options(${MOKA_PRODUCT} PRIVATE -Wl,-z,defs)
 endif()
 
+# moka/functional.h, typed functions for C++, is written by a program that reads the operator table.
+if(NOT MOKA_PREDICTOR_ONLY AND (NOT CMAKE_CROSSCOMPILING OR CMAKE_CROSSCOMPILING_EMULATOR))
+  set(functions_header "${PROJECT_BINARY_DIR}/include/moka/functional.h")
+  add_executable(write_functions "${PROJECT_SOURCE_DIR}/tools/write_functions.cpp")
+  target_link_libraries(write_functions PRIVATE moka_options ${MOKA_PRODUCT})
+  add_custom_command(OUTPUT "${functions_header}"
+    COMMAND "${CMAKE_COMMAND}" -E make_directory "${PROJECT_BINARY_DIR}/include/moka"
+    COMMAND write_functions "${functions_header}"
+    DEPENDS write_functions ${MOKA_PRODUCT} VERBATIM)
+  add_custom_target(moka_functions_header ALL DEPENDS "${functions_header}")
+  target_include_directories(${MOKA_PRODUCT} INTERFACE "$<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>")
+endif()
+
 # The oneDNN back end is opened at run time, so that the library works where oneDNN is missing.
 file(GLOB_RECURSE onednn_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/backends/onednn/*.cpp")
 set(onednn_tests ${onednn_sources})

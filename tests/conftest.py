@@ -1,10 +1,22 @@
-"""Prints how many cases of the operator table, and how many error texts, ran in each mode."""
+"""The build folder for tests, and how many cases of the operator table and error texts ran in each mode."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def build() -> Path:
+    """The build folder that ./dev test made."""
+    folder = os.environ.get("MOKA_BUILD")
+    assert folder, "set MOKA_BUILD to a build folder; ./dev test does"
+    return Path(folder)
 
 
 def mode_of(nodeid: str) -> str:

@@ -371,6 +371,19 @@ std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
   return out;
 }
 
+bool writes_first(const Op& op) {
+  const std::string& base = info(op).schema.base;
+  return base.size() > 1 && base.back() == '_' && base[base.size() - 2] != '_';
+}
+
+bool has_in_place_form(const Op& op) {
+  const Schema& s = info(op).schema;
+  if (writes_first(op) || s.args.empty() || !s.args[0].type.is_tensor_like() || s.args[0].type.list)
+    return false;
+  return static_cast<bool>(op.formula) ||
+         ((op.body || op.kernels.count) && s.outs.size() == 1 && !s.outs[0].type.list);
+}
+
 void check_args(const Op& op, Arg* args, int count) {
   const Schema& schema = info(op).schema;
   MOKA_CHECK_KIND(Type, count == static_cast<int>(schema.args.size()), schema.name, ": takes ",

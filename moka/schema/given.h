@@ -10,6 +10,11 @@ namespace moka {
 // Targets of in-place operators keep theirs.
 inline void allow_resizing(Frame& f) { f.given = static_cast<uint8_t>(f.given | f.given << 4); }
 
+// Operators such as copy_ whose Op itself writes into its first argument.
+bool writes_first(const Op& op);
+// Whether the operator has a form with an underscore, which writes its result into its first argument.
+bool has_in_place_form(const Op& op);
+
 // Output i, which came with the call, has these sizes afterwards; an error where it must keep others.
 void fit_given(Frame& f, int i, std::span<const int64_t> sizes);
 

@@ -15,10 +15,6 @@
 
 namespace moka::python {
 
-bool ends_with_underscore(const Schema& s) {
-  return s.base.size() > 1 && s.base.back() == '_' && s.base[s.base.size() - 2] != '_';
-}
-
 namespace {
 // Work above this many elements gives up the interpreter lock.
 constexpr int64_t large_work = 1 << 15;
@@ -157,7 +153,7 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       if (b.out && is_tensor(b.out) && is_creation(s))  // what it fills says the type
         if (Arg& dtype = b.args[s.find_arg("dtype")]; dtype.is_none()) dtype = Arg(unwrap(b.out).dtype());
       Frame frame(*op, b.args, static_cast<int>(s.args.size()));
-      bool to_self = in_place || ends_with_underscore(s);
+      bool to_self = in_place || writes_first(*op);
       bool writes_list = to_self && !s.args.empty() && s.args[0].type.list;  // a step of an optimizer
       if (writes_list) to_self = false;
       if (to_self) {

@@ -12,9 +12,6 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
                      PyObject* keywords, PyObject* function = nullptr);
 PyObject* wrap_outputs(const Op& op, Frame& frame);
 
-bool ends_with_underscore(
-    const Schema& schema);  // operators such as copy_ that write into their first argument
-
 // Adds functions to the module and methods to the Tensor type for every operator of the registry.
 int init_operators(PyObject* module);
 

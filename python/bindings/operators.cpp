@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "moka/schema/given.h"
 #include "python/bindings/calls.h"
 #include "python/bindings/classes.h"
 
@@ -59,15 +60,6 @@ OpFunction* make_function(OpGroup* group, bool in_place) {
   f->in_place = in_place;
   return f;
 }
-
-bool may_be_in_place(const OpGroup& g) {
-  const Schema& s = info(*g.ops[0]).schema;
-  if (ends_with_underscore(s) || s.args.empty() || !s.args[0].type.is_tensor_like() || s.args[0].type.list)
-    return false;
-  return static_cast<bool>(g.ops[0]->formula) ||
-         (g.ops[0]->body && s.outs.size() == 1 && !s.outs[0].type.list) ||
-         (g.ops[0]->kernels.count && s.outs.size() == 1 && !s.outs[0].type.list);
-}
 }  // namespace
 
 int init_operators(PyObject* module) {
@@ -110,7 +102,7 @@ int init_operators(PyObject* module) {
         !PyDict_GetItemString(methods, name.c_str()))
       if (PyDict_SetItemString(methods, name.c_str(), f) < 0) return -1;
     Py_DECREF(f);
-    if (where == "none" || !may_be_in_place(g)) continue;
+    if (where == "none" || !has_in_place_form(*g.ops[0])) continue;
     std::string with_underscore = name + "_";
     if (groups.count(with_underscore)) continue;
     PyObject* in_place = reinterpret_cast<PyObject*>(make_function(&g, true));

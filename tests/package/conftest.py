@@ -33,14 +33,6 @@ def build_example(folder: Path, *settings: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def build() -> Path:
-    """The build folder that ./dev test made."""
-    folder = os.environ.get("MOKA_BUILD")
-    assert folder, "set MOKA_BUILD to a build folder; ./dev test does"
-    return Path(folder)
-
-
-@pytest.fixture(scope="session")
 def installed(build, tmp_path_factory) -> Path:
     """A prefix with the native library, as `cmake --install` puts it."""
     prefix = tmp_path_factory.mktemp("native")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import subprocess
 import zipfile
@@ -52,14 +51,6 @@ def write_package(path: Path, program: str, tensors: dict[str, np.ndarray], **ma
         archive.writestr(zipfile.ZipInfo("program.txt"), program)
         archive.writestr(zipfile.ZipInfo("weights.safetensors"), safetensors_bytes(tensors))
     return path
-
-
-@pytest.fixture(scope="session")
-def build() -> Path:
-    """The build folder that ./dev test made."""
-    folder = os.environ.get("MOKA_BUILD")
-    assert folder, "set MOKA_BUILD to a build folder; ./dev test does"
-    return Path(folder)
 
 
 @pytest.fixture
