@@ -41,6 +41,8 @@ int freeze_states(graph::Graph& graph);
 int fold_batch_norm(graph::Graph& graph);
 // conv2d or linear [+ another tensor] [activation] becomes one operator.
 int fuse_activation(graph::Graph& graph);
+// Pointwise operators that hand tensors to each other become one fused_region (moka/ops/fused).
+int fuse_pointwise(graph::Graph& graph);
 // Chains of convolutions work on channels in blocks (moka/ops/blocked), where a back end has a kernel for that; weights
 // must be constants. Returns the number of convolutions.
 int block_channels(graph::Graph& graph);

@@ -318,6 +318,65 @@ TEST_F(Passes, fuse_activation_takes_sum_and_activation) {
 )");
 }
 
+TEST_F(Passes, fuse_pointwise_joins_what_hands_tensors_on) {
+  // A chain with numbers, a broadcast operand, a mask and a uniform; the product on its own is no region.
+  expect_change(fuse_pointwise,
+                R"(graph main(%x: float32[n, 8], %y: float32[8], %w: float32[8, 8]) {
+  %a = mul(%x, %y)
+  %b = gt(%a, 0.5)
+  %c = where(%b, %a, -inf)
+  %d = add(%c, %x, 2.0) label "sum"
+  %e = matmul(%d, %w)
+  %f = tanh(%e)
+  return %f
+}
+)",
+                R"(graph main(%x: float32[n, 8], %y: float32[8], %w: float32[8, 8]) {
+  %0: [tensor] = list(%x, %y)
+  %d: float32[n, 8] = fused_region(%0, "(%0, %1) { %2 = mul(%0, %1) %3 = gt(%2, 0.5) %4 = where(%3, %2, -inf) %5 = add(%4, %0, 2.0) return %5 }") label "sum"
+  %e: float32[n, 8] = matmul(%d, %w)
+  %f: float32[n, 8] = tanh(%e)
+  return %f
+}
+)");
+}
+
+TEST_F(Passes, fuse_pointwise_gives_several_results) {
+  // What is used elsewhere is a result; a user that stands between two nodes keeps them apart.
+  expect_change(fuse_pointwise,
+                R"(graph main(%x: float32[3], %y: int64[3]) {
+  %a = exp(%x)
+  %b = mul(%a, %y)
+  %s = sum(%b)
+  %c = neg(%a)
+  %d = abs(%c)
+  return %b, %s, %d
+}
+)",
+                R"(graph main(%x: float32[3], %y: int64[3]) {
+  %0: [tensor] = list(%x, %y)
+  %1: [tensor] = fused_region_all(%0, "(%0, %1) { %2 = exp(%0) %3 = mul(%2, %1) return %2, %3 }")
+  %a: float32[3], %b: float32[3] = unpack(%1)
+  %s: float32[] = sum(%b, none, false, none)
+  %2: [tensor] = list(%a)
+  %d: float32[3] = fused_region(%2, "(%0) { %1 = neg(%0) %2 = abs(%1) return %2 }")
+  return %b, %s, %d
+}
+)");
+  // Another shape, an unknown size, complex numbers.
+  expect_nothing(fuse_pointwise,
+                 R"(graph main(%x: float32[2, 3], %y: float32[3], %u: float32[?], %c: complex64[3]) {
+  %a = exp(%y)
+  %b = mul(%x, %a)
+  %d = exp(%u)
+  %e = neg(%d)
+  %f = neg(%c)
+  %g = mul(%f, %c)
+  return %b, %e, %g
+}
+)");
+}
+
 TEST_F(Passes, block_channels_goes_through_chains) {
   std::unique_ptr<Graph> g = parse(R"(moka-ir 1
 graph main(%x: float32[n, 1, 4, 4], %y: float32[n, 2, 4, 4]) {

@@ -33,6 +33,8 @@ constexpr Pass optimizing[] = {
     {"block_channels", block_channels},  // sees convolutions with all that they do
     {"fold_constants", fold},  // filters are packed now
     {"remove_dead", remove_dead},
+    {"fuse_pointwise", fuse_pointwise},  // of what convolutions and linear layers have not taken
+    {"remove_dead", remove_dead},
 };
 
 int run(std::span<const Pass> passes, Graph& graph) {

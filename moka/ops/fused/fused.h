@@ -6,6 +6,6 @@
 
 // clang-format off
 #define MOKA_FUSED_OPS(OP) \
-  OP(conv2d_fused) OP(linear_fused)
+  OP(conv2d_fused) OP(linear_fused) OP(fused_region) OP(fused_region_all)
 // clang-format on
 MOKA_FUSED_OPS(MOKA_DECLARE_OP)

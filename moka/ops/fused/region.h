@@ -1,0 +1,71 @@
+// Regions: pointwise operators that run in one pass over memory, as fuse_pointwise puts them together.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "moka/schema/frame.h"
+
+namespace moka {
+
+constexpr int most_region_inputs = 12, most_region_results = 4, most_region_nodes = 48;
+constexpr int most_region_values = 240;  // with numbers and conversions
+
+// What a region computes: the text "(%0, %1) { %2 = mul(%0, %1) ... return %2 }" read once. Values are its inputs and
+// then the results of its nodes.
+struct RegionProgram {
+  struct Operand {
+    int value = -1;  // or a number
+    Any number;
+  };
+  struct Node {
+    const Op* op = nullptr;
+    std::vector<Operand> operands;  // streams, then uniforms, which are numbers
+  };
+  int inputs = 0;
+  std::vector<Node> nodes;
+  std::vector<int> results;
+};
+RegionProgram read_region(std::string_view text);
+
+// A program for inputs of given types: conversions are written out, every value has one type.
+struct RegionPlan {
+  struct Value {
+    enum Kind : uint8_t { Input, Number, Computed } kind = Computed;
+    DType dtype = DType::F32;
+    int slot = -1;  // its tile; of results of the region none
+    int result = -1;  // which result of the region
+    alignas(8) char number[8] = {};  // Number: one element
+  };
+  // result = formula(operands), or a conversion where there is no operator.
+  struct Step {
+    const Op* op = nullptr;
+    FormulaKernel kernel = nullptr;
+    DType compute = DType::F32;
+    std::vector<int> operands;
+    int result = -1;
+    Uniform uniforms[8] = {};
+  };
+  int inputs = 0;
+  std::vector<Value> values;  // the first are the inputs
+  std::vector<Step> steps;
+  std::vector<int> results;
+  int slots = 0;
+  int cost = 0;  // of all formulas
+  int64_t widest = 1;  // bytes of an element
+  // Compiled code over contiguous elements of the inputs' and results' own types, once there is some.
+  using Code = void (*)(void* const* results, const void* const* inputs, int64_t n);
+  mutable std::atomic<Code> code{nullptr};
+};
+// Kept for every text and types of inputs; 0-d tensors promote otherwise than others.
+std::shared_ptr<const RegionPlan> region_plan(std::string_view text, std::span<const Tensor> inputs);
+
+// Computes f.outs of a fused_region: inputs are gathered where they do not lie as the results do; `compiled` takes the
+// plan's code, else formulas run one after the other over tiles that stay in the first-level cache.
+void run_region(Frame& f, const RegionPlan& plan, bool compiled);
+
+}  // namespace moka
