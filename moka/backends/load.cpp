@@ -83,9 +83,9 @@ const onednn::Row* find_row(std::string_view op) {
 
 // A row that stands in the kernel list from the start and passes calls on to the library.
 constexpr std::string_view served[] = {
-    "conv1d",        "conv1d_backward_input", "conv1d_backward_weight", "conv_transpose1d",
-    "conv2d",        "conv2d_backward_input", "conv2d_backward_weight", "conv_transpose2d",
-    "conv2d_blocked"};
+    "conv1d",         "conv1d_backward_input", "conv1d_backward_weight", "conv_transpose1d",
+    "conv2d",         "conv2d_backward_input", "conv2d_backward_weight", "conv_transpose2d",
+    "conv2d_blocked", "linear_packed"};
 template <int Which>
 const onednn::Row* row() {
   static const onednn::Row* found = find_row(served[Which]);

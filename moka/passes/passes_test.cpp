@@ -377,6 +377,28 @@ TEST_F(Passes, fuse_pointwise_gives_several_results) {
 )");
 }
 
+TEST_F(Passes, pack_weights_makes_panels_of_large_constants) {
+  std::unique_ptr<Graph> g = parse(R"(moka-ir 1
+graph main(%x: float32[n, 100], %w: float32[100, 100], %u: float32[100, 100]) {
+  %a = linear(%x, %w)
+  %b = linear_fused(%a, %w, addend = %x, activation = "relu")
+  %c = linear(%b, %u)
+  return %c
+}
+)");
+  const Tensor weight = new_tensor(Dims{100, 100}, DType::F32);
+  graph::Value* w = g->inputs()[1];
+  w->replace_all_uses_with(g->constant(Any(weight), {g->main(), g->main()->first()}));
+  EXPECT_EQ(pack_weights(*g), 2);
+  remove_dead(*g);
+  verify(*g);
+  const std::string text = print(*g);
+  EXPECT_NE(text.find("linear_packed(%x, "), std::string::npos) << text;
+  EXPECT_NE(text.find(", none, 100, %x, \"relu\")"), std::string::npos) << text;
+  EXPECT_NE(text.find("linear(%b, %u"), std::string::npos) << text;  // weights that are an input stay
+  EXPECT_EQ(pack_weights(*g), 0);
+}
+
 TEST_F(Passes, block_channels_goes_through_chains) {
   std::unique_ptr<Graph> g = parse(R"(moka-ir 1
 graph main(%x: float32[n, 1, 4, 4], %y: float32[n, 2, 4, 4]) {

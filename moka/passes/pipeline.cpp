@@ -30,6 +30,7 @@ constexpr Pass optimizing[] = {
     {"fold_batch_norm", fold_batch_norm},  // before fusion: a norm stands between conv2d and its activation
     {"remove_dead", remove_dead},  // users that are gone would keep values from being fused
     {"fuse_activation", fuse_activation},
+    {"pack_weights", pack_weights},
     {"block_channels", block_channels},  // sees convolutions with all that they do
     {"fold_constants", fold},  // filters are packed now
     {"remove_dead", remove_dead},

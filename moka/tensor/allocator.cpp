@@ -9,6 +9,10 @@
 #include <cstring>
 #include <mutex>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "moka/base/error.h"
 
 namespace moka {
@@ -110,11 +114,24 @@ class CpuAllocator final : public Allocator {
     }
   }
 
+  // Large blocks lie in large pages, as far as they fill them: fewer page faults and fewer addresses to translate.
+  static void* new_block(size_t rounded, size_t asked) {
+    constexpr size_t page = size_t(2) << 20;
+    const bool large = asked >= 2 * page;
+    const size_t unit = large ? page : 64;
+    if (rounded > SIZE_MAX - unit) return nullptr;
+    void* p = std::aligned_alloc(unit, (rounded + unit - 1) & ~(unit - 1));
+#ifdef MADV_HUGEPAGE
+    if (p && large) madvise(p, asked & ~(page - 1), MADV_HUGEPAGE);  // a wish: without it all works as well
+#endif
+    return p;
+  }
+
   void* from_system(size_t rounded, size_t asked) {
-    void* p = std::aligned_alloc(64, (rounded + 63) & ~size_t(63));
+    void* p = new_block(rounded, asked);
     if (!p) {
       release_cache();
-      p = std::aligned_alloc(64, (rounded + 63) & ~size_t(63));
+      p = new_block(rounded, asked);
     }
     if (!p) {
       AllocatorStats now;

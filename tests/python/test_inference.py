@@ -113,6 +113,42 @@ def test_a_sum_lies_over_what_it_adds():
             assert (found - right).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("inside, outside", [(100, 90), (300, 30), (64, 1000), (17, 640)])
+def test_linear_layers_read_packed_weights(inside, outside):
+    class Layers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.back = nn.Linear(inside, outside), nn.Linear(outside, inside, bias=False)
+            self.small = nn.Linear(inside, 2)
+
+        def forward(self, x):
+            y = x + self.back(F.gelu(self.wide(x)))
+            y = F.relu(F.linear(y, self.wide.weight) + F.silu(self.wide(x)))  # weights of two layers
+            return y, self.small(moka.tanh(self.back(y)))
+
+    net = Layers()
+    traced = optimized(net, 3, 5, inside, dynamic={"x": {0: "n", 1: "t"}})
+    assert operators(traced).count("linear_packed") == 4 and operators(traced).count("linear") == 1
+    for shape in ((3, 5), (1, 1), (2, 70), (0, 4)):
+        x = moka.randn(*shape, inside)
+        with moka.no_grad():
+            expected = net(x)
+        for found, right in zip(traced(x), expected, strict=True):
+            assert found.shape == right.shape and moka.allclose(found, right, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("kernel, stride, padding, dilation", [(3, 2, 1, 1), (2, 1, 0, 2), (5, 3, 2, 1)])
+def test_maximum_of_blocked_pictures(kernel, stride, padding, dilation):
+    pool = nn.MaxPool2d(kernel, stride, padding, dilation)
+    net = nn.Sequential(nn.Conv2d(3, 20, 1), pool, nn.Conv2d(20, 4, 1))
+    traced = optimized(net, 1, 3, 11, 14)
+    x = moka.randn(2, 3, 11, 14)
+    same(traced, net, x)
+    x[0, 0, 4, 5] = float("nan")
+    with moka.no_grad():
+        assert (traced(x).isnan() == net(x).isnan()).all()
+
+
 def test_other_types_and_weights_that_are_inputs_stay():
     net = nn.Conv2d(4, 6, 3).double()
     traced = moka.jit.freeze(moka.jit.trace(net.eval(), moka.randn(1, 4, 8, 8, dtype=moka.float64)))
@@ -137,7 +173,11 @@ def test_without_onednn_the_results_are_the_same():
         "x = moka.randn(1, 3, 9, 9);"
         "t = moka.jit.freeze(moka.jit.trace(net, x));"
         "assert (t(x) - net(x)).abs().max() < 1e-5;"
-        "assert 'conv2d_blocked' not in str(t._executable.graph)"
+        "assert 'conv2d_blocked' not in str(t._executable.graph);"
+        "l = nn.Sequential(nn.Linear(200, 100), nn.GELU(), nn.Linear(100, 200)).eval();"
+        "x = moka.randn(7, 200);"
+        "t = moka.jit.freeze(moka.jit.trace(l, x));"
+        "assert (t(x) - l(x)).abs().max() < 1e-5 and 'linear_packed' in str(t._executable.graph)"
     )
     environment = os.environ | {"MOKA_ONEDNN": "0"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)

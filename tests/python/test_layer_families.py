@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from moka.nn import functional as F
 from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import moka
 from moka import nn
+from moka.nn import functional as F
 
 
 def close(a, b, tolerance=1e-9):
@@ -86,6 +86,18 @@ def test_attention_in_blocks_equals_the_whole_matrix(causal, keys):
         moka.autograd.grad(y, [q, k, v], seed), moka.autograd.grad(expected, [q, k, v], seed), strict=True
     ):
         close(a, b)
+
+
+@pytest.mark.parametrize("queries, keys", [(15, 40), (16, 33), (150, 520)])
+def test_attention_reads_rows_and_masks_where_they_lie(queries, keys):
+    q, kv = numbers(2, queries, 3, 7).float().transpose(1, 2), numbers(2, keys, 3, 2, 7).float()
+    k, v = (kv[:, :, :, i].transpose(1, 2) for i in (0, 1))
+    added, seen = numbers(queries, keys).float(), numbers(2, 1, 1, keys) > -1
+    for mask in (added, seen, added[:1]):
+        scores = (q @ k.transpose(-2, -1)).double() / math.sqrt(7)
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == moka.bool else scores + mask
+        y = F.scaled_dot_product_attention(q, k, v, mask)
+        assert moka.allclose(y, (F.softmax(scores, -1) @ v.double()).float(), atol=1e-5)
 
 
 def test_a_query_that_sees_no_key_gets_zeros():

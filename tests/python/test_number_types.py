@@ -4,9 +4,9 @@
 import math
 
 import pytest
-from moka.nn import functional as F
 
 import moka
+from moka.nn import functional as F
 
 BYTES = moka.tensor([1, 44, 255], dtype=moka.uint8)
 TRUTH = moka.tensor([True, False])
@@ -106,3 +106,14 @@ def test_attention_broadcasts_leading_dimensions():
     got = F.scaled_dot_product_attention(query, key, value)
     expected = F.scaled_dot_product_attention(query.expand(2, 4, 3, 8), key, value)
     assert got.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("shape", [(3, 700, 16), (2, 5, 513, 3), (4, 600, 1), (1000, 7), (2, 3, 40, 100)])
+def test_short_rows_that_an_operand_repeats(shape):
+    x = moka.arange(0, math.prod(shape), 1).reshape(shape) * 0.5
+    for row in (moka.randn(shape[-1]), moka.randn(shape[0], *[1] * (len(shape) - 2), shape[-1])):
+        whole = row.expand(shape).contiguous()
+        assert (x * row == x * whole).all() and (row - x == whole - x).all()
+        assert (x.double() + row == x.double() + whole).all()
+        turned = x.transpose(0, -1).contiguous().transpose(0, -1)
+        assert (turned * row == x * whole).all()

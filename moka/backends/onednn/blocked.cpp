@@ -14,31 +14,8 @@ using dnnl::memory;
 using Tag = memory::format_tag;
 constexpr auto f32 = memory::data_type::f32;
 
-constexpr std::string_view activations[] = {"none", "relu", "relu6",     "sigmoid",
-                                            "tanh", "silu", "hardswish", "gelu"};
-
 // Arguments of conv2d_blocked.
 enum Argument { Input, Weight, Bias, Addend = 8, Activation = 9 };
-
-int activation_of(const Frame& f) {
-  const std::string_view name = f.string(Activation);
-  for (size_t i = 0; i < std::size(activations); i++)
-    if (activations[i] == name) return static_cast<int>(i);
-  return -1;
-}
-void append_activation(dnnl::post_ops& ops, int activation) {
-  using dnnl::algorithm;
-  switch (activation) {
-    case 1: return ops.append_eltwise(algorithm::eltwise_relu, 0, 0);
-    case 2: return ops.append_eltwise(algorithm::eltwise_clip, 0, 6);
-    case 3: return ops.append_eltwise(algorithm::eltwise_logistic, 0, 0);
-    case 4: return ops.append_eltwise(algorithm::eltwise_tanh, 0, 0);
-    case 5: return ops.append_eltwise(algorithm::eltwise_swish, 1, 0);
-    case 6: return ops.append_eltwise(algorithm::eltwise_hardswish, 1.f / 6, 0.5f);
-    case 7: return ops.append_eltwise(algorithm::eltwise_gelu_erf, 0, 0);
-    default: break;
-  }
-}
 
 using Key = std::array<int64_t, 20>;
 struct Prepared {
@@ -88,7 +65,7 @@ std::shared_ptr<const Prepared> prepared(const Frame& f, const BlockedConv& c) {
   static auto* cache = new PrimitiveCache<Key, Prepared>;
   const ConvGeometry& g = c.g;
   const bool bias = f.has(Bias), addend = f.has(Addend);
-  const int activation = activation_of(f);
+  const int activation = activation_of(f.string(Activation));
   const Key key{g.batch,     g.channels,   g.filters,     static_cast<int64_t>(c.filters),
                 c.block,     g.y.in,       g.y.kernel,    g.y.stride,
                 g.y.padding, g.y.dilation, g.x.in,        g.x.kernel,
@@ -101,7 +78,7 @@ std::string_view declines(const Frame& f) {
   if (in_parallel()) return "is called inside a parallel loop";
   const BlockedConv c = blocked_geometry(f);
   if (c.block != 8 && c.block != 16) return "serves blocks of 8 and 16 channels";
-  if (activation_of(f) < 0) return "does not know the activation";
+  if (activation_of(f.string(Activation)) < 0) return "does not know the activation";
   if (c.g.batch == 0) return "the batch is empty";
   if (!prepared(f, c)) return "oneDNN has no fast implementation for this shape";
   return {};

@@ -58,7 +58,12 @@ class PrimitiveCache {
   std::unordered_map<Key, typename decltype(entries_)::iterator, Hash> places_;
 };
 
+// Which of the activations of fused operators it is, 0 for "none", -1 where oneDNN has no such.
+int activation_of(std::string_view name);
+void append_activation(dnnl::post_ops& ops, int activation);
+
 std::span<const Row> convolution_rows();
 std::span<const Row> blocked_rows();
+std::span<const Row> linear_rows();
 
 }  // namespace moka::onednn

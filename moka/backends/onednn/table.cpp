@@ -1,4 +1,4 @@
-// The table of rows, and the engine that they run on.
+// The table of rows, the engine that they run on, and the activations of fused operators.
 // SPDX-License-Identifier: Apache-2.0
 #include <vector>
 
@@ -16,13 +16,36 @@ dnnl::stream& stream() {
   return s;
 }
 
+namespace {
+constexpr std::string_view activations[] = {"none", "relu", "relu6",     "sigmoid",
+                                            "tanh", "silu", "hardswish", "gelu"};
+}
+int activation_of(std::string_view name) {
+  for (size_t i = 0; i < std::size(activations); i++)
+    if (activations[i] == name) return static_cast<int>(i);
+  return -1;
+}
+void append_activation(dnnl::post_ops& ops, int activation) {
+  using dnnl::algorithm;
+  switch (activation) {
+    case 1: return ops.append_eltwise(algorithm::eltwise_relu, 0, 0);
+    case 2: return ops.append_eltwise(algorithm::eltwise_clip, 0, 6);
+    case 3: return ops.append_eltwise(algorithm::eltwise_logistic, 0, 0);
+    case 4: return ops.append_eltwise(algorithm::eltwise_tanh, 0, 0);
+    case 5: return ops.append_eltwise(algorithm::eltwise_swish, 1, 0);
+    case 6: return ops.append_eltwise(algorithm::eltwise_hardswish, 1.f / 6, 0.5f);
+    case 7: return ops.append_eltwise(algorithm::eltwise_gelu_erf, 0, 0);
+    default: break;
+  }
+}
+
 }  // namespace moka::onednn
 
 const moka::onednn::Table* moka_onednn_table() {
   using namespace moka::onednn;
   static const std::vector<Row>* rows = [] {
     auto* all = new std::vector<Row>;
-    for (std::span<const Row> some : {convolution_rows(), blocked_rows()})
+    for (std::span<const Row> some : {convolution_rows(), blocked_rows(), linear_rows()})
       all->insert(all->end(), some.begin(), some.end());
     return all;
   }();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"
@@ -24,42 +25,75 @@
 namespace moka {
 
 namespace {
-constexpr int64_t block_queries = 64, block_keys = 256;
+constexpr int64_t block_queries = 72, block_keys = 256;
+// From so many queries on it pays to pack keys and values.
+constexpr int64_t least_packed = 16;
 
 // Of columns [k0, k0 + columns): how many, from the first one, query `at` may see.
 int64_t visible_columns(const AttentionShape& s, int64_t at, int64_t k0, int64_t columns) {
   return s.causal ? std::clamp<int64_t>(at + 1 - k0, 0, columns) : columns;
 }
 
-// scores[rows, columns] = scale q k^T + mask, -inf where the mask hides a key; those of invisible columns mean nothing.
+// scores[rows, columns], rows ld apart, = scale scores + mask, -inf where the mask hides a key; those of invisible
+// columns mean nothing.
+template <class T>
+void scale_and_mask(const AttentionShape& s, const AttentionMask& mask, int64_t head, int64_t q0,
+                    int64_t rows, int64_t k0, int64_t columns, T* scores, int64_t ld) {
+  auto scale = MOKA_BY_ISA(Rows<T>::scale);
+  for (int64_t i = 0; i < rows; i++) scale(scores + i * ld, columns, static_cast<T>(s.scale));
+  if (!mask.data) return;
+  const T unseen = -std::numeric_limits<T>::infinity();
+  auto hide = MOKA_BY_ISA(Rows<T>::hide);
+  auto add = MOKA_BY_ISA(Rows<T>::add);
+  const int64_t start = mask.offsets[static_cast<size_t>(head)];
+  for (int64_t i = 0; i < rows; i++) {
+    T* row = scores + i * ld;
+    const int64_t at = start + (q0 + i) * mask.row + k0 * mask.column;
+    if (mask.boolean) {
+      const uint8_t* seen = static_cast<const uint8_t*>(mask.data) + at;
+      if (mask.column == 1) hide(row, seen, columns);
+      else
+        for (int64_t j = 0; j < columns; j++) row[j] = seen[j * mask.column] ? row[j] : unseen;
+    } else {
+      const T* bias = static_cast<const T*>(mask.data) + at;
+      if (mask.column == 1) add(row, bias, columns);
+      else
+        for (int64_t j = 0; j < columns; j++) row[j] += bias[j * mask.column];
+    }
+  }
+}
+// scores[rows, columns] = scale q k^T + mask.
 template <class T>
 void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, int64_t q_row,
                   const T* k, int64_t k_row, int64_t q0, int64_t rows, int64_t k0, int64_t columns,
                   T* scores) {
   gemm<T>(rows, columns, s.width, {q + q0 * q_row, q_row, 1}, {k + k0 * k_row, 1, k_row}, scores, columns);
-  MOKA_BY_ISA(Rows<T>::scale)(scores, rows * columns, static_cast<T>(s.scale));
-  const T unseen = -std::numeric_limits<T>::infinity();
-  auto hide = MOKA_BY_ISA(Rows<T>::hide);
-  auto add = MOKA_BY_ISA(Rows<T>::add);
-  if (mask.data) {
-    const int64_t start = mask.offsets[static_cast<size_t>(head)];
-    for (int64_t i = 0; i < rows; i++) {
-      T* row = scores + i * columns;
-      const int64_t at = start + (q0 + i) * mask.row + k0 * mask.column;
-      if (mask.boolean) {
-        const uint8_t* seen = static_cast<const uint8_t*>(mask.data) + at;
-        if (mask.column == 1) hide(row, seen, columns);
-        else
-          for (int64_t j = 0; j < columns; j++) row[j] = seen[j * mask.column] ? row[j] : unseen;
-      } else {
-        const T* bias = static_cast<const T*>(mask.data) + at;
-        if (mask.column == 1) add(row, bias, columns);
-        else
-          for (int64_t j = 0; j < columns; j++) row[j] += bias[j * mask.column];
-      }
-    }
-  }
+  scale_and_mask(s, mask, head, q0, rows, k0, columns, scores, columns);
 }
+
+// Keys and values of one head in panels, kept while blocks of queries of that head follow each other.
+constexpr int64_t panel = 32;
+int64_t whole_panels(int64_t n) { return (n + panel - 1) / panel * panel; }
+template <class T>
+class PackedHead {
+ public:
+  explicit PackedHead(const AttentionShape& s)
+      : s_(s), keys_(whole_panels(s.keys) * s.width), values_(s.keys * whole_panels(s.value_width)) {}
+  void take(int64_t head, const T* k, int64_t k_row, const T* v, int64_t v_row) {
+    if (head == head_) return;
+    head_ = head;
+    pack_panels<T>(s_.width, s_.keys, {k, 1, k_row}, keys(0));
+    pack_panels<T>(s_.keys, s_.value_width, {v, v_row, 1}, {values_.data(), s_.keys, panel});
+  }
+  // From key k0 on, where a panel begins.
+  Panelled<T> keys(int64_t k0) const { return {keys_.data() + k0 * s_.width, s_.width, panel}; }
+  Panelled<T> values(int64_t k0) const { return {values_.data() + k0 * panel, s_.keys, panel}; }
+
+ private:
+  const AttentionShape& s_;
+  Scratch<T> keys_, values_;
+  int64_t head_ = -1;
+};
 // Keys that any query before `last` sees.
 int64_t visible_keys(const AttentionShape& s, int64_t last) {
   return s.causal ? std::min(s.keys, last) : s.keys;
@@ -77,8 +111,15 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionR
   auto scale = MOKA_BY_ISA(Rows<T>::scale);
   const T low = -std::numeric_limits<T>::infinity();
   const int64_t work = std::min(block_queries, s.queries) * s.keys * (s.width + s.value_width);
+  const bool packs = s.queries >= least_packed;
+  // Rows of scores and of sums; not a power of two apart, which would crowd them in a few places of the cache.
+  const int64_t most = std::min(block_keys, s.keys), ld = packs ? whole_panels(most) + 16 : most,
+                width = packs ? whole_panels(s.value_width) : s.value_width;
   parallel_for(0, heads * blocks, 200000 / (work + 1) + 1, [&](int64_t first, int64_t last) {
-    Scratch<T> scores(block_queries * std::min(block_keys, s.keys)), high(block_queries), sum(block_queries);
+    Scratch<T> scores(block_queries * ld), sums(block_queries * width), high(block_queries),
+        sum(block_queries);
+    std::optional<PackedHead<T>> packed;
+    if (packs) packed.emplace(s);
     for (int64_t task = first; task < last; task++) {
       const int64_t head = task / blocks, q0 = task % blocks * block_queries;
       const int64_t rows = std::min(block_queries, s.queries - q0),
@@ -86,16 +127,22 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionR
       const T *hq = q.data + q.offsets[static_cast<size_t>(head)],
               *hk = k.data + k.offsets[static_cast<size_t>(key_head)],
               *hv = v.data + v.offsets[static_cast<size_t>(key_head)];
-      T* to = out + (head * s.queries + q0) * s.value_width;
-      std::fill_n(to, rows * s.value_width, T(0));
+      if (packs) packed->take(key_head, hk, k.row, hv, v.row);
+      std::fill_n(sums.data(), rows * width, T(0));
       std::fill_n(high.data(), rows, low);
       std::fill_n(sum.data(), rows, T(0));
       const int64_t keys = visible_keys(s, q0 + rows);
       for (int64_t k0 = 0; k0 < keys; k0 += block_keys) {
         const int64_t columns = std::min(block_keys, keys - k0);
-        block_scores(s, mask, head, hq, q.row, hk, k.row, q0, rows, k0, columns, scores.data());
+        if (packs)
+          gemm_direct<T>(rows, columns, s.width, hq + q0 * q.row, q.row, packed->keys(k0), scores.data(), ld,
+                         false);
+        else
+          gemm<T>(rows, columns, s.width, {hq + q0 * q.row, q.row, 1}, {hk + k0 * k.row, 1, k.row},
+                  scores.data(), ld);
+        scale_and_mask(s, mask, head, q0, rows, k0, columns, scores.data(), ld);
         for (int64_t i = 0; i < rows; i++) {
-          T* row = scores.data() + i * columns;
+          T* row = scores.data() + i * ld;
           const int64_t seen = visible_columns(s, q0 + i, k0, columns);
           std::fill(row + seen, row + columns, T(0));
           const T top = largest(row, seen);
@@ -105,16 +152,22 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionR
             continue;
           }
           const T shrink = high[i] == low ? T(0) : std::exp(high[i] - now);
-          if (shrink != T(1)) scale(to + i * s.value_width, s.value_width, shrink);
+          if (shrink != T(1)) scale(sums.data() + i * width, width, shrink);
           sum[i] = sum[i] * shrink + exponentials(row, seen, now);
           high[i] = now;
         }
-        gemm<T>(rows, s.value_width, columns, {scores.data(), columns, 1}, {hv + k0 * v.row, v.row, 1}, to,
-                s.value_width, {.accumulate = true});
+        if (packs)
+          gemm_direct<T>(rows, width, columns, scores.data(), ld, packed->values(k0), sums.data(), width,
+                         true);
+        else
+          gemm<T>(rows, width, columns, {scores.data(), ld, 1}, {hv + k0 * v.row, v.row, 1}, sums.data(),
+                  width, {.accumulate = true});
       }
       for (int64_t i = 0; i < rows; i++) {
         // A query that sees nothing gets zeros.
-        scale(to + i * s.value_width, s.value_width, high[i] == low ? T(0) : T(1) / sum[i]);
+        T* row = sums.data() + i * width;
+        scale(row, s.value_width, high[i] == low ? T(0) : T(1) / sum[i]);
+        std::copy_n(row, s.value_width, out + (head * s.queries + q0 + i) * s.value_width);
         logsumexp[head * s.queries + q0 + i] = high[i] == low ? low : high[i] + std::log(sum[i]);
       }
     }

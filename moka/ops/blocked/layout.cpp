@@ -8,6 +8,19 @@
 #include "moka/ops/blocked/blocked.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/by_isa.h"
+#include "moka/ops/kernels/scratch.h"
+#include "moka/ops/linear/gemm.h"
+#include "moka/ops/number.h"
+
+#define MOKA_TARGET_ISA 0
+#include "moka/ops/blocked/pool_target.h"
+#if defined(__x86_64__)
+#define MOKA_TARGET_ISA 1
+#include "moka/ops/blocked/pool_target.h"
+#define MOKA_TARGET_ISA 2
+#include "moka/ops/blocked/pool_target.h"
+#endif
 
 namespace moka::ops {
 
@@ -112,19 +125,31 @@ void pack_kernel(Frame& f) {
   const Tensor w = as_contiguous(f.tensor(0));
   const int64_t b = f.integer(1), channels = w.size(1), taps = w.size(2) * w.size(3);
   const Filters kind = filters_argument(f, 2);
+  const int64_t rows = channels * taps;  // of one block, b filters each
+  const int64_t packed_rows = (kind == Filters::Dense ? blocks(channels, b) * b : channels) * taps;
   const float* from = w.data<float>();
   float* to = f.outs[0].data<float>();
-  std::fill_n(to, f.outs[0].numel(), 0.f);
-  for (int64_t o = 0; o < w.size(0); o++)
-    for (int64_t c = 0; c < channels; c++)
-      for (int64_t t = 0; t < taps; t++) {
-        const float value = from[(o * channels + c) * taps + t];
-        const int64_t ob = o / b, oi = o % b;
-        if (kind == Filters::Dense)
-          to[(((ob * blocks(channels, b) + c / b) * taps + t) * b + c % b) * b + oi] = value;
-        else if (kind == Filters::Plain) to[((ob * taps + t) * channels + c) * b + oi] = value;
-        else to[(ob * taps + t) * b + oi] = value;
-      }
+  if (!rows) {
+    std::fill_n(to, f.outs[0].numel(), 0.f);
+    return;
+  }
+  parallel_for(0, blocks(w.size(0), b), 65536 / (rows * b) + 1, [&](int64_t first, int64_t last) {
+    const bool same_order = packed_rows == rows && (taps == 1 || kind == Filters::Depthwise);
+    Scratch<float> turned(same_order ? 0 : rows * b);
+    for (int64_t block = first; block < last; block++) {
+      float* panel = to + block * packed_rows * b;
+      // Rows of b filters for each (channel, tap), which are then put into their order.
+      pack_panels<float>(rows, std::min(b, w.size(0) - block * b), {from + block * b * rows, 1, rows},
+                         {same_order ? panel : turned.data(), rows, b});
+      if (same_order) continue;
+      if (packed_rows != rows) std::fill_n(panel, packed_rows * b, 0.f);
+      for (int64_t c = 0; c < channels; c++)
+        for (int64_t t = 0; t < taps; t++) {
+          const int64_t row = kind == Filters::Dense ? (c / b * taps + t) * b + c % b : t * channels + c;
+          std::copy_n(turned.data() + (c * taps + t) * b, b, panel + row * b);
+        }
+    }
+  });
 }
 
 // Arguments: input, kernel_size, stride, padding, dilation, ceil_mode.
@@ -146,30 +171,19 @@ void pool_shape(Frame& f) {
   const Tensor& x = f.tensor(0);
   f.output(0, Dims{x.size(0), x.size(1), w.y.out, w.x.out, x.size(4)}, x.dtype());
 }
-// NaN wins, as in max_pool2d.
-inline float larger(float a, float b) { return b > a || b != b ? b : a; }
 void pool_kernel(Frame& f) {
   const Window w = pool_window(f);
   const Tensor x = as_contiguous(f.tensor(0));
   const int64_t b = x.size(4);
   const float* from = x.data<float>();
   float* to = f.outs[0].data<float>();
+  auto pool_row = MOKA_BY_ISA(BlockedPool::row);
   parallel_for(0, x.size(0) * x.size(1) * w.y.out, 4, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; row++) {
-      const float* plane = from + row / w.y.out * w.y.in * w.x.in * b;
-      const int64_t y0 = row % w.y.out * w.y.stride - w.y.padding;
-      for (int64_t ox = 0; ox < w.x.out; ox++) {
-        float* result = to + (row * w.x.out + ox) * b;
-        std::fill_n(result, b, -std::numeric_limits<float>::infinity());
-        for (int64_t ky = 0; ky < w.y.kernel; ky++)
-          for (int64_t kx = 0; kx < w.x.kernel; kx++) {
-            const int64_t iy = y0 + ky * w.y.dilation;
-            const int64_t ix = ox * w.x.stride - w.x.padding + kx * w.x.dilation;
-            if (iy < 0 || iy >= w.y.in || ix < 0 || ix >= w.x.in) continue;
-            const float* pixel = plane + (iy * w.x.in + ix) * b;
-            for (int64_t c = 0; c < b; c++) result[c] = larger(result[c], pixel[c]);
-          }
-      }
+      const int64_t y = row % w.y.out * w.y.stride - w.y.padding;
+      const Range taps = valid_range(w.y.kernel, w.y.dilation, y, w.y.in);
+      pool_row(from + (row / w.y.out * w.y.in + y) * w.x.in * b, w, taps.first, taps.last, b,
+               to + row * w.x.out * b);
     }
   });
 }

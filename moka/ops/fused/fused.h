@@ -6,6 +6,20 @@
 
 // clang-format off
 #define MOKA_FUSED_OPS(OP) \
-  OP(conv2d_fused) OP(linear_fused) OP(fused_region) OP(fused_region_all)
+  OP(conv2d_fused) OP(linear_fused) OP(pack_linear) OP(linear_packed) OP(fused_region) OP(fused_region_all)
 // clang-format on
 MOKA_FUSED_OPS(MOKA_DECLARE_OP)
+
+namespace moka {
+
+// Weights of linear_packed: [output blocks, depth, block], where depth is the number of inputs made a multiple of
+// packed_depth; zeros behind the last input and the last output.
+inline constexpr int64_t packed_depth = 16;
+
+struct PackedLinear {
+  int64_t rows = 1, inputs = 0, outputs = 0, depth = 0, block = 0;
+};
+// Reads and checks the arguments of linear_packed.
+PackedLinear packed_geometry(const Frame& f);
+
+}  // namespace moka

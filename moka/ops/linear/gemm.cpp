@@ -44,12 +44,17 @@ struct Panels {
   int64_t width(int64_t columns) const { return columns <= lanes ? lanes : 2 * lanes; }
 };
 
-// Packed columns: panels of `depth` rows, of which those from `first` on are meant.
+// Packed columns: panels of `depth` rows, of which those from `first` on are meant. Panels are as wide as the kernel that
+// reads them, or `block` columns wide, of which a kernel reads some.
 template <class T>
 struct PackedColumns {
   const T* data;
-  int64_t depth, first = 0;
-  const T* panel(int64_t column, int64_t width) const { return data + column * depth + first * width; }
+  int64_t depth, first = 0, block = 0;
+  const T* panel(int64_t column, int64_t width) const {
+    return block ? data + column / block * block * depth + first * block + column % block
+                 : data + column * depth + first * width;
+  }
+  int64_t step(int64_t width) const { return block ? block : width; }
 };
 
 // c[rows of the packed panels, n] over one depth block; left and right are packed.
@@ -72,12 +77,12 @@ void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n,
       }
       added = added || start.accumulate;
       if (columns == width) {
-        kernel(k, left + i * k, panel, to, ldc, added);
+        kernel(k, left + i * k, panel, right.step(width), to, ldc, added);
         continue;
       }
       // The last columns do not fill the kernel's width: it works on a copy.
       T edge[most_rows * most_width];
-      kernel(k, left + i * k, panel, edge, width, false);
+      kernel(k, left + i * k, panel, right.step(width), edge, width, false);
       for (int64_t r = 0; r < height; r++)
         for (int64_t s = 0; s < columns; s++)
           to[r * ldc + s] = edge[r * width + s] + (added ? to[r * ldc + s] : T(0));
@@ -258,23 +263,92 @@ PackedRight<T>::PackedRight(int64_t k, int64_t n, MatrixView<T> b)
   });
 }
 
+namespace {
+// The first columns of one row, as many as fill groups of four panels; returns how many.
 template <class T>
-void PackedRight<T>::multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start) const {
-  if (m == 0 || n_ == 0) return;
-  if (k_ == 0) return gemm<T>(m, n_, 0, a, a, c, ldc, start);
-  const int64_t unit = 2 * gemm_kernels<T>().lanes, work = unit * m * k_;
-  Parts depths(k_, most_depth);
-  parallel_for(0, (n_ + unit - 1) / unit, (1 << 17) / work + 1, [&](int64_t first, int64_t last) {
-    const int64_t j0 = first * unit, columns = std::min(n_, last * unit) - j0;
-    Scratch<T> left(std::min(m, block_rows) * std::min(k_, most_depth));
+int64_t multiply_row(int64_t n, int64_t k, MatrixView<T> a, PackedColumns<T> right, T* c, GemmStart<T> start,
+                     int64_t j0) {
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  const int64_t unit = 2 * kernels.lanes, group = 4 * unit;
+  int64_t j = 0;
+  T sums[4 * most_width];
+  for (; j + group <= n; j += group) {
+    const T* panels[4];
+    for (int64_t p = 0; p < 4; p++) panels[p] = right.panel(j + p * unit, unit);
+    kernels.row_panels(k, a.data, a.column, panels, right.step(unit), sums);
+    for (int64_t i = 0; i < group; i++)
+      c[j + i] = sums[i] + (start.column ? start.column[j0 + j + i] : start.accumulate ? c[j + i] : T(0));
+  }
+  return j;
+}
+template <class T>
+void multiply_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedColumns<T> right, T* c,
+                     int64_t ldc, GemmStart<T> start) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) return gemm<T>(m, n, 0, a, a, c, ldc, start);
+  const int64_t unit = right.block ? right.block : 2 * gemm_kernels<T>().lanes, work = unit * m * k;
+  Parts depths(k, most_depth);
+  parallel_for(0, (n + unit - 1) / unit, (1 << 17) / work + 1, [&](int64_t first, int64_t last) {
+    int64_t j0 = first * unit, columns = std::min(n, last * unit) - j0;
+    Scratch<T> left(std::min(m, block_rows) * std::min(k, most_depth));
+    PackedColumns<T> part = right;
+    part.data = right.panel(j0, unit);
+    if (m == 1 && !start.row) {
+      const int64_t done = multiply_row(columns, k, a, part, c + j0, start, j0);
+      if (done == columns) return;
+      part.data = part.panel(done, unit);
+      j0 += done, columns -= done;
+    }
     for (int64_t d = 0; d < depths.count; d++) {
       const int64_t k0 = depths.begin(d), depth = depths.size(d);
-      multiply_depth<T>(m, columns, depth, a.from(0, k0), left.data(), {panels_.data() + j0 * k_, k_, k0},
-                        c + j0, ldc, start, j0, d > 0);
+      part.first = k0;
+      multiply_depth<T>(m, columns, depth, a.from(0, k0), left.data(), part, c + j0, ldc, start, j0, d > 0);
     }
   });
 }
+}  // namespace
+
+template <class T>
+void PackedRight<T>::multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start) const {
+  multiply_packed<T>(m, n_, k_, a, {panels_.data(), k_}, c, ldc, start);
+}
 template class PackedRight<float>;
 template class PackedRight<double>;
+
+template <class T>
+void pack_panels(int64_t k, int64_t n, MatrixView<T> b, Panelled<T> to) {
+  parallel_for(
+      0, (n + to.block - 1) / to.block, (1 << 15) / (to.block * k + 1) + 1, [&](int64_t first, int64_t last) {
+        for (int64_t j = first; j < last; j++) {
+          T* panel = to.data + j * to.depth * to.block;
+          pack_columns(k, std::min(n - j * to.block, to.block), b.from(0, j * to.block), panel, to.block);
+          std::fill(panel + k * to.block, panel + to.depth * to.block, T(0));
+        }
+      });
+}
+template void pack_panels(int64_t, int64_t, MatrixView<float>, Panelled<float>);
+template void pack_panels(int64_t, int64_t, MatrixView<double>, Panelled<double>);
+
+void gemm_panels(int64_t m, int64_t n, int64_t k, MatrixView<float> a, Panelled<float> b, float* c,
+                 int64_t ldc, GemmStart<float> start) {
+  multiply_packed<float>(m, n, k, a, {b.data, b.depth, 0, b.block}, c, ldc, start);
+}
+
+template <class T>
+void gemm_direct(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, Panelled<T> b, T* c, int64_t ldc,
+                 bool accumulate) {
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  const int64_t width = 2 * kernels.lanes;
+  const Parts rows(m, kernels.rows);
+  const PackedColumns<T> right{b.data, b.depth, 0, b.block};
+  for (int64_t j = 0; j < n; j += width)
+    for (int64_t p = 0; p < rows.count; p++)
+      kernels.direct[rows.size(p)](k, a + rows.begin(p) * a_row, a_row, right.panel(j, width), b.block,
+                                   c + rows.begin(p) * ldc + j, ldc, accumulate);
+}
+template void gemm_direct(int64_t, int64_t, int64_t, const float*, int64_t, Panelled<float>, float*, int64_t,
+                          bool);
+template void gemm_direct(int64_t, int64_t, int64_t, const double*, int64_t, Panelled<double>, double*,
+                          int64_t, bool);
 
 }  // namespace moka

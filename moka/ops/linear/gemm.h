@@ -47,6 +47,24 @@ class PackedRight {
   Scratch<T> panels_;
 };
 
+// A right operand in panels of `block` columns, a multiple of 32: element (i, j) lies at
+// data[(j / block * depth + i) * block + j % block]; rows from k to `depth` and columns behind the last are zero.
+template <class T>
+struct Panelled {
+  T* data;
+  int64_t depth, block;
+};
+template <class T>
+void pack_panels(int64_t k, int64_t n, MatrixView<T> b, Panelled<T> to);
+// c[m, n] = a[m, k] b + start. Uses all threads.
+void gemm_panels(int64_t m, int64_t n, int64_t k, MatrixView<float> a, Panelled<float> b, float* c,
+                 int64_t ldc, GemmStart<float> start = {});
+// The same in the calling thread, with rows of a read where they lie, a_row apart. Whole panels are written: c must have
+// room for n made a multiple of b.block.
+template <class T>
+void gemm_direct(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, Panelled<T> b, T* c, int64_t ldc,
+                 bool accumulate);
+
 // ---- for convolutions, which pack their own panels
 
 // The left operand, packed whole: m * k elements.

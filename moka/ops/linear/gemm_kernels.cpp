@@ -20,7 +20,9 @@
 namespace moka {
 
 namespace {
-#define MOKA_FILL(name, r) k.kernel[r][1] = name::block<T, r, 1>, k.kernel[r][2] = name::block<T, r, 2>
+#define MOKA_FILL(name, r)                                                      \
+  k.kernel[r][1] = name::block<T, r, 1>, k.kernel[r][2] = name::block<T, r, 2>, \
+  k.direct[r] = name::block_direct<T, r, 2>
 template <class T>
 GemmKernels<T> choose_kernels() {
   GemmKernels<T> k{};
@@ -33,6 +35,7 @@ GemmKernels<T> choose_kernels() {
       k.pack_along = avx512::Packing<T>::along;
       k.pack_across = avx512::Packing<T>::across;
       k.column_sums = avx512::ColumnSums<T>::run;
+      k.row_panels = avx512::row_panels<T>;
       MOKA_FILL(avx512, 1);
       MOKA_FILL(avx512, 2);
       MOKA_FILL(avx512, 3);
@@ -53,6 +56,7 @@ GemmKernels<T> choose_kernels() {
       k.pack_along = avx2::Packing<T>::along;
       k.pack_across = avx2::Packing<T>::across;
       k.column_sums = avx2::ColumnSums<T>::run;
+      k.row_panels = avx2::row_panels<T>;
       MOKA_FILL(avx2, 1);
       MOKA_FILL(avx2, 2);
       MOKA_FILL(avx2, 3);
@@ -68,6 +72,7 @@ GemmKernels<T> choose_kernels() {
       k.pack_along = baseline::Packing<T>::along;
       k.pack_across = baseline::Packing<T>::across;
       k.column_sums = baseline::ColumnSums<T>::run;
+      k.row_panels = baseline::row_panels<T>;
       MOKA_FILL(baseline, 1);
       MOKA_FILL(baseline, 2);
       MOKA_FILL(baseline, 3);

@@ -7,9 +7,15 @@
 namespace moka {
 
 // c[rows, vectors * lanes] = a b, added to what c holds when `accumulate`; a is packed as [k][rows] and b as
-// [k][vectors * lanes].
+// [k][vectors * lanes], rows b_step apart.
 template <class T>
-using GemmKernel = void (*)(int64_t k, const T* a, const T* b, T* c, int64_t ldc, bool accumulate);
+using GemmKernel = void (*)(int64_t k, const T* a, const T* b, int64_t b_step, T* c, int64_t ldc,
+                            bool accumulate);
+
+// The same with a where it lies, its rows a_row apart.
+template <class T>
+using DirectKernel = void (*)(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c,
+                              int64_t ldc, bool accumulate);
 
 inline constexpr int most_rows = 12, most_width = 32;
 template <class T>
@@ -17,6 +23,9 @@ struct GemmKernels {
   int rows;   // of the largest block
   int lanes;  // of one vector; the largest block has two across
   GemmKernel<T> kernel[most_rows + 1][3];  // [rows][vectors]
+  DirectKernel<T> direct[most_rows + 1];  // [rows], of two vectors
+  // c[8 * lanes] = one row of a, elements a_step apart, times four panels of two vectors, rows b_step apart.
+  void (*row_panels)(int64_t k, const T* a, int64_t a_step, const T* const* b, int64_t b_step, T* c);
   // to[i * width + j] = element (i, j) of a matrix [k, n], zeros for n <= j < width: of one whose rows lie together, and
   // of one whose columns do; `step` apart.
   void (*pack_along)(int64_t k, int64_t n, const T* from, int64_t step, T* to, int64_t width);

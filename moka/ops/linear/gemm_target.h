@@ -12,22 +12,10 @@ __attribute__((always_inline)) inline void for_constants(F f) {
   for_each_index(std::make_integer_sequence<int, N>{}, f);
 }
 
-template <class T, int Rows, int Vectors>
-void block(int64_t k, const T* a, const T* b, T* c, int64_t ldc, bool accumulate) {
-  using V = Vec<T>;
+template <class V, int Rows, int Vectors, class T>
+__attribute__((always_inline)) inline void finish_block(V (&sum)[Rows][Vectors], T* c, int64_t ldc,
+                                                        bool accumulate) {
   constexpr int L = lanes<T>;
-  V sum[Rows][Vectors];
-  for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = V{}; });
-  });
-  for (; k > 0; k--, a += Rows, b += Vectors * L) {
-    V right[Vectors];
-    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { right[j] = load<V>(b + j * L); });
-    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-      V left = spread<V>(a[i]);
-      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] += left * right[j]; });
-    });
-  }
   if (accumulate) {
     for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
       for_constants<Vectors>([&](auto j) __attribute__((always_inline)) {
@@ -41,6 +29,69 @@ void block(int64_t k, const T* a, const T* b, T* c, int64_t ldc, bool accumulate
                                  __attribute__((always_inline)) { store(c + i * ldc + j * L, sum[i][j]); });
     });
   }
+}
+
+template <class T, int Rows, int Vectors>
+void block(int64_t k, const T* a, const T* b, int64_t b_step, T* c, int64_t ldc, bool accumulate) {
+  using V = Vec<T>;
+  constexpr int L = lanes<T>;
+  V sum[Rows][Vectors];
+  for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
+    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = V{}; });
+  });
+  for (; k > 0; k--, a += Rows, b += b_step) {
+    V right[Vectors];
+    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { right[j] = load<V>(b + j * L); });
+    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
+      V left = spread<V>(a[i]);
+      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] += left * right[j]; });
+    });
+  }
+  finish_block(sum, c, ldc, accumulate);
+}
+
+// The same with rows of a where they lie, a_row apart. Three rows share a pointer: the processor adds once and twice a_row.
+template <class T, int Rows, int Vectors>
+void block_direct(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t ldc,
+                  bool accumulate) {
+  using V = Vec<T>;
+  constexpr int L = lanes<T>, Pointers = (Rows + 2) / 3;
+  V sum[Rows][Vectors];
+  const T* at[Pointers];
+  for_constants<Pointers>([&](auto i) __attribute__((always_inline)) { at[i] = a + 3 * i * a_row; });
+  for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
+    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = V{}; });
+  });
+  for (; k > 0; k--, b += b_step) {
+    V right[Vectors];
+    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { right[j] = load<V>(b + j * L); });
+    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
+      V left = spread<V>(at[i / 3][i % 3 * a_row]);
+      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] += left * right[j]; });
+    });
+    for_constants<Pointers>([&](auto i) __attribute__((always_inline)) { at[i]++; });
+  }
+  finish_block(sum, c, ldc, accumulate);
+}
+
+// One row times four panels of two vectors, beside each other in c: enough sums to hide the time of one.
+template <class T>
+void row_panels(int64_t k, const T* a, int64_t a_step, const T* const* b, int64_t b_step, T* c) {
+  using V = Vec<T>;
+  constexpr int L = lanes<T>;
+  V sum[4][2];
+  for_constants<4>([&](auto i) __attribute__((always_inline)) { sum[i][0] = sum[i][1] = V{}; });
+  const T *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
+  for (int64_t p = 0, at = 0; p < k; p++, a += a_step, at += b_step) {
+    const V left = spread<V>(*a);
+    sum[0][0] += left * load<V>(b0 + at), sum[0][1] += left * load<V>(b0 + at + L);
+    sum[1][0] += left * load<V>(b1 + at), sum[1][1] += left * load<V>(b1 + at + L);
+    sum[2][0] += left * load<V>(b2 + at), sum[2][1] += left * load<V>(b2 + at + L);
+    sum[3][0] += left * load<V>(b3 + at), sum[3][1] += left * load<V>(b3 + at + L);
+  }
+  for_constants<4>([&](auto i) __attribute__((always_inline)) {
+    store(c + 2 * i * L, sum[i][0]), store(c + (2 * i + 1) * L, sum[i][1]);
+  });
 }
 
 // ---- packing

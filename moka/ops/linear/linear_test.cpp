@@ -62,6 +62,30 @@ TEST(Gemm, PackedOnceIsTheSameProduct) {
     }
   }
 }
+TEST(Gemm, PanelsAreTheSameProduct) {
+  for (auto [m, n, k] :
+       {std::array<int64_t, 3>{1, 5, 3}, {1, 300, 70}, {2, 128, 16}, {25, 70, 300}, {13, 1, 17}})
+    for (int64_t block : {32, 64}) {
+      const int64_t depth = (k + 15) / 16 * 16, width = (n + block - 1) / block * block;
+      Tensor a = spread({m, k}), b = spread({n, k}), bias = spread({n}), one = spread({m, n}),
+             two = spread({m, n}), panels = spread({depth * width}), wide = spread({m, width});
+      Panelled<float> packed{panels.data<float>(), depth, block};
+      pack_panels<float>(k, n, {b.data<float>(), 1, k}, packed);
+      gemm<float>(m, n, k, {a.data<float>(), k, 1}, {b.data<float>(), 1, k}, one.data<float>(), n,
+                  {.column = bias.data<float>()});
+      gemm_panels(m, n, k, {a.data<float>(), k, 1}, packed, two.data<float>(), n,
+                  {.column = bias.data<float>()});
+      gemm_direct<float>(m, n, k, a.data<float>(), k, packed, wide.data<float>(), width, false);
+      gemm_direct<float>(m, n, k, a.data<float>(), k, packed, wide.data<float>(), width, true);
+      for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+          const float want = one.data<float>()[i * n + j];
+          ASSERT_NEAR(want, two.data<float>()[i * n + j], 1e-4) << m << " x " << n << " x " << k;
+          ASSERT_NEAR(2 * (want - bias.data<float>()[j]), wide.data<float>()[i * width + j], 2e-4)
+              << m << " x " << n << " x " << k;
+        }
+    }
+}
 TEST(Gemm, ThreadsDoNotChangeBits) {
   Tensor a = spread({150, 700}), b = spread({700, 130});
   int before = num_threads();

@@ -61,6 +61,16 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
     bounded = bounded || o.mode == Operand::Constant || (o.mode == Operand::Gather && o.strides.back() == 0);
   }
 
+  // Short rows that some operand repeats: its tile stays as it is while they do.
+  int64_t span = 0;
+  const auto repeats = [&](const Operand& o) {
+    return o.mode == Operand::Gather && o.strides[o.strides.size() - 2] == 0;
+  };
+  if (!by_rows && loop.sizes.size() >= 2 && inner <= tile_length)
+    for (int k = 0; k < count; k++)
+      if (repeats(operands[k])) span = inner * loop.sizes[loop.sizes.size() - 2];
+  const int64_t whole_rows = inner <= tile_length ? tile_length / inner * inner : tile_length;
+
   int64_t grain = std::max<int64_t>(4096, 65536 / std::max<int>(f.cost, 1));
   parallel_for(0, loop.total, grain, [&](int64_t first, int64_t last) {
     const void* in[most_streams];
@@ -104,11 +114,20 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
       }
       plan.kernel(target.data + at * target.item, in, n, uniforms);
     }
-    for (int64_t at = first; !by_rows && at < last; at += tile_length) {
-      int64_t n = std::min<int64_t>(tile_length, last - at);
+    int64_t kept_span = -1, kept = 0;  // what the tiles of repeating operands hold, from the start of a row
+    for (int64_t at = first, n = 0; !by_rows && at < last; at += n) {
+      n = std::min<int64_t>(tile_length, last - at);
+      bool keeps = false;
+      if (span) {
+        const int64_t inside = at % span, phase = inside % whole_rows;
+        n = std::min({n, span - inside, whole_rows - phase});
+        keeps = phase == 0 && kept_span == at / span && n <= kept;
+        if (!keeps) kept_span = phase == 0 ? at / span : -1, kept = n;
+      }
       for (int k = 0; k < count; k++) {
         if (operands[k].mode == Operand::Direct) in[k] = operands[k].data + at * compute_item;
         else if (operands[k].mode == Operand::Gather) {
+          if (keeps && repeats(operands[k])) continue;
           gather(loop, operands[k], at, n, plan.compute, tiles[k], raw);
           in[k] = tiles[k];
         }

@@ -1,0 +1,77 @@
+// Weights of linear layers are packed once into the panels that a matrix product reads (moka/ops/fused/packed.cpp). After
+// fuse_activation, which sees linear; weights are constants by now.
+// SPDX-License-Identifier: Apache-2.0
+#include <unordered_map>
+#include <vector>
+
+#include "moka/passes/constants.h"
+#include "moka/passes/passes.h"
+
+namespace moka::passes {
+
+using namespace graph;
+
+namespace {
+// Smaller products are done before packed panels have gained anything.
+constexpr int64_t least_weights = 8192;
+
+class Packer {
+ public:
+  explicit Packer(Graph& graph) : graph_(graph) {}
+
+  int block(Block& b) {
+    int count = 0;
+    for (Node* n : b) {
+      for (const auto& inner : n->blocks()) count += block(*inner);
+      if (n->kind == NodeKind::Op && (n->op_name() == "linear" || n->op_name() == "linear_fused"))
+        count += pack(*n);
+    }
+    return count;
+  }
+
+ private:
+  int pack(Node& n) {
+    const Tensor* weight = constant_tensor(n.argument("weight"));
+    const Type& type = n.argument("input")->type;
+    if (!weight || weight->dtype() != DType::F32 || weight->dim() != 2 || weight->numel() < least_weights ||
+        type.kind != TypeKind::Tensor || !type.has_dtype || type.dtype != DType::F32)
+      return 0;
+    const int64_t outputs = weight->size(0);
+    Value *addend = n.argument("addend"), *activation = n.argument("activation");
+    const Graph::Point at{n.owner(), &n};
+    const std::vector<Value*> inputs{n.argument("input"),
+                                     packed(n.argument("weight"), *weight, n),
+                                     n.argument("bias"),
+                                     graph_.constant(Any(outputs), at),
+                                     addend ? addend : graph_.constant(Any(), at),
+                                     activation ? activation : graph_.constant(Any("none"), at)};
+    Node* node = graph_.create_op(get_op("linear_packed"), at, inputs);
+    node->source = n.source;
+    node->name = n.name;
+    node->output()->type = n.output()->type;
+    node->output()->name = n.output()->name;
+    n.output()->replace_all_uses_with(node->output());
+    n.destroy();
+    return 1;
+  }
+
+  // Packed here and not by fold_constants, which leaves large results to the program. Layers that share weights share
+  // their panels too.
+  Value* packed(const Value* weight, const Tensor& w, Node& user) {
+    auto [at, isnew] = packed_.try_emplace(weight);
+    if (isnew) {
+      const Arg args[] = {w, Arg(int64_t(w.size(0) <= 32 ? 32 : 64))};
+      LayersOff off(~0u);
+      at->second = call_boxed(get_op("pack_linear"), args)[0];
+    }
+    return graph_.constant(Any(at->second), {user.owner(), &user});
+  }
+
+  Graph& graph_;
+  std::unordered_map<const Value*, Tensor> packed_;
+};
+}  // namespace
+
+int pack_weights(Graph& graph) { return Packer(graph).block(*graph.main()); }
+
+}  // namespace moka::passes
