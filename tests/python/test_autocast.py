@@ -5,10 +5,10 @@ import warnings
 
 import pytest
 from moka.amp import custom_bwd, custom_fwd
-from moka.nn import functional as F
 
 import moka
 from moka import nn
+from moka.nn import functional as F
 
 
 def dtypes_of(call):

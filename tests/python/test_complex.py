@@ -3,9 +3,9 @@
 
 import numpy as np
 import pytest
-from moka.nn import functional as F
 
 import moka
+from moka.nn import functional as F
 
 
 def random(shape=(3, 4), seed=0):

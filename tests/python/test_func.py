@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from moka.func import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
-from moka.nn import functional as F
 
 import moka
 from moka import nn
+from moka.nn import functional as F
 
 RNG = np.random.default_rng(11)
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from moka.nn import functional as F
 
 import moka
+from moka.nn import functional as F
 
 RNG = np.random.default_rng(3)
 INTS = np.array([-7, -1, 0, 3, 12], dtype=np.int64)

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from moka.nn import init
 
 import moka
+from moka.nn import init
 
 
 def filled(function, *args, shape=(200, 100), **kwargs):

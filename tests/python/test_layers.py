@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from moka.nn import functional as F
 
 import moka
 from moka import nn
+from moka.nn import functional as F
 
 RNG = np.random.default_rng(7)
 

@@ -6,10 +6,10 @@ import pickle
 
 import numpy as np
 import pytest
-from moka.nn import init
 
 import moka
 from moka import nn
+from moka.nn import init
 
 
 def test_python_types_stand_for_the_wide_types():
