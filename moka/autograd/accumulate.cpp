@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/autograd/accumulate.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "moka/autograd/forward.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
@@ -19,6 +21,12 @@ void add_in_place(const Tensor& into, const Tensor& g) {
   f.outs[0] = into;
   f.given = 1;
   run_op(f);
+}
+// The strides of a leaf whose elements lie without gaps, but not in order: its gradient lies as it does.
+Dims leaf_strides(const Tensor& leaf) {
+  if (leaf.is_contiguous()) return {};
+  Dims strides = format_strides("preserve_format", leaf, "backward");
+  return std::ranges::equal(strides, leaf.strides()) ? strides : Dims();
 }
 // A result that was computed without being recorded need not follow its base.
 void drop_base(const Tensor& t) {
@@ -52,7 +60,10 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
       return;
     }
     drop_base(g);
-    if (is_own(g)) {
+    if (Dims strides = leaf_strides(leaf); !strides.empty()) {
+      m.grad = new_strided_tensor(g.sizes(), strides, g.dtype(), g.device());
+      copy_elements(g, m.grad);
+    } else if (is_own(g)) {
       m.grad = std::move(g);
     } else {
       m.grad = new_tensor(g.sizes(), g.dtype(), g.device());

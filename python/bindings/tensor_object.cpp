@@ -278,6 +278,7 @@ PyGetSetDef tensor_getset[] = {
      nullptr},
     {"is_leaf", get_is_leaf, nullptr, "Whether no recorded operation made it.", nullptr},
     {"grad", get_grad, set_grad, "The gradient that backward() accumulated, or None.", nullptr},
+    {"_grad", get_grad, set_grad, "The same as grad.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node that computes its gradient, or None.", nullptr},
     {"_base", get_base, nullptr, "The tensor of which this is a view, or None.", nullptr},
     {"data", get_data, set_data, "The same memory, outside the tape.", nullptr},

@@ -87,7 +87,8 @@ def test_a_misspelt_state_names_the_nearest_key():
         Net().load_state_dict(state)
     text = str(caught.value)
     assert "1 missing, 1 unexpected" in text
-    assert "layers.0: weight   (nearest on the other side: layers.0.wieght)" in text
+    assert 'Missing key(s) in state_dict: "layers.0.weight".' in text
+    assert "layers.0.weight: nearest on the other side: layers.0.wieght" in text
 
 
 def test_a_prefixed_state_says_how_to_strip_the_prefix():

@@ -107,7 +107,7 @@ def test_modules_may_load_themselves():
     assert net[0].weight.tolist() == [[0.0, 2.0, 4.0], [1.0, 3.0, 5.0]]
     with pytest.raises(RuntimeError, match=r"weight.*module has \[2, 3\], the state has \[2, 2\]"):
         net.load_state_dict({**old, "0.weight": moka.zeros(2, 2)})
-    with pytest.raises(RuntimeError, match="0: bias"):
+    with pytest.raises(RuntimeError, match="0.bias"):
         net.load_state_dict({k: v for k, v in old.items() if k != "0.bias"})
 
 
@@ -383,7 +383,7 @@ def test_packing_passes_gradients():
 
 def test_wrong_lengths_are_refused():
     padded = rnn.pad_sequence(sequences())
-    for lengths, text in (([3, 1], "2 lengths"), ([3, 0, 2], "in 1 to 3"), ([3, 1, 2], "must fall")):
+    for lengths, text in (([3, 1], "2 lengths"), ([3, 0, 2], "in 1 to 3"), ([3, 1, 2], "sorted in")):
         with pytest.raises(RuntimeError, match=text):
             rnn.pack_padded_sequence(padded, lengths)
     assert rnn.pad_sequence(sequences(), padding_side="left")[0, 1].tolist() == [0.0, 0.0]

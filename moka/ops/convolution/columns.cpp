@@ -62,7 +62,19 @@ ConvGeometry column_geometry(const Frame& f, std::span<const int64_t> image, int
   read_axes(f, first + 1, 1, g, &Axis::dilation);
   read_axes(f, first + 2, 0, g, &Axis::padding);
   read_axes(f, first + 3, 1, g, &Axis::stride);
-  for (int k = g.first(); k < 3; k++) g.axis(k).out = window_outputs(f, axis_name(k), g.axis(k));
+  int64_t blocks[2];
+  for (int k : {1, 2}) {
+    const Axis& a = g.axis(k);
+    const int64_t padded = checked_add(a.in, checked_mul(2, a.padding, "padding"), "padding");
+    const int64_t steps = padded - checked_mul(a.dilation, a.kernel - 1, "window") - 1;
+    blocks[k - 1] = steps < 0 ? -((-steps + a.stride - 1) / a.stride) + 1 : steps / a.stride + 1;
+  }
+  MOKA_CHECK(blocks[0] > 0 && blocks[1] > 0, f.name(), ": for an image of ", g.y.in, " x ", g.x.in,
+             " places, kernel_size (", g.y.kernel, ", ", g.x.kernel, "), dilation (", g.y.dilation, ", ",
+             g.x.dilation, ") and padding (", g.y.padding, ", ", g.x.padding,
+             "), calculated shape of the array of sliding blocks as (", blocks[0], ", ", blocks[1],
+             "), but its components must be at least one");
+  for (int k : {1, 2}) g.axis(k).out = blocks[k - 1];
   g.filters = checked_mul(g.channels, g.taps(), "unfold");
   return g;
 }
@@ -101,14 +113,17 @@ ConvGeometry image_geometry(const Frame& f) {
   Window kernel;
   read_axes(f, 2, 1, kernel, &Axis::kernel);
   MOKA_CHECK(x.size(-2) % kernel.taps() == 0, f.name(), ": the size ", x.size(-2), " of dimension -2 of ",
-             x.sizes(), " must be a multiple of the ", kernel.taps(), " places of a window");
+             x.sizes(), " must be divisible by the product of kernel_size, ", kernel.y.kernel, " * ",
+             kernel.x.kernel);
   Dims image;
   if (x.dim() == 3) image.push_back(x.size(0));
   image.push_back(x.size(-2) / kernel.taps());
   image.push_back(size.size() == 1 ? size[0] : size[size.size() - 2]);
   image.push_back(size.back());
   ConvGeometry g = column_geometry(f, image, 2);
-  check_shape(f, 0, matrix_sizes(g));
+  MOKA_CHECK(x.size(-1) == g.out_pixels(), f.name(), ": the last dimension of input, of shape ", x.sizes(),
+             ", must match the calculated number of sliding blocks ", g.y.out, " * ", g.x.out, " = ",
+             g.out_pixels());
   return g;
 }
 void col2im_shape(Frame& f) { f.output(0, image_geometry(f).input_sizes(), f.tensor(0).dtype()); }

@@ -8,6 +8,7 @@
 #include "moka/ops/convolution/convolution.h"
 #include "moka/ops/convolution/kernels.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/reduction/reduction.h"
 
 namespace moka::ops {
@@ -29,6 +30,7 @@ void conv_kernel(Frame& f) {
     convolve<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
   });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 
 void backward_input_shape(Frame& f) {
@@ -67,6 +69,7 @@ void transpose_kernel(Frame& f) {
     convolve_backward_input<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
   });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 
 // Arguments: input, sizes.

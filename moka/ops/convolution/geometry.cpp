@@ -3,6 +3,7 @@
 #include "moka/ops/convolution/geometry.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "moka/ops/kernels/differentiable.h"
 
@@ -15,6 +16,30 @@ Dims with_axes(const ConvGeometry& g, Dims sizes, int64_t Axis::* field) {
 }
 Dims leading(const ConvGeometry& g, int64_t channels) {
   return g.batched ? Dims{g.batch, channels} : Dims{channels};
+}
+std::string joined(const Window& w, int64_t (*size)(const Axis&)) {
+  std::string text;
+  for (int k = w.first(); k < 3; k++) text += cat(k > w.first() ? " x " : "", size(w.axis(k)));
+  return text;
+}
+int64_t reach(const Axis& a) {
+  return checked_add(checked_mul(a.dilation, a.kernel - 1, "window"), 1, "window");
+}
+int64_t padded(const Axis& a) { return checked_add(a.in, checked_mul(2, a.padding, "padding"), "padding"); }
+void check_reach(std::string_view op, const Window& w) {
+  for (int k = w.first(); k < 3; k++)
+    MOKA_CHECK(reach(w.axis(k)) <= padded(w.axis(k)), op, ": Calculated padded input size per channel: (",
+               joined(w, padded), "). Kernel size: (", joined(w, reach),
+               "). Kernel size can't be greater than actual input size");
+}
+void check_input_rank(std::string_view op, size_t rank, std::span<const int64_t> input) {
+  MOKA_CHECK(input.size() == rank + 2 || input.size() == rank + 1, op, ": Expected ", rank + 1,
+             "D (unbatched) or ", rank + 2, "D (batched) input to ", op, ", but got input of size: ", input);
+}
+void read_stride(const Frame& f, int i, Window& w) {
+  read_axes(f, i, std::numeric_limits<int64_t>::min(), w, &Axis::stride);
+  for (int k = w.first(); k < 3; k++)
+    MOKA_CHECK(w.axis(k).stride >= 1, f.name(), ": non-positive stride is not supported, got ", f.args[i]);
 }
 }  // namespace
 
@@ -30,8 +55,7 @@ ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::
   ConvGeometry g;
   g.rank = declared_size(f, first);
   const size_t rank = static_cast<size_t>(g.rank);
-  MOKA_CHECK(input.size() == rank + 2 || input.size() == rank + 1, op, ": input must have ", rank + 2,
-             " dimensions [batch, channels, ...], or ", rank + 1, " without batch, got ", input);
+  check_input_rank(op, rank, input);
   MOKA_CHECK(weight.size() == rank + 2, op, ": weight must have ", rank + 2,
              " dimensions [out, in / groups, kernel...], got ", weight);
   checked_numel(input, "convolution");
@@ -42,17 +66,19 @@ ConvGeometry conv_geometry(const Frame& f, std::span<const int64_t> input, std::
   g.filters = weight[0];
   set_inputs(g, input);
   for (int k = 0; k < g.rank; k++) g.axis(g.first() + k).kernel = weight[static_cast<size_t>(k) + 2];
-  read_axes(f, first, 1, g, &Axis::stride);
+  read_stride(f, first, g);
   read_axes(f, first + 1, 0, g, &Axis::padding);
   read_axes(f, first + 2, 1, g, &Axis::dilation);
   g.groups = f.integer(first + 3);
   MOKA_CHECK(g.groups >= 1, op, ": groups must be at least 1, got ", g.groups);
   MOKA_CHECK(g.filters % g.groups == 0, op, ": weight has ", g.filters, " output channels (shape ", weight,
              "), which groups=", g.groups, " does not divide");
-  MOKA_CHECK(g.channels == checked_mul(weight[1], g.groups, "convolution"), op, ": weight has ", weight[1],
-             " input channels", g.groups > 1 ? cat(" in each of ", g.groups, " groups") : "", " (shape ",
-             weight, ") but input has ", g.channels, " channels (shape ", input, ")");
+  const int64_t expected = checked_mul(weight[1], g.groups, "convolution");
+  MOKA_CHECK(g.channels == expected, op, ": Given groups=", g.groups, ", weight of size ", weight,
+             ", expected input", input, " to have ", expected, " channels, but got ", g.channels,
+             " channels instead");
   MOKA_CHECK(g.taps() > 0, op, ": the kernel must not be empty, got weight of shape ", weight);
+  check_reach(op, g);
   for (int k = g.first(); k < 3; k++) g.axis(k).out = window_outputs(f, axis_name(k), g.axis(k));
   return g;
 }
@@ -97,12 +123,11 @@ Transposed conv_transpose_geometry(const Frame& f) {
   check_same_dtype(f, 1, 0);
   Window v;
   v.rank = declared_size(f, 3);
-  MOKA_CHECK(x.dim() == v.rank + 2 || x.dim() == v.rank + 1, op, ": input must have ", v.rank + 2,
-             " dimensions [batch, channels, ...], or ", v.rank + 1, " without batch, got ", x.sizes());
+  check_input_rank(op, static_cast<size_t>(v.rank), x.sizes());
   MOKA_CHECK(w.dim() == v.rank + 2, op, ": weight must have ", v.rank + 2,
              " dimensions [in, out / groups, kernel...], got ", w.sizes());
   set_inputs(v, x.sizes());
-  read_axes(f, 3, 1, v, &Axis::stride);
+  read_stride(f, 3, v);
   read_axes(f, 4, 0, v, &Axis::padding);
   read_axes(f, 5, 0, v, &Axis::out);  // output_padding
   read_axes(f, 7, 1, v, &Axis::dilation);

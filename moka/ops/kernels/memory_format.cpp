@@ -57,6 +57,20 @@ bool is_in_format(std::string_view format, const Tensor& t) {
   return true;
 }
 
+void follow_format(Frame& f, const Tensor& input) {
+  if (input.is_contiguous()) return;
+  const std::string_view format = input.dim() == 5 ? "channels_last_3d" : "channels_last";
+  if (!is_in_format(format, input)) return;
+  for (size_t i = 0; i < f.outs.size(); i++) {
+    Tensor& out = f.outs[i];
+    if (!out || out.dim() != input.dim() || (i < 4 && f.given >> i & 1)) continue;
+    Tensor ordered = new_strided_tensor(out.sizes(), format_strides(format, out.sizes(), f.name()),
+                                        out.dtype(), out.device());
+    copy_elements(out, ordered);
+    out = std::move(ordered);
+  }
+}
+
 void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device) {
   const bool given = f.has(format);
   if ((!given && like.is_contiguous()) || f.infer || f.given & 1)

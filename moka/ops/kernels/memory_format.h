@@ -15,4 +15,8 @@ bool is_in_format(std::string_view format, const Tensor& t);
 // Frame::output for an operator whose argument `format` names a memory format or is None.
 void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device);
 
+// Lays fresh results of as many dimensions as `input` out with their channels last, where the input's channels lie
+// last: the end of kernels of image operators.
+void follow_format(Frame& f, const Tensor& input);
+
 }  // namespace moka

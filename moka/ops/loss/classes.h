@@ -17,6 +17,9 @@ ClassShape class_shape(const Frame& f, std::span<const int64_t> input);
 // A target of class indices has one for each item.
 void check_target_shape(const Frame& f, int target, std::span<const int64_t> input, const ClassShape& s);
 
+// A weight has one element for each class.
+void check_class_weight(const Frame& f, int weight, const ClassShape& s);
+
 // Class indices as contiguous int64. An index that is neither ignored nor a class is an error that names its place.
 Tensor checked_targets(const Frame& f, int target, const ClassShape& s, int64_t ignore_index);
 

@@ -41,7 +41,7 @@ Settings settings(const Frame& f, int first) {
     MOKA_CHECK(kernel_dtype(f.tensor(first + 2).dtype()) == kernel_dtype(x.dtype()), f.name(),
                ": weight has type ", f.tensor(first + 2).dtype(), " but input has type ", x.dtype(),
                "; convert one of them");
-    check_shape(f, first + 2, Dims{s.shape.classes});
+    check_class_weight(f, first + 2, s.shape);
   }
   s.ignore_index = f.integer(first + 3);
   s.reduction = loss_reduction_argument(f, first + 4);

@@ -18,7 +18,7 @@ void check_targets(const Frame& f, const ClassShape& s, int target, DType type) 
   floating_argument(f, target + 1);
   MOKA_CHECK(kernel_dtype(f.tensor(target + 1).dtype()) == kernel_dtype(type), f.name(), ": weight has type ",
              f.tensor(target + 1).dtype(), " but the scores have type ", type, "; convert one of them");
-  check_shape(f, target + 1, Dims{s.classes});
+  check_class_weight(f, target + 1, s);
 }
 template <class T>
 double divisor(const ClassShape& s, const int64_t* target, const T* weight, int64_t ignore) {

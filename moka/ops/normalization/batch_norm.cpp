@@ -4,6 +4,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/normalization/gradients.h"
 #include "moka/ops/normalization/kernels.h"
@@ -65,6 +66,7 @@ void batch_norm_kernel(Frame& f) {
   if (x.dtype() == DType::F64) normalize(f, x, y.data<double>());
   else normalize(f, x, y.data<float>());
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 
 void batch_norm_train_shape(Frame& f) {
@@ -95,6 +97,7 @@ void batch_norm_train_kernel(Frame& f) {
   if (x.dtype() == DType::F64) train(f, x, y.data<double>());
   else train(f, x, y.data<float>());
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 
 void batch_norm_backward_shape(Frame& f) {

@@ -6,6 +6,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/normalization/gradients.h"
 #include "moka/ops/normalization/kernels.h"
 #include "moka/ops/normalization/normalization.h"
@@ -61,6 +62,7 @@ void group_norm_kernel(Frame& f) {
   if (y.tensor().dtype() == DType::F64) group_forward(f, y.data<double>());
   else group_forward(f, y.data<float>());
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 void group_norm_backward_shape(Frame& f) {
   ChannelShape s = group_shape(f, 1);

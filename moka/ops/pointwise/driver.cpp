@@ -199,7 +199,8 @@ void run_formula(Frame& frame) {
     check_result_fits(name, plan.result, out.dtype());
     fit_given(frame, 0, shape);
     MOKA_CHECK(is_non_overlapping(out.sizes(), out.strides()), name,
-               ": more than one element of the output refers to a single memory location (an expanded view); "
+               ": unsupported operation: more than one element of the output refers to a single memory "
+               "location (an expanded view); "
                "clone() it before writing in place");
     for (int k = 0; k < count; k++)
       if (tensors[k] && overlaps_partly(tensors[k], out)) {

@@ -1,6 +1,7 @@
 // Average pooling: over sliding windows, and over windows that share out the input.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pooling/geometry.h"
 #include "moka/ops/pooling/pooling.h"
 
@@ -36,6 +37,7 @@ void avg_pool_kernel(Frame& f) {
     avg_pool(p.g, sliding_reaches(p.g), divisor(f, 5), x.data<T>(), y.data<T>());
   });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 void avg_pool_backward_shape(Frame& f) {
   floating_argument(f, 0);
@@ -82,6 +84,7 @@ void adaptive_kernel(Frame& f) {
     avg_pool(p.g, sharing_reaches(p.g), Divisor{}, x.data<T>(), y.data<T>());
   });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 template <int rank>
 Pool sharing_backward(const Frame& f) {

@@ -6,6 +6,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pooling/geometry.h"
 #include "moka/ops/pooling/pooling.h"
 
@@ -42,6 +43,7 @@ void adaptive_kernel(Frame& f) {
     max_pool(p.g, sharing_reaches(p.g), x.data<T>(), y.data<T>(), f.outs[1].data<int64_t>());
   });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 
 // Arguments: input, kernel_size, output_size, random_samples [batch, channels, rank].

@@ -2,6 +2,7 @@
 // less than an int64 for every output.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pooling/geometry.h"
 #include "moka/ops/pooling/pooling.h"
 
@@ -35,6 +36,7 @@ void max_pool_kernel(Frame& f) {
     max_pool(p.g, sliding_reaches(p.g), x.data<T>(), y.data<T>(), indices);
   });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 
 void max_pool_backward_shape(Frame& f) {

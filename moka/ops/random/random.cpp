@@ -10,6 +10,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/given_output.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/random/draws.h"
 
@@ -197,6 +198,7 @@ void run_dropout(Frame& f) {
   if (x.dtype() == DType::F64) apply(x.data<double>(), y.data<double>());
   else apply(x.data<float>(), y.data<float>());
   if (!(y == f.outs[0])) copy_elements(y, f.outs[0]);
+  follow_format(f, f.tensor(0));
 }
 
 void shape_multinomial(Frame& f) {

@@ -44,6 +44,7 @@ RnnShape layer_shape(const Frame& f, int first) {
     const int64_t batch = sizes[0];
     for (int64_t rows = gates.size(0) - batch; rows > 0; rows -= batch) sizes.push_back(batch);
   }
+  if (sizes.size() == 1 && sizes[0] == 0 && gates.size(0) == 0) sizes = {};  // no sequences
   for (int64_t b : sizes) {
     MOKA_CHECK(b > 0 && b <= h0.size(0) && (s.batch.empty() || b <= s.batch.back()), op,
                ": batch_sizes must be positive, not increasing and at most the batch of h0 (", h0.size(0),

@@ -4,6 +4,7 @@
 
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/differentiable.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/resample/resample.h"
 #include "moka/ops/resample/taps.h"
 
@@ -34,8 +35,8 @@ Border plan(const Frame& f, std::span<const int64_t> sizes, int first) {
     MOKA_CHECK(in > 0, f.name(), ": dimension ", d, " of shape ", sizes, " is empty");
     if (reflect)
       MOKA_CHECK(before < in && after < in, f.name(),
-                 ": reflection needs pads smaller than the dimension, got (", before, ", ", after,
-                 ") for dimension ", d, " of shape ", sizes);
+                 ": Padding size should be less than the corresponding input dimension for reflection, got (",
+                 before, ", ", after, ") for dimension ", d, " of shape ", sizes);
     if (circular)
       MOKA_CHECK(before <= in && after <= in, f.name(),
                  ": circular padding must not wrap around more than once, got (", before, ", ", after,
@@ -73,6 +74,7 @@ void pad_kernel(Frame& f) {
   KernelOutput y(f, 0);
   by_kernel_dtype(x.dtype(), [&]<class T>(T*) { apply_taps<T>(b.axes, b.outer, x.data<T>(), y.data<T>()); });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 void pad_backward_shape(Frame& f) {
   differentiable_argument(f, 0);

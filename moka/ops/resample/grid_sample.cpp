@@ -29,33 +29,33 @@ struct Sampler {
 Sampler read_sampler(const Frame& f, int input, int first) {
   const Tensor &x = floating_argument(f, input), &grid = floating_argument(f, input + 1);
   check_same_dtype(f, input + 1, input);
+  MOKA_CHECK(x.dim() > 2 && grid.dim() > 0 && grid.size(0) == x.size(0), f.name(),
+             ": expected grid and input to have same batch size, got grid ", grid.sizes(), " and input ",
+             x.sizes());
+  MOKA_CHECK(grid.size(-1) == x.dim() - 2, f.name(), ": expected grid to have size ", x.dim() - 2,
+             " in last dimension, got ", grid.sizes());
   MOKA_CHECK(
-      x.dim() == 4 || x.dim() == 5, f.name(),
-      ": input must have shape [batch, channels, height, width] or [batch, channels, depth, height, width], "
-      "got ",
-      x.sizes());
+      (x.dim() == 4 || x.dim() == 5) && grid.dim() == x.dim(), f.name(),
+      ": expected 4D or 5D input [batch, channels, (depth,) height, width] and grid with the same number "
+      "of dimensions, got input ",
+      x.sizes(), " and grid ", grid.sizes());
   Sampler s{.batch = x.size(0), .channels = x.size(1), .rank = x.dim() - 2};
-  MOKA_CHECK(grid.dim() == x.dim() && grid.size(0) == x.size(0) && grid.size(-1) == s.rank, f.name(),
-             ": grid must have shape [", x.size(0), ", ..., ", s.rank, "] with ", x.dim(),
-             " dimensions, got ", grid.sizes());
   s.result = Dims{s.batch, s.channels};
   for (int k = 0; k < s.rank; k++) {
     s.in[3 - s.rank + k] = x.size(k + 2);
     s.result.push_back(grid.size(k + 1));
     s.out_pixels *= grid.size(k + 1);
-    MOKA_CHECK(x.size(k + 2) > 0, f.name(), ": input must not be empty but in batch and channels, got ",
+    MOKA_CHECK(x.size(k + 2) > 0, f.name(), ": expected input to have non-empty spatial dimensions, got ",
                x.sizes());
   }
   std::string_view mode = f.string(first), outside = f.string(first + 1);
   MOKA_CHECK_KIND(Value, mode == "bilinear" || mode == "nearest" || mode == "bicubic", f.name(),
-                  ": mode must be 'bilinear', 'nearest' or 'bicubic', got '", mode, "'");
+                  ": mode must be 'bilinear', 'nearest' or 'bicubic', but got: '", mode, "'");
   MOKA_CHECK_KIND(Value, outside == "zeros" || outside == "border" || outside == "reflection", f.name(),
-                  ": padding_mode must be 'zeros', 'border' or 'reflection', got '", outside, "'");
+                  ": padding_mode must be 'zeros', 'border' or 'reflection', but got: '", outside, "'");
   s.mode = mode == "bilinear" ? Mode::Linear : mode == "nearest" ? Mode::Nearest : Mode::Cubic;
   MOKA_CHECK(s.mode != Mode::Cubic || s.rank == 2, f.name(),
-             ": mode 'bicubic' is for images [batch, channels, "
-             "height, width], got input of shape ",
-             x.sizes());
+             ": bicubic interpolation only supports 4D input, got ", x.sizes());
   s.outside = outside == "zeros"    ? Outside::Zeros
               : outside == "border" ? Outside::Border
                                     : Outside::Reflection;

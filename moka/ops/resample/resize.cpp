@@ -5,6 +5,7 @@
 
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/resample/resample.h"
 #include "moka/ops/resample/taps.h"
 
@@ -137,6 +138,7 @@ void resample_kernel(Frame& f) {
   KernelOutput y(f, 0);
   by_kernel_dtype(x.dtype(), [&]<class T>(T*) { apply_taps<T>(r.axes, r.outer, x.data<T>(), y.data<T>()); });
   y.finish();
+  follow_format(f, f.tensor(0));
 }
 Dims output_axes(const Frame& f) {
   const Tensor& dy = floating_argument(f, 0);

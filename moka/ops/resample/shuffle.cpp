@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/resample/resample.h"
 
 namespace moka::ops {
@@ -54,6 +55,7 @@ void pixel_kernel(Frame& f) {
   const Dims large{whole, r * r * pixels, r * r * m.width, r * m.width, r, 1};
   copy_elements(strided_view(x, sizes, shuffle ? small : large, x.impl()->offset),
                 strided_view(f.outs[0], sizes, shuffle ? large : small, f.outs[0].impl()->offset));
+  follow_format(f, f.tensor(0));
 }
 
 int64_t groups_of(const Frame& f) {
@@ -80,6 +82,7 @@ void channel_kernel(Frame& f) {
       mixed{whole, pixels, g * pixels, 1};
   copy_elements(strided_view(x, sizes, shuffle ? grouped : mixed, x.impl()->offset),
                 strided_view(f.outs[0], sizes, shuffle ? mixed : grouped, f.outs[0].impl()->offset));
+  follow_format(f, f.tensor(0));
 }
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/ops/kernels/memory_format.h"
 
 namespace moka {
 
@@ -69,7 +70,7 @@ void join_bytes(std::span<const Tensor> list, const Tensor& out, int dim) {
       to += run;
     }
 }
-void run_cat(Frame& f) {
+void join(Frame& f) {
   std::span<const Tensor> list = f.tensors(0);
   const Tensor& out = f.outs[0];
   if (out.numel() == 0) return;
@@ -81,6 +82,14 @@ void run_cat(Frame& f) {
     copy_elements(t, strided_view(out, t.sizes(), out.strides(), out.impl()->offset + at * out.stride(d)));
     at += t.size(d);
   }
+}
+void run_cat(Frame& f) {
+  join(f);
+  std::span<const Tensor> list = f.tensors(0);
+  const auto channels_last = [](const Tensor& t) {
+    return is_in_format(t.dim() == 5 ? "channels_last_3d" : "channels_last", t);
+  };
+  if (std::all_of(list.begin(), list.end(), channels_last)) follow_format(f, list[0]);
 }
 
 void shape_stack(Frame& f) {

@@ -8,6 +8,7 @@
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/define.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/ops/kernels/memory_format.h"
 
 namespace moka {
 
@@ -93,6 +94,7 @@ void run_flip(Frame& f) {
       else std::memcpy(to + row * inner * item, in, static_cast<size_t>(inner * item));
     }
   });
+  follow_format(f, f.tensor(0));
 }
 
 // ---- constant padding: pad lists (before, after) from the last dimension on, as torch.nn.functional.pad
@@ -153,7 +155,7 @@ void pad_rows(const Tensor& x, const Tensor& out, std::span<const int64_t> pad, 
     }
   });
 }
-void run_pad(Frame& f) {
+void write_padded(Frame& f) {
   const Tensor& x = f.tensor(0);
   const Tensor& out = f.outs[0];
   std::span<const int64_t> pad = f.ints(1);
@@ -187,6 +189,10 @@ void run_pad(Frame& f) {
     to += std::max<int64_t>(before, 0) * out.stride(d);
   }
   copy_elements(strided_view(x, sizes, x.strides(), from), strided_view(out, sizes, out.strides(), to));
+}
+void run_pad(Frame& f) {
+  write_padded(f);
+  follow_format(f, f.tensor(0));
 }
 }  // namespace
 

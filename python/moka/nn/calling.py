@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .hooks import HookHandle, run_with_backward_hooks
+from .hooks import HookHandle, hook_last_node, run_with_backward_hooks
 from .notes import not_initialised, note_module
 
 __all__ = [
@@ -41,12 +41,13 @@ HOOK_TABLES = (
 )
 
 # The same for all modules.
-_forward_pre: dict[int, Hook] = {}
-_forward: dict[int, Hook] = {}
-_forward_with_kwargs: dict[int, bool] = {}
-_forward_always: dict[int, bool] = {}
-_backward: dict[int, Hook] = {}
-_backward_pre: dict[int, Hook] = {}
+_global_forward_pre_hooks: dict[int, Hook] = {}
+_global_forward_hooks: dict[int, Hook] = {}
+_global_forward_hooks_with_kwargs: dict[int, bool] = {}
+_global_forward_hooks_always_called: dict[int, bool] = {}
+_global_backward_hooks: dict[int, Hook] = {}
+_global_backward_pre_hooks: dict[int, Hook] = {}
+_global_is_full_backward_hook: bool | None = None
 _registration: dict[str, dict[int, Hook]] = {"parameter": {}, "buffer": {}, "module": {}}
 
 
@@ -69,6 +70,7 @@ class Calling:
     _forward_hooks_always_called: dict[int, bool]
     _backward_hooks: dict[int, Hook]
     _backward_pre_hooks: dict[int, Hook]
+    _is_full_backward_hook: bool | None = None  # which kind is registered
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the result; every subclass says how."""
@@ -83,10 +85,10 @@ class Calling:
                 or self._forward_pre_hooks
                 or self._backward_hooks
                 or self._backward_pre_hooks
-                or _forward
-                or _forward_pre
-                or _backward
-                or _backward_pre
+                or _global_forward_hooks
+                or _global_forward_pre_hooks
+                or _global_backward_hooks
+                or _global_backward_pre_hooks
             ):
                 return self.forward(*args, **kwargs)
             return self._call_with_hooks(args, kwargs)
@@ -103,7 +105,7 @@ class Calling:
         done: set[int] = set()
         result: Any = None
         try:
-            for hook in list(_forward_pre.values()):
+            for hook in list(_global_forward_pre_hooks.values()):
                 args = _replaced(args, hook(self, args))
             for key, hook in list(self._forward_pre_hooks.items()):
                 if key in self._forward_pre_hooks_with_kwargs:
@@ -112,8 +114,13 @@ class Calling:
                         args, kwargs = changed
                 else:
                     args = _replaced(args, hook(self, args))
-            backward = [*_backward.values(), *self._backward_hooks.values()]
-            before = [*_backward_pre.values(), *self._backward_pre_hooks.values()]
+            backward: list[Hook] = []
+            old: list[Hook] = []  # of register_backward_hook
+            (old if _global_is_full_backward_hook is False else backward).extend(
+                _global_backward_hooks.values()
+            )
+            (old if self._is_full_backward_hook is False else backward).extend(self._backward_hooks.values())
+            before = [*_global_backward_pre_hooks.values(), *self._backward_pre_hooks.values()]
             if backward or before:
                 result = run_with_backward_hooks(self, backward, before, args, kwargs)  # type: ignore[arg-type]
             else:
@@ -123,6 +130,8 @@ class Calling:
                 changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
                 if changed is not None:
                     result = changed
+            if old:
+                hook_last_node(self, old, args, result)  # type: ignore[arg-type]
             return result
         except Exception:
             # Hooks that asked for it run after errors too; what they give is not used.
@@ -132,7 +141,8 @@ class Calling:
             raise
 
     def _all_forward_hooks(self) -> list[tuple[int, Hook, bool, bool]]:
-        everywhere = [(k, h, k in _forward_with_kwargs, k in _forward_always) for k, h in _forward.items()]
+        with_kwargs, always = _global_forward_hooks_with_kwargs, _global_forward_hooks_always_called
+        everywhere = [(k, h, k in with_kwargs, k in always) for k, h in _global_forward_hooks.items()]
         own = [
             (k, h, k in self._forward_hooks_with_kwargs, k in self._forward_hooks_always_called)
             for k, h in self._forward_hooks.items()
@@ -167,6 +177,7 @@ class Calling:
 
         `grad_input` and `grad_output` are tuples; a tuple that the hook returns replaces `grad_input`.
         """
+        self._is_full_backward_hook = _one_kind(self._is_full_backward_hook, True, "a single Module")
         return HookHandle.add(self._backward_hooks, hook, prepend)
 
     def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> HookHandle:
@@ -176,8 +187,22 @@ class Calling:
         return HookHandle.add(self._backward_pre_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Hook) -> HookHandle:
-        """The old name of `register_full_backward_hook`."""
-        return self.register_full_backward_hook(hook)
+        """Call `hook(module, grad_input, grad_output)` when the node that made the output has run.
+
+        `grad_input` is what that one node computed, not the gradient of the module's inputs: for that there
+        is `register_full_backward_hook`.
+        """
+        self._is_full_backward_hook = _one_kind(self._is_full_backward_hook, False, "a single Module")
+        return HookHandle.add(self._backward_hooks, hook)
+
+
+def _one_kind(present: bool | None, full: bool, where: str) -> bool:
+    if present is not None and present is not full:
+        raise RuntimeError(
+            f"Cannot use both regular backward hooks and full backward hooks on {where}. Please use only one "
+            "of them."
+        )
+    return full
 
 
 def _replaced(args: tuple[Any, ...], changed: Any) -> tuple[Any, ...]:
@@ -196,30 +221,41 @@ def _add(hooks: dict[int, Hook], hook: Hook, prepend: bool, marks: dict[str, tup
 
 def register_module_forward_pre_hook(hook: Hook) -> HookHandle:
     """Call `hook(module, args)` before forward of every module."""
-    return HookHandle.add(_forward_pre, hook)
+    return HookHandle.add(_global_forward_pre_hooks, hook)
 
 
 def register_module_forward_hook(
     hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
 ) -> HookHandle:
     """Call `hook(module, args, output)` after forward of every module."""
-    marks = {"with_kwargs": (_forward_with_kwargs, with_kwargs), "always": (_forward_always, always_call)}
-    return _add(_forward, hook, False, marks)
+    marks = {
+        "with_kwargs": (_global_forward_hooks_with_kwargs, with_kwargs),
+        "always": (_global_forward_hooks_always_called, always_call),
+    }
+    return _add(_global_forward_hooks, hook, False, marks)
 
 
 def register_module_full_backward_hook(hook: Hook) -> HookHandle:
     """Call `hook(module, grad_input, grad_output)` for every module."""
-    return HookHandle.add(_backward, hook)
+    global _global_is_full_backward_hook
+    present = _global_is_full_backward_hook if _global_backward_hooks else None
+    _global_is_full_backward_hook = _one_kind(present, True, "all modules")
+    return HookHandle.add(_global_backward_hooks, hook)
 
 
 def register_module_backward_hook(hook: Hook) -> HookHandle:
-    """The old name of `register_module_full_backward_hook`."""
-    return register_module_full_backward_hook(hook)
+    """The same, called when the node that made a module's output has run; see
+    Module.register_backward_hook.
+    """
+    global _global_is_full_backward_hook
+    present = _global_is_full_backward_hook if _global_backward_hooks else None
+    _global_is_full_backward_hook = _one_kind(present, False, "all modules")
+    return HookHandle.add(_global_backward_hooks, hook)
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> HookHandle:
     """Call `hook(module, grad_output)` for every module."""
-    return HookHandle.add(_backward_pre, hook)
+    return HookHandle.add(_global_backward_pre_hooks, hook)
 
 
 def register_module_parameter_registration_hook(hook: Hook) -> HookHandle:

@@ -39,12 +39,12 @@ class _Listed(Module):
         self._modules.update((str(i), module) for i, module in enumerate(modules))
 
     def __getitem__(self, index: int | slice) -> Any:
-        entries = list(self._modules.values())
+        entries = list(self._modules.items())
         if isinstance(index, slice):
-            return self._of(entries[index])
-        return entries[position(self, index, len(entries))]
+            return self._of(dict(entries[index]))
+        return entries[position(self, index, len(entries))][1]
 
-    def _of(self, modules: list[Any]) -> Any:
+    def _of(self, modules: dict[str, Any]) -> Any:
         raise NotImplementedError
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -77,8 +77,8 @@ class _Listed(Module):
     def insert(self, index: int, module: Module) -> Any:
         """Put a module before position `index`; returns self."""
         if not isinstance(module, Module):
-            raise TypeError(
-                f"{type(self).__name__}: entries must be Modules, but {type(module).__name__} came"
+            raise AssertionError(
+                f"{type(self).__name__}: a Module is needed, but {type(module).__name__} came"
             )
         if not -len(self) <= index <= len(self):
             raise IndexError(
@@ -125,8 +125,8 @@ class Sequential(_Listed):
             for i, module in enumerate(modules):
                 self.add_module(str(i), module)
 
-    def _of(self, modules: list[Any]) -> Sequential:
-        return Sequential({name: module for name, module in self._modules.items() if module in modules})
+    def _of(self, modules: dict[str, Any]) -> Sequential:
+        return type(self)(modules)
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
@@ -163,8 +163,8 @@ class ModuleList(_Listed):
         if modules is not None:
             self.extend(modules)
 
-    def _of(self, modules: list[Any]) -> ModuleList:
-        return ModuleList(modules)
+    def _of(self, modules: dict[str, Any]) -> ModuleList:
+        return type(self)(modules.values())
 
     def _texts_of_children(self) -> Iterator[tuple[str, str]]:
         texts = [repr(module) for module in self]

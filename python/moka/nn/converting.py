@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,10 +11,16 @@ from moka import _C
 from moka._C import Tensor
 from moka.autograd import no_grad
 
+from .parameter import Parameter
+
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["Converting"]
+__all__ = [
+    "Converting",
+    "get_overwrite_module_params_on_conversion",
+    "set_overwrite_module_params_on_conversion",
+]
 
 Self = TypeVar("Self", bound="Converting")
 
@@ -31,6 +38,21 @@ class _Once:
         return self.done[id(tensor)][1]
 
 
+_overwrite = [False]  # whether conversions make new Parameters
+
+
+def get_overwrite_module_params_on_conversion() -> bool:
+    """Whether Module.to and its like put new Parameters in the place of those there were."""
+    return _overwrite[0]
+
+
+def set_overwrite_module_params_on_conversion(value: bool) -> None:
+    """Say whether Module.to and its like put new Parameters in the place of those there were (False at the
+    start: the same Parameters show converted memory).
+    """
+    _overwrite[0] = value
+
+
 class Converting:
     """The part of Module that changes where its tensors are and what type they have."""
 
@@ -46,7 +68,9 @@ class Converting:
         *args: Any,
         dtype: Any = None,
         device: Any = None,
+        tensor: Tensor | None = None,
         non_blocking: bool = False,
+        copy: bool = False,
         memory_format: Any = None,
     ) -> Self:
         """Move and convert parameters and buffers in place; a dtype applies to floating-point tensors only.
@@ -54,19 +78,34 @@ class Converting:
         Accepts `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other_tensor)` and `to(memory_format=...)`
         (for tensors with 4 or 5 dimensions); returns self.
         """
-        for value in args:
-            if isinstance(value, Tensor):
-                dtype, device = value.dtype, value.device
-            elif isinstance(value, _C.dtype):
-                dtype = value
-            elif isinstance(value, bool):
-                continue  # non_blocking: copies are done when to() returns
-            elif type(value).__name__ == "memory_format":
-                memory_format = value
-            elif value is not None:
-                device = value
+        if copy:
+            raise RuntimeError("Module.to: copy is for tensors; a module is converted in place")
+        rest = list(args)
+        if rest and isinstance(rest[0], Tensor):
+            tensor = rest.pop(0)
+        elif rest and isinstance(rest[0], _C.dtype):
+            dtype = rest.pop(0)
+        elif rest:
+            device = rest.pop(0)
+            if not (device is None or isinstance(device, (str, int, _C.device))) or isinstance(device, bool):
+                raise TypeError(
+                    f"Module.to: a device, a dtype or a Tensor is needed, but {type(device).__name__} came"
+                )
+            if rest:
+                dtype = rest.pop(0)
+                if not (dtype is None or isinstance(dtype, _C.dtype)):
+                    raise TypeError(f"Module.to: a dtype is needed after the device, but {dtype!r:.40} came")
+        if len(rest) > 1 or any(not isinstance(value, bool) for value in rest):
+            raise TypeError(f"Module.to: only non_blocking may follow, but {rest!r:.60} came")
+        if tensor is not None:
+            dtype, device = tensor.dtype, tensor.device
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
             raise TypeError(f"Module.to: dtype must be floating point or complex, but {dtype} came")
+        if dtype is not None and dtype.is_complex:
+            warnings.warn(
+                "Complex modules are a new feature: a layer may not yet take complex parameters",
+                stacklevel=2,
+            )
 
         def convert(tensor: Tensor) -> Tensor:
             wanted = dtype if tensor.dtype.is_floating_point or tensor.dtype.is_complex else None
@@ -125,15 +164,24 @@ class Converting:
             for module in self.children():
                 module._apply(once)
         with no_grad():
-            for parameter in self._parameters.values():
-                if parameter is None or id(parameter) in once.done:
+            for name, parameter in list(self._parameters.items()):
+                if parameter is None:
                     continue
-                once.done[id(parameter)] = (parameter, parameter)
+                if id(parameter) in once.done:
+                    self._parameters[name] = once.done[id(parameter)][1]
+                    continue
+                given = parameter
                 gradient = parameter.grad
                 parameter.grad = None
-                parameter.data = once.convert(parameter.data)
+                changed = once.convert(parameter)
                 if gradient is not None:
-                    parameter.grad = once.convert(gradient)
+                    gradient = once.convert(gradient).requires_grad_(gradient.requires_grad)
+                if _overwrite[0] and changed is not parameter:
+                    self._parameters[name] = parameter = Parameter(changed, parameter.requires_grad)
+                elif changed is not parameter:
+                    parameter.data = changed
+                parameter.grad = gradient
+                once.done[id(given)] = (given, parameter)
             for name, buffer in self._buffers.items():
                 if buffer is not None:
                     self._buffers[name] = once(buffer)

@@ -29,15 +29,15 @@ __all__ = [
 Sizes = int | Sequence[int]
 
 
-def _sizes(layer: str, name: str, value: Sizes, rank: int, least: int) -> tuple[int, ...]:
+def _sizes(layer: str, name: str, value: Sizes, rank: int, least: int | None = None) -> tuple[int, ...]:
     """`value` for each of `rank` dimensions, checked to be at least `least`."""
     values = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(values) == 1:
         values = values * rank
-    if len(values) != rank or any(not isinstance(v, int) or v < least for v in values):
-        raise ValueError(
-            f"{layer}: {name} must be an int or {rank} ints of at least {least}, but {value!r} came"
-        )
+    wrong = any(not isinstance(v, int) or (least is not None and v < least) for v in values)
+    if wrong or len(values) != rank:
+        limit = "" if least is None else f" of at least {least}"
+        raise ValueError(f"{layer}: {name} must be an int or {rank} ints{limit}, but {value!r} came")
     return values
 
 
@@ -64,12 +64,14 @@ class _Convolution(Module):
         dtype: Any,
     ) -> None:
         name = type(self).__name__
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ValueError(
-                f"{name}: groups ({groups}) must divide in_channels ({in_channels}) and out_channels "
-                f"({out_channels})"
-            )
-        modes = ("zeros",) if self.transposed else ("zeros", "reflect", "replicate", "circular")
+        if groups < 1:
+            raise ValueError(f"{name}: groups must be a positive integer, but is {groups}")
+        for which, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if channels % groups:
+                raise ValueError(f"{name}: {which} ({channels}) must be divisible by groups ({groups})")
+        modes = ("zeros", "reflect", "replicate", "circular")
+        if self.transposed and padding_mode != "zeros":
+            raise ValueError(f'{name}: Only "zeros" padding mode is supported, but {padding_mode!r} came')
         if padding_mode not in modes:
             raise ValueError(
                 f"{name}: padding_mode must be one of {', '.join(modes)}, but {padding_mode!r} came"
@@ -77,15 +79,17 @@ class _Convolution(Module):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = _sizes(name, "kernel_size", kernel_size, self.rank, 1)
-        self.stride = _sizes(name, "stride", stride, self.rank, 1)
+        self.stride = _sizes(name, "stride", stride, self.rank)
         self.dilation = _sizes(name, "dilation", dilation, self.rank, 1)
         self.groups = groups
         self.padding_mode = padding_mode
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
-                raise ValueError(f"{name}: padding must be ints, 'same' or 'valid', but {padding!r} came")
+                raise ValueError(f"{name}: Invalid padding string {padding!r}, should be 'same' or 'valid'")
             if padding == "same" and any(s != 1 for s in self.stride):
-                raise ValueError(f"{name}: padding='same' needs stride 1, but stride is {self.stride}")
+                raise ValueError(
+                    f"{name}: padding='same' is not supported for strided convolutions (stride {self.stride})"
+                )
             self.padding: Any = padding
         else:
             self.padding = _sizes(name, "padding", padding, self.rank, 0)

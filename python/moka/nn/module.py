@@ -43,7 +43,7 @@ class Module(Stateful, Calling, Converting):
         put("training", True)
         put("_parameters", {})
         put("_buffers", {})
-        put("_transient_buffers", set())
+        put("_non_persistent_buffers_set", set())
         put("_modules", {})
         for table in HOOK_TABLES:
             put(table, {})
@@ -115,14 +115,14 @@ class Module(Stateful, Calling, Converting):
         self.__dict__.update(state)
         for table in HOOK_TABLES:
             self.__dict__.setdefault(table, {})
-        self.__dict__.setdefault("_transient_buffers", set())
+        self.__dict__.setdefault("_non_persistent_buffers_set", set())
 
     def __delattr__(self, name: str) -> None:
         own = self.__dict__
         for registry in ("_parameters", "_buffers", "_modules"):
             if name in own.get(registry, ()):
                 del own[registry][name]
-                own["_transient_buffers"].discard(name)
+                own["_non_persistent_buffers_set"].discard(name)
                 return
         object.__delattr__(self, name)
 
@@ -141,14 +141,15 @@ class Module(Stateful, Calling, Converting):
             if registry != keep:
                 own[registry].pop(name, None)
         if keep != "_buffers":
-            own["_transient_buffers"].discard(name)
+            own["_non_persistent_buffers_set"].discard(name)
 
     def _check_name(self, what: str, name: str, registry: str) -> None:
         own = self.__dict__
         if registry not in own:
             raise not_initialised(self)
         if not isinstance(name, str):
-            raise TypeError(f"{what}: the name should be a string. Got {type(name).__name__}")
+            kind = what.removeprefix("register_").removeprefix("add_")
+            raise TypeError(f"{what}: {kind} name should be a string. Got {type(name).__name__}")
         if name == "" or "." in name:
             raise KeyError(f"{what}: {name!r} cannot be a name: it must not be empty or hold a dot")
         if hasattr(self, name) and name not in own[registry]:
@@ -179,9 +180,9 @@ class Module(Stateful, Calling, Converting):
             )
         self._buffers[name] = registration_hooks("buffer", self, name, tensor)
         if persistent:
-            self._transient_buffers.discard(name)
+            self._non_persistent_buffers_set.discard(name)
         else:
-            self._transient_buffers.add(name)
+            self._non_persistent_buffers_set.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """The same as `add_module`."""
@@ -349,6 +350,16 @@ class Module(Stateful, Calling, Converting):
                 parameter.grad = None
             else:
                 parameter.grad = parameter.grad.detach().zero_()
+
+    def _replicate_for_data_parallel(self) -> Module:
+        """A module with tables of its own that show the same tensors."""
+        replica = self.__new__(type(self))
+        replica.__dict__.update(self.__dict__)
+        replica.__dict__["_parameters"] = {}
+        for table in ("_buffers", "_modules"):
+            replica.__dict__[table] = dict(self.__dict__[table])
+        replica._is_replica = True
+        return replica
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Accepted and without effect: eager layers run as they are. `moka.jit.trace` makes a module into a

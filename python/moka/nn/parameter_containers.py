@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -154,8 +155,30 @@ class ParameterDict(Module):
         return self[key]
 
     def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-        """Add or replace several, from a mapping or from pairs of name and value."""
-        for key, value in parameters.items() if hasattr(parameters, "items") else parameters:
+        """Add or replace several, from a mapping or from pairs of name and value.
+
+        The names of a plain mapping are taken in their order as text, those of an OrderedDict or
+        ParameterDict as they come.
+        """
+        if not isinstance(parameters, Iterable):
+            raise TypeError(
+                f"ParameterDict.update: a mapping or pairs are needed, but {type(parameters).__name__} came"
+            )
+        if isinstance(parameters, (OrderedDict, ParameterDict)):
+            pairs = list(parameters.items())
+        elif isinstance(parameters, Mapping):
+            pairs = sorted(parameters.items(), key=lambda pair: pair[0])
+        else:
+            pairs = []
+            for i, pair in enumerate(parameters):
+                if not isinstance(pair, Iterable):
+                    raise TypeError(
+                        f"ParameterDict.update: entry {i} must be a pair, but {type(pair).__name__} came"
+                    )
+                if len(pair := tuple(pair)) != 2:
+                    raise ValueError(f"ParameterDict.update: entry {i} must be a pair, but holds {len(pair)}")
+                pairs.append(pair)
+        for key, value in pairs:
             self[key] = value
 
     def pop(self, key: str) -> Any:
@@ -185,6 +208,11 @@ class ParameterDict(Module):
     def __or__(self, other: Mapping[str, Any]) -> ParameterDict:
         merged = self.copy()
         merged.update(other)
+        return merged
+
+    def __ror__(self, other: Mapping[str, Any]) -> ParameterDict:
+        merged = ParameterDict(other)
+        merged.update(self)
         return merged
 
     def __ior__(self, other: Mapping[str, Any]) -> ParameterDict:

@@ -52,10 +52,10 @@ class RNNBase(Module):
             raise TypeError(f"{name}: hidden_size must be an int, got {type(hidden_size).__name__}")
         if hidden_size <= 0 or num_layers <= 0:
             raise ValueError(f"{name}: hidden_size and num_layers must be positive")
+        if proj_size and mode != "LSTM":
+            raise ValueError(f"{name}: proj_size argument is only supported for LSTM, not RNN or GRU")
         if not 0 <= proj_size < hidden_size:
             raise ValueError(f"{name}: proj_size must be in 0 to {hidden_size - 1}, got {proj_size}")
-        if proj_size and mode != "LSTM":
-            raise ValueError(f"{name}: proj_size is for LSTM")
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -95,6 +95,19 @@ class RNNBase(Module):
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters of each layer and direction."""
         return [[getattr(self, n) for n in names] for layer in self._names for names in layer]
+
+    @property
+    def _all_weights(self) -> list[list[str]]:
+        return [names for layer in self._names for names in layer]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [name for names in self._all_weights for name in names]
+
+    @property
+    def _flat_weights(self) -> list[Any]:
+        """What stands under the names of the parameters, be it computed (weight_norm, prune)."""
+        return [getattr(self, name, None) for name in self._flat_weights_names]
 
     def flatten_parameters(self) -> None:
         """Nothing: the parameters lie as the operators want them."""
@@ -153,6 +166,11 @@ class RNNBase(Module):
             x = input if batched else input.unsqueeze(1)
             x = x.transpose(0, 1) if batched and self.batch_first else x
             steps, batch = x.shape[:2]
+            if steps == 0:
+                raise RuntimeError(
+                    f"{type(self).__name__}: Expected sequence length to be larger than 0 in RNN, got shape "
+                    f"{list(input.shape)}"
+                )
             rows, sizes = x.reshape(steps * batch, x.shape[2]), [batch]
         if rows.shape[-1] != self.input_size:
             raise RuntimeError(
@@ -214,9 +232,11 @@ class RNN(RNNBase):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        proj_size: int = 0,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"RNN: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+            raise ValueError(f"RNN: Unknown nonlinearity {nonlinearity!r}; there are 'tanh' and 'relu'")
         mode = f"RNN_{nonlinearity.upper()}"
         super().__init__(
             mode,
@@ -227,7 +247,7 @@ class RNN(RNNBase):
             batch_first,
             dropout,
             bidirectional,
-            0,
+            proj_size,
             device,
             dtype,
         )
@@ -283,6 +303,8 @@ class GRU(RNNBase):
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        proj_size: int = 0,
     ) -> None:
         super().__init__(
             "GRU",
@@ -293,7 +315,7 @@ class GRU(RNNBase):
             batch_first,
             dropout,
             bidirectional,
-            0,
+            proj_size,
             device,
             dtype,
         )

@@ -13,6 +13,7 @@ from .parameter import is_lazy
 __all__ = ["state_errors"]
 
 _SHOWN_GROUPS = 12
+_SHOWN_NAMES = 6  # so many in full; more are grouped
 
 
 def state_errors(
@@ -85,9 +86,17 @@ def _common_prefix(missing: list[str], unexpected: list[str]) -> str:
 
 
 def _section(title: str, names: list[str], others: list[str]) -> list[str]:
-    """Names grouped by module: "conv1: weight, bias", each with the nearest name on the other side."""
+    """Names in full, or grouped by module ("conv1: weight, bias") where they are many, with the nearest name
+    on the other side.
+    """
     if not names:
         return []
+    if len(names) <= _SHOWN_NAMES:
+        lines = [f"  {title} " + ", ".join(f'"{name}"' for name in names) + "."]
+        for name in names if title.startswith("Missing") else ():
+            if near := _nearest(name, others):
+                lines.append(f"    {name}: nearest on the other side: {near}")
+        return lines
     groups: dict[str, list[str]] = {}
     for name in names:
         place, _, leaf = name.rpartition(".")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,12 +38,35 @@ class IncompatibleKeys(NamedTuple):
     __str__ = __repr__
 
 
+class _BoundHook:
+    """hook(module, ...) of a module that the hook does not keep alive."""
+
+    def __init__(self, hook: Callable[..., Any], module: Any) -> None:
+        functools.update_wrapper(self, hook)
+        self.hook = hook
+        self.module = weakref.ref(module)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module = self.module()
+        if module is None:
+            raise RuntimeError("load_state_dict: the module of a hook is gone")
+        return self.hook(module, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"hook": self.hook, "module": self.module()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["module"] is None:
+            raise RuntimeError("a hook of load_state_dict cannot be copied: its module is gone")
+        self.__init__(state["hook"], state["module"])  # type: ignore[misc]
+
+
 class Stateful:
     """The part of Module that gives and takes its state."""
 
     _parameters: dict[str, Any]
     _buffers: dict[str, Tensor | None]
-    _transient_buffers: set[str]
+    _non_persistent_buffers_set: set[str]
     _modules: dict[str, Any]
     _state_dict_hooks: dict[int, Callable[..., Any]]
     _state_dict_pre_hooks: dict[int, Callable[..., Any]]
@@ -96,7 +120,7 @@ class Stateful:
             if parameter is not None:
                 destination[prefix + name] = parameter if keep_vars else parameter.detach()
         for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._transient_buffers:
+            if buffer is not None and name not in self._non_persistent_buffers_set:
                 destination[prefix + name] = buffer if keep_vars else buffer.detach()
         if type(self).get_extra_state is not Stateful.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
@@ -121,9 +145,8 @@ class Stateful:
     def _register_load_state_dict_pre_hook(
         self, hook: Callable[..., Any], with_module: bool = False
     ) -> HookHandle:
-        return HookHandle.add(
-            self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook
-        )
+        kept = _BoundHook(hook, self) if with_module else hook
+        return HookHandle.add(self._load_state_dict_pre_hooks, kept)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may change the two lists of keys in
@@ -234,7 +257,7 @@ class Stateful:
     ) -> None:
         """Load the entries of this module alone; modules override it to read other names or shapes."""
         assign = local_metadata.get("assign_to_params_buffers", False)
-        buffers = {k: v for k, v in self._buffers.items() if k not in self._transient_buffers}
+        buffers = {k: v for k, v in self._buffers.items() if k not in self._non_persistent_buffers_set}
         fitting = dict(state_dict)
         for name, own in {**self._parameters, **buffers}.items():
             key = prefix + name
@@ -268,7 +291,7 @@ class Stateful:
                 parameter.copy_(value)
         for name, buffer in self._buffers.items():
             value = state.get(prefix + name)
-            if buffer is None or value is None or name in self._transient_buffers:
+            if buffer is None or value is None or name in self._non_persistent_buffers_set:
                 continue
             if assign:
                 self._buffers[name] = value

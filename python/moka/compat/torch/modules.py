@@ -73,7 +73,7 @@ class TorchModule(ModuleType):
         self.__dict__["_targets"] = targets
 
     def _sources(self) -> list[Any]:
-        if self._has_switches():
+        if self.__name__.startswith("torch.backends."):
             from . import backends
 
             return [getattr(backends, self.__name__.rpartition(".")[2])]
@@ -118,12 +118,15 @@ class TorchModule(ModuleType):
         return None
 
     def _has_switches(self) -> bool:
-        return self.__name__.startswith("torch.backends.")
+        """Whether what programs assign here means something to Moka."""
+        return self.__name__.startswith("torch.backends.") or self.__name__ == "torch.nn.modules.module"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._has_switches() and name in vars(self._sources()[0]):
-            setattr(self._sources()[0], name, value)
-            return
+        if self._has_switches():
+            for source in self._sources():
+                if name in vars(source):
+                    setattr(source, name, value)
+                    return
         # Importing a module that shares its name with a function (torch.nn.utils.weight_norm) must not
         # hide the function.
         if isinstance(value, TorchModule):

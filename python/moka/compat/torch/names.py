@@ -23,7 +23,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_here("root", "autocasting", "root_switches", "foreach", "sparse", "storage"),
     ),
     "torch.__config__": _here("collect_env"),
-    "torch.__future__": _here("small"),
+    "torch.__future__": ("moka.nn.converting", *_here("small")),
     "torch._C": _here("extension"),
     "torch._C._distributed_c10d": ("moka.distributed",),
     "torch._C._functions": _here("extension"),
@@ -119,6 +119,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.nn.init": ("moka.nn.init", *_here("small")),
     "torch.nn.modules": ("moka.nn",),
     "torch.nn.modules.lazy": ("moka.nn.lazy",),
+    "torch.nn.functional.grad": ("moka.nn.grad",),
     "torch.nn.modules.module": (
         *("moka.nn.module", "moka.nn.calling", "moka.nn.stateful", "moka.nn.state"),
         *_here("small"),

@@ -36,6 +36,7 @@ __all__ = [
     "is_deterministic_algorithms_warn_only_enabled",
     "is_distributed",
     "is_inference",
+    "is_warn_always_enabled",
     "set_deterministic_debug_mode",
     "set_warn_always",
     "sym_float",
@@ -195,7 +196,16 @@ def alert_not_deterministic(caller: str) -> None:
 
 
 def set_warn_always(b: bool) -> None:
-    """Nothing: warnings are Python's."""
+    """Noted for is_warn_always_enabled; how often a warning shows is for Python's filters to say."""
+    _warn_always[0] = b
+
+
+_warn_always = [False]
+
+
+def is_warn_always_enabled() -> bool:
+    """What set_warn_always was given last."""
+    return _warn_always[0]
 
 
 def is_inference(input: Tensor) -> bool:

@@ -196,6 +196,16 @@ def _ntuple(count: int) -> Callable[[Any], tuple[Any, ...]]:
 _single, _pair, _triple, _quadruple = (_ntuple(count) for count in (1, 2, 3, 4))
 
 
+def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
+    """Take a prefix away from the names of a state dict, and of its metadata, where they begin with it."""
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        state_dict[key[len(prefix) :]] = state_dict.pop(key)
+    metadata = getattr(state_dict, "_metadata", None)
+    for key in list(metadata or ()):
+        if key.startswith(prefix) or key == prefix.rstrip("."):
+            metadata[key[len(prefix) :]] = metadata.pop(key)
+
+
 def _reverse_repeat_tuple(t: Sequence[Any], n: int) -> tuple[Any, ...]:
     return tuple(value for value in reversed(t) for _ in range(n))
 

@@ -125,10 +125,30 @@ def multi_head_attention_forward(
     name = "multi_head_attention_forward"
     batched = query.dim() == 3
     if query.dim() not in (2, 3) or key.dim() != query.dim() or value.dim() != query.dim():
+        if query.dim() not in (2, 3):
+            raise AssertionError(
+                f"{name}: query should be unbatched 2D or batched 3D tensor but has shape {list(query.shape)}"
+            )
         raise AssertionError(
-            f"{name}: query, key and value must all have 3 dimensions, or 2 without batch, got shapes "
-            f"{list(query.shape)}, {list(key.shape)} and {list(value.shape)}"
+            f"{name}: expected `key` and `value` to be {query.dim()}-D but found {key.dim()}-D and "
+            f"{value.dim()}-D tensors respectively"
         )
+    if key_padding_mask is not None and key_padding_mask.dim() != query.dim() - 1:
+        raise AssertionError(
+            f"{name}: expected `key_padding_mask` to be `None` or {query.dim() - 1}-D but found "
+            f"{key_padding_mask.dim()}-D tensor instead"
+        )
+    if attn_mask is not None and attn_mask.dim() not in (2, 3):
+        raise AssertionError(
+            f"{name}: expected `attn_mask` to be `None`, 2-D or 3-D but found {attn_mask.dim()}-D tensor "
+            "instead"
+        )
+    if not batched and attn_mask is not None and attn_mask.dim() == 3:
+        wanted = (num_heads, query.shape[0], key.shape[0])
+        if tuple(attn_mask.shape) != wanted:
+            raise AssertionError(
+                f"{name}: Expected `attn_mask` shape to be {wanted} but got {tuple(attn_mask.shape)}"
+            )
     if not batched:
         query, key, value = (t.unsqueeze(1) for t in (query, key, value))
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)

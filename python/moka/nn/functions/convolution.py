@@ -13,6 +13,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -39,16 +40,18 @@ def _named_padding(
     """Input and padding for padding="same" or "valid"; what cannot be symmetric is added to the input."""
     if weight.dim() != rank + 2 or input.dim() not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"{name}: input must have {rank + 2} dimensions (or {rank + 1} without batch) and weight "
-            f"{rank + 2}, got "
-            f"shapes {list(input.shape)} and {list(weight.shape)}"
+            f"{name}: Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name} and a weight "
+            f"with {rank + 2} dimensions, but got input of size: {list(input.shape)} and weight of size: "
+            f"{list(weight.shape)}"
         )
     if padding == "valid":
         return input, 0
     if padding != "same":
         raise RuntimeError(f"{name}: padding must be ints, 'same' or 'valid', got {padding!r}")
     if any(s != 1 for s in _each(stride, rank)):
-        raise RuntimeError(f"{name}: padding='same' is for stride 1, got stride {stride}")
+        raise RuntimeError(
+            f"{name}: padding='same' is not supported for strided convolutions (stride {stride})"
+        )
     total = [d * (k - 1) for d, k in zip(_each(dilation, rank), weight.shape[2:], strict=False)]
     odd = [t % 2 for t in total]
     if any(odd):
@@ -79,6 +82,16 @@ def _convolution(rank: int, op: Callable[..., Tensor]) -> Callable[..., Tensor]:
         f'kernel...]; padding may be "same" or "valid"; see nn.Conv{rank}d.'
     )
     return convolve
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """conv1d of input [steps, batch, in] with weight [kernel, in, out], giving [steps', batch, out]."""
+    if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:
+        raise RuntimeError(
+            "conv_tbc: input [steps, batch, in], weight [kernel, in, out] and bias [out] are needed, got "
+            f"{list(input.shape)}, {list(weight.shape)} and {list(bias.shape)}"
+        )
+    return _C.conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, 1, pad).permute(2, 0, 1)
 
 
 conv1d = _convolution(1, _C.conv1d)

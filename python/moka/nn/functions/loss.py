@@ -69,7 +69,8 @@ def _reduced(terms: Tensor, reduction: str) -> Tensor:
 def _same_shapes(name: str, input: Tensor, target: Tensor) -> None:
     if tuple(input.shape) != tuple(target.shape):
         raise ValueError(
-            f"{name}: Target size {list(target.shape)} must be the same as input size {list(input.shape)}; "
+            f"{name}: Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}) is not possible: Target size must be the same as input size; "
             f"use target.reshape(input.shape) or input.squeeze() where a size is 1"
         )
 
@@ -80,8 +81,8 @@ def _paired(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         return input, target
     warnings.warn(
         f"{name}: Using a target size ({target.shape}) that is different to the input size ({input.shape}): "
-        f"both are broadcast, so elements of the one meet several of the other; use "
-        f"target.reshape(input.shape) where that is not meant",
+        f"both are broadcast, so elements of the one meet several of the other. "
+        f"Please ensure they have the same size.",
         stacklevel=3,
     )
     try:
@@ -275,11 +276,14 @@ def poisson_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """exp(x) - t x, or x - t log(x + eps); `full` adds Stirling's approximation of log t!."""
+    reduction = _old(size_average, reduce, reduction)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"poisson_nll_loss: {reduction} is not valid: 'none', 'mean' or 'sum'")
     terms = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
         terms = terms + _C.where(target > 1, stirling, 0.0)
-    return _reduced(terms, _old(size_average, reduce, reduction))
+    return _reduced(terms, reduction)
 
 
 def gaussian_nll_loss(
@@ -302,7 +306,7 @@ def gaussian_nll_loss(
             v in (i, 1) for v, i in zip(var.shape, input.shape, strict=False)
         ):
             raise ValueError(
-                f"gaussian_nll_loss: var has incorrect size {list(var.shape)}; input has {list(input.shape)}"
+                f"gaussian_nll_loss: var is of incorrect size {list(var.shape)} for {list(input.shape)}"
             )
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"gaussian_nll_loss: {reduction} is not valid: 'none', 'mean' or 'sum'")
@@ -460,9 +464,8 @@ def triplet_margin_loss(
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) of p-norm distances."""
     if not anchor.dim() == positive.dim() == negative.dim():
         raise RuntimeError(
-            "triplet_margin_loss: The anchor, positive, and negative tensors are expected to have the same "
-            f"number of dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, "
-            f"and negative {negative.dim()}D inputs"
+            "triplet_margin_loss: All inputs should have same dimension, but anchor has "
+            f"{anchor.dim()}, positive {positive.dim()} and negative {negative.dim()}"
         )
     if margin <= 0:
         raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")

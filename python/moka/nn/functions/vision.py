@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,11 +138,21 @@ def grid_sample(
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """The places to which the affine maps theta [batch, 2, 3] take the pixels of an image of `size`."""
     if theta.dtype not in (_C.float16, _C.bfloat16, _C.float32, _C.float64):
-        raise ValueError(f"affine_grid: theta must be floating, got {theta.dtype}")
+        raise ValueError(f"affine_grid: Expected theta to have floating point type, but got {theta.dtype}")
     rank = len(size) - 2
-    if rank in (2, 3) and tuple(theta.shape[1:]) != (rank, rank + 1):
+    if rank not in (2, 3):
+        raise NotImplementedError(f"affine_grid only supports 4D and 5D sizes, but got {list(size)}")
+    if theta.dim() != 3 or tuple(theta.shape[1:]) != (rank, rank + 1):
         raise ValueError(
-            f"affine_grid: theta must have shape [batch, {rank}, {rank + 1}] for size {list(size)}, got "
-            f"{list(theta.shape)}"
+            f"affine_grid: Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size "
+            f"{list(size)}, but got {list(theta.shape)}"
+        )
+    if min(size) <= 0:
+        raise ValueError(f"affine_grid: Expected non-zero, positive output size, but got {list(size)}")
+    if align_corners and 1 in list(size)[2:]:
+        warnings.warn(
+            f"affine_grid: with align_corners=True a dimension of one pixel (size {list(size)}) is "
+            "sampled at its middle, 0, not at a corner. See the documentation of affine_grid for details.",
+            stacklevel=2,
         )
     return _C.affine_grid(theta, list(size), bool(align_corners))

@@ -36,17 +36,32 @@ __all__ = [
 ]
 
 
-def _count(amount: float, size: int) -> int:
-    """How many of `size` units an amount (a share below one, or a number) means."""
+def _validate_pruning_amount_init(amount: float) -> None:
+    """An amount is a share in 0 to 1, or a number of units."""
     if isinstance(amount, bool) or not isinstance(amount, (int, float)):
         raise TypeError(f"prune: amount must be a number, but {type(amount).__name__} came")
-    if isinstance(amount, int):
-        if not 0 <= amount <= size:
-            raise ValueError(f"prune: amount {amount} must be in 0 to {size}, the number of units there are")
-        return amount
-    if not 0 <= amount <= 1:
+    if amount < 0 or (isinstance(amount, float) and amount > 1):
         raise ValueError(f"prune: amount {amount} must be a share in 0 to 1, or a whole number of units")
-    return round(amount * size)
+
+
+def _validate_pruning_amount(amount: float, tensor_size: int) -> None:
+    """A number of units is at most the number there are."""
+    if isinstance(amount, int) and amount > tensor_size:
+        raise ValueError(
+            f"prune: amount {amount} must be in 0 to {tensor_size}, the number of units there are"
+        )
+
+
+def _compute_nparams_toprune(amount: float, tensor_size: int) -> int:
+    """How many of `tensor_size` units an amount means."""
+    return amount if isinstance(amount, int) else round(amount * tensor_size)
+
+
+def _count(amount: float, size: int) -> int:
+    """The same, checked."""
+    _validate_pruning_amount_init(amount)
+    _validate_pruning_amount(amount, size)
+    return _compute_nparams_toprune(amount, size)
 
 
 def _cleared(mask: Tensor, places: list[int]) -> Tensor:
@@ -174,7 +189,7 @@ class PruningContainer(BasePruningMethod):
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         method = self._methods[-1]
         kept = default_mask.reshape(-1).tolist()
-        mask = default_mask.clone()
+        mask = default_mask.to(t.dtype, copy=True)
         if method.PRUNING_TYPE == "unstructured":
             places = _C.tensor([i for i, value in enumerate(kept) if value], dtype=_C.int64)
             part = method.compute_mask(
@@ -206,7 +221,7 @@ class RandomUnstructured(BasePruningMethod):
     """Prunes single elements at random."""
 
     def __init__(self, amount: float) -> None:
-        _count(amount, 2**62)
+        _validate_pruning_amount_init(amount)
         self.amount = amount
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
@@ -219,7 +234,7 @@ class L1Unstructured(BasePruningMethod):
     """Prunes the single elements of smallest size."""
 
     def __init__(self, amount: float) -> None:
-        _count(amount, 2**62)
+        _validate_pruning_amount_init(amount)
         self.amount = amount
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
@@ -232,7 +247,7 @@ class _Structured(BasePruningMethod):
     PRUNING_TYPE = "structured"
 
     def __init__(self, amount: float, dim: int = -1) -> None:
-        _count(amount, 2**62)
+        _validate_pruning_amount_init(amount)
         self.amount = amount
         self.dim = dim
 

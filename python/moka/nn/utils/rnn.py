@@ -51,8 +51,17 @@ class PackedSequence(_Packed):
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """The same with converted or moved data."""
-        return self._replace(data=self.data.to(*args, **kwargs))
+        """The same with converted or moved data; itself where nothing changes."""
+        data = self.data.to(*args, **kwargs)
+        return self if data is self.data else self._replace(data=data)
+
+    def pin_memory(self) -> PackedSequence:
+        """The same with data in pinned memory."""
+        return self._replace(data=self.data.pin_memory())
+
+    def is_pinned(self) -> bool:
+        """Whether the data is in pinned memory."""
+        return self.data.is_pinned()
 
     def cpu(self) -> PackedSequence:
         """The same on the CPU."""
@@ -69,6 +78,30 @@ class PackedSequence(_Packed):
     def half(self) -> PackedSequence:
         """The same in float16."""
         return self.to(_C.float16)
+
+    def bfloat16(self) -> PackedSequence:
+        """The same in bfloat16."""
+        return self.to(_C.bfloat16)
+
+    def long(self) -> PackedSequence:
+        """The same in int64."""
+        return self.to(_C.int64)
+
+    def int(self) -> PackedSequence:
+        """The same in int32."""
+        return self.to(_C.int32)
+
+    def short(self) -> PackedSequence:
+        """The same in int16."""
+        return self.to(_C.int16)
+
+    def char(self) -> PackedSequence:
+        """The same in int8."""
+        return self.to(_C.int8)
+
+    def byte(self) -> PackedSequence:
+        """The same in uint8."""
+        return self.to(_C.uint8)
 
     @property
     def is_cuda(self) -> bool:
@@ -113,8 +146,8 @@ def pack_padded_sequence(
     sorted_indices = None
     if enforce_sorted and not falling:
         raise RuntimeError(
-            f"pack_padded_sequence: lengths must fall, but are {sizes}; sort the sequences or give "
-            "enforce_sorted=False"
+            f"pack_padded_sequence: lengths must be sorted in decreasing order when enforce_sorted is True, "
+            f"but are {sizes}. You can pass `enforce_sorted=False`"
         )
     if not enforce_sorted:
         order = sorted(range(batch), key=lambda i: -sizes[i])
@@ -137,7 +170,8 @@ def pad_packed_sequence(
     steps = len(counts)
     if total_length is not None and total_length < steps:
         raise ValueError(
-            f"pad_packed_sequence: total_length {total_length} is below the longest sequence, {steps}"
+            "pad_packed_sequence: Expected total_length to be at least the length of the longest sequence in "
+            f"input, {steps}, but it is {total_length}"
         )
     wanted = steps if total_length is None else total_length
     batch = counts[0]
@@ -171,6 +205,11 @@ def pad_sequence(
         raise RuntimeError(f"pad_sequence: padding_side must be 'left' or 'right', not {padding_side!r}")
     if isinstance(sequences, Tensor):
         sequences = sequences.unbind(0)
+    if not isinstance(sequences, Iterable):
+        raise RuntimeError(
+            "pad_sequence: Expected iterable for input sequences, but got arg of type "
+            f"{type(sequences).__name__}"
+        )
     listed = list(sequences)
     if not listed:
         raise RuntimeError("pad_sequence: at least one sequence is needed")
