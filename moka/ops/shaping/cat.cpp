@@ -5,8 +5,8 @@
 
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/given_output.h"
-#include "moka/ops/shaping/shaping.h"
 #include "moka/ops/kernels/memory_format.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka {
 

@@ -7,8 +7,8 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/define.h"
-#include "moka/ops/shaping/shaping.h"
 #include "moka/ops/kernels/memory_format.h"
+#include "moka/ops/shaping/shaping.h"
 
 namespace moka {
 
