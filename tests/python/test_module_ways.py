@@ -7,11 +7,11 @@ import pickle
 import weakref
 
 import pytest
-from moka.nn import functional as F
 from moka.nn.utils import rnn
 
 import moka
 from moka import nn
+from moka.nn import functional as F
 
 LAYERS = {
     "conv": nn.Conv2d(8, 4, 3),
