@@ -3,6 +3,7 @@
 // convolution and come back where something else reads them. After fold_batch_norm and fuse_activation.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 #include "moka/base/cpu.h"
@@ -61,6 +62,8 @@ class Blocker {
       else if (name == "adaptive_avg_pool2d") global_mean(*n, n->argument("output_size"));
       else if (name == "mean") mean(*n);
       else if (name == "cat") join(*n);
+      else if (name == "batch_norm") norm(*n);
+      else if (name == "avg_pool2d") average(*n);
     }
     return convolutions_;
   }
@@ -137,10 +140,93 @@ class Blocker {
       if (channels < 0 || channels_of(v) != channels) return;
       any |= is_blocked(v);
     }
-    if (!any) return;
+    if (!any || into_depthwise(n)) return;
     std::vector<Value*> inputs;
     for (Value* v : n.inputs()) inputs.push_back(v->type.kind == TypeKind::Tensor ? blocked(v, n) : v);
     replace(n, call(info(*n.op).schema.name, n, std::move(inputs)));
+  }
+
+  // Each channel by itself: a depthwise convolution with these filters [channels, 1, height, width].
+  Value* depthwise(Node& n, const Tensor& filters, Value* bias, Value* stride, Value* padding) {
+    Value* packed =
+        call("pack_filters", n,
+             {constant(n, Any(filters)), constant(n, Any(block_)), constant(n, Any("depthwise"))});
+    const Any channels(filters.size(0));
+    return call("conv2d_blocked", n,
+                {blocked_.at(n.input(0)), packed, bias, stride, padding, constant(n, Any(Dims{1, 1})),
+                 constant(n, channels), constant(n, channels), constant(n, Any()), constant(n, Any("none"))});
+  }
+  // An activation behind it is done by it, as fuse_activation does for other convolutions.
+  bool into_depthwise(Node& n) {
+    static constexpr std::string_view known[] = {"relu", "relu6",     "sigmoid", "tanh",
+                                                 "silu", "hardswish", "gelu"};
+    if (n.inputs().size() != 1 ||
+        std::find(std::begin(known), std::end(known), n.op_name()) == std::end(known))
+      return false;
+    Value *x = n.input(0), *now = blocked_.at(x);
+    Node* conv = now->producer();
+    if (x->uses().size() != 1 || now->uses().size() != 1 || !conv || conv->kind != NodeKind::Op ||
+        conv->op_name() != "conv2d_blocked")
+      return false;
+    const int activation = info(*conv->op).schema.find_arg("activation");
+    const Any* before = conv->input(activation)->constant();
+    if (!before || before->string() != "none") return false;
+    conv->set_input(activation, constant(*conv, Any(std::string(n.op_name()))));
+    replace(n, now);
+    return true;
+  }
+
+  void norm(Node& n) {
+    const int64_t channels = channels_of(n.output());
+    const Any* eps = n.argument("eps")->constant();
+    if (!is_blocked(n.input(0)) || channels <= 0 || !eps) return;
+    const Tensor* given[4];
+    static constexpr const char* names[] = {"weight", "bias", "running_mean", "running_var"};
+    for (int i = 0; i < 4; i++) {
+      Value* v = n.argument(names[i]);
+      given[i] = constant_tensor(v);
+      if (given[i] ? given[i]->dtype() != DType::F32 || given[i]->numel() != channels : i > 1 || !is_none(v))
+        return;
+    }
+    const Tensor scale = new_tensor(Dims{channels, 1, 1, 1}, DType::F32),
+                 shift = new_tensor(Dims{channels}, DType::F32);
+    for (int64_t c = 0; c < channels; c++) {
+      const auto value = [&](int i, double otherwise) {
+        return given[i] ? element_as_double(*given[i], c) : otherwise;
+      };
+      const double s = value(0, 1) / std::sqrt(value(3, 1) + eps->to_double());
+      scale.data<float>()[c] = static_cast<float>(s);
+      shift.data<float>()[c] = static_cast<float>(value(1, 0) - value(2, 0) * s);
+    }
+    replace(n, depthwise(n, scale, constant(n, Any(shift)), constant(n, Any(Dims{1, 1})),
+                         constant(n, Any(Dims{0, 0}))));
+  }
+
+  void average(Node& n) {
+    const int64_t channels = channels_of(n.output());
+    const auto ints = [&](const char* name) {
+      const Any* c = n.argument(name)->constant();
+      return c && c->tag() == Tag::Ints  ? Dims(c->ints())
+             : c && c->tag() == Tag::Int ? Dims{c->to_int()}
+                                         : Dims{-1};
+    };
+    Dims kernel = ints("kernel_size"), padding = ints("padding");
+    const Any *ceil = n.argument("ceil_mode")->constant(),
+              *pads = n.argument("count_include_pad")->constant();
+    if (!is_blocked(n.input(0)) || channels <= 0 || kernel.empty() || !ceil || ceil->to_bool() || !pads ||
+        !is_none(n.argument("divisor_override")))
+      return;
+    if (kernel.size() == 1) kernel.push_back(kernel[0]);
+    for (int64_t k : kernel)
+      if (k <= 0) return;
+    for (int64_t p : padding)
+      if (p != 0 && (p < 0 || !pads->to_bool())) return;
+    const Tensor filters = new_tensor(Dims{channels, 1, kernel[0], kernel[1]}, DType::F32);
+    std::fill_n(filters.data<float>(), filters.numel(), 1 / static_cast<float>(kernel[0] * kernel[1]));
+    Value* stride = n.argument("stride");
+    if (!stride->constant()) return;
+    if (ints("stride").empty()) stride = n.argument("kernel_size");
+    replace(n, depthwise(n, filters, constant(n, Any()), stride, n.argument("padding")));
   }
 
   void max_pool(Node& n) {

@@ -39,6 +39,8 @@ int functionalize(graph::Graph& graph, std::string* left = nullptr);
 int freeze_states(graph::Graph& graph);
 // conv2d or linear followed by batch_norm with running statistics becomes one conv2d or linear.
 int fold_batch_norm(graph::Graph& graph);
+// Linear layers and activations that are spelled out in parts become one operator each.
+int recognize_layers(graph::Graph& graph);
 // conv2d or linear [+ another tensor] [activation] becomes one operator.
 int fuse_activation(graph::Graph& graph);
 // Pointwise operators that hand tensors to each other become one fused_region (moka/ops/fused).

@@ -282,6 +282,44 @@ TEST_F(Passes, fold_batch_norm_after_linear) {
 )");
 }
 
+TEST_F(Passes, recognize_layers_in_parts) {
+  std::unique_ptr<Graph> g = parse(R"(moka-ir 1
+graph main(%x: float32[n, 4]) {
+  %a = constant float32[] {1.4142135}
+  %b = div(%x, %a)
+  %c = erf(%b)
+  %d = add(%c, 1.0)
+  %e = mul(%x, %d)
+  %f = mul(%e, 0.5)
+  %g = sigmoid(%f)
+  %h = mul(%g, %f)
+  %i = add(%h, 3.0)
+  %j = clamp(%i, 0, 6)
+  %k = mul(%h, %j)
+  %l = div(%k, 6.0)
+  %m = add(%l, 3.0)
+  %o = clamp(%m, 0, 5)
+  %p = mul(%l, %o)
+  return %p
+}
+)");
+  verify(*g);
+  EXPECT_EQ(recognize_layers(*g), 3);
+  remove_dead(*g);
+  verify(*g);
+  EXPECT_EQ(print(*g), R"(moka-ir 1
+graph main(%x: float32[n, 4]) {
+  %f: float32[n, 4] = gelu(%x)
+  %h: float32[n, 4] = silu(%f)
+  %l: float32[n, 4] = hardswish(%h)
+  %m: float32[n, 4] = add(%l, 3.0, 1)
+  %o: float32[n, 4] = clamp(%m, 0, 5)
+  %p: float32[n, 4] = mul(%l, %o)
+  return %p
+}
+)");
+}
+
 TEST_F(Passes, fuse_activation_takes_sum_and_activation) {
   expect_change(fuse_activation,
                 R"(graph main(%x: float32[n, 2, 4, 4], %w: float32[2, 2, 1, 1], %v: float32[3, 2]) {

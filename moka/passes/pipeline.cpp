@@ -27,6 +27,7 @@ constexpr Pass optimizing[] = {
     {"freeze_states", freeze_states},      // weights become constants ...
     {"fold_constants", fold},              // ... so that what depends on them alone is computed now
     {"share_common", share_common},
+    {"recognize_layers", recognize_layers},
     {"fold_batch_norm", fold_batch_norm},  // before fusion: a norm stands between conv2d and its activation
     {"remove_dead", remove_dead},  // users that are gone would keep values from being fused
     {"fuse_activation", fuse_activation},

@@ -149,6 +149,70 @@ def test_maximum_of_blocked_pictures(kernel, stride, padding, dilation):
         assert (traced(x).isnan() == net(x).isnan()).all()
 
 
+def test_layers_in_parts_are_recognized():
+    weights, bias = moka.randn(5, 64, 130).unbind(), moka.randn(130)
+    half, root = moka.tensor(0.5), moka.tensor(2.0).sqrt()
+
+    def parts(x):
+        y = bias + x @ weights[0]
+        y = y * (moka.erf(y / root) + 1) * half
+        z = x @ weights[1]
+        z = z * (0.5 * (1 + moka.erf(z * 0.5**0.5)))
+        h = (x @ weights[2]) + bias
+        h = h * moka.clamp(h * (1 / 6) + 0.5, 0, 1)
+        g = x @ weights[3]
+        g = g * moka.clamp(g + 3, 0, 6) / 6
+        s = (x @ weights[4]) + bias * 2
+        return y, z, h, g, s * moka.sigmoid(s)
+
+    x = moka.randn(9, 64)
+    expected = parts(x)
+    traced = moka.jit.freeze(moka.jit.trace(parts, x))
+    for found, right in zip(traced(x), expected, strict=True):
+        assert (found - right).abs().max() <= 1e-5 * right.abs().max()
+    assert set(operators(traced)) == {"linear_packed"}
+    kept = {
+        lambda x: x * moka.sigmoid(x + 1): "sigmoid",
+        lambda x: 0.4 * x * (moka.erf(x / root) + 1): "erf",
+        lambda x: x * moka.clamp(x * (1 / 6) + 0.5, 0, 2): "clamp",
+    }
+    for other, op in kept.items():
+        traced = moka.jit.freeze(moka.jit.trace(other, x))
+        assert moka.allclose(traced(x), other(x), atol=1e-6) and op in str(traced._executable.graph)
+
+
+class Dense(nn.Module):
+    """Norms behind joins, and averages of windows."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 3, padding=1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(32), nn.BatchNorm2d(48, affine=False), nn.BatchNorm2d(20)])
+        self.steps = nn.ModuleList([nn.Conv2d(32, 16, 1), nn.Conv2d(48, 20, 3, padding=1)])
+
+    def forward(self, x):
+        x = self.first(x)
+        x = moka.cat([x, self.steps[0](F.relu(self.norms[0](x)))], 1)
+        x = F.avg_pool2d(F.silu(self.norms[1](x)), (2, 3), stride=(2, 1))
+        x = F.avg_pool2d(self.steps[1](x), 3, 1, 1)
+        side = F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+        return F.relu(self.norms[2](x)), side
+
+
+def test_norms_and_averages_of_blocked_pictures():
+    net = Dense()
+    traced = optimized(net, 2, 3, 12, 13)
+    if "conv2d_blocked" not in operators(traced):
+        pytest.skip("no back end serves blocked channels here")
+    assert "batch_norm" not in operators(traced) and operators(traced).count("avg_pool2d") == 1
+    assert "relu" not in operators(traced) and "silu" not in operators(traced)
+    x = moka.randn(2, 3, 12, 13)
+    with moka.no_grad():
+        expected = net(x)
+    for found, right in zip(traced(x), expected, strict=True):
+        assert found.shape == right.shape and moka.allclose(found, right, atol=1e-5)
+
+
 def test_other_types_and_weights_that_are_inputs_stay():
     net = nn.Conv2d(4, 6, 3).double()
     traced = moka.jit.freeze(moka.jit.trace(net.eval(), moka.randn(1, 4, 8, 8, dtype=moka.float64)))

@@ -96,14 +96,11 @@ void run(Frame& f) {
       if (addend.raw_data() != out.raw_data()) std::memcpy(out.raw_data(), addend.raw_data(), out.bytes());
     }
     Scratch<char> scratchpad(static_cast<int64_t>(p->scratchpad.get_size()));
-    std::unordered_map<int, memory> args{
-        {DNNL_ARG_SRC, memory(p->source, engine(), x.raw_data())},
-        {DNNL_ARG_WEIGHTS, memory(p->weights, engine(), w.raw_data())},
-        {DNNL_ARG_DST, memory(p->destination, engine(), out.raw_data())},
-        {DNNL_ARG_SCRATCHPAD, memory(p->scratchpad, engine(), scratchpad.data())}};
-    if (bias) args[DNNL_ARG_BIAS] = memory(p->bias, engine(), bias.raw_data());
-    p->primitive.execute(stream(), args);
-    stream().wait();
+    execute(p->primitive, {{DNNL_ARG_SRC, p->source, x.raw_data()},
+                           {DNNL_ARG_WEIGHTS, p->weights, w.raw_data()},
+                           {DNNL_ARG_DST, p->destination, out.raw_data()},
+                           {DNNL_ARG_SCRATCHPAD, p->scratchpad, scratchpad.data()},
+                           {DNNL_ARG_BIAS, p->bias, bias ? bias.raw_data() : nullptr}});
   } catch (const dnnl::error& e) {
     fail(f.name(), ": oneDNN failed: ", std::string_view(e.what()));
   }

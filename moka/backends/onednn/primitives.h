@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <initializer_list>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -57,6 +58,15 @@ class PrimitiveCache {
   std::list<std::pair<Key, std::shared_ptr<const Prepared>>> entries_;
   std::unordered_map<Key, typename decltype(entries_)::iterator, Hash> places_;
 };
+
+// One operand of a primitive: DNNL_ARG_..., how it lies and where; left out where there is no data.
+struct Operand {
+  int which;
+  const dnnl::memory::desc& desc;
+  void* data;
+};
+// Runs it to its end in this thread's stream.
+void execute(const dnnl::primitive& primitive, std::initializer_list<Operand> operands);
 
 // Which of the activations of fused operators it is, 0 for "none", -1 where oneDNN has no such.
 int activation_of(std::string_view name);

@@ -16,6 +16,23 @@ dnnl::stream& stream() {
   return s;
 }
 
+// The functions of C spare the map of arguments that those of C++ take.
+void execute(const dnnl::primitive& primitive, std::initializer_list<Operand> operands) {
+  constexpr size_t most = 8;
+  dnnl::memory memories[most];
+  dnnl_exec_arg_t args[most];
+  int count = 0;
+  for (const Operand& o : operands) {
+    if (!o.data) continue;
+    memories[count] = dnnl::memory(o.desc, engine(), o.data);
+    args[count] = {o.which, memories[count].get()};
+    count++;
+  }
+  dnnl::error::wrap_c_api(dnnl_primitive_execute(primitive.get(), stream().get(), count, args),
+                          "could not execute a primitive");
+  stream().wait();
+}
+
 namespace {
 constexpr std::string_view activations[] = {"none", "relu", "relu6",     "sigmoid",
                                             "tanh", "silu", "hardswish", "gelu"};

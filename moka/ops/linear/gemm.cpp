@@ -271,13 +271,11 @@ int64_t multiply_row(int64_t n, int64_t k, MatrixView<T> a, PackedColumns<T> rig
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   const int64_t unit = 2 * kernels.lanes, group = 4 * unit;
   int64_t j = 0;
-  T sums[4 * most_width];
   for (; j + group <= n; j += group) {
     const T* panels[4];
     for (int64_t p = 0; p < 4; p++) panels[p] = right.panel(j + p * unit, unit);
-    kernels.row_panels(k, a.data, a.column, panels, right.step(unit), sums);
-    for (int64_t i = 0; i < group; i++)
-      c[j + i] = sums[i] + (start.column ? start.column[j0 + j + i] : start.accumulate ? c[j + i] : T(0));
+    const T* add = start.column ? start.column + j0 + j : start.accumulate ? c + j : nullptr;
+    kernels.row_panels(k, a.data, a.column, panels, right.step(unit), add, c + j);
   }
   return j;
 }

@@ -24,8 +24,10 @@ struct GemmKernels {
   int lanes;  // of one vector; the largest block has two across
   GemmKernel<T> kernel[most_rows + 1][3];  // [rows][vectors]
   DirectKernel<T> direct[most_rows + 1];  // [rows], of two vectors
-  // c[8 * lanes] = one row of a, elements a_step apart, times four panels of two vectors, rows b_step apart.
-  void (*row_panels)(int64_t k, const T* a, int64_t a_step, const T* const* b, int64_t b_step, T* c);
+  // c[8 * lanes] = one row of a, elements a_step apart, times four panels of two vectors, rows b_step apart, + start if
+  // there is one.
+  void (*row_panels)(int64_t k, const T* a, int64_t a_step, const T* const* b, int64_t b_step, const T* start,
+                     T* c);
   // to[i * width + j] = element (i, j) of a matrix [k, n], zeros for n <= j < width: of one whose rows lie together, and
   // of one whose columns do; `step` apart.
   void (*pack_along)(int64_t k, int64_t n, const T* from, int64_t step, T* to, int64_t width);

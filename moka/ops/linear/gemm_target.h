@@ -74,13 +74,18 @@ void block_direct(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_st
   finish_block(sum, c, ldc, accumulate);
 }
 
-// One row times four panels of two vectors, beside each other in c: enough sums to hide the time of one.
+// One row times four panels of two vectors, beside each other in c, added to `start` if there is one: enough sums to hide
+// the time of one.
 template <class T>
-void row_panels(int64_t k, const T* a, int64_t a_step, const T* const* b, int64_t b_step, T* c) {
+void row_panels(int64_t k, const T* a, int64_t a_step, const T* const* b, int64_t b_step, const T* start,
+                T* c) {
   using V = Vec<T>;
   constexpr int L = lanes<T>;
   V sum[4][2];
-  for_constants<4>([&](auto i) __attribute__((always_inline)) { sum[i][0] = sum[i][1] = V{}; });
+  for_constants<4>([&](auto i) __attribute__((always_inline)) {
+    sum[i][0] = start ? load<V>(start + 2 * i * L) : V{};
+    sum[i][1] = start ? load<V>(start + (2 * i + 1) * L) : V{};
+  });
   const T *b0 = b[0], *b1 = b[1], *b2 = b[2], *b3 = b[3];
   for (int64_t p = 0, at = 0; p < k; p++, a += a_step, at += b_step) {
     const V left = spread<V>(*a);
