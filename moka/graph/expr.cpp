@@ -14,6 +14,13 @@ Value* value_of(const Expr& e) {
   Building& b = Building::current();
   return b.graph.constant(Any(), b.at);
 }
+// One integer stands for a list of one, as in calls.
+Value* as_list(Value* v, const ArgType& type) {
+  const Any* c = v->constant();
+  if (!c || c->tag() != Tag::Int || !type.list || type.kind != Kind::Int) return v;
+  Building& b = Building::current();
+  return b.graph.constant(Any(Dims{c->to_int()}), b.at);
+}
 }  // namespace
 
 Building::Building(Graph& graph, Graph::Point at, Source source)
@@ -58,7 +65,7 @@ std::vector<Expr> emit(const Op& op, std::span<const Expr> args) {
       // None stands for the default where the argument cannot be None, as in calls.
       if (!args[i].value && !def.type.optional && def.has_default)
         inputs.push_back(b.graph.constant(def.default_value, b.at));
-      else inputs.push_back(value_of(args[i]));
+      else inputs.push_back(as_list(value_of(args[i]), def.type));
       continue;
     }
     MOKA_CHECK_KIND(Type, def.has_default || def.type.optional, schema.name, ": missing argument '", def.name,

@@ -198,6 +198,22 @@ void forget_cuts(Type& a, const Type& smaller) {
     if (a.dims[i].fixed() && a.dims[i].size != smaller.dims[i].size) a.dims[i] = {};
 }
 
+// A view that drops dimensions of size 1 has as many as the run decides.
+void forget_ranks(const Op& op, std::span<Value* const> inputs, std::vector<Type>& types) {
+  Probe ones(1, 1, 0);  // every size that is not known is 1
+  ProbeArgs args;
+  if (!args.fill(op, inputs, ones)) return;
+  try {
+    const std::vector<Type> narrow = as_types(op, infer_shapes(op, args.args()), {});
+    for (size_t i = 0; i < types.size() && i < narrow.size(); i++) {
+      if (types[i].kind != TypeKind::Tensor || types[i].dims.size() == narrow[i].dims.size()) continue;
+      types[i].has_dims = false;
+      types[i].dims.clear();
+    }
+  } catch (const Error&) {  // it cannot work on them
+  }
+}
+
 void forget_dims(Type& t) {
   for (Type& e : t.elements) forget_dims(e);
   for (Dim& d : t.dims) d = {};
@@ -258,6 +274,7 @@ std::vector<Type> infer_types(const Op& op, std::span<Value* const> inputs) {
         for (size_t i = 0; i < a.size() && i < c.size(); i++) forget_cuts(a[i], c[i]);
       } catch (const Error&) {  // too small for the operator: it cuts nothing
       }
+      if (op.view) forget_ranks(op, inputs, a);
       return a;
     } catch (const Error& e) {
       // Sizes that are all known and do not fit are the user's error; a probe that does not fit is ours.

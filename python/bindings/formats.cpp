@@ -80,6 +80,18 @@ void bind_formats(nb::module_& m) {
       },
       nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
   m.def(
+      "_onnx_load_training",
+      [](const nb::object& source, int algorithm) {
+        onnx::Training t =
+            nb::isinstance<nb::bytes>(source)
+                ? onnx::load_training(from_bytes(nb::cast<nb::bytes>(source)), "model", algorithm)
+                : onnx::load_training(nb::cast<std::string>(source), algorithm);
+        return nb::make_tuple(nb::cast(t.step.release(), nb::rv_policy::take_ownership),
+                              nb::cast(t.initialization.release(), nb::rv_policy::take_ownership));
+      },
+      nb::arg("source"), nb::arg("algorithm"),
+      "A step of a training algorithm, and the graph that initializes it or None.");
+  m.def(
       "_onnx_save",
       [](const graph::Graph& g, int opset, const std::map<std::string, std::map<int, std::string>>& dynamic,
          const std::optional<std::string>& path, const std::map<std::string, std::string>& metadata,

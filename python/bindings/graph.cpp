@@ -7,6 +7,7 @@
 #include <map>
 
 #include "moka/capture/trace/trace.h"
+#include "moka/differentiate/gradients.h"
 #include "moka/graph/dictionary.h"
 #include "moka/graph/graph.h"
 #include "moka/graph/interpret.h"
@@ -134,6 +135,27 @@ graph::Graph* with_outputs(const graph::Graph& g, const std::vector<std::string>
   }
   while (!out->outputs().empty()) out->remove_output(static_cast<int>(out->outputs().size()) - 1);
   for (size_t i = 0; i < names.size(); i++) out->add_output(wanted[i], names[i]);
+  passes::remove_dead(*out);
+  return out.release();
+}
+
+graph::Graph* gradients_of(const graph::Graph& g, const std::vector<std::string>& names) {
+  std::unique_ptr<graph::Graph> out = g.clone();
+  MOKA_CHECK_KIND(Value, !out->outputs().empty(), "gradients: graph ", out->name, " has no results");
+  std::vector<graph::Value*> xs;
+  for (const std::string& name : names) {
+    graph::Value* found = nullptr;
+    for (graph::Value* v : out->inputs())
+      if (v->name == name) found = v;
+    for (graph::Node* n : *out->main())
+      if (!found && n->kind == graph::NodeKind::Get && n->name == name) found = n->output();
+    MOKA_CHECK_KIND(Value, found, "gradients: graph ", out->name, " has no input or state '", name, "'");
+    xs.push_back(found);
+  }
+  const std::vector<graph::Value*> made =
+      differentiate::gradients(*out, {out->main()}, out->outputs()[0], xs);
+  while (!out->outputs().empty()) out->remove_output(static_cast<int>(out->outputs().size()) - 1);
+  for (size_t i = 0; i < names.size(); i++) out->add_output(made[i], names[i]);
   passes::remove_dead(*out);
   return out.release();
 }
@@ -286,6 +308,10 @@ void bind_graph(nb::module_& m) {
       .def("verify", [](const graph::Graph& g) { graph::verify(g); })
       .def("with_outputs", with_outputs, nb::rv_policy::take_ownership, nb::arg("names"),
            "A copy whose results are the values of these names.")
+      .def(
+          "gradients", gradients_of, nb::rv_policy::take_ownership, nb::arg("names"),
+          "A copy whose results are the gradients of the sum of its first result by the inputs and states of "
+          "these names.")
       .def("values", named_values, "Names and types of the values of the main block, in order.")
       .def_prop_ro("output_types",
                    [](const graph::Graph& g) {
@@ -293,6 +319,18 @@ void bind_graph(nb::module_& m) {
                      for (graph::Value* v : g.outputs()) out.append(v->type.text());
                      return out;
                    })
+      .def(
+          "set_state",
+          [](graph::Graph& g, const std::string& name, nb::handle value) {
+            auto state = g.states.find(name);
+            MOKA_CHECK_KIND(Value, state != g.states.end(), "graph ", g.name, " has no state '", name, "'");
+            Any given = any_from_python(value);
+            const graph::Type type = graph::type_of(given.arg());
+            MOKA_CHECK_KIND(Type, graph::fits(type, state->second.type), "state '", name, "' is ",
+                            state->second.type.text(), ", got ", type.text());
+            state->second.value = std::move(given);
+          },
+          nb::arg("name"), nb::arg("value"))
       .def("name_outputs", name_outputs)
       .def("freeze", passes::freeze_states,
            "Reads of states that nothing writes become constants; returns how many.")
@@ -377,6 +415,8 @@ void bind_graph(nb::module_& m) {
           "Runs once and returns the time of every step as Chrome trace JSON.")
       .def("state",
            [](const runtime::Executable& e, const std::string& name) { return any_to_python(e.state(name)); })
+      .def("set_state", [](runtime::Executable& e, const std::string& name,
+                           nb::handle value) { e.set_state(name, any_from_python(value)); })
       .def_prop_ro(
           "graph", [](const runtime::Executable& e) { return e.graph().clone().release(); },
           nb::rv_policy::take_ownership)

@@ -81,7 +81,11 @@ bool cast(NodeReader& n) {
   return cast_as(n, dtype);
 }
 
-bool cast_like(NodeReader& n) { return cast_as(n, dtype_of(n[1], "input 1")); }
+bool cast_like(NodeReader& n) {
+  if (spelling::has_dtype(n[0]) && spelling::has_dtype(n[1])) return cast_as(n, dtype_of(n[1], "input 1"));
+  n.out(n.call("to", {n[0], n.builtin("dtype", {n[1]})}));
+  return true;
+}
 
 bool bit_cast(NodeReader& n) {
   DType dtype;

@@ -41,6 +41,10 @@ bool Importer::control_flow(const NodeProto& node, const Context& c) {
     flex_attention(node, c);
     return true;
   }
+  if (node.domain == "ai.onnx.preview.training" && node.op == "Gradient") {
+    gradient(node, c);
+    return true;
+  }
   if (!node.domain.empty()) return false;
   if (node.op == "If") if_node(node, c);
   else if (node.op == "Loop") loop_node(node, c);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "moka/formats/onnx/importer_internal.h"
+#include "moka/formats/onnx/microsoft.h"
 #include "moka/formats/onnx/onnx.h"
 #include "moka/formats/onnx/running.h"
 #include "moka/graph/expr.h"
@@ -74,7 +75,7 @@ std::string Importer::label(const NodeProto& node) const {
   return out + cat(") of ", budget_.file);
 }
 
-void Importer::run() {
+void Importer::start() {
   model_ = read_model(budget_, owner_.text());
   for (const FunctionProto& f : model_.functions) {
     const bool fresh = functions_.emplace(function_key(f.domain, f.name, f.overload), &f).second;
@@ -84,33 +85,42 @@ void Importer::run() {
     MOKA_CHECK_KIND(NotImplemented, own->second <= latest_opset, budget_.file, ": is written for opset ",
                     own->second, ", this library reads opsets up to ", latest_opset,
                     "; update Moka, or convert the model with onnx.version_converter");
-  const GraphProto main = read_graph(budget_, model_.graph, 1);
-  graph_.name = main.name.empty() ? "main" : std::string(main.name);
   graph_.metadata = model_.metadata;
   if (!model_.producer.empty())
     graph_.metadata["producer"] =
         cat(model_.producer, model_.producer_version.empty() ? "" : " ", model_.producer_version);
-  if (!main.doc.empty()) graph_.metadata["doc"] = std::string(main.doc);
   build_.source.file = std::string(base_name(budget_.file));
+}
 
+void Importer::run() {
+  start();
+  const GraphProto main = read_graph(budget_, model_.graph, 1);
+  graph_.name = main.name.empty() ? "main" : std::string(main.name);
+  if (!main.doc.empty()) graph_.metadata["doc"] = std::string(main.doc);
+  for (const TrainingInfo& training : model_.training)  // what may be trained is a state
+    for (const auto& [name, output] : training.update) updated_.insert(name);
   Scope scope;
   const Context c{&scope, &model_.opsets};
-  std::set<std::string_view> initialized;
-  for (const Initializer& i : main.initializers) initialized.insert(i.name);
-  for (const ValueInfo& input : main.inputs) {
-    if (initialized.count(input.name)) continue;  // IR 3 and older list parameters among the inputs
-    MOKA_CHECK_KIND(File, !input.name.empty(), budget_.file, ": an input has no name");
-    Value* v = graph_.add_input(std::string(input.name), input.type);
-    MOKA_CHECK_KIND(File, scope.values.emplace(input.name, v).second, budget_.file,
-                    ": two inputs have the name '", input.name, "'");
-    names_.insert(std::string(input.name));
-  }
+  graph_inputs(main, c);
   graph_nodes(main, c);
   for (const ValueInfo& output : main.outputs) {
     Value* v = value(output.name, c);
     graph_.add_output(v, std::string(output.name));
   }
   spelling::drop_unused(graph_);
+}
+
+void Importer::graph_inputs(const GraphProto& graph, const Context& c) {
+  std::set<std::string_view> initialized;
+  for (const Initializer& i : graph.initializers) initialized.insert(i.name);
+  for (const ValueInfo& input : graph.inputs) {
+    if (initialized.count(input.name)) continue;  // IR 3 and older list parameters among the inputs
+    MOKA_CHECK_KIND(File, !input.name.empty(), budget_.file, ": an input has no name");
+    Value* v = graph_.add_input(std::string(input.name), input.type);
+    MOKA_CHECK_KIND(File, c.scope->values.emplace(input.name, v).second, budget_.file,
+                    ": two inputs have the name '", input.name, "'");
+    names_.insert(std::string(input.name));
+  }
 }
 
 void Importer::graph_nodes(const GraphProto& graph, const Context& c) {
@@ -144,8 +154,9 @@ Value* Importer::initializer(const Initializer& from, const Context& c) {
   const std::string_view name = from.name;
   Tensor tensor = from.sparse ? read_sparse_tensor(budget_, from.message, owner_, external_)
                               : read_tensor(budget_, from.message, owner_, external_);
-  const bool state =
-      c.scope->outer == nullptr && c.call == nullptr && is_floating(tensor.dtype()) && tensor.dim() > 0;
+  const bool updated = c.scope->outer == nullptr && c.call == nullptr && updated_.count(name);
+  const bool state = updated || (c.scope->outer == nullptr && c.call == nullptr &&
+                                 is_floating(tensor.dtype()) && tensor.dim() > 0);
   if (!state) {
     Value* v = build_.constant(Any(tensor));
     if (names_.insert(std::string(name)).second) v->name = std::string(name);
@@ -155,13 +166,13 @@ Value* Importer::initializer(const Initializer& from, const Context& c) {
   s.name = std::string(name);
   s.type = Type::tensor(tensor.dtype(), tensor.sizes());
   s.value = Any(tensor);
-  s.parameter = true;
+  s.parameter = is_floating(tensor.dtype());
   MOKA_CHECK_KIND(File, graph_.states.emplace(s.name, s).second, budget_.file, ": initializer '", name,
                   "' is defined twice");
   Node* get = graph_.create_named(NodeKind::Get, s.name, build_.at, {}, 1);
   get->source = build_.source;
   get->output()->type = s.type;
-  build_.remember(get->output(), s.value);
+  if (!updated) build_.remember(get->output(), s.value);
   return get->output();
 }
 
@@ -254,6 +265,68 @@ ForeignNode Importer::foreign_node(const NodeProto& node, const Context& c) {
   return foreign;
 }
 
+namespace {
+// Adapters are asked first, then the mapping texts. False: `reasons` says why none serves.
+bool read_node_by_tables(spelling::Builder& build, const ForeignNode& foreign, int version,
+                         std::vector<Value*>& outputs, std::string& reasons) {
+  for (const Adapter* adapter : find_adapters(foreign.op, foreign.domain, version)) {
+    NodeReader reader(build, foreign, Dialect::Onnx, version);
+    if (adapter->read(reader)) {
+      promise_ranks(reader);
+      follow_elements(reader);
+      outputs = reader.outputs;
+      return true;
+    }
+    if (!reader.why.empty()) reasons += cat("\n    ", foreign.op, ": ", reader.why);
+  }
+  for (const spelling::Row* row : Table::of(Dialect::Onnx).named(foreign.op, foreign.domain, version)) {
+    spelling::Match match;
+    std::string why;
+    const Schema& schema = info(*row->op).schema;
+    if (!read_row(*row, Dialect::Onnx, foreign, build, match, why)) {
+      reasons += cat("\n    as ", schema.name, ": ", why);
+      continue;
+    }
+    std::vector<Value*> made = build.emit(*row->op, match.slots);
+    outputs = made;
+    if (schema.outs.size() == 1 && schema.outs[0].type.list && made.size() == 1) {
+      Node* unpack = build.graph.create(NodeKind::Unpack, build.at, made, foreign.outputs);
+      unpack->source = build.source;
+      graph::infer_types(*unpack);
+      outputs.assign(unpack->outputs().begin(), unpack->outputs().end());
+    } else if (!row->mapping.outputs.empty()) {
+      outputs.assign(row->mapping.outputs.size(), nullptr);
+      for (size_t i = 0; i < outputs.size(); i++)
+        if (row->mapping.outputs[i] >= 0) outputs[i] = made[static_cast<size_t>(row->mapping.outputs[i])];
+    }
+    NodeReader reader(build, foreign, Dialect::Onnx, version);
+    reader.outputs = outputs;
+    promise_ranks(reader);
+    follow_elements(reader);
+    outputs = reader.outputs;
+    return true;
+  }
+  return false;
+}
+}  // namespace
+
+std::vector<Value*> onnx_nodes(NodeReader& n, std::string_view op, std::vector<Value*> inputs,
+                               std::vector<Attribute> attributes, int outputs) {
+  while (!inputs.empty() && !inputs.back()) inputs.pop_back();
+  ForeignNode node;
+  node.op = std::string(op);
+  node.name = n.node.name;
+  node.inputs = std::move(inputs);
+  node.attributes = std::move(attributes);
+  node.outputs = outputs;
+  std::vector<Value*> out;
+  std::string reasons;
+  MOKA_CHECK_KIND(NotImplemented, read_node_by_tables(n.build, node, latest_opset, out, reasons), "as ", op,
+                  " of ONNX this form is not supported:", reasons);
+  out.resize(static_cast<size_t>(outputs));
+  return out;
+}
+
 void Importer::translate(const NodeProto& node, const Context& c) {
   MOKA_CHECK_KIND(File, c.depth < budget_.limits.max_depth, "graphs and functions are nested more than ",
                   budget_.limits.max_depth, " deep");
@@ -265,44 +338,10 @@ void Importer::translate(const NodeProto& node, const Context& c) {
   if (control_flow(node, c)) return;
 
   const ForeignNode foreign = foreign_node(node, c);
-
   std::string reasons;
-  for (const Adapter* adapter : find_adapters(node.op, node.domain, version)) {
-    NodeReader reader(build_, foreign, Dialect::Onnx, version);
-    if (adapter->read(reader)) {
-      promise_ranks(reader);
-      follow_elements(reader);
-      return bind(node, reader.outputs, c);
-    }
-    if (!reader.why.empty()) reasons += cat("\n    ", node.op, ": ", reader.why);
-  }
+  std::vector<Value*> outputs;
+  if (read_node_by_tables(build_, foreign, version, outputs, reasons)) return bind(node, outputs, c);
   const Table& table = Table::of(Dialect::Onnx);
-  for (const spelling::Row* row : table.named(node.op, node.domain, version)) {
-    spelling::Match match;
-    std::string why;
-    if (!read_row(*row, Dialect::Onnx, foreign, build_, match, why)) {
-      reasons += cat("\n    as ", info(*row->op).schema.name, ": ", why);
-      continue;
-    }
-    std::vector<Value*> made = build_.emit(*row->op, match.slots);
-    std::vector<Value*> outputs = made;
-    if (info(*row->op).schema.outs.size() == 1 && info(*row->op).schema.outs[0].type.list &&
-        made.size() == 1) {
-      Node* unpack = graph_.create(NodeKind::Unpack, build_.at, made, foreign.outputs);
-      unpack->source = build_.source;
-      graph::infer_types(*unpack);
-      outputs.assign(unpack->outputs().begin(), unpack->outputs().end());
-    } else if (!row->mapping.outputs.empty()) {
-      outputs.assign(row->mapping.outputs.size(), nullptr);
-      for (size_t i = 0; i < outputs.size(); i++)
-        if (row->mapping.outputs[i] >= 0) outputs[i] = made[static_cast<size_t>(row->mapping.outputs[i])];
-    }
-    NodeReader reader(build_, foreign, Dialect::Onnx, version);
-    reader.outputs = std::move(outputs);
-    promise_ranks(reader);
-    follow_elements(reader);
-    return bind(node, reader.outputs, c);
-  }
   if (!reasons.empty())
     fail_kind(ErrorKind::NotImplemented, "this form of ", node.op, " (opset ", version,
               ") is not supported:", reasons);
@@ -357,12 +396,30 @@ std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
 
 namespace {
 // In the order in which they are asked.
-constexpr std::span<const Adapter> (*families[])() = {
-    string_adapters,    reshape_adapters,      random_adapters,    tensor_adapters,   slicing_adapters,
-    cast_adapters,      arithmetic_adapters,   network_adapters,   layer_adapters,    resize_adapters,
-    recurrent_adapters, pool_adapters,         attention_adapters, indexing_adapters, vision_adapters,
-    signal_adapters,    quantization_adapters, sequence_adapters,  training_adapters, ml_adapters,
-    tree_adapters};
+constexpr std::span<const Adapter> (*families[])() = {string_adapters,
+                                                      reshape_adapters,
+                                                      random_adapters,
+                                                      tensor_adapters,
+                                                      slicing_adapters,
+                                                      cast_adapters,
+                                                      arithmetic_adapters,
+                                                      network_adapters,
+                                                      layer_adapters,
+                                                      resize_adapters,
+                                                      recurrent_adapters,
+                                                      pool_adapters,
+                                                      attention_adapters,
+                                                      indexing_adapters,
+                                                      vision_adapters,
+                                                      signal_adapters,
+                                                      quantization_adapters,
+                                                      sequence_adapters,
+                                                      training_adapters,
+                                                      ml_adapters,
+                                                      tree_adapters,
+                                                      microsoft_adapters,
+                                                      microsoft_attention_adapters,
+                                                      microsoft_quantized_adapters};
 }  // namespace
 
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version) {

@@ -27,6 +27,9 @@ class Importer {
  public:
   Importer(proto::Budget& budget, const Bytes& owner, ExternalData external, graph::Graph& graph);
   void run();
+  // Instead of run(): a training algorithm, the graph that it gives its first values with; false: it has none.
+  void run_training(int algorithm);
+  bool run_initialization(int algorithm);
 
  private:
   struct FunctionCall {  // what a function's body sees of its call
@@ -41,6 +44,10 @@ class Importer {
     int depth = 0;
   };
 
+  void start();  // reads the model
+  void graph_inputs(const GraphProto& graph, const Context& c);
+  const TrainingInfo& training_info(int algorithm) const;
+  void gradient(const NodeProto& node, const Context& c);
   void graph_nodes(const GraphProto& graph, const Context& c);
   void node(const NodeProto& node, const Context& c);
   void translate(const NodeProto& node, const Context& c);
@@ -78,6 +85,7 @@ class Importer {
   spelling::Builder build_;
   ModelProto model_;
   std::map<std::string, const FunctionProto*, std::less<>> functions_;
+  std::set<std::string_view> updated_;  // initializers that a training algorithm changes
   std::set<std::string, std::less<>> names_;  // of values, which must be unique in the graph
 };
 

@@ -290,6 +290,34 @@ FunctionProto read_function(Message m) {
   return out;
 }
 
+std::pair<std::string_view, std::string_view> read_pair(Message m) {
+  std::pair<std::string_view, std::string_view> out;
+  m.budget().take_nodes(1);
+  while (m.next()) {
+    if (m.field() == 1) out.first = m.text("key");
+    else if (m.field() == 2) out.second = m.text("value");
+    else m.skip();
+  }
+  return out;
+}
+
+TrainingInfo read_training(Message m) {
+  TrainingInfo out;
+  m.budget().take_nodes(1);
+  while (m.next()) {
+    switch (m.field()) {
+      case 1: out.initialization = m.raw("initialization"); break;
+      case 2: out.algorithm = m.raw("algorithm"); break;
+      case 3:
+        out.initial.push_back(read_pair(m.message("initialization_binding", "StringStringEntryProto")));
+        break;
+      case 4: out.update.push_back(read_pair(m.message("update_binding", "StringStringEntryProto"))); break;
+      default: m.skip();
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 GraphProto read_graph(proto::Budget& budget, std::string_view bytes, int depth) {
@@ -335,17 +363,11 @@ ModelProto read_model(proto::Budget& budget, std::string_view bytes) {
         break;
       case 8: read_opset(m.message("opset_import", "OperatorSetIdProto"), out.opsets); break;
       case 14: {
-        Message pair = m.message("metadata_props", "StringStringEntryProto");
-        std::string_view key, value;
-        while (pair.next()) {
-          if (pair.field() == 1) key = pair.text("key");
-          else if (pair.field() == 2) value = pair.text("value");
-          else pair.skip();
-        }
-        budget.take_nodes(1);
+        const auto [key, value] = read_pair(m.message("metadata_props", "StringStringEntryProto"));
         out.metadata[std::string(key)] = std::string(value);
         break;
       }
+      case 20: out.training.push_back(read_training(m.message("training_info", "TrainingInfoProto"))); break;
       case 25: out.functions.push_back(read_function(m.message("functions", "FunctionProto"))); break;
       default: m.skip();
     }

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "moka/formats/files.h"
@@ -76,6 +77,14 @@ struct FunctionProto {
   Opsets opsets;
 };
 
+using Bindings =
+    std::vector<std::pair<std::string_view, std::string_view>>;  // initializer, output of a graph
+
+struct TrainingInfo {
+  std::string_view initialization, algorithm;  // the bytes of graphs; may be empty
+  Bindings initial, update;
+};
+
 struct ModelProto {
   int64_t ir_version = 0;
   Opsets opsets;
@@ -84,6 +93,7 @@ struct ModelProto {
   std::map<std::string, std::string> metadata;
   std::string_view graph;  // its bytes
   std::vector<FunctionProto> functions;
+  std::vector<TrainingInfo> training;
 };
 
 ModelProto read_model(proto::Budget& budget, std::string_view bytes);

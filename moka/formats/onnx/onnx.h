@@ -22,6 +22,16 @@ std::unique_ptr<graph::Graph> load(const std::string& path, const Limits& limits
 // `name` stands for the file in messages. Tensors kept outside the model cannot be found: there is no folder.
 std::unique_ptr<graph::Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits = {});
 
+// One of the model's training algorithms (TrainingInfoProto). `step` takes the inputs of the model and of the algorithm and
+// gives the outputs of both; what it updates are written states. `initialization`, which has no inputs, gives the states
+// their first values: its outputs have their names. Null where the file has none.
+struct Training {
+  std::unique_ptr<graph::Graph> step, initialization;
+};
+Training load_training(const std::string& path, int algorithm = 0, const Limits& limits = {});
+Training load_training(const Bytes& bytes, std::string_view name, int algorithm = 0,
+                       const Limits& limits = {});
+
 struct ExportOptions {
   int opset = 18;                // 9 to latest_opset
   std::string producer = "moka";

@@ -27,10 +27,11 @@ bool range_of(DType dtype, double& low, double& high) {
 
 // A scale or zero point as it broadcasts over the input: one number, a vector along `axis`, or blocks along it.
 Value* aligned(NodeReader& n, Value* v, Value* x, int64_t axis, int64_t block) {
-  const int rank = rank_of(x, "the input"), own = rank_of(v, "the scale or zero point");
+  const int own = rank_of(v, "the scale or zero point");
   if (own == 0) return v;
   const Whole first = size_of(n, v, 0);
   if (own == 1 && first.fixed() && first.number == 1 && block == 0) return n.call("reshape", {v, Dims{}});
+  const int rank = rank_of(x, "the input");
   if (axis < 0) axis += rank;
   MOKA_CHECK_KIND(File, axis >= 0 && axis < rank, "axis is out of range");
   if (block == 0) {

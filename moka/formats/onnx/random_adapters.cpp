@@ -1,5 +1,5 @@
-// Adapters of random numbers and of dropout. The seed of a node is not used: numbers come from the one generator that
-// the user seeds.
+// Adapters of random numbers and of dropout. A node that names a seed draws that seed's numbers in every run, those that
+// ONNX's reference evaluator draws; others draw from the one generator that the user seeds.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/formats/onnx/running.h"
 
@@ -22,7 +22,11 @@ bool result_type(NodeReader& n, DType& dtype) {
 
 Value* drawn(NodeReader& n, const char* op, const spelling::Argument& sizes, DType dtype) {
   const DType inner = is_floating(dtype) ? dtype : DType::F32;
-  return n.call(op, {sizes, named("dtype", inner)});
+  const Any* seed = n.attribute("seed");
+  if (!seed) return n.call(op, {sizes, named("dtype", inner)});
+  const int64_t number = seed->tag() == Tag::Int ? seed->to_int() : static_cast<int64_t>(n.number("seed", 0));
+  const bool normal = std::string_view(op) == "randn";
+  return n.call("to", {n.call("_seeded_numbers", {sizes, number & 0xffffffff, normal}), inner});
 }
 
 template <bool uniform, bool like>
@@ -43,7 +47,10 @@ bool random(NodeReader& n) {
 bool bernoulli(NodeReader& n) {
   DType dtype;
   if (!result_type(n, dtype)) return false;
-  n.out(cast_to(n, n.call("bernoulli", {n[0]}), dtype));
+  Value* y = n.attribute("seed")
+                 ? n.call("lt", {drawn(n, "rand", list_of(n, sizes_of(n, n[0])), DType::F64), n[0]})
+                 : n.call("bernoulli", {n[0]});
+  n.out(cast_to(n, y, dtype));
   return true;
 }
 
@@ -58,7 +65,8 @@ bool dropout(NodeReader& n) {
   Value* ratio = n.has(1) ? cast_to(n, n[1], DType::F32) : constant_number(n, 0.5, DType::F32);
   if (!known)
     ratio = n.call("where", {n.call("to", {n[2], DType::Bool}), ratio, constant_number(n, 0, DType::F32)});
-  Value* draw = drawn(n, "rand", list_of(n, sizes_of(n, n[0])), DType::F32);
+  Value* draw =
+      drawn(n, "rand", list_of(n, sizes_of(n, n[0])), n.attribute("seed") ? DType::F64 : DType::F32);
   Value* kept = n.call("ge", {draw, ratio});
   Value* share = cast_to(n, n.call("sub", {constant_number(n, 1, DType::F32), ratio}), dtype);
   n.out(n.call("where", {kept, n.call("div", {n[0], share}), constant_number(n, 0, dtype)}));

@@ -144,6 +144,10 @@ bool squeeze(NodeReader& n) {
     n.out(y);
     return true;
   }
+  if (spelling::rank(n[0]) < 0) {
+    n.out(n.call("squeeze.dim", {n[0], *axes}));
+    return true;
+  }
   for (int64_t& a : *axes) {
     a = wrapped(a, n.rank_of(0), "axis");
     const Dim& d = n[0]->type.dims[static_cast<size_t>(a)];
@@ -250,7 +254,14 @@ bool gather(NodeReader& n) {
 
 bool gather_elements(NodeReader& n) {
   const int64_t axis = wrapped(n.integer("axis", 0), n.rank_of(0), "axis");
-  n.out(n.call("gather", {n[0], axis, wrapped_indices(n, n[1], n[0], axis)}));
+  Value* y = n.call("gather", {n[0], axis, wrapped_indices(n, n[1], n[0], axis)});
+  DType dtype;
+  if (spelling::rank(n[1]) >= 0 && spelling::has_dtype(n[0], &dtype)) {
+    Wholes sizes;  // those of the indices
+    for (const Dim& d : n[1]->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
+    promise(y, dtype, sizes);
+  }
+  n.out(y);
   return true;
 }
 

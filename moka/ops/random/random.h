@@ -11,6 +11,6 @@
   OP(normal) OP(normal_float_tensor) OP(normal_size) OP(poisson) OP(exponential_) OP(geometric_) OP(log_normal_) \
   OP(cauchy_) OP(random_) OP(random__to) OP(random__from) OP(bernoulli_) OP(bernoulli_p) OP(dropout) \
   OP(feature_dropout) OP(alpha_dropout) OP(feature_alpha_dropout) OP(_standard_gamma) OP(_standard_gamma_grad) \
-  OP(_sample_dirichlet) OP(_dirichlet_grad) OP(binomial)
+  OP(_sample_dirichlet) OP(_dirichlet_grad) OP(binomial) OP(_seeded_numbers)
 // clang-format on
 MOKA_RANDOM_OPS(MOKA_DECLARE_OP)

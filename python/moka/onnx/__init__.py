@@ -10,7 +10,7 @@ from typing import Any
 from .. import _C
 from .exporting import Program, export
 
-__all__ = ["Model", "Program", "export", "load"]
+__all__ = ["Model", "Program", "Trainer", "export", "load"]
 
 # Types that NumPy knows only through ml_dtypes, and an integer type of the same width.
 _BITS = {"bfloat16": "int16"} | dict.fromkeys(
@@ -29,11 +29,11 @@ class Model:
     the file; `inputs` and `outputs` say their types with named sizes, `values` those of everything between.
     """
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, *, optimize: bool = True) -> None:
         self.graph = graph
         self.input_names: list[str] = list(graph.inputs)
         self.output_names: list[str] = list(graph.outputs)
-        self._executable = _C.Executable(graph, optimize=True)
+        self._executable = _C.Executable(graph, optimize=optimize)
         self._fetching: dict[tuple[str, ...], Any] = {}
 
     @property
@@ -138,6 +138,59 @@ class Model:
         pairs = zip(self.input_names, self.graph.input_types, strict=True)
         inputs = ", ".join(f"{name}: {text}" for name, text in pairs)
         return f"onnx.Model({self.graph.name}: {inputs} -> {', '.join(self.output_names)})"
+
+
+class Trainer:
+    """A training algorithm that a model brings (TrainingInfoProto), ready to run.
+
+    `step` runs the model and the algorithm on one batch and updates initializers of both; `states` are their
+    values. It starts with what the initialization graph of the file gives, if it has one.
+
+    Args:
+        source: a path or the bytes of a model.
+        algorithm: which one, where the model brings several.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | bytes, algorithm: int = 0) -> None:
+        given = source if isinstance(source, bytes) else os.fspath(source)
+        graph, self._initialization = _C._onnx_load_training(given, algorithm)
+        self._source = source
+        self._step = Model(graph, optimize=False)
+        self.initialize()
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What `step` takes, and the types: inputs of the model and of the algorithm."""
+        return self._step.inputs
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What `step` gives, and the types."""
+        return self._step.outputs
+
+    @property
+    def states(self) -> dict[str, Any]:
+        """Everything that training reads and writes, as NumPy arrays by name."""
+        return {name: _to_array(self._step._executable.state(name)) for name in self._step.graph.states}
+
+    def initialize(self) -> None:
+        """Give the states the first values that the file's initialization graph computes."""
+        if self._initialization is not None:
+            first = Model(self._initialization)
+            for name, value in zip(first.output_names, first._executable.run(), strict=True):
+                self._step._executable.set_state(name, value)
+
+    def step(self, inputs: Any = ()) -> list[Any]:
+        """Train on one batch: the outputs of the model and of the algorithm as NumPy arrays."""
+        return self._step.run(inputs)
+
+    def model(self) -> Model:
+        """The model with the parameters as they are now."""
+        graph = load(self._source).graph
+        for name in graph.states:
+            if name in self._step.graph.states:
+                graph.set_state(name, self._step._executable.state(name))
+        return Model(graph)
 
 
 def _to_value(value: Any, kind: str) -> Any:
