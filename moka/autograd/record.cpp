@@ -201,6 +201,7 @@ void autograd_layer(Frame& f, uint32_t rest) {
   if (!wanted && !overwrites) return dispatch_below(f, rest);
   Ref<OpNode> node = OpNode::before(f, rules, wanted);
   dispatch_below(f, rest);
+  if (f.outs.size() == 0) return;  // split into no parts
   // An operator may hand its input back (contiguous, to): then there is nothing to record.
   if (!f.given && f.args[0].tag == Tag::Tensor && f.outs[0].impl() == f.args[0].tensor) return;
   OpNode* recorded = node.get();

@@ -71,6 +71,12 @@ void write_result(Frame& f, int i, const Tensor& result) {
 }  // namespace
 
 void run_body(Frame& f) {
+  if (f.op.shape &&
+      has_kernels(f.op)) {  // the shape function checks arguments for kernels, so for a body beside them
+    Frame check(f.op, f.args, f.count);
+    check.infer = true;
+    f.op.shape(check);
+  }
   Any in[max_args];
   for (int i = 0; i < f.count; i++) in[i] = Any::copy(f.args[i]);
   size_t n = info(f.op).schema.outs.size();

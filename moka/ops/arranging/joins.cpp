@@ -140,6 +140,8 @@ std::vector<Tensor> split_at(const Tensor& x, Ints indices, int64_t dim, std::st
 std::vector<Tensor> split_even(const Tensor& x, int64_t sections, int64_t dim, std::string_view op) {
   MOKA_CHECK(x.dim() > 0, op, " expected at least a 1-dimensional tensor, but got a tensor with 0 dims");
   MOKA_CHECK(sections > 0, op, ": number of sections must be larger than 0, got ", sections);
+  MOKA_CHECK_KIND(OutOfMemory, sections < (int64_t(1) << 26), op, ": there is no memory for ", sections,
+                  " tensors");
   int d = wrap_dim(dim, x.dim(), op);
   int64_t n = x.size(d), at = 0;
   std::vector<Tensor> out;

@@ -88,7 +88,9 @@ Tensor storage_like(const Tensor& x, const Strides& part, DType dtype) {
   return memory;
 }
 Strides part_of(const Frame& f, int first, const Tensor& x) {
-  return {f.ints(first), f.ints(first + 1), f.has(first + 2) ? f.integer(first + 2) : x.impl()->offset};
+  Strides part{f.ints(first), f.ints(first + 1), f.has(first + 2) ? f.integer(first + 2) : x.impl()->offset};
+  check_strides(f, part);
+  return part;
 }
 Tensor show(const Tensor& memory, const Strides& s) {
   return strided_view(memory, s.sizes, s.strides, s.offset);
@@ -136,7 +138,6 @@ void run_as_strided_scatter(Frame& f) {
 void shape_as_strided_scatter(Frame& f) {
   const Tensor &x = f.tensor(0), &src = f.tensor(1);
   Strides part = part_of(f, 2, x);
-  check_strides(f, part);
   MOKA_CHECK(std::equal(src.sizes().begin(), src.sizes().end(), part.sizes.begin(), part.sizes.end()),
              f.name(), ": src has shape ", src.sizes(), " but the part has shape ", part.sizes);
   if (x.has_storage()) strided_view(x, part.sizes, part.strides, part.offset);  // checks that it lies inside

@@ -32,6 +32,8 @@ Dims grouped(const Tensor& t, int64_t groups, int64_t each) {
 // One head of keys for each of `heads`.
 Tensor repeated(const Tensor& t, int64_t heads) {
   if (t.dim() < 3 || t.size(-3) == heads) return t;
+  MOKA_CHECK(t.size(-3) > 0 && heads % t.size(-3) == 0, "attention_backward: ", heads,
+             " heads of queries do not fit keys or values of shape ", t.sizes());
   Dims sizes = grouped(t, t.size(-3), heads / t.size(-3)), whole(t.sizes());
   whole[whole.size() - 3] = heads;
   return reshape(expand(unsqueeze(t, -3), sizes), whole);
@@ -59,6 +61,9 @@ struct Parts {
 Parts parts_of(const Any* in) {
   const Tensor& q = in[1].tensor();
   const DType type = kernel_dtype(q.dtype());
+  for (int i = 1; i < 4; i++)
+    MOKA_CHECK(in[i].tensor().dim() >= 2, "attention_backward: expected at least 2 dimensions, got shape ",
+               in[i].tensor().sizes());
   const int64_t heads = q.dim() < 3 ? 1 : q.size(-3), queries = q.size(-2), width = q.size(-1);
   Parts p;
   p.query = in_type(q, type);

@@ -88,7 +88,13 @@ void with_complex(const Tensor& t, F run) {
   if (t.dtype() == DType::C64) run(std::complex<float>());
   else run(std::complex<double>());
 }
+void check_complex_result(const Frame& f) {
+  MOKA_CHECK_KIND(NotImplemented, is_complex(f.outs[0].dtype()), f.name(), ": a product of ",
+                  f.tensor(0).dtype(), " cannot be given as ", f.outs[0].dtype(),
+                  "; take the real part first");
+}
 void prod_run(Frame& f) {
+  check_complex_result(f);
   const Tensor& out = f.outs[0];
   Tensor x = with_dims_last(converted(f.tensor(0), out.dtype()), dims_argument(f, 1, f.tensor(0).dim()));
   int64_t rows = out.numel(), n = rows ? x.numel() / rows : 0;
@@ -133,6 +139,7 @@ void for_each_line(const Tensor& t, int d, F line) {
   for (int64_t k = 0; k < lines; k++) line(k / inner * inner * n + k % inner, inner, n);
 }
 void cumprod_run(Frame& f) {
+  check_complex_result(f);
   const Tensor& out = f.outs[0];
   Tensor x = as_contiguous(converted(f.tensor(0), out.dtype()));
   with_complex(x, [&](auto zero) {

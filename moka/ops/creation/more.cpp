@@ -89,31 +89,47 @@ Tensor number_tensor(const Any& number, const Any& dtype, const Any& device) {
   return full(Dims{}, number, dtype.is_none() ? Any(default_float()) : dtype, device).tensor();
 }
 
-// Rows and columns of the elements of a triangle, row by row. Arguments: row, col, offset.
+// Rows and columns of the elements of a triangle, row by row. Arguments: row, col, offset. Row r has the columns below edge(r) (lower) or from it on (upper), in [0, columns].
+template <bool Lower>
+struct Triangle {
+  int64_t rows, columns, offset;
+  explicit Triangle(const Frame& f) : rows(f.integer(0)), columns(f.integer(1)) {
+    MOKA_CHECK(rows >= 0 && columns >= 0, f.name(), ": rows and columns must not be negative, got ", rows,
+               " and ", columns);
+    checked_mul(rows, columns, "tril_indices");
+    const int64_t most = std::numeric_limits<int64_t>::max() - 1;
+    offset = std::clamp(f.integer(2), rows < most ? -rows - 1 : -most, columns < most ? columns + 1 : most);
+    offset += Lower ? 1 : 0;
+  }
+  int64_t edge(int64_t r) const {
+    return std::clamp<int64_t>(checked_add(r, offset, "triangle"), 0, columns);
+  }
+  // Rows before have edge 0, rows from `whole` on have all columns below it.
+  int64_t begin() const { return std::clamp<int64_t>(-offset, 0, rows); }
+  int64_t whole() const { return columns < offset ? 0 : std::clamp<int64_t>(columns - offset, 0, rows); }
+  int64_t count() const {
+    const int64_t first = begin(), last = std::max(whole(), first);
+    int64_t below = (rows - last) * columns;
+    if (last > first)
+      below += static_cast<int64_t>(static_cast<__int128>(last - first) * (edge(first) + edge(last - 1)) / 2);
+    return Lower ? below : rows * columns - below;
+  }
+};
 template <bool Lower>
 void shape_triangle(Frame& f) {
-  int64_t rows = f.integer(0), columns = f.integer(1);
-  MOKA_CHECK(rows >= 0 && columns >= 0, f.name(), ": rows and columns must not be negative, got ", rows,
-             " and ", columns);
-  checked_mul(rows, columns, "tril_indices");
-  int64_t offset = std::clamp(f.integer(2), -rows - 1, columns + 1), count = 0;
-  for (int64_t r = 0; r < rows; r++) {
-    int64_t edge = std::clamp<int64_t>(r + offset + (Lower ? 1 : 0), 0, columns);
-    count += Lower ? edge : columns - edge;
-  }
-  const int64_t sizes[] = {2, count};
+  const int64_t sizes[] = {2, Triangle<Lower>(f).count()};
   f.output(0, sizes, type_of(f, 3, DType::I64), device_of(f, 4));
 }
 template <bool Lower>
 void run_triangle(Frame& f) {
   const Tensor& out = f.outs[0];
   Tensor places = out.dtype() == DType::I64 ? out : new_tensor(out.sizes(), DType::I64);
-  int64_t rows = f.integer(0), columns = f.integer(1), n = out.size(1), k = 0;
-  int64_t offset = std::clamp(f.integer(2), -rows - 1, columns + 1);
+  const Triangle<Lower> t(f);
+  const int64_t n = out.size(1), last = t.columns == 0 ? 0 : Lower ? t.rows : std::max(t.whole(), t.begin());
   int64_t* p = places.data<int64_t>();
-  for (int64_t r = 0; r < rows; r++) {
-    int64_t edge = std::clamp<int64_t>(r + offset + (Lower ? 1 : 0), 0, columns);
-    for (int64_t c = Lower ? 0 : edge; c < (Lower ? edge : columns); c++, k++) {
+  for (int64_t r = Lower ? t.begin() : 0, k = 0; r < last; r++) {
+    const int64_t edge = t.edge(r);
+    for (int64_t c = Lower ? 0 : edge; c < (Lower ? edge : t.columns); c++, k++) {
       p[k] = r;
       p[n + k] = c;
     }

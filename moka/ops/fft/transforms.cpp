@@ -77,7 +77,12 @@ void transform_any(const Tensor& t, std::span<const int64_t> dims, double scale,
 
 Dims dims_of(const Frame& f, const Tensor& t) {
   Dims dims = ints_argument(f, 1);
-  for (int64_t& d : dims) d = wrap_dim(d, t.dim(), f.name());
+  uint64_t seen = 0;
+  for (int64_t& d : dims) {
+    d = wrap_dim(d, t.dim(), f.name());
+    MOKA_CHECK(!(seen >> d & 1), f.name(), ": FFT dims must be unique, got ", ints_argument(f, 1));
+    seen |= uint64_t(1) << d;
+  }
   for (int64_t d : dims)
     MOKA_CHECK(t.size(static_cast<int>(d)) > 0 || t.numel() == 0, f.name(),
                ": invalid number of data points (0)");
@@ -104,6 +109,7 @@ void r2c_shape(Frame& f) {
   Dims dims = dims_of(f, x), sizes(x.sizes());
   MOKA_CHECK(!dims.empty(), f.name(), ": must transform at least one axis");
   int64_t& last = sizes[static_cast<size_t>(dims.back())];
+  MOKA_CHECK(last > 0, f.name(), ": invalid number of data points (0)");
   last = last / 2 + 1;
   f.output(0, sizes, complex_of(x.dtype()));
 }
@@ -228,11 +234,15 @@ void c2r_kernel(Frame& f) {
   if (!direct) copy_elements(target, seen_from(y, last));
 }
 
+int last_dim(std::span<const int64_t> dims, const Tensor& t, std::string_view op) {
+  MOKA_CHECK(!dims.empty(), op, ": dim must name at least one dimension");
+  return wrap_dim(dims.back(), t.dim(), op);
+}
 // The gradient of r2c: the half spectrum, padded with zeros, transformed the other way; its real part.
 void r2c_backward_run(const Any* in, Any* out) {
   const Tensor& dy = in[0].tensor();
   Dims dims(in[1].ints());
-  int last = wrap_dim(dims.back(), dy.dim(), "fft_r2c_backward");
+  const int last = last_dim(dims, dy, "fft_r2c_backward");
   int64_t n = in[4].to_int();
   Dims pad;
   for (int d = dy.dim() - 1; d >= last; d--) {
@@ -241,10 +251,15 @@ void r2c_backward_run(const Any* in, Any* out) {
   }
   out[0] = Any(real(fft_c2c(pad_constant(dy, pad), dims, in[2], !in[3].to_bool())));
 }
+// The size of the last dimension of `dims` in `sizes`.
+int64_t whole_size(std::span<const int64_t> dims, std::span<const int64_t> sizes) {
+  MOKA_CHECK(!dims.empty(), "fft_r2c_backward: dim must name at least one dimension");
+  return sizes[size_t(wrap_dim(dims.back(), int(sizes.size()), "fft_r2c_backward"))];
+}
 void c2r_backward_run(const Any* in, Any* out) {
   const Tensor& dy = in[0].tensor();
   Dims dims(in[1].ints());
-  int last = wrap_dim(dims.back(), dy.dim(), "fft_c2r_backward");
+  const int last = last_dim(dims, dy, "fft_c2r_backward");
   Tensor g = fft_r2c(dy, dims, in[2], !in[3].to_bool()).tensor();
   int64_t twice = dy.size(last) - g.size(last);
   if (twice > 0) {
@@ -298,8 +313,7 @@ constinit const Op fft_r2c_backward_op{
     .method = "none",
     .body = eager_body([](const Any* in, Any* out) {
       Dims sizes(in[4].ints());
-      Any changed[5] = {in[0], in[1], in[2], in[3],
-                        Any(sizes[size_t(wrap_dim(in[1].ints().back(), int(sizes.size()), "fft"))])};
+      Any changed[5] = {in[0], in[1], in[2], in[3], Any(whole_size(in[1].ints(), sizes))};
       r2c_backward_run(changed, out);
     }),
     .onnx = part(),

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "moka/base/checked.h"
 #include "moka/ops/kernels/arguments.h"
 
 namespace moka {
@@ -19,7 +20,7 @@ struct Window {
   Axis& axis(int i) { return i == 0 ? z : i == 1 ? y : x; }
   const Axis& axis(int i) const { return i == 0 ? z : i == 1 ? y : x; }
   int first() const { return 3 - rank; }
-  int64_t taps() const { return z.kernel * y.kernel * x.kernel; }
+  int64_t taps() const { return checked_mul(z.kernel, checked_mul(y.kernel, x.kernel, "window"), "window"); }
   int64_t in_pixels() const { return z.in * y.in * x.in; }
   int64_t out_pixels() const { return z.out * y.out * x.out; }
 };

@@ -9,6 +9,7 @@
 #include "moka/ops/linalg/tensors.h"
 #include "moka/ops/linear/linear.h"
 #include "moka/ops/reduction/reduction.h"
+#include "moka/ops/reduction/scans.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
@@ -91,15 +92,16 @@ void matrix_power_run(const Any* in, Any* out) {
     out[0] = Any(where(full(Dims{}, true), identity(a, a.size(-1)), a));
     return;
   }
+  uint64_t left = static_cast<uint64_t>(n);
   if (n < 0) {
     a = linalg_inv(a);
-    n = -n;
+    left = 0 - left;
   }
   Tensor power = a, result;
   for (;; power = matmul(power, power)) {
-    if (n & 1) result = result ? matmul(result, power) : power;
-    n >>= 1;
-    if (!n) break;
+    if (left & 1) result = result ? matmul(result, power) : power;
+    left >>= 1;
+    if (!left) break;
   }
   out[0] = Any(result);
 }
@@ -231,10 +233,10 @@ void vander_run(const Any* in, Any* out) {
   int64_t n = !in[1].is_none() ? in[1].to_int() : x.dim() ? x.size(-1) : 1;
   MOKA_CHECK(n > (in[1].is_none() ? -1 : 1), "linalg.vander: N must be greater than 1.");
   if (is_integral(x.dtype())) x = to(x, DType::I64);
-  std::vector<Tensor> powers{ones_like(x)};
-  for (int64_t k = 1; k < n; k++) powers.push_back(powers.back() * x);
-  if (n == 0) powers.clear();
-  out[0] = Any(stack(std::span<const Tensor>(powers), -1));
+  Dims sizes(x.sizes());
+  sizes.push_back(std::max<int64_t>(n - 1, 0));
+  const Tensor rest = cumprod(expand(unsqueeze(x, -1), sizes), -1);
+  out[0] = Any(n ? concat(std::vector<Tensor>{unsqueeze(ones_like(x), -1), rest}, -1) : rest);
 }
 
 constexpr auto no_format = [] { return none("ONNX has no operator for it"); };

@@ -25,7 +25,15 @@ Tensor half_diagonal(const Tensor& a) {  // the diagonal divided by two
   return a - diagonal_matrix(diagonal_of(a)) * 0.5;
 }
 
+// These arguments must be matrices or stacks of them.
+void check_matrices(const Any* in, std::initializer_list<int> which, std::string_view op) {
+  for (int i : which)
+    MOKA_CHECK(in[i].is_none() || in[i].tensor().dim() >= 2, op, ": argument ", i,
+               " must have at least 2 dimensions, got shape ", in[i].tensor().sizes());
+}
+
 void cholesky_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1}, "cholesky_backward");
   bool upper = in[2].to_bool();
   Tensor L = upper ? mH(in[1].tensor()) : in[1].tensor(), gL = upper ? mH(in[0].tensor()) : in[0].tensor();
   Tensor phi = half_diagonal(tril(matmul(mH(L), gL)));
@@ -35,6 +43,7 @@ void cholesky_body(const Any* in, Any* out) {
 
 // L counts whole, as in L L^H, though only a triangle of it is read.
 void cholesky_solve_gradient(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2}, "cholesky_solve_backward");
   const Tensor &dy = in[0].tensor(), &L = in[1].tensor(), &X = in[2].tensor();
   bool upper = in[3].to_bool();
   Tensor dB = cholesky_solve(dy, L, upper), outer = matmul(dB, mH(X)), both = outer + mH(outer);
@@ -42,12 +51,14 @@ void cholesky_solve_gradient(const Any* in, Any* out) {
   out[1] = Any(neg(upper ? matmul(L, both) : matmul(both, L)));
 }
 void cholesky_inverse_gradient(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2}, "cholesky_inverse_backward");
   const Tensor &dy = in[0].tensor(), &L = in[1].tensor(), &Y = in[2].tensor();
   Tensor both = matmul(Y, matmul(dy + mH(dy), Y));
   out[0] = Any(neg(in[3].to_bool() ? matmul(L, both) : matmul(both, L)));
 }
 
 void solve_triangular_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2}, "solve_triangular_backward");
   const Tensor &dy = in[0].tensor(), &A = in[1].tensor(), &X = in[2].tensor();
   bool upper = in[3].to_bool(), left = in[4].to_bool(), unit = in[5].to_bool();
   Tensor dB = linalg_solve_triangular(mH(A), dy, !upper, left, unit);
@@ -59,6 +70,7 @@ void solve_triangular_body(const Any* in, Any* out) {
 
 // With A = P L U and the packed gradient of L (strictly below the diagonal) and U.
 void lu_factor_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1}, "lu_factor_backward");
   const Tensor &g = in[0].tensor(), &LU = in[1].tensor(), &pivots = in[2].tensor();
   int64_t m = LU.size(-2), n = LU.size(-1), k = std::min(m, n);
   Tensor first = rows(columns(LU, 0, k), 0, k), gfirst = rows(columns(g, 0, k), 0, k);
@@ -83,6 +95,7 @@ void lu_factor_body(const Any* in, Any* out) {
 }
 
 void lu_solve_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 4}, "lu_solve_backward");
   const Tensor &dy = in[0].tensor(), &LU = in[1].tensor(), &pivots = in[2].tensor(), &X = in[4].tensor();
   bool adjoint = in[5].to_bool();
   Tensor L = tril(LU, -1) + identity(LU, LU.size(-1)), U = triu(LU);
@@ -102,6 +115,7 @@ void lu_solve_body(const Any* in, Any* out) {
 }
 
 void solve_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2}, "solve_backward");
   const Tensor &dy = in[0].tensor(), &A = in[1].tensor(), &X = in[2].tensor();
   // The factors do for a first derivative; a recorded one must see how they follow from A.
   Tensor dB = records({dy, A, X}) ? op_results(solve_factored, mH(A), dy)[0]
@@ -111,6 +125,7 @@ void solve_body(const Any* in, Any* out) {
 }
 
 void qr_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2, 3}, "qr_backward");
   const Tensor &gQ = in[0].tensor(), &gR = in[1].tensor(), &Q = in[2].tensor(), &R = in[3].tensor();
   std::string_view mode = in[4].string();
   MOKA_CHECK(mode != "r",
@@ -150,6 +165,7 @@ Tensor quotient(const Tensor& a, const Tensor& b) {
 }
 
 void eigh_body(const Any* in, Any* out) {
+  check_matrices(in, {1, 3}, "eigh_backward");
   const Tensor &gL = in[0].tensor(), &gV = in[1].tensor(), &L = in[2].tensor(), &V = in[3].tensor();
   Tensor inner = quotient(matmul(mH(V), gV), differences(L));
   inner = inner - diagonal_matrix(diagonal_of(inner)) + to(diagonal_matrix(gL), inner.dtype());
@@ -157,6 +173,7 @@ void eigh_body(const Any* in, Any* out) {
 }
 
 void eig_body(const Any* in, Any* out) {
+  check_matrices(in, {1, 3}, "eig_backward");
   const Tensor &gL = in[0].tensor(), &gV = in[1].tensor(), &L = in[2].tensor(), &V = in[3].tensor();
   Tensor inner = matmul(mH(V), gV);
   Tensor lengths = real_part(diagonal_of(inner));
@@ -169,6 +186,7 @@ void eig_body(const Any* in, Any* out) {
 Tensor skew(const Tensor& a) { return a - mH(a); }
 
 void svd_body(const Any* in, Any* out) {
+  check_matrices(in, {3, 5}, "svd_backward");
   Tensor gU = in[0].tensor(), gS = in[1].tensor(), gVh = in[2].tensor(), U = in[3].tensor(),
          S = in[4].tensor(), Vh = in[5].tensor();
   int64_t m = U.size(-2), n = Vh.size(-1), k = S.size(-1);
@@ -196,6 +214,7 @@ void svd_body(const Any* in, Any* out) {
 }
 
 void det_body(const Any* in, Any* out) {
+  check_matrices(in, {1}, "det_backward");
   const Tensor &g = in[0].tensor(), &A = in[1].tensor(), &det = in[2].tensor();
   Tensor scale = diagonal_matrix(unsqueeze(g * conj(det), -1) + to(zeros(Dims{A.size(-1)}), A.dtype()));
   if (records({g, A, det})) {
@@ -212,6 +231,7 @@ void det_body(const Any* in, Any* out) {
 }
 
 void slogdet_body(const Any* in, Any* out) {
+  check_matrices(in, {2}, "slogdet_backward");
   const Tensor &gsign = in[0].tensor(), &glog = in[1].tensor(), &A = in[2].tensor(), &sign = in[3].tensor();
   Tensor g = to(glog, A.dtype());
   if (is_complex(A.dtype())) {
@@ -223,6 +243,7 @@ void slogdet_body(const Any* in, Any* out) {
 }
 
 void pinv_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2}, "pinv_backward");
   const Tensor &g = in[0].tensor(), &P = in[1].tensor(), &A = in[2].tensor();
   Tensor Ph = mH(P), gh = mH(g);
   if (A.size(-2) <= A.size(-1)) {
@@ -237,6 +258,7 @@ void pinv_body(const Any* in, Any* out) {
 }
 
 void lstsq_body(const Any* in, Any* out) {
+  check_matrices(in, {0, 1, 2}, "lstsq_backward");
   const Tensor &g = in[0].tensor(), &A = in[1].tensor(), &B = in[2].tensor();
   Tensor P = linalg_pinv(A), gP = matmul(g, mH(B));
   out[0] = Any(pinv_backward(gP, P, A));

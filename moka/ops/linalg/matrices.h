@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <complex>
+
 #include "moka/base/function_ref.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/linalg/lapack.h"
@@ -59,6 +63,18 @@ void with_type(DType d, F f) {
     case DType::C128: return f(std::complex<double>());
     default: MOKA_ASSERT(!"a type of linear algebra");
   }
+}
+
+// LAPACK ends the process or never ends where it meets inf or NaN in some routines: it must not see them.
+template <class T>
+bool all_finite(const T* p, int64_t n) {
+  return std::all_of(p, p + n,
+                     [](T v) { return std::isfinite(std::real(v)) && std::isfinite(std::imag(v)); });
+}
+template <class T>
+void check_finite(std::string_view op, const T* p, int64_t n) {
+  MOKA_CHECK(all_finite(p, n), op,
+             ": the algorithm failed to converge because the input matrix contained non-finite values");
 }
 
 // An error unless all entries of info (int32) are zero: `what` says what a positive one means for matrix k.

@@ -219,7 +219,11 @@ void lstsq_kernel(Frame& f) {
     R* s = f.outs[2].data<R>();
     for_matrices(a.count(), 8.0 * m * n * k, [&](int64_t i) {
       Int rank = 0, info = 0;
-      if (k && columns)
+      if (k && columns &&
+          !(all_finite(a.at<T>(i), int64_t(m) * n) && all_finite(b.at<T>(i), int64_t(ldb) * columns))) {
+        std::fill_n(b.at<T>(i), int64_t(ldb) * columns, T(std::numeric_limits<R>::quiet_NaN()));
+        std::fill_n(s + i * k, k, std::numeric_limits<R>::quiet_NaN());
+      } else if (k && columns)
         info = least_squares<T>(l, m, n, columns, a.at<T>(i), b.at<T>(i), ldb, s + i * k, rcond, rank);
       else
         for (int64_t e = 0; e < int64_t(ldb) * columns; e++) b.at<T>(i)[e] = T(0);

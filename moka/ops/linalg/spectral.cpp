@@ -71,6 +71,7 @@ void eigh_kernel(Frame& f) {
     const auto& l = lapack::routines<T>(f.name());
     auto* w = f.outs[0].data<lapack::Real<T>>();
     for_matrices(a.count(), 9.0 * n * n * n, [&](int64_t i) {
+      check_finite(f.name(), a.at<T>(i), int64_t(n) * n);
       Int info = n ? hermitian<T>(l, Vectors, lower, n, a.at<T>(i), w + i * n) : 0;
       MOKA_CHECK(info == 0, f.name(),
                  ": the algorithm failed to converge because the input matrix is ill-conditioned, "
@@ -148,6 +149,7 @@ void eig_kernel(Frame& f) {
     const auto& l = lapack::routines<T>(f.name());
     C* w = f.outs[0].data<C>();
     for_matrices(a.count(), 25.0 * n * n * n, [&](int64_t i) {
+      check_finite(f.name(), a.at<T>(i), int64_t(n) * n);
       Int info = n ? general<T>(l, Vectors, n, a.at<T>(i), w + i * n, Vectors ? v.at<C>(i) : nullptr) : 0;
       MOKA_CHECK(info == 0, f.name(),
                  ": the algorithm failed to converge because the input matrix is ill-conditioned "
@@ -219,6 +221,7 @@ void svd_kernel(Frame& f) {
         if (Vectors && full) set_identity(u.at<T>(i), m), set_identity(vt.at<T>(i), n);
         return;
       }
+      check_finite(f.name(), a.at<T>(i), int64_t(m) * n);
       Int info = singular<T>(l,
                              !Vectors ? "N"
                              : full   ? "A"

@@ -24,6 +24,7 @@ Tensor mask(int64_t rows, int64_t columns, F keep) {
 }
 template <class F>
 Tensor kept(const Tensor& a, F keep) {
+  MOKA_CHECK(a.dim() >= 2, "expected a matrix or a stack of them, got shape ", a.sizes());
   return where(mask(a.size(-2), a.size(-1), keep), a, 0);
 }
 }  // namespace

@@ -39,6 +39,7 @@ Tensor wide(const Tensor& t, std::span<const int64_t> sizes) {
 // The logarithm of a gamma number: small concentrations have draws that underflow. Marsaglia, Tsang: A simple method for
 // generating gamma variables, ACM TOMS 26, 2000; below 1 a draw for a + 1 times u^(1 / a).
 double log_gamma_number(ElementDraws& w, double a) {
+  if (!(a >= 0 && a < std::numeric_limits<double>::infinity())) return a < 0 ? std::log(-1.0) : a;
   double lift = 0;
   if (a < 1) {
     if (a == 0) return -std::numeric_limits<double>::infinity();

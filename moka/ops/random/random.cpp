@@ -208,6 +208,8 @@ void shape_multinomial(Frame& f) {
              w.sizes());
   MOKA_CHECK(is_floating(w.dtype()), "multinomial: expected floating weights, got ", w.dtype());
   MOKA_CHECK(n > 0, "multinomial: num_samples must be positive, got ", n);
+  MOKA_CHECK(w.size(-1) > 0 || (w.dim() == 2 && w.size(0) == 0),
+             "multinomial: there are no categories to draw from, got weights of shape ", w.sizes());
   MOKA_CHECK(f.flag(2) || n <= w.size(-1), "multinomial: cannot draw ", n, " of ", w.size(-1),
              " categories without replacement");
   Dims sizes(w.sizes());

@@ -27,7 +27,8 @@ void prod_gradient(const Any* in, Any* out) {
   const int rank = x.dim();
   std::vector<bool> reduced(static_cast<size_t>(rank), in[2].is_none() || in[2].ints().empty());
   if (!in[2].is_none())
-    for (int64_t d : in[2].ints()) reduced[static_cast<size_t>(d < 0 ? d + rank : d)] = true;
+    for (int64_t d : in[2].ints())
+      if (rank) reduced[static_cast<size_t>(wrap_dim(d, rank, "prod_backward"))] = true;
   Dims order, back, sizes, kept;
   for (int pass = 0; pass < 2; pass++)
     for (int d = 0; d < rank; d++)

@@ -16,8 +16,8 @@ struct Border {
   int64_t outer = 1;
   Dims to;
 };
-// Arguments `first`..: pad (pairs from the last dimension on), mode.
-Border plan(const Frame& f, std::span<const int64_t> sizes, int first) {
+// Arguments `first`..: pad (pairs from the last dimension on), mode. Shape functions need no taps.
+Border plan(const Frame& f, std::span<const int64_t> sizes, int first, bool with_taps) {
   Dims pad = ints_argument(f, first);
   std::string_view mode = f.string(first + 1);
   const bool reflect = mode == "reflect", circular = mode == "circular";
@@ -29,6 +29,13 @@ Border plan(const Frame& f, std::span<const int64_t> sizes, int first) {
   Border b;
   b.to = Dims(sizes);
   b.outer = checked_numel(sizes.first(sizes.size() - count), "padding");
+  for (size_t k = 0; k < count; k++) {
+    const size_t d = sizes.size() - 1 - k;
+    b.to[d] = checked_add(checked_add(sizes[d], pad[2 * k], "padding"), pad[2 * k + 1], "padding");
+    MOKA_CHECK(b.to[d] >= 0, f.name(), ": the pads (", pad[2 * k], ", ", pad[2 * k + 1],
+               ") remove more than dimension ", d, " of shape ", sizes, " has");
+  }
+  const bool empty = checked_numel(b.to, "padding") == 0;
   for (size_t k = count; k-- > 0;) {
     const size_t d = sizes.size() - 1 - k;
     const int64_t in = sizes[d], before = pad[2 * k], after = pad[2 * k + 1];
@@ -41,13 +48,10 @@ Border plan(const Frame& f, std::span<const int64_t> sizes, int first) {
       MOKA_CHECK(before <= in && after <= in, f.name(),
                  ": circular padding must not wrap around more than once, got (", before, ", ", after,
                  ") for dimension ", d, " of shape ", sizes);
-    const int64_t out = checked_add(checked_add(in, before, "padding"), after, "padding");
-    MOKA_CHECK(out >= 0, f.name(), ": the pads (", before, ", ", after, ") remove more than dimension ", d,
-               " of shape ", sizes, " has");
-    b.to[d] = out;
+    const int64_t out = b.to[d];
     Taps t;
     t.in = in;
-    for (int64_t o = 0; o < out && !f.infer; o++) {
+    for (int64_t o = 0; o < out && with_taps && !empty; o++) {
       int64_t i = o - before;
       if (reflect) i = i < 0 ? -i : i >= in ? 2 * (in - 1) - i : i;
       else if (circular) {
@@ -60,16 +64,15 @@ Border plan(const Frame& f, std::span<const int64_t> sizes, int first) {
     }
     b.axes.push_back(std::move(t));
   }
-  checked_numel(b.to, "padding");
   return b;
 }
 
 void pad_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
-  f.output(0, plan(f, x.sizes(), 1).to, x.dtype());
+  f.output(0, plan(f, x.sizes(), 1, false).to, x.dtype());
 }
 void pad_kernel(Frame& f) {
-  Border b = plan(f, f.tensor(0).sizes(), 1);
+  Border b = plan(f, f.tensor(0).sizes(), 1, true);
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput y(f, 0);
   by_kernel_dtype(x.dtype(), [&]<class T>(T*) { apply_taps<T>(b.axes, b.outer, x.data<T>(), y.data<T>()); });
@@ -79,11 +82,11 @@ void pad_kernel(Frame& f) {
 void pad_backward_shape(Frame& f) {
   differentiable_argument(f, 0);
   Dims sizes = ints_argument(f, 1);
-  check_shape(f, 0, plan(f, sizes, 2).to);
+  check_shape(f, 0, plan(f, sizes, 2, false).to);
   f.output(0, sizes, f.tensor(0).dtype());
 }
 void pad_backward_kernel(Frame& f) {
-  Border b = plan(f, ints_argument(f, 1), 2);
+  Border b = plan(f, ints_argument(f, 1), 2, true);
   Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput dx(f, 0);
   by_kernel_dtype(dy.dtype(), [&]<class T>(T*) {

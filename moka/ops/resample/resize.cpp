@@ -95,7 +95,8 @@ struct Resize {
   Dims from, to;
 };
 // Arguments `first`..: mode, align_corners, scales, antialias. `size` is that of the last axes, or the whole shape.
-Resize plan(const Frame& f, std::span<const int64_t> input, const Dims& size, int first) {
+// Shape functions need no taps.
+Resize plan(const Frame& f, std::span<const int64_t> input, const Dims& size, int first, bool with_taps) {
   MOKA_CHECK(input.size() >= 3 && input.size() <= 5, f.name(),
              ": input must have shape [batch, channels, ...] with 1 to 3 more dimensions, got ", input);
   const size_t rank = input.size() - 2;
@@ -119,7 +120,7 @@ Resize plan(const Frame& f, std::span<const int64_t> input, const Dims& size, in
     r.to[k + 2] = out;
   }
   checked_numel(r.to, "resample");
-  if (f.infer) return r;
+  if (!with_taps) return r;
   for (size_t k = 0; k < rank; k++)
     r.axes.push_back(resize_taps(mode, input[k + 2], r.to[k + 2], f.flag(first + 1),
                                  scales.empty() ? 0 : scales[k], f.flag(first + 3)));
@@ -130,10 +131,10 @@ void resample_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   const Mode mode = mode_argument(f, 2);
   if (mode != Mode::Nearest && mode != Mode::NearestExact) floating_argument(f, 0);
-  f.output(0, plan(f, x.sizes(), ints_argument(f, 1), 2).to, x.dtype());
+  f.output(0, plan(f, x.sizes(), ints_argument(f, 1), 2, false).to, x.dtype());
 }
 void resample_kernel(Frame& f) {
-  Resize r = plan(f, f.tensor(0).sizes(), ints_argument(f, 1), 2);
+  Resize r = plan(f, f.tensor(0).sizes(), ints_argument(f, 1), 2, true);
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput y(f, 0);
   by_kernel_dtype(x.dtype(), [&]<class T>(T*) { apply_taps<T>(r.axes, r.outer, x.data<T>(), y.data<T>()); });
@@ -147,11 +148,11 @@ Dims output_axes(const Frame& f) {
 }
 void resample_backward_shape(Frame& f) {
   Dims sizes = ints_argument(f, 1);
-  check_shape(f, 0, plan(f, sizes, output_axes(f), 2).to);
+  check_shape(f, 0, plan(f, sizes, output_axes(f), 2, false).to);
   f.output(0, sizes, f.tensor(0).dtype());
 }
 void resample_backward_kernel(Frame& f) {
-  Resize r = plan(f, ints_argument(f, 1), output_axes(f), 2);
+  Resize r = plan(f, ints_argument(f, 1), output_axes(f), 2, true);
   Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput dx(f, 0);
   by_kernel_dtype(dy.dtype(), [&]<class T>(T*) {

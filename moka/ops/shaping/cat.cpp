@@ -120,8 +120,9 @@ void run_stack(Frame& f) {
 void view_cat_backward(Frame& f) {
   const Tensor& dy = f.tensor(0);
   std::span<const Tensor> list = f.tensors(1);
-  int d = cat_dim(list, f.integer(2));
   f.outs.resize(list.size());
+  if (list.empty()) return;
+  int d = cat_dim(list, f.integer(2));
   int64_t at = 0;
   for (size_t i = 0; i < list.size(); i++) {
     const Tensor& t = list[i];

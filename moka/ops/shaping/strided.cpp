@@ -55,6 +55,8 @@ void add_elements(const Tensor& from, const Tensor& to) {
   }
 }
 void run_part_backward(Frame& f) {
+  MOKA_CHECK(f.ints(2).size() == f.ints(3).size(), f.name(), ": ", f.ints(2).size(), " sizes but ",
+             f.ints(3).size(), " strides");
   if (is_non_overlapping(f.ints(2), f.ints(3))) {
     std::memset(f.outs[0].raw_data(), 0, f.outs[0].bytes());
     return copy_elements(f.tensor(0), part_view(f, f.outs[0], f.ints(2), f.ints(3), f.integer(4)));

@@ -89,13 +89,16 @@ double polygamma(double n, double x) {
   return sign * std::tgamma(n + 1) * zeta(n + 1, x);
 }
 
+constexpr double longest_sum = 1 << 20;  // terms; beyond, sums would take seconds and mean nothing
+
 double multivariate_log_gamma(double x, double p) {
-  if (x <= (p - 1) / 2) return nan;
+  if (x <= (p - 1) / 2 || p > longest_sum) return nan;
   double sum = p * (p - 1) / 4 * std::log(pi);
   for (int j = 0; j < p; j++) sum += log_gamma(x - 0.5 * j);
   return sum;
 }
 double multivariate_digamma(double x, double p) {
+  if (x <= (p - 1) / 2 || p > longest_sum) return nan;
   double sum = 0;
   for (int j = 0; j < p; j++) sum += digamma(x - 0.5 * j);
   return sum;
@@ -194,7 +197,9 @@ double gamma_q(double a, double x) {
 }
 
 namespace {
-// The three-term recurrence next = step(k, x, current, previous) from degrees 0 and 1.
+// The three-term recurrence next = step(k, x, current, previous) from degrees 0 and 1. Degrees beyond most_degrees would
+// take seconds and carry no digits: NaN, unless the numbers left the range of double before.
+constexpr int64_t most_degrees = 1 << 18;
 template <class Step>
 double recurrence(double x, double n, double first, Step step) {
   if (x != x || n != n) return nan;
@@ -202,7 +207,8 @@ double recurrence(double x, double n, double first, Step step) {
   if (degree < 0) return 0;
   if (degree == 0) return 1;
   double previous = 1, current = first;
-  for (int64_t k = 1; k < degree && current == current; k++) {
+  for (int64_t k = 1; k < degree && current - current == 0; k++) {
+    if (k == most_degrees) return nan;
     double next = step(static_cast<double>(k), x, current, previous);
     previous = current;
     current = next;
@@ -219,7 +225,10 @@ double chebyshev_t(double x, double n) {
   if (n > high_degree && std::fabs(x) < 1) return std::cos(std::trunc(n) * std::acos(x));
   return recurrence(x, n, x, chebyshev_step);
 }
+// Whether n is odd, as a sign.
+double alternating(double n) { return std::fmod(std::trunc(n), 2) == 0 ? 1 : -1; }
 double chebyshev_u(double x, double n) {
+  if (n > 8 && std::fabs(x) == 1) return (std::trunc(n) + 1) * (x > 0 ? 1 : alternating(n));
   if (n > 8 && std::fabs(x) < 1) {
     double angle = std::acos(x), sine = std::sin(angle);
     if (sine != 0) return std::sin((std::trunc(n) + 1) * angle) / sine;
@@ -227,6 +236,7 @@ double chebyshev_u(double x, double n) {
   return recurrence(x, n, 2 * x, chebyshev_step);
 }
 double chebyshev_v(double x, double n) {
+  if (n > 8 && std::fabs(x) == 1) return x > 0 ? 1 : (2 * std::trunc(n) + 1) * alternating(n);
   if (n > 8 && std::fabs(x) < 1) {
     double angle = std::acos(x), half = std::sin(angle / 2);
     if (half != 1) return std::cos((std::trunc(n) + 0.5) * angle) / std::cos(angle / 2);
@@ -234,6 +244,7 @@ double chebyshev_v(double x, double n) {
   return recurrence(x, n, 2 * x - 1, chebyshev_step);
 }
 double chebyshev_w(double x, double n) {
+  if (n > 8 && std::fabs(x) == 1) return x > 0 ? 2 * std::trunc(n) + 1 : alternating(n);
   if (n > 8 && std::fabs(x) < 1) {
     double angle = std::acos(x), half = std::cos(angle / 2);
     if (half != 1) return std::sin((std::trunc(n) + 0.5) * angle) / std::sin(angle / 2);

@@ -84,7 +84,7 @@ void ngram_shape(Frame& f) {
              x.sizes());
   int64_t width = 0;
   for (int64_t i : f.ints(3)) {
-    MOKA_CHECK_KIND(Value, i >= 0 && i < (int64_t(1) << 40), f.name(), ": place ", i,
+    MOKA_CHECK_KIND(Value, i >= 0 && i < (int64_t(1) << 31), f.name(), ": place ", i,
                     " of an n-gram is out of range");
     width = std::max(width, i + 1);
   }
