@@ -123,6 +123,15 @@ Bytes Bytes::copy(std::string_view content) {
   return out;
 }
 
+void Bytes::leave(size_t offset, size_t size) const {
+  MOKA_ASSERT(offset <= size_ && size <= size_ - offset);
+  if (!block_ || !block_->mapped) return;
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE)),
+                  begin = reinterpret_cast<uintptr_t>(data_) + offset,
+                  first = (begin + page - 1) / page * page, last = (begin + size) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 Bytes Bytes::slice(size_t offset, size_t size) const {
   MOKA_ASSERT(offset <= size_ && size <= size_ - offset);
   Bytes out = *this;

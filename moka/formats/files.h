@@ -37,6 +37,9 @@ class Bytes {
   size_t size() const { return size_; }
   std::string_view text() const { return {data_, size_}; }
   Bytes slice(size_t offset, size_t size) const;  // Internal error when it does not lie inside
+  // Pages of a mapped file that lie wholly in the range leave this process until somebody reads them again; bytes that
+  // were read into memory stay.
+  void leave(size_t offset, size_t size) const;
   // A read-only tensor over bytes [offset, offset + its size): a view, or a copy where the address is not
   // aligned to the element. The range must lie inside; a bool's byte other than 0 and 1 is an error.
   Tensor tensor(size_t offset, std::span<const int64_t> sizes, DType dtype) const;

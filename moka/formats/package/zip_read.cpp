@@ -228,7 +228,14 @@ std::vector<ZipEntry> read_zip(const Bytes& bytes, std::string_view what, const 
     MOKA_CHECK_KIND(File, data <= directory.offset && entry.size <= directory.offset - data, what,
                     ": entry '", entry.name, "' reaches into the archive's directory");
     at = data + entry.size;
-    const uint32_t crc = crc32(0, bytes.data() + data, entry.size);
+    // Piece by piece: memory need not hold entries that nobody may ever read.
+    uint32_t crc = 0;
+    constexpr uint64_t piece = uint64_t(8) << 20;
+    for (uint64_t done = 0; done < entry.size; done += piece) {
+      const uint64_t now = std::min(piece, entry.size - done);
+      crc = crc32(crc, bytes.data() + data + done, now);
+      bytes.leave(data + done, now);
+    }
     MOKA_CHECK_KIND(File, crc == entry.crc, what, ": entry '", entry.name,
                     "' is damaged: its checksum differs");
     out.push_back({std::string(entry.name), bytes.slice(data, entry.size)});
