@@ -13,4 +13,8 @@ inline const Tensor* constant_tensor(const graph::Value* v) {
 }
 inline bool is_none(const graph::Value* v) { return v && v->constant() && v->constant()->is_none(); }
 
+// How many bytes folding may add to a graph, and folding within them: a small file may ask for much by repeating itself.
+int64_t growth_limit(const graph::Graph& graph);
+int fold_constants(graph::Graph& graph, int64_t byte_limit, int64_t& growth);
+
 }  // namespace moka::passes

@@ -1,7 +1,10 @@
 // Computes what can be known now: pure nodes with constant inputs, sizes that types know, branches on known conditions.
 // decompose first, so that composites fold part by part; specialize_shapes and freeze_states make more to fold.
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
 #include "moka/graph/builtins.h"
+#include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
 
 namespace moka::passes {
@@ -20,9 +23,33 @@ int64_t bytes_of(const Any& a) {
   return n;
 }
 
+// What the tensors among these hold, one that comes twice once.
+int64_t distinct_bytes(const std::vector<Any>& args) {
+  std::set<const void*> seen;
+  int64_t bytes = 0;
+  auto add = [&](const Tensor& t) {
+    if (t && t.has_storage() && seen.insert(t.raw_data()).second) bytes += static_cast<int64_t>(t.bytes());
+  };
+  for (const Any& a : args) {
+    if (a.is_tensor()) add(a.tensor());
+    else if (a.tag() == Tag::Tensors)
+      for (const Tensor& t : a.tensors()) add(t);
+  }
+  return bytes;
+}
+
+int64_t constant_bytes(const Block& block) {
+  int64_t bytes = 0;
+  for (const Node* n : block) {
+    if (n->kind == NodeKind::Constant) bytes += bytes_of(n->constant);
+    for (const auto& b : n->blocks()) bytes += constant_bytes(*b);
+  }
+  return bytes;
+}
+
 class Folder {
  public:
-  Folder(Graph& graph, int64_t limit) : graph_(graph), limit_(limit) {}
+  Folder(Graph& graph, int64_t limit, int64_t& growth) : graph_(graph), limit_(limit), growth_(growth) {}
   int folded = 0;
 
   void block(Block& b) {
@@ -105,6 +132,11 @@ class Folder {
       int64_t bytes = 0;
       for (const Tensor& t : infer_shapes(*n->op, borrowed)) bytes += static_cast<int64_t>(t.bytes());
       if (bytes > limit) return;
+      // Views hold nothing of their own.
+      if (const int64_t more = bytes - distinct_bytes(args); more > 0 && !n->op->view) {
+        if (more > growth_) return;
+        growth_ -= more;
+      }
     }
     LayersOff off(~0u);
     std::vector<Tensor> results = call_boxed(*n->op, borrowed);
@@ -144,11 +176,23 @@ class Folder {
 
   Graph& graph_;
   int64_t limit_;
+  int64_t& growth_;
 };
 }  // namespace
 
+int64_t growth_limit(const Graph& graph) {
+  int64_t bytes = constant_bytes(*graph.main());
+  for (const auto& [name, state] : graph.states) bytes += bytes_of(state.value);
+  return (int64_t(16) << 20) + 8 * bytes;
+}
+
 int fold_constants(Graph& graph, int64_t byte_limit) {
-  Folder f(graph, byte_limit);
+  int64_t growth = growth_limit(graph);
+  return fold_constants(graph, byte_limit, growth);
+}
+
+int fold_constants(Graph& graph, int64_t byte_limit, int64_t& growth) {
+  Folder f(graph, byte_limit, growth);
   f.block(*graph.main());
   return f.folded;
 }

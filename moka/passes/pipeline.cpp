@@ -1,5 +1,6 @@
 // The ordered lists of passes. MOKA_LOG=passes prints the graph after every pass that changed something.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
 #include "moka/schema/log.h"
 
@@ -12,7 +13,9 @@ struct Pass {
   const char* name;
   int (*run)(Graph&);
 };
-int fold(Graph& g) { return fold_constants(g); }
+// What is left for folding in the pipeline that this thread runs.
+thread_local int64_t growth = 0;
+int fold(Graph& g) { return fold_constants(g, int64_t(64) << 20, growth); }
 
 // What may be done to any graph, also one that will be trained or exported.
 constexpr Pass cleaning[] = {
@@ -41,6 +44,7 @@ constexpr Pass optimizing[] = {
 
 int run(std::span<const Pass> passes, Graph& graph) {
   int total = 0;
+  growth = growth_limit(graph);
   bool log = log_enabled(Log::Passes);
   if (log) log_line(Log::Passes, cat("graph '", graph.name, "' before:\n", graph::print(graph)));
   for (const Pass& pass : passes) {

@@ -206,3 +206,34 @@ def test_errors_of_broken_models(nodes: list[Any], text: str) -> None:
     with pytest.raises((NotImplementedError, OSError, RuntimeError, ValueError)) as error:
         moka.onnx.load(model_of(nodes, [("x", F, [2])], ["y"]).SerializeToString())
     assert text in str(error.value) and f"'{nodes[0].name}'" in str(error.value)
+
+
+def test_a_small_file_that_doubles_tensors_stays_small() -> None:
+    nodes = [helper.make_node("Concat", [f"y{i}", f"y{i}"], [f"y{i + 1}"], axis=0) for i in range(40)]
+    model = model_of(nodes, [], ["y40"], {"y0": np.ones(64, np.float32)})
+    graph = moka.onnx.load(model.SerializeToString())._executable.graph
+    held = [int(np.prod(shape or [1])) for shape in _shapes_of_constants(graph)]
+    assert sum(held) < 2**22
+
+
+def _shapes_of_constants(graph: Any) -> list[list[int]]:
+    import re
+
+    texts = re.findall(r"= constant float32\[([\d, ]*)\]", str(graph))
+    return [[int(size) for size in text.split(",") if size.strip()] for text in texts]
+
+
+def test_neighbours_as_tensorflow_counts_them() -> None:
+    x = np.arange(12, dtype=np.float32).reshape(1, 1, 3, 4)
+    node = helper.make_node(
+        "Resize",
+        ["x", "", "", "sizes"],
+        ["y"],
+        mode="nearest",
+        nearest_mode="floor",
+        coordinate_transformation_mode="tf_half_pixel_for_nn",
+    )
+    model = model_of([node], [("x", F, [1, 1, 3, 4])], ["y"], {"sizes": np.array([1, 1, 2, 3])}, 11)
+    (found,) = moka.onnx.load(model.SerializeToString()).run([x])
+    rows, columns = np.int64((np.arange(2) + 0.5) * 3 / 2), np.int64((np.arange(3) + 0.5) * 4 / 3)
+    np.testing.assert_array_equal(found[0, 0], x[0, 0][rows][:, columns])

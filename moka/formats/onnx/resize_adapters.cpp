@@ -148,6 +148,8 @@ class Resizing {
     }
     Value* half = call("sub", call("div", call("add", y, 0.5), a.scale), 0.5);
     if (place_ == "half_pixel") return half;
+    if (place_ == "tf_half_pixel_for_nn")
+      return call("div", call("add", y, 0.5), a.scale);  // opsets 11 and 12
     if (place_ == "pytorch_half_pixel") return n_.call("where", {single, real(n_, -0.5), half});
     MOKA_CHECK_KIND(File, place_ == "half_pixel_symmetric", "coordinate_transformation_mode '", place_,
                     "' does not exist");
