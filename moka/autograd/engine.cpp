@@ -56,7 +56,7 @@ class Task {
         GradNode* node = ready_.back();
         ready_.pop_back();
         step(*node);
-        if (!options_.retain_graph) node->release_saved();
+        if (!options_.retain_graph && node->visit.runs) node->release_saved();
       }
       finished_ = true;
     }
@@ -194,8 +194,10 @@ class Task {
       if (!dxs[k] || !is_floating(dxs[k].dtype())) continue;
       for (int64_t i = 0; i < dxs[k].numel(); i++)
         if (double v = element_as_double(dxs[k], i); v != v)
-          fail("anomaly mode: ", n.name(), " returned NaN as its gradient ", k, ", at element ", i, " of ",
-               dxs[k]);
+          fail("anomaly mode: Function '", n.name(), "' returned nan values in its ", k,
+               "th output. The first is "
+               "element ",
+               i, " of ", dxs[k]);
     }
   }
 
@@ -244,7 +246,8 @@ Root root_of(const Tensor& t, Tensor g) {
     convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
   }
   MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
-             "backward: the gradient given has shape ", g.sizes(), " but the root has shape ", t.sizes());
+             "backward: Mismatch in shape: the gradient given has a shape of ", g.sizes(),
+             " and the output has a shape of ", t.sizes());
   if (g.dtype() != t.dtype()) {
     MOKA_CHECK(is_complex(t.dtype()) == is_complex(g.dtype()), "backward: the gradient given has type ",
                g.dtype(), " but the root has type ", t.dtype());

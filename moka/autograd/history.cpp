@@ -161,8 +161,8 @@ void check_writable(const Tensor& t, std::string_view op) {
              ": the target's memory is read-only (mapped from a file or borrowed); clone() it first");
   MOKA_CHECK(
       !i->inference || inference_mode, op,
-      ": the target was made under inference_mode and cannot be changed in place outside it; clone() it "
-      "first");
+      ": Inplace update to inference tensor outside InferenceMode is not allowed: the target was made under "
+      "inference_mode. clone() it first");
 }
 
 }  // namespace moka::autograd

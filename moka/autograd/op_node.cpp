@@ -298,7 +298,9 @@ Any OpNode::unpacked(int parameter, bool create_graph) {
 }
 
 Any OpNode::saved(int parameter) {
-  MOKA_CHECK(!released_, name(), ": its saved tensors were freed by an earlier backward");
+  MOKA_CHECK(!released_, name(),
+             ": its saved tensors are read after they have already been freed by an earlier "
+             "backward; Specify retain_graph=True in the first one");
   if (parameter >= rules_->slots) return Any();
   check_versions();
   Any value = unpacked(parameter, true);
@@ -325,10 +327,13 @@ void OpNode::fail_version(int parameter) const {
   std::string what = arg < rules_->args  ? cat("argument '", s.args[static_cast<size_t>(arg)].name, "'")
                      : s.outs.size() > 1 ? cat("result ", arg - rules_->args)
                                          : "result";
-  fail("backward: ", s.name, " needs its ", what, " (", saved,
-       "), but that was modified in place after it was saved: it is at version ", version_of(saved),
-       ", expected ", versions_[static_cast<size_t>(parameter)], ". Work on a clone(), or write out of place",
-       anomaly_enabled() ? "" : "; set_detect_anomaly(True) tells where the forward ran");
+  fail(
+      "backward: one of the variables needed for gradient computation has been modified by an inplace "
+      "operation: ",
+      s.name, " needs its ", what, " (", saved, ") as it was saved, but it is at version ", version_of(saved),
+      ", expected version ", versions_[static_cast<size_t>(parameter)],
+      ". Work on a clone(), or write out of place",
+      anomaly_enabled() ? "" : "; set_detect_anomaly(True) tells where the forward ran");
 }
 
 }  // namespace moka::autograd

@@ -32,8 +32,8 @@ Tensor copy_with_history(const Tensor& t) {
 
 Any save_tensor(const Tensor& t, SavedAs as, std::string_view op) {
   MOKA_CHECK(!t.impl()->inference, op,
-             ": a tensor made under inference_mode cannot be saved for backward; clone() it outside, or use "
-             "no_grad() instead of inference_mode()");
+             ": Inference tensors cannot be saved for backward: clone() it outside inference_mode, or use "
+             "no_grad() instead");
   if (__builtin_expect(hooks != nullptr, 0)) {
     Edge edge = as == SavedAs::Result ? Edge() : gradient_edge(t);
     Ref<PackedTensor> packed = hooks->pack(detach(t));

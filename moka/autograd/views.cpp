@@ -32,27 +32,33 @@ class ViewNode final : public GradNode {
 void check_origin(const Tensor& view, std::string_view op) {
   ViewOrigin origin = view.impl()->origin;
   if (origin == ViewOrigin::Plain) return;
-  std::string what = op.empty() ? "the base of this view, or another view of it, was written in place"
-                                : cat(op, ": the target is a view and is written in place");
+  const char* how = op.empty()
+                        ? " is a view and its base or another view of its base has been modified inplace"
+                        : " is a view and is being modified inplace";
   GradMeta* m = meta(view);
-  std::string from = m && m->grad_fn ? cat("output ", m->slot, " of ", m->grad_fn->name()) : "this view";
+  std::string what =
+      cat(op, op.empty() ? "" : ": ",
+          m && m->grad_fn ? cat("Output ", m->slot, " of ", m->grad_fn->name()) : "the target", how);
   switch (origin) {
     case ViewOrigin::Several:
-      fail(what, " while gradients are recorded, but ", from,
-           " is one of several views from one call (split, chunk, unbind), for which that is not allowed. "
-           "Replace "
-           "the write by an operation out of place, or make the views with slices");
+      fail(what,
+           ". This view is the output of a function that returns multiple views. Such functions (split, "
+           "chunk, "
+           "unbind) do not allow the output views to be modified in place: replace the write by an operation "
+           "out of place, or make the views with slices");
     case ViewOrigin::Function:
-      fail(what, " while gradients are recorded, but ", from,
-           " was returned by a custom Function, whose backward the write would bypass. Return a clone() from "
-           "the "
-           "Function");
+      fail(
+          what,
+          ". This view was created inside a custom Function, whose backward the write would bypass. Return a "
+          "clone() from the Function");
     default:
-      fail(what, " while gradients are recorded, but the view was made under ",
-           origin == ViewOrigin::Inference ? "inference_mode" : "no_grad",
-           ": whether the write should be recorded is not clear. Make the view and write into it both inside "
-           "that "
-           "mode, or both outside");
+      fail(op, op.empty() ? "" : ": ", "A view was created in ",
+           origin == ViewOrigin::Inference ? "inference mode" : "no_grad mode",
+           op.empty() ? " and its base or another view of its base has been modified inplace"
+                      : " and is being modified inplace",
+           " with gradients recorded: whether the write should be recorded is not clear. Make the view and "
+           "write "
+           "into it both inside that mode, or both outside");
   }
 }
 }  // namespace
@@ -165,13 +171,14 @@ void check_rebase(const Tensor& t, std::string_view op, bool wanted) {
     Tensor base = Tensor::share(b);
     if (wanted || requires_grad(base)) check_origin(t, op);
     MOKA_CHECK(!requires_grad(t) || !is_leaf(base), op,
-               ": the target is a view of a leaf that requires grad, which cannot be changed in place; use "
-               "no_grad() "
-               "or work on a copy");
+               ": a view of a leaf Variable that requires grad is being used in an in-place operation. Use "
+               "no_grad() or work on a copy");
     return;
   }
-  MOKA_CHECK(!requires_grad(t) || !is_leaf(t), op,
-             ": a leaf that requires grad cannot be changed in place; use no_grad() or work on a copy");
+  MOKA_CHECK(
+      !requires_grad(t) || !is_leaf(t), op,
+      ": a leaf Variable that requires grad is being used in an in-place operation. Use no_grad() or work "
+      "on a copy");
 }
 
 }  // namespace moka::autograd

@@ -124,7 +124,7 @@ PyObject* py_backward(PyObject*, PyObject* args) {
     bool create_graph = flag(create, false), retain_graph = flag(retain, create_graph);
     std::vector<Root> roots = read_roots(tensors, grads, "backward");
     std::vector<Tensor> leaves = read_tensors(inputs, "backward", false);
-    MOKA_CHECK(inputs == Py_None || !leaves.empty(), "backward: inputs must not be empty");
+    MOKA_CHECK(inputs == Py_None || !leaves.empty(), "backward: inputs argument cannot be empty");
     return run_backward(roots, leaves, {retain_graph, create_graph});
   });
 }
@@ -154,7 +154,8 @@ PyObject* py_grad(PyObject*, PyObject* args) {
     auto check_used = [&](const std::vector<Tensor>& found) {
       for (size_t i = 0; i < found.size(); i++)
         MOKA_CHECK(found[i] || flag(unused, false), "grad: input ", i,
-                   " was not used to compute the outputs; pass allow_unused=True to get None for it");
+                   " appears to not have been used to compute the outputs. Set allow_unused=True to get None "
+                   "for it");
     };
     if (autograd::batch_levels()) {
       std::vector<Tensor> found = gradients_in_vmap(outputs, items, grads, {retain_graph, create_graph});
@@ -254,7 +255,7 @@ PyObject* tensor_backward(PyObject* self, PyObject* const* args, Py_ssize_t coun
     }
     bool create_graph = flag(values[2], false), retain_graph = flag(values[1], create_graph);
     std::vector<Tensor> inputs = read_tensors(values[3], "backward", false);
-    MOKA_CHECK(values[3] == Py_None || !inputs.empty(), "backward: inputs must not be empty");
+    MOKA_CHECK(values[3] == Py_None || !inputs.empty(), "backward: inputs argument cannot be empty");
     Tensor gradient = values[0] == Py_None ? Tensor() : expect_tensor(values[0], "backward");
     Root root = autograd::root_of(unwrap(self), std::move(gradient));
     return run_backward({&root, 1}, inputs, {retain_graph, create_graph});

@@ -73,8 +73,9 @@ class FunctionNode final : public GradNode {
         int64_t mine = have[have.size() - want.size() + i];
         fits = mine == want[i] || want[i] == 1;
       }
-      MOKA_CHECK(fits, name_, ": backward returned a gradient of shape ", have, " for input ",
-                 static_cast<int64_t>(positions[edge]), ", which has shape ", want);
+      MOKA_CHECK(fits, name_, ": backward returned an invalid gradient at index ",
+                 static_cast<int64_t>(positions[edge]), " - got ", have,
+                 " but expected shape compatible with ", want);
       out = autograd::sum_to_shape(out, want);
     }
     if (out.dtype() == like.dtype()) return out;

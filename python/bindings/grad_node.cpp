@@ -86,8 +86,9 @@ void take_replacements(PyObject* result, std::span<Tensor> gradients, const char
   MOKA_CHECK_KIND(Type, PyTuple_Check(list.get()), hook, ": expected None or a tuple of Tensors, got ",
                   Py_TYPE(result)->tp_name);
   Py_ssize_t n = PyTuple_GET_SIZE(list.get());
-  MOKA_CHECK(static_cast<size_t>(n) == gradients.size(), hook, ": expected ", gradients.size(),
-             " gradients, got ", static_cast<int64_t>(n));
+  MOKA_CHECK(static_cast<size_t>(n) == gradients.size(), hook,
+             " hook has returned an incorrect number of values (got ", static_cast<int64_t>(n),
+             ", but expected ", gradients.size(), ")");
   for (Py_ssize_t i = 0; i < n; i++) {
     PyObject* g = PyTuple_GET_ITEM(list.get(), i);
     MOKA_CHECK_KIND(Type, g == Py_None || is_tensor(g), hook, ": expected Tensors or None, got ",

@@ -100,7 +100,8 @@ void resize(const Tensor& x, const std::vector<int64_t>& sizes, std::optional<st
 
 // x.set_(...): x shows other elements from now on, of another tensor's memory.
 void show_other(const Tensor& x, const Tensor& source) {
-  MOKA_CHECK(!autograd::requires_grad(x), "set_: variables that require grad cannot show other memory");
+  MOKA_CHECK(!autograd::requires_grad(x) || !autograd::grad_enabled(),
+             "set_: variables that require grad cannot show other memory while gradients are recorded");
   MOKA_CHECK(x.dtype() == source.dtype(), "set_: the tensor has type ", x.dtype(), " but the source ",
              source.dtype());
   take_geometry(x, source);

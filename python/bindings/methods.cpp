@@ -99,7 +99,8 @@ PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
   try {
     const Tensor& t = unwrap(self);
     check_not_capturing(t, "numpy");
-    MOKA_CHECK(force || !autograd::requires_grad(t), "numpy: the tensor requires grad; use detach().numpy()");
+    MOKA_CHECK(force || !autograd::requires_grad(t),
+               "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
     MOKA_CHECK_KIND(Type, buffer_format(t.dtype()), "numpy: NumPy has no type for ", t.dtype(),
                     "; convert it first, for example with float()");
     return as_array(self);

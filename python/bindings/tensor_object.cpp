@@ -172,7 +172,7 @@ int set_grad(PyObject* o, PyObject* value, void*) {
       return 0;
     }
     if (!is_tensor(value))
-      throw Error(ErrorKind::Type, cat("grad: expected a Tensor or None, got ", described(value)));
+      throw Error(ErrorKind::Type, cat("grad: expected to be a Tensor or None, got ", described(value)));
     const Tensor& g = unwrap(value);
     MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
                "grad: shape ", g.sizes(), " does not fit the tensor's shape ", t.sizes());

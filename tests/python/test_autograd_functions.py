@@ -87,9 +87,9 @@ def test_views_written_in_place_by_a_function():
 
 
 def test_writing_a_leaf_or_its_view_is_refused():
-    with pytest.raises(RuntimeError, match="leaf that requires grad"):
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
         Double.apply(leaf())
-    with pytest.raises(RuntimeError, match="view of a leaf that requires grad"):
+    with pytest.raises(RuntimeError, match="view of a leaf Variable that requires grad"):
         Double.apply(leaf(1.0, 2.0)[1:])
 
 
@@ -198,7 +198,7 @@ def test_kept_tensors_are_freed_after_backward():
     x, w = leaf(2.0), leaf(3.0)
     y = Scaled.apply(x, w * 1)
     y.backward()
-    with pytest.raises(RuntimeError, match="Scaled: its saved tensors were freed"):
+    with pytest.raises(RuntimeError, match="Scaled: its saved tensors are read after they have already been freed"):
         y.backward()
 
 
@@ -224,7 +224,7 @@ def test_only_tensors_can_be_kept():
 def test_inference_tensors_cannot_be_kept():
     with moka.inference_mode():
         frozen = moka.ones(1)
-    with pytest.raises(RuntimeError, match="Scaled: a tensor made under inference_mode cannot be saved"):
+    with pytest.raises(RuntimeError, match="Scaled: Inference tensors cannot be saved"):
         Scaled.apply(leaf(), frozen)
 
 
@@ -243,7 +243,7 @@ def test_gradients_of_another_shape():
     Wide.apply(x).sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
     made = [moka.ones(3)]
-    with pytest.raises(RuntimeError, match=r"gradient of shape \[3\] for input 0, which has shape \[2\]"):
+    with pytest.raises(RuntimeError, match=r"gradient at index 0 - got \[3\] but expected shape compatible with \[2\]"):
         Wide.apply(x).sum().backward()
     made = ["text"]
     with pytest.raises(TypeError, match="must return Tensors or None, got str for input 0"):

@@ -73,7 +73,7 @@ def test_node_hooks_see_and_change_gradients():
 def test_node_hooks_that_return_something_else_are_errors():
     z = leaf() * 3
     z.grad_fn.register_hook(lambda inputs, outputs: (None, None))
-    with pytest.raises(RuntimeError, match="expected 1 gradients, got 2"):
+    with pytest.raises(RuntimeError, match="got 2, but expected 1"):
         z.backward()
     z = leaf() * 3
     z.grad_fn.register_prehook(lambda outputs: 3)
@@ -214,7 +214,7 @@ def test_backward_with_chosen_inputs():
     z = y * y
     z.backward(inputs=[x, y])
     assert x.grad.item() == 36.0 and y.grad.item() == 12.0 and w.grad is None
-    with pytest.raises(RuntimeError, match="inputs must not be empty"):
+    with pytest.raises(RuntimeError, match="inputs argument cannot be empty"):
         (x * w).backward(inputs=[])
     with pytest.raises(RuntimeError, match="does not require grad"):
         (x * w).backward(inputs=moka.ones(1))
@@ -227,7 +227,7 @@ def test_backward_with_chosen_inputs():
         ({"only_inputs": False}, ValueError, "only_inputs=False is not supported"),
         ({"materialize_grads": True, "allow_unused": False}, ValueError, "contradict"),
         ({"grad_outputs": [None, None]}, RuntimeError, "1 outputs but 2 gradients"),
-        ({"grad_outputs": moka.ones(2)}, RuntimeError, r"shape \[2\] but the root has shape \[1\]"),
+        ({"grad_outputs": moka.ones(2)}, RuntimeError, r"shape of \[2\] and the output has a shape of \[1\]"),
         (
             {"grad_outputs": moka.ones(1, dtype=moka.complex64)},
             RuntimeError,
@@ -385,5 +385,5 @@ def test_versions_can_be_raised_by_hand():
     x = leaf(2.0) * 1
     y = x * x
     graph.increment_version(x)
-    with pytest.raises(RuntimeError, match="modified in place"):
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()

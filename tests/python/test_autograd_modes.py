@@ -52,7 +52,7 @@ def test_inference_tensors_are_not_saved_for_backward():
         x = moka.ones(1)
     w = leaf()
     with pytest.raises(
-        RuntimeError, match="mul: a tensor made under inference_mode cannot be saved for backward"
+        RuntimeError, match="mul: Inference tensors cannot be saved for backward"
     ):
         w * x
     (w + x).backward()
@@ -103,7 +103,7 @@ def test_anomaly_mode_finds_nan_and_shows_the_forward_line():
     x = leaf(0.0)
     with moka.autograd.detect_anomaly():
         y = failing_line(x) * 0.0
-        with pytest.raises(RuntimeError, match="SqrtBackward returned NaN as its gradient 0") as caught:
+        with pytest.raises(RuntimeError, match="Function 'SqrtBackward' returned nan values in its 0th output") as caught:
             y.backward()
     text = forward_text(caught.value)
     assert "The forward of SqrtBackward ran here" in text

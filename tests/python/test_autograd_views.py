@@ -135,7 +135,7 @@ def test_a_base_whose_memory_is_not_in_order():
 )
 def test_leaves_and_their_views_are_refused(write):
     x = leaf()
-    with pytest.raises(RuntimeError, match="leaf that requires grad.*use no_grad"):
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad.*Use no_grad"):
         write(x)
     assert x.tolist() == [1.0, 2.0, 3.0, 4.0]
     with moka.no_grad():
@@ -149,10 +149,10 @@ def test_leaves_and_their_views_are_refused(write):
 def test_one_of_several_views_is_refused(several):
     base = leaf() * 1
     part = several(base)
-    with pytest.raises(RuntimeError, match="one of several views from one call"):
+    with pytest.raises(RuntimeError, match="output of a function that returns multiple views"):
         part.mul_(2)
     base.mul_(2)
-    with pytest.raises(RuntimeError, match="its base|the base of this view.*one of several views"):
+    with pytest.raises(RuntimeError, match="its base or another view of its base.*multiple views"):
         (part * 2).sum()
 
 
@@ -169,7 +169,7 @@ def test_views_made_where_nothing_is_recorded_are_refused_outside(mode, name):
     base = leaf() * 1
     with mode():
         view = base[1:]
-    with pytest.raises(RuntimeError, match=f"made under {name}.*both outside"):
+    with pytest.raises(RuntimeError, match=f"created in {name.replace('_mode', '')}.*both outside"):
         view.mul_(2)
     with mode():
         view.mul_(2)
@@ -187,7 +187,7 @@ def test_views_returned_by_custom_functions_are_refused():
             return grad.view(2, 2)
 
     flat = Flat.apply(leaf().view(2, 2) * 1)
-    with pytest.raises(RuntimeError, match="returned by a custom Function"):
+    with pytest.raises(RuntimeError, match="created inside a custom Function"):
         flat.mul_(2)
 
 
@@ -213,7 +213,7 @@ def test_what_was_saved_and_written_since_is_named():
     y = x * x
     x[0].add_(1)
     with pytest.raises(
-        RuntimeError, match=r"mul needs its argument 'input' \(float32\[4\]\).*is at version 1, expected 0"
+        RuntimeError, match=r"mul needs its argument 'input' \(float32\[4\]\).*version 1, expected version 0"
     ):
         y.sum().backward()
     z = leaf().exp()

@@ -121,3 +121,10 @@ def test_processes_of_a_program_find_moka(tmp_path):
         "    mp.spawn(work, args=(q,), nprocs=2)\n    print(sorted([q.get(), q.get()]))\n"
     )
     assert "[2.0, 3.0]" in run("-m", "moka.compat.torch", tmp_path / "several.py")
+
+
+def test_a_variable_is_a_leaf_that_shows_the_tensors_memory(torch):
+    x = torch.ones(2, requires_grad=True)
+    value = torch.autograd.Variable(x * 2, requires_grad=True)
+    assert value.is_leaf and value.requires_grad and value.tolist() == [2, 2]
+    assert torch.autograd.Variable(x) is not x and not torch.autograd.Variable(x).requires_grad

@@ -220,3 +220,48 @@ def test_affine_grid_of_one_pixel_warns_and_wrong_shapes_are_errors():
         F.affine_grid(theta[0], (1, 1, 2, 2), align_corners=False)
     with pytest.raises(NotImplementedError, match="4D and 5D sizes"):
         F.affine_grid(theta, (1, 2, 2), align_corners=False)
+
+
+def test_a_hook_of_the_backward_pass_leaves_second_derivatives_alone():
+    seen = []
+    loss = nn.MSELoss()
+    loss.register_full_backward_hook(lambda *_: seen.append(1))
+    x = moka.rand(1, requires_grad=True)
+    (first,) = moka.autograd.grad(loss(x, moka.zeros(1)), x, create_graph=True)
+    (second,) = moka.autograd.grad(first, x)
+    assert seen == [1] and second.item() == 2
+
+
+def test_a_gradient_up_to_inner_tensors_leaves_the_graph_behind_them():
+    leaf = moka.tensor([3.0], requires_grad=True)
+    inner = [leaf * leaf, leaf * 2]
+    loss = inner[0] * 2 + inner[1]
+    gradients = [moka.autograd.grad(loss, x)[0] for x in inner]
+    moka.autograd.backward(inner, gradients)
+    assert leaf.grad.item() == 2 * 6 + 2
+
+
+def test_a_parameter_shows_other_memory_where_nothing_is_recorded():
+    weight = nn.Parameter(moka.arange(4.0))
+    with pytest.raises(RuntimeError, match="set_"):
+        weight.set_(weight[1:])
+    with moka.no_grad():
+        weight.set_(weight[1:])
+    assert weight.tolist() == [1, 2, 3] and weight.requires_grad
+
+
+def test_saved_variables_are_the_saved_tensors():
+    class Square(moka.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            return 2 * ctx.saved_variables[0] * grad
+
+    x = moka.tensor([3.0], requires_grad=True)
+    with pytest.warns(DeprecationWarning, match="saved_variables is deprecated"):
+        Square.apply(x).backward()
+    assert x.grad.item() == 6

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -58,14 +59,20 @@ class FunctionContext:
         self._kept_forward = tensors
 
     @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The old name of saved_tensors."""
+        warnings.warn("ctx.saved_variables is deprecated: use saved_tensors", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
+    @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What save_for_backward kept; inside jvp, what save_for_forward did."""
         if self._in_jvp:
             return self._kept_forward
         if self._released:
             raise RuntimeError(
-                f"{self._function.__name__}: its saved tensors were freed by an earlier backward; pass "
-                "retain_graph=True to the first one"
+                f"{self._function.__name__}: its saved tensors are read after they have already been freed by "
+                "an earlier backward; pass retain_graph=True to the first one"
             )
         if not self._done:
             return self._kept

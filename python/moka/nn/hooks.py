@@ -170,9 +170,12 @@ def run_with_backward_hooks(
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
+            grad_output = seen.pop("grad_output", None)
+            if grad_output is None:  # a second derivative, which came by another way than the output
+                return gradients
             full = _spread(gradients, places, len(args))
             for hook in hooks:
-                changed = hook(module, full, seen["grad_output"])
+                changed = hook(module, full, grad_output)
                 if changed is not None:
                     full = _checked(changed, len(args), "grad_input")
             return tuple(full[place] for place in places)

@@ -113,13 +113,19 @@ class _VariableType(type):
 
 
 class Variable(metaclass=_VariableType):
-    """Variable(tensor) is the tensor itself, as since torch 0.4."""
+    """Variable(tensor) shows the tensor's memory, as a leaf of its own."""
 
     _execution_engine = _Engine()
 
-    def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
-        """The tensor; with requires_grad=True as a leaf that needs a gradient."""
-        return data.requires_grad_(True) if requires_grad else data
+    def __new__(
+        cls, data: Tensor | None = None, requires_grad: bool = False, volatile: bool = False
+    ) -> Tensor:
+        """The memory of `data`, without its history."""
+        if data is None:
+            data = _C.empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Variable: data must be a Tensor, but {type(data).__name__} came")
+        return data.detach().requires_grad_(requires_grad)
 
 
 _IncompatibleKeys = IncompatibleKeys
