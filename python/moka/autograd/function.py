@@ -61,7 +61,7 @@ class FunctionContext:
     @property
     def saved_variables(self) -> tuple[Any, ...]:
         """The old name of saved_tensors."""
-        warnings.warn("ctx.saved_variables is deprecated: use saved_tensors", DeprecationWarning, stacklevel=2)
+        warnings.warn("saved_variables is deprecated: use saved_tensors", DeprecationWarning, stacklevel=2)
         return self.saved_tensors
 
     @property
@@ -71,8 +71,8 @@ class FunctionContext:
             return self._kept_forward
         if self._released:
             raise RuntimeError(
-                f"{self._function.__name__}: its saved tensors are read after they have already been freed by "
-                "an earlier backward; pass retain_graph=True to the first one"
+                f"{self._function.__name__}: its saved tensors are read after they have already been freed "
+                "by an earlier backward; pass retain_graph=True to the first one"
             )
         if not self._done:
             return self._kept
