@@ -198,7 +198,7 @@ def test_kept_tensors_are_freed_after_backward():
     x, w = leaf(2.0), leaf(3.0)
     y = Scaled.apply(x, w * 1)
     y.backward()
-    with pytest.raises(RuntimeError, match="Scaled: its saved tensors are read after they have already been freed"):
+    with pytest.raises(RuntimeError, match="Scaled: its saved tensors .* already been freed"):
         y.backward()
 
 
@@ -243,7 +243,7 @@ def test_gradients_of_another_shape():
     Wide.apply(x).sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
     made = [moka.ones(3)]
-    with pytest.raises(RuntimeError, match=r"gradient at index 0 - got \[3\] but expected shape compatible with \[2\]"):
+    with pytest.raises(RuntimeError, match=r"at index 0 - got \[3\] but expected shape .* \[2\]"):
         Wide.apply(x).sum().backward()
     made = ["text"]
     with pytest.raises(TypeError, match="must return Tensors or None, got str for input 0"):

@@ -103,7 +103,7 @@ def test_anomaly_mode_finds_nan_and_shows_the_forward_line():
     x = leaf(0.0)
     with moka.autograd.detect_anomaly():
         y = failing_line(x) * 0.0
-        with pytest.raises(RuntimeError, match="Function 'SqrtBackward' returned nan values in its 0th output") as caught:
+        with pytest.raises(RuntimeError, match="SqrtBackward' returned nan values in its 0th") as caught:
             y.backward()
     text = forward_text(caught.value)
     assert "The forward of SqrtBackward ran here" in text

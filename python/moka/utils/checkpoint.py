@@ -198,7 +198,9 @@ class _Reentrant(Function):
             if isinstance(out, Tensor) and out.requires_grad and gradient is not None
         ]
         if not pairs:
-            raise RuntimeError("checkpoint: none of output has requires_grad=True, this checkpoint() is not necessary")
+            raise RuntimeError(
+                "checkpoint: none of output has requires_grad=True, this checkpoint() is not necessary"
+            )
         backward([out for out, _ in pairs], [gradient for _, gradient in pairs])
         return (None, None, *(value.grad if isinstance(value, Tensor) else None for value in args))
 
