@@ -45,6 +45,7 @@ DEBIAN_PACKAGES = (
     DebianPackage("libgtest-dev", ("/usr/include/gtest/gtest.h",), "C++ tests"),
     DebianPackage("libcli11-dev", ("/usr/include/CLI/CLI.hpp",), "the moka command"),
     DebianPackage("libzip-dev", ("/usr/include/zip.h",), "PyTorch archives"),
+    DebianPackage("libllvm19", ("<libLLVM>",), "compiled code for fused operators", needed=False),
     DebianPackage("ccache", ("ccache",), "fast rebuilds", needed=False),
     DebianPackage(
         "dataset-fashion-mnist",
@@ -91,6 +92,9 @@ def _is_there(probe: str) -> bool:
         return _python_headers()
     if probe == "<fuzzer runtime>":
         return _fuzzer_runtime()
+    if probe == "<libLLVM>":
+        folders = [*Path("/usr/lib").glob("*-linux-gnu*"), Path("/usr/lib"), Path("/usr/lib64")]
+        return any(any(folder.glob(f"libLLVM*{version}*")) for folder in folders for version in range(15, 22))
     return Path(probe).exists() if probe.startswith("/") else shutil.which(probe) is not None
 
 

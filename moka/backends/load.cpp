@@ -12,7 +12,9 @@
 #include <mutex>
 #include <utility>
 
+#include "moka/backends/llvm/regions.h"
 #include "moka/backends/onednn/table.h"
+#include "moka/runtime/executable.h"
 #include "moka/schema/frame.h"
 #include "moka/schema/log.h"
 
@@ -113,6 +115,9 @@ void register_backends() {
   static std::once_flag once;
   std::call_once(once, [] {
     pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+#ifndef MOKA_PREDICTOR
+    runtime::set_region_compiler(llvm::compile_for_plan);
+#endif
     [&]<int... I>(std::integer_sequence<int, I...>) {
       (add<I>(), ...);
     }(std::make_integer_sequence<int, int(std::size(served))>{});

@@ -74,4 +74,13 @@ class Executable {
 using PythonRunner = std::vector<Any> (*)(std::string_view name, std::span<const Any> inputs);
 void set_python_runner(PythonRunner runner);
 
+// A fused_region of a plan (moka/ops/fused): its program, and its inputs without elements.
+struct RegionUse {
+  std::string_view program;
+  std::span<const Tensor> inputs;
+};
+// What makes code for the regions of a plan before it runs; a back end sets it.
+using RegionCompiler = void (*)(std::span<const RegionUse> regions);
+void set_region_compiler(RegionCompiler compiler);
+
 }  // namespace moka::runtime

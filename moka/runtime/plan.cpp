@@ -2,6 +2,7 @@
 // each piece of it lives.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <unordered_set>
 
 #include "moka/base/checked.h"
@@ -350,12 +351,30 @@ class Planner {
   std::vector<int> inner_used_;
   std::unordered_map<std::pair<const Region*, size_t>, std::vector<int>, PairHash> step_used_;
 };
+std::atomic<RegionCompiler> region_compiler{nullptr};
+
+void collect_regions(const Region& region, const Analysis& analysis, std::vector<RegionUse>& out) {
+  for (const Step& s : region.steps) {
+    for (const Region& inner : s.regions) collect_regions(inner, analysis, out);
+    if (s.kind == StepKind::Planned &&
+        (s.node->op_name() == "fused_region" || s.node->op_name() == "fused_region_all"))
+      out.push_back(
+          {analysis.meta(s.node->input(1)).value.string(), analysis.meta(s.node->input(0)).value.tensors()});
+  }
+}
 }  // namespace
+
+void set_region_compiler(RegionCompiler compiler) { region_compiler = compiler; }
 
 Plan make_plan(const Graph& graph, std::span<const Any> inputs, const std::map<std::string, Any>& states,
                const Options& options) {
   Analysis analysis = analyze(graph, inputs, states);
   Plan plan = Planner(graph, analysis, states, options).make();
+  if (const RegionCompiler compile = region_compiler.load()) {
+    std::vector<RegionUse> regions;
+    collect_regions(plan.main, analysis, regions);
+    if (!regions.empty()) compile(regions);
+  }
   if (log_enabled(Log::Plan))
     log_line(Log::Plan,
              cat("graph '", graph.name, "': ", plan.summary.steps, " steps, ", plan.summary.planned_steps,

@@ -3,6 +3,7 @@
 #include "moka/ops/fused/region.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
@@ -66,6 +67,20 @@ void run_steps(const RegionPlan& plan, char* const* at, int64_t n) {
   }
 }
 
+// Code takes most_lanes elements at least: fewer are computed with whatever stands behind them.
+void run_few(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, void* const* results,
+             const void* const* in, int64_t n) {
+  alignas(64) char memory[most_region_inputs + most_region_results][most_lanes * 8] = {};
+  const void* from[most_region_inputs];
+  void* to[most_region_results];
+  for (int k = 0; k < plan.inputs; k++)
+    from[k] = std::memcpy(memory[k], in[k], static_cast<size_t>(n * w.operands[k].item));
+  for (size_t r = 0; r < plan.results.size(); r++) to[r] = memory[most_region_inputs + r];
+  code(to, from, most_lanes);
+  for (size_t r = 0; r < plan.results.size(); r++)
+    std::memcpy(results[r], to[r], static_cast<size_t>(n * w.result_items[r]));
+}
+
 void run_range(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, int64_t first, int64_t last) {
   alignas(64) char memory[most_region_values * 256];
   char* at[most_region_values];
@@ -99,7 +114,8 @@ void run_range(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, int
     if (code) {
       const void* in[most_region_inputs];
       std::copy(at, at + inputs, in);
-      code(results, in, n);
+      if (n < most_lanes) run_few(plan, w, code, results, in, n);
+      else code(results, in, n);
     } else {
       run_steps(plan, at, n);
     }
@@ -146,6 +162,12 @@ void one_shape(Frame& f) {
   MOKA_CHECK(f.outs.size() == 1, "fused_region: the program has ", f.outs.size(),
              " results; fused_region_all takes such programs");
 }
+void by_code(Frame& f) { run_region(f, *region_plan(f.string(1), f.tensors(0)), true); }
+std::string_view without_code(const Frame& f) {
+  return region_plan(f.string(1), f.tensors(0))->code.load(std::memory_order_relaxed)
+             ? ""
+             : "no code was made for it";
+}
 void in_tiles(Frame& f) { run_region(f, *region_plan(f.string(1), f.tensors(0)), false); }
 }  // namespace
 
@@ -157,7 +179,8 @@ constinit const Op fused_region_op{
         "}'; its result has the shape to which the inputs broadcast.",
     .method = "none",
     .shape = one_shape,
-    .kernels = {KernelRow{.name = "tiles", .run = in_tiles}},
+    .kernels = {KernelRow{.name = "code", .run = by_code, .declines = without_code},
+                KernelRow{.name = "tiles", .run = in_tiles}},
     .derivative = none("made for inference, after differentiation"),
     .onnx = none("written as its parts: graphs are exported before they are fused"),
     .netdef = none("written as its parts: graphs are exported before they are fused"),
@@ -176,7 +199,8 @@ constinit const Op fused_region_all_op{
     .doc = "fused_region for programs with several results.",
     .method = "none",
     .shape = region_shape,
-    .kernels = {KernelRow{.name = "tiles", .run = in_tiles}},
+    .kernels = {KernelRow{.name = "code", .run = by_code, .declines = without_code},
+                KernelRow{.name = "tiles", .run = in_tiles}},
     .derivative = none("made for inference, after differentiation"),
     .onnx = none("written as its parts: graphs are exported before they are fused"),
     .netdef = none("written as its parts: graphs are exported before they are fused"),

@@ -13,6 +13,7 @@
 namespace moka {
 
 constexpr int most_region_inputs = 12, most_region_results = 4, most_region_nodes = 48;
+constexpr int most_lanes = 32;  // that generated code works on at once
 constexpr int most_region_values = 240;  // with numbers and conversions
 
 // What a region computes: the text "(%0, %1) { %2 = mul(%0, %1) ... return %2 }" read once. Values are its inputs and
@@ -57,9 +58,10 @@ struct RegionPlan {
   int slots = 0;
   int cost = 0;  // of all formulas
   int64_t widest = 1;  // bytes of an element
-  // Compiled code over contiguous elements of the inputs' and results' own types, once there is some.
+  // Compiled code over at least most_lanes contiguous elements of the inputs' and results' own types, once there is some.
   using Code = void (*)(void* const* results, const void* const* inputs, int64_t n);
   mutable std::atomic<Code> code{nullptr};
+  mutable std::atomic<bool> tried{false};  // to compile it
 };
 // Kept for every text and types of inputs; 0-d tensors promote otherwise than others.
 std::shared_ptr<const RegionPlan> region_plan(std::string_view text, std::span<const Tensor> inputs);

@@ -33,6 +33,7 @@ struct Power {
 template <class F>
 constexpr Formula of_floats() {
   Formula f;
+  f.text = detail::formula_text<F, 2>;
   detail::add_kernels<F, float, 2, 0>(f, 0);
   detail::add_kernels<F, double, 2, 0>(f, 1);
   return f;
@@ -53,6 +54,11 @@ FormulaKernel power_kernel(double exponent, int isa, int column) {
   for (const Power& p : powers)
     if (p.exponent == exponent) return p.formula.kernels[isa][column];
   return nullptr;
+}
+std::string_view power_text(double exponent, int column) {
+  for (const Power& p : powers)
+    if (p.exponent == exponent && p.formula.kernels[0][column]) return p.formula.text();
+  return {};
 }
 
 }  // namespace moka

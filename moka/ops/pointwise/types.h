@@ -20,6 +20,7 @@ struct FormulaPlan {
 
 // The kernel of a power with this exponent, where there is a shorter one than the power's own; else null.
 FormulaKernel power_kernel(double exponent, int isa, int column);
+std::string_view power_text(double exponent, int column);  // its text, or nothing
 
 // Types and kernel for the operands of a call; `name` is for the errors.
 FormulaPlan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name);
