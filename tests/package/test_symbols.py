@@ -5,8 +5,8 @@ import re
 
 from .conftest import run
 
-# A formula over packs that became a function of its own: moka::ops::Erf::operator()<moka::Num<float, 8> >. Numbers of no
-# lanes are no packs: they write programs (moka/ops/generated).
+# A formula over packs that became a function of its own: moka::ops::Erf::operator()<moka::Num<float, 8> >.
+# Numbers of no lanes are no packs: they write programs (moka/ops/generated).
 PACK_ARGUMENT = re.compile(r"\bmoka::(?:ops|detail)?\S*\(.*moka::Num<(?:float|double|int|long), [1-9]\d*>")
 
 
