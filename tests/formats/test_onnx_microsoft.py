@@ -207,3 +207,8 @@ def test_a_seed_of_a_node_gives_the_numbers_of_the_reference() -> None:
     expected = ReferenceEvaluator(model).run(None, {})
     for found, wanted in zip(moka.onnx.load(model.SerializeToString()).run(), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_a_mask_without_dimensions_is_refused() -> None:
+    with pytest.raises(ValueError, match="out of range for 0 dimensions"):
+        run("Attention", [X, floats(8, 24), floats(24), np.array(1, np.int32)], num_heads=2)

@@ -136,12 +136,15 @@ Value* expanded_to(NodeReader& n, Value* x, const Wholes& sizes) {
 }
 
 Value* part_of(NodeReader& n, Value* x, int64_t dim, Whole start, Whole length) {
+  const int rank = spelling::rank(x);
+  MOKA_CHECK_KIND(File, rank < 0 || (dim >= -rank && dim < rank), "dimension ", dim, " is out of range for ",
+                  rank, " dimensions");
   Value* v = n.call("narrow", {x, dim, start.argument(), length.argument()});
   DType dtype;
-  if (!spelling::has_dtype(x, &dtype) || spelling::rank(x) < 0) return v;
+  if (!spelling::has_dtype(x, &dtype) || rank < 0) return v;
   Wholes sizes;
   for (const graph::Dim& d : x->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
-  sizes[static_cast<size_t>(dim < 0 ? dim + spelling::rank(x) : dim)] = length.fixed() ? length.number : -1;
+  sizes[static_cast<size_t>(dim < 0 ? dim + rank : dim)] = length.fixed() ? length.number : -1;
   return promise(v, dtype, sizes);
 }
 
