@@ -340,6 +340,8 @@ bool tensor_scatter(NodeReader& n) {
   const std::string_view mode = n.text("mode", "linear");
   MOKA_CHECK_KIND(File, mode == "linear" || mode == "circular", "mode '", mode, "' does not exist");
   const Wholes sizes = sizes_of(n, n[1]);
+  MOKA_CHECK_KIND(File, static_cast<int>(sizes.size()) == rank, "the update has ", sizes.size(),
+                  " dimensions, the cache ", rank);
   const int a = static_cast<int>(axis);
   Value* place = spread(n, count_to(n, sizes[static_cast<size_t>(a)]), {a}, rank);
   if (n.has(2)) place = n.call("add", {place, spread(n, n.call("to", {n[2], DType::I64}), {0}, rank)});
