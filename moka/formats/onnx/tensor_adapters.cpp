@@ -158,8 +158,12 @@ bool squeeze(NodeReader& n) {
   std::sort(axes->begin(), axes->end());
   Value* x = n[0];
   for (size_t i = axes->size(); i-- > 0;)
-    if (i + 1 == axes->size() || (*axes)[i] != (*axes)[i + 1])
+    if (i + 1 == axes->size() || (*axes)[i] != (*axes)[i + 1]) {
+      graph::Type type = x->type;
       x = n.call("squeeze.dim", {x, Dims{(*axes)[i]}});
+      type.dims.erase(type.dims.begin() + (*axes)[i]);  // ONNX promises that it is 1
+      x->type = type;
+    }
   n.out(x);
   return true;
 }

@@ -54,7 +54,11 @@ Value* softplus(const Rewriting& r) {
   const Term soft = r.call("clamp_min", {x, 0.0}) + tail;
   return r.is("beta", 1) ? soft : r.call("div", {soft, r["beta"]});
 }
-Value* isfinite(const Rewriting& r) { return r.call("lt", {r.call("abs", {r["input"]}), INFINITY}); }
+Value* isfinite(const Rewriting& r) {
+  DType type;
+  if (r.dtype(r["input"], type) && !is_floating(type)) return r.call("eq", {r["input"], r["input"]});
+  return r.call("lt", {r.call("abs", {r["input"]}), INFINITY});
+}
 Value* not_equal(const Rewriting& r) {
   return r.call("logical_not", {r.call("eq", {r["input"], r["other"]})});
 }
@@ -147,7 +151,12 @@ Value* nan_to_num(const Rewriting& r) {
   return r.call("where", {r.call("isnan", {x}), r.number("nan", 0), out});
 }
 Value* isclose(const Rewriting& r) {
-  const Term a = r.term("input"), b = r.term("other");
+  Term a = r.term("input"), b = r.term("other");
+  DType types[2];
+  if (r.dtype(a, types[0]) && r.dtype(b, types[1]) && types[0] == DType::Bool && types[1] == DType::Bool) {
+    a = r.cast(a, DType::F32);  // ONNX has no Abs of truth values
+    b = r.cast(b, DType::F32);
+  }
   const Term allowed = r.call("abs", {b}) * r.number("rtol") + r.number("atol");
   const Term difference = r.call("abs", {a - b});
   const Term near =

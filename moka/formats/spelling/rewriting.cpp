@@ -83,6 +83,7 @@ Term Rewriting::call(std::string_view op, std::initializer_list<Argument> args) 
 }
 
 Size Rewriting::size(Value* x, int64_t dim) const {
+  if (spelling::rank(x) == 0) return 1;  // reductions take a single value as one row
   const graph::Dim& d = x->type.dims.at(static_cast<size_t>(wrap(dim, spelling::rank(x))));
   if (d.fixed()) return d.size;
   return builtin("size", {x, build.constant(Any(dim))});

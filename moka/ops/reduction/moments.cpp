@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "moka/graph/expr.h"
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/kernels/differentiable.h"
@@ -239,9 +240,20 @@ Tensor log_sum_exp_of(const Tensor& input, const Any& dim, const Any& keepdim) {
   Any x(is_floating(d) || is_complex(d) ? input : Tensor(to(input, default_float())));
   return log_sum_exp(x, is_complex(d) ? Any(real(x)) : x, dim, keepdim).tensor();
 }
-// Graphs hold floating tensors.
+// In graphs, tensors that are known to hold integers become floats; the logarithm of complex ones is for eager calls.
+template <class X>
+X as_floats(X x) {
+  if constexpr (std::is_same_v<X, graph::Expr>) {
+    const graph::Type& type = x.value->type;
+    if (type.has_dtype && is_integral(type.dtype)) return to(x, default_float());
+  }
+  return x;
+}
 constexpr Body log_sum_exp_body = [] {
-  Body b = body([](auto input, auto dim, auto keepdim) { return log_sum_exp(input, input, dim, keepdim); });
+  Body b = body([](auto input, auto dim, auto keepdim) {
+    auto x = as_floats(input);
+    return log_sum_exp(x, x, dim, keepdim);
+  });
   b.eager = parts<log_sum_exp_of>().eager;
   return b;
 }();
