@@ -153,7 +153,7 @@ bool Node::has_effects() const {
 }
 
 std::string_view Node::op_name() const {
-  if (kind == NodeKind::Op) return info(*op).schema.name;
+  if (kind == NodeKind::Op) return op ? std::string_view(info(*op).schema.name) : "operator";
   if (kind == NodeKind::Builtin) return name;
   return node_kind_name(kind);
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "moka/graph/graph.h"
@@ -15,6 +16,13 @@ namespace moka::passes {
 int clean(graph::Graph& graph);
 // For running a model whose weights stay as they are; results may differ in the last bits.
 int optimize(graph::Graph& graph);
+// Their steps in order, for whoever looks at every stage.
+struct Pass {
+  const char* name;
+  int (*run)(graph::Graph&);
+};
+std::span<const Pass> cleaning_passes();
+std::span<const Pass> optimizing_passes();
 
 // ---- programs
 // Replaces calls of other graphs of the program by their nodes; recursion is an error.

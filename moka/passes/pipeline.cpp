@@ -9,10 +9,6 @@ namespace moka::passes {
 using graph::Graph;
 
 namespace {
-struct Pass {
-  const char* name;
-  int (*run)(Graph&);
-};
 // What is left for folding in the pipeline that this thread runs.
 thread_local int64_t growth = 0;
 int fold(Graph& g) { return fold_constants(g, int64_t(64) << 20, growth); }
@@ -59,6 +55,8 @@ int run(std::span<const Pass> passes, Graph& graph) {
 }
 }  // namespace
 
+std::span<const Pass> cleaning_passes() { return cleaning; }
+std::span<const Pass> optimizing_passes() { return optimizing; }
 int clean(Graph& graph) { return run(cleaning, graph); }
 int optimize(Graph& graph) { return run(optimizing, graph); }
 
