@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "moka/base/parallel.h"
-#include "moka/runtime/trace.h"
+#include "moka/runtime/watch.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/log.h"
 
@@ -42,8 +42,10 @@ bool truth(const Any& value, const char* what) {
 }
 
 std::vector<Any> Context::run(std::span<const Any> inputs, const RunOptions& options) {
+  RunOptions watched = options;
+  if (const Watch* watch = Watch::current(); watch && !options.trace) watched.trace = &watch->trace;
   LayersOff off(~0u);
-  run_ = &options;
+  run_ = &watched;
   // Whatever happens, nothing of this run stays in the registers.
   struct Clear {
     Context& c;
@@ -259,18 +261,6 @@ void Context::run_loop(Call& call) {
     for (size_t i = 0; i < carried; i++) values[i] = registers_[region.results[i + 1]];
   }
   for (size_t i = 0; i < carried; i++) registers_[step.outputs[i]] = std::move(values[i]);
-}
-
-void Context::traced(Call& call) {
-  int64_t begin = trace_clock();
-  run_call(call);
-  int64_t end = trace_clock();
-  const Node& n = *call.step->node;
-  std::string detail = node_place(n);
-  if (call.row) detail += cat("; kernel ", call.row->name);
-  for (int r : call.step->inputs)
-    if (registers_[r].is_tensor()) detail += cat("; ", registers_[r]);
-  run_->trace->add(n.op_name(), detail, begin, end);
 }
 
 }  // namespace moka::runtime

@@ -127,7 +127,8 @@ struct Executable::Made {
   }
 
   std::shared_ptr<Planned> plan_for(std::span<const Any> inputs) const {
-    std::string key;
+    thread_local std::string key;  // its memory serves the thread's next run
+    key.clear();
     for (const Any& a : inputs) sign(key, a);
     std::map<std::string, Any> values;
     {
