@@ -56,6 +56,39 @@ def test_info_as_json(moka, classifier):
     assert told["metadata"] == {"author": "tests"}
 
 
+def test_info_writes_a_page(moka, classifier, tmp_path):
+    shown = moka("info", classifier, "--page", "graph.html").stdout
+    page = (tmp_path / "graph.html").read_text()
+    assert shown.startswith("graph.html: ") and page.startswith("<!DOCTYPE html>")
+    data = json.loads(re.search(r'application/json">(.*?)</script>', page, re.DOTALL)[1])
+    assert [node["op"] for node in data["main"]["nodes"]] == ["get", "get", "linear", "relu"]
+    assert {state["name"] for state in data["states"]} == {"weight", "bias"}
+
+
+# ---- profile
+
+
+def test_profile_shows_steps_and_operators(moka, classifier, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOKA_CACHE", str(tmp_path / "cache"))
+    shown = moka("profile", classifier, "--random", "--batch", 5, "--repeat", 3, "--trace", "t.json").stdout
+    steps, operators = shown.split("\noperators\n")
+    assert steps.startswith("steps\noperator") and "float32[5, 4], float32[3, 4]" in steps
+    assert re.search(r"^linear\S* +\S+ +3 ", operators, re.MULTILINE) and "FLOP/s of float32" in operators
+    assert "3 runs without profiling: median " in shown
+    rows = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    assert any(row["name"].startswith("linear") and row["args"]["kernel"] for row in rows)
+
+
+def test_profile_as_json(moka, classifier, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOKA_CACHE", str(tmp_path / "cache"))
+    told = json.loads(moka("profile", classifier, "-i", images[0], "--json", "--no-optimize").stdout)
+    assert told["runs"] == 10 and told["machine"]["flop_per_second"] > 1e7
+    linear = next(step for step in told["steps"] if step["operator"] == "linear")
+    assert linear["flop"] == 2 * 10 * 4 * 3 and linear["calls"] == 1 and linear["seconds"] > 0
+    assert linear["bytes"] == 4 * (40 + 12 + 3 + 30) and linear["made_bytes"] == 120
+    assert {row["operator"] for row in told["operators"]} == {"linear", "relu"}
+
+
 # ---- run
 
 
@@ -178,8 +211,8 @@ def test_help_teaches(moka):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ((), "a command is needed: run, info or convert"),
-        (("fly",), "no command 'fly'; there are run, info and convert"),
+        ((), "a command is needed: run, profile, info or convert"),
+        (("fly",), "no command 'fly'; there are run, profile, info and convert"),
         (("run",), "model"),
         (("run", "MODEL"), "no --input was given"),
         (("run", "MODEL", "-i", "a.npy", "-i", "b.npy"), "the model has only 1: x"),

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "moka/predictor/model.h"
+#include "moka/predictor/predictor.h"
 
 namespace moka::command {
 
@@ -51,20 +52,43 @@ struct InfoArgs {
   ModelArgs model;
   bool json = false;
   bool ops = false;  // only the operators' names, for MOKA_OPS_LIST
+  std::string page;  // a file to write the graph to, to look at in a browser
 };
 int info(const InfoArgs& args);
 
-struct RunArgs {
+// The arrays that a model is run on.
+struct ArrayArgs {
+  std::vector<std::string> inputs;  // "file.npy" in the model's order, or "name=file.npy"
+  int64_t batch = 0;                // 0: whole inputs, or the size that the model fixes
+  bool random = false;
+};
+void check_inputs_given(const ArrayArgs& args, const char* command);
+std::vector<Tensor> read_inputs(const ArrayArgs& args, const std::vector<Port>& ports, const char* command);
+// "name=file" or "file"; files go to the names in order. Returns the place of each port's file, empty where none
+// came.
+std::vector<std::string> assign_files(const std::vector<std::string>& given, const std::vector<Port>& ports,
+                                      const char* option);
+
+struct RunArgs : ArrayArgs {
   ModelArgs model;
-  std::vector<std::string> inputs, outputs;  // "file.npy" in the model's order, or "name=file.npy"
+  std::vector<std::string> outputs;  // as inputs
   std::string labels, profile;
-  int64_t batch = 0;  // 0: whole inputs, or the size that the model fixes
   int repeat = 1;
   int threads = 0;  // 0: as many as the process may use
   double deadline = 0;
-  bool random = false, json = false, no_optimize = false;
+  bool json = false, no_optimize = false;
 };
 int run(const RunArgs& args);
+
+struct ProfileArgs : ArrayArgs {
+  ModelArgs model;
+  std::string trace;  // a file for a viewer
+  int repeat = 10;
+  int threads = 0;
+  int64_t top = 20;  // rows of each table; 0: all
+  bool json = false, no_optimize = false;
+};
+int profile(const ProfileArgs& args);
 
 struct ConvertArgs {
   ModelArgs model;

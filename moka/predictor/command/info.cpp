@@ -7,6 +7,7 @@
 #include "moka/passes/passes.h"
 #include "moka/predictor/command/command.h"
 #include "moka/predictor/cost.h"
+#include "moka/predictor/page.h"
 
 namespace moka::command {
 
@@ -92,6 +93,11 @@ int info(const InfoArgs& args) {
   const Sizes sizes = measure(graph);
 
   if (args.ops) return print_operators(model, cost);
+  if (!args.page.empty()) {
+    write_file(args.page, graph_page(graph, args.model.path));
+    std::printf("%s: the graph of %s, to open in a browser\n", args.page.c_str(), args.model.path.c_str());
+    return 0;
+  }
   if (args.json) {
     std::string out = "{\"file\":";
     append_json_string(out, args.model.path);

@@ -27,6 +27,8 @@ constexpr const char* back_page = R"(Examples:
   moka run model.onnx -i images.npy -l labels.npy --batch 100
                                                 accuracy on a test set
   moka run model.moka --random --repeat 100     how long does one run take?
+  moka profile model.moka --random              and where does that time go?
+  moka info model.moka --page model.html        the graph, to look at in a browser
   moka convert model.onnx model.moka            the same model in another format
   moka convert new.onnx old.onnx --opset 11     the same model in an older operator set
   moka convert model.onnx weights.safetensors   its weights alone
@@ -60,13 +62,23 @@ void add_model(CLI::App* command, ModelArgs& args) {
       ->type_name("FILE");
 }
 
-void describe_run(CLI::App* command, RunArgs& args) {
-  add_model(command, args.model);
+void add_arrays(CLI::App* command, ArrayArgs& args) {
   command
       ->add_option("-i,--input", args.inputs,
                    "An input array: FILE.npy in the model's order, or NAME=FILE.npy; repeat for more")
       ->type_name("[NAME=]FILE")
       ->allow_extra_args(false);
+  command
+      ->add_option("-b,--batch", args.batch,
+                   "Rows of the inputs that are run at once; without it all of them")
+      ->check(positive);
+  command->add_flag("--random", args.random,
+                    "Make up inputs of the declared shapes (free sizes become --batch, or 1)");
+}
+
+void describe_run(CLI::App* command, RunArgs& args) {
+  add_model(command, args.model);
+  add_arrays(command, args);
   command
       ->add_option("-o,--output", args.outputs,
                    "Where to keep an output: FILE.npy in the model's order, or NAME=FILE.npy")
@@ -76,10 +88,6 @@ void describe_run(CLI::App* command, RunArgs& args) {
       ->add_option("-l,--labels", args.labels,
                    "The right classes, one integer a row: prints the accuracy of the first output")
       ->type_name("FILE");
-  command
-      ->add_option("-b,--batch", args.batch,
-                   "Rows of the inputs that are run at once; without it all of them")
-      ->check(positive);
   command->add_option("-r,--repeat", args.repeat, "Run everything so many times and report the times")
       ->check(positive);
   command
@@ -92,10 +100,26 @@ void describe_run(CLI::App* command, RunArgs& args) {
       ->add_option("--profile", args.profile,
                    "Write what ran when as a trace file (open it in ui.perfetto.dev)")
       ->type_name("FILE");
-  command->add_flag("--random", args.random,
-                    "Make up inputs of the declared shapes (free sizes become --batch, or 1)");
   command->add_flag("--no-optimize", args.no_optimize, "Run the graph as it stands in the file");
   command->add_flag("--json", args.json, "Print the results as one JSON object");
+}
+
+void describe_profile(CLI::App* command, ProfileArgs& args) {
+  add_model(command, args.model);
+  add_arrays(command, args);
+  command->add_option("-r,--repeat", args.repeat, "Runs that are timed")
+      ->check(positive)
+      ->capture_default_str();
+  command
+      ->add_option("-t,--threads", args.threads,
+                   "Threads to use; without it every core that this process may use")
+      ->check(positive);
+  command->add_option("--top", args.top, "Rows of each table; 0: all")->capture_default_str();
+  command
+      ->add_option("--trace", args.trace, "Write what ran when as a trace file (open it in ui.perfetto.dev)")
+      ->type_name("FILE");
+  command->add_flag("--no-optimize", args.no_optimize, "Run the graph as it stands in the file");
+  command->add_flag("--json", args.json, "Print the tables as one JSON object");
 }
 
 }  // namespace
@@ -111,6 +135,11 @@ int main(int argc, char** argv) {
   CLI::App* run_command = app.add_subcommand("run", "Run a model on arrays");
   describe_run(run_command, run_args);
 
+  ProfileArgs profile_args;
+  CLI::App* profile_command =
+      app.add_subcommand("profile", "Run a model and tell where its time goes, step by step");
+  describe_profile(profile_command, profile_args);
+
   InfoArgs info_args;
   CLI::App* info_command =
       app.add_subcommand("info", "Describe a model: inputs, outputs, operators, sizes, arithmetic");
@@ -120,6 +149,9 @@ int main(int argc, char** argv) {
       ->add_flag("--ops", info_args.ops,
                  "Print the operators' names alone: the list that a build with MOKA_OPS_LIST takes")
       ->excludes(json);
+  info_command
+      ->add_option("--page", info_args.page, "Write the graph as one HTML page to look at in a browser")
+      ->type_name("FILE");
 
   ConvertArgs convert_args;
   CLI::App* convert_command = app.add_subcommand("convert", "Write a model in another format");
@@ -139,12 +171,13 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const bool none = app.get_subcommands().empty();
     if (none && !app.remaining().empty())
-      return fail_usage(
-          moka::cat("there is no command '", app.remaining()[0], "'; there are run, info and convert"));
-    return fail_usage(none && argc == 1 ? "a command is needed: run, info or convert" : e.what());
+      return fail_usage(moka::cat("there is no command '", app.remaining()[0],
+                                  "'; there are run, profile, info and convert"));
+    return fail_usage(none && argc == 1 ? "a command is needed: run, profile, info or convert" : e.what());
   }
   try {
     if (run_command->parsed()) return run(run_args);
+    if (profile_command->parsed()) return profile(profile_args);
     if (info_command->parsed()) return info(info_args);
     return convert(convert_args);
   } catch (const UsageError& e) {
