@@ -11,6 +11,7 @@
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
 #include "python/bindings/buffer.h"
+#include "python/bindings/graph.h"
 
 namespace moka::python {
 
@@ -343,6 +344,7 @@ void check_not_batched(const Tensor& t, const char* what) {
 }
 void check_not_capturing(const Tensor& t, const char* what) {
   check_not_batched(t, what);
+  if (thread_layers.forced & layer::profile) profile_value(t, what);
   if (!(thread_layers.forced & layer::capture)) return;
   fail(what, ": the value of ", t,
        " is asked for while a trace records: the graph would keep it as a constant. Compute with tensors "

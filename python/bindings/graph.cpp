@@ -12,6 +12,7 @@
 #include "moka/graph/graph.h"
 #include "moka/graph/interpret.h"
 #include "moka/passes/passes.h"
+#include "moka/predictor/page.h"
 #include "moka/runtime/executable.h"
 #include "moka/runtime/trace.h"
 #include "python/bindings/graph.h"
@@ -25,28 +26,6 @@ namespace moka::python {
 
 namespace {
 std::string package_folder;
-
-// The innermost Python line outside the moka package.
-graph::Source python_source() {
-  graph::Source s;
-  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
-  while (frame) {
-    PyCodeObject* code = PyFrame_GetCode(frame);
-    const char* file = PyUnicode_AsUTF8(code->co_filename);
-    bool inside = file && !package_folder.empty() && std::string_view(file).starts_with(package_folder);
-    if (!inside && file) {
-      std::string_view name = file;
-      size_t slash = name.rfind('/');
-      s.file = std::string(slash == std::string_view::npos ? name : name.substr(slash + 1));
-      s.line = PyFrame_GetLineNumber(frame);
-    }
-    Py_DECREF(code);
-    PyFrameObject* back = inside ? PyFrame_GetBack(frame) : nullptr;
-    Py_DECREF(frame);
-    frame = back;
-  }
-  return s;
-}
 
 nb::list value_names(std::span<graph::Value* const> values) {
   nb::list out;
@@ -189,6 +168,27 @@ nb::list interpret(const graph::Graph& g, const nb::list& inputs, const nb::dict
 
 }  // namespace
 
+graph::Source python_source() {
+  graph::Source s;
+  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
+  while (frame) {
+    PyCodeObject* code = PyFrame_GetCode(frame);
+    const char* file = PyUnicode_AsUTF8(code->co_filename);
+    bool inside = file && !package_folder.empty() && std::string_view(file).starts_with(package_folder);
+    if (!inside && file) {
+      std::string_view name = file;
+      size_t slash = name.rfind('/');
+      s.file = std::string(slash == std::string_view::npos ? name : name.substr(slash + 1));
+      s.line = PyFrame_GetLineNumber(frame);
+    }
+    Py_DECREF(code);
+    PyFrameObject* back = inside ? PyFrame_GetBack(frame) : nullptr;
+    Py_DECREF(frame);
+    frame = back;
+  }
+  return s;
+}
+
 Any any_from_python(nb::handle o) {
   if (o.is_none()) return {};
   if (is_tensor(o.ptr())) return Any(unwrap(o.ptr()));
@@ -305,6 +305,11 @@ void bind_graph(nb::module_& m) {
       .def("nodes", describe_nodes, "Every node of the main block as a dictionary.")
       .def(
           "clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
+      .def(
+          "page", [](const graph::Graph& g, const std::string& title) { return graph_page(g, title); },
+          nb::arg("title") = "",
+          "The graph as the text of one HTML page, to look at in a browser: modules fold, search, types, "
+          "constants.")
       .def("verify", [](const graph::Graph& g) { graph::verify(g); })
       .def("with_outputs", with_outputs, nb::rv_policy::take_ownership, nb::arg("names"),
            "A copy whose results are the values of these names.")

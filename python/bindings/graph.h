@@ -4,11 +4,14 @@
 
 #include <nanobind/nanobind.h>
 
-#include "moka/schema/value.h"
+#include "moka/graph/graph.h"
 
 namespace moka::python {
 
 Any any_from_python(nanobind::handle o);       // tensors, numbers, strings, dtypes, lists of them
 nanobind::object any_to_python(const Any& a);
+graph::Source python_source();  // the innermost Python line outside the moka package
+// Tells this thread's profile that the program asks for a tensor's value (graph_tools.cpp).
+void profile_value(const Tensor& t, const char* what);
 
 }  // namespace moka::python

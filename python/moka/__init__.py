@@ -42,6 +42,8 @@ _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("distributions", "fft", "func", "jit", "linalg", "nn")},
     **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
     **{name: (f"moka.{name}", "") for name in ("distributed", "sparse", "special", "testing", "utils")},
+    "profiler": ("moka.profiler", ""),
+    "profile": ("moka.profiler", "write_trace"),
     **{name: ("moka.written_functions", name) for name in ("constant_pad_nd", "frexp", "from_file")},
     **{name: ("moka.written_functions", name) for name in ("grid_sampler", "pairwise_distance")},
     "segment_reduce": ("moka.written_functions", "segment_reduce"),

@@ -12,22 +12,26 @@ from pathlib import Path
 __all__ = ["main"]
 
 _HERE = Path(__file__).absolute().parent  # (not resolved: a build links the package into a tree of its own)
-_NATIVE = ("run", "info", "convert")
+_NATIVE = ("run", "profile", "info", "convert")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moka",
-        description="Models at the command line; run, info and convert are the native program.",
+        description="Models at the command line; run, profile, info and convert are the native program.",
         epilog="Example:  moka run model.moka --input images.npy --output logits.npy",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--cmake-dir", action="store_true", help="print the folder for CMake's Moka_DIR")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run a model (.moka, .onnx, NetDef) on .npy files", add_help=False)
+    commands.add_parser("profile", help="say where the time of a model goes, step by step", add_help=False)
     commands.add_parser("info", help="say what is in a model, a checkpoint or a weights file", add_help=False)
     commands.add_parser("convert", help="write a model or weights in another format", add_help=False)
     commands.add_parser("diff", help="run two models and name the first value that differs", add_help=False)
+    commands.add_parser(
+        "annotate", help="show a program's lines with time, shapes and kernels", add_help=False
+    )
     doctor = commands.add_parser("doctor", help="check this installation and say what is wrong")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     commands.add_parser("coverage", help="what every operator supports", add_help=False)
@@ -95,6 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .onnx import difference
 
         return difference.main(words[1:])
+    if words[:1] == ["annotate"]:
+        from . import annotate
+
+        return annotate.main(words[1:])
     if words and words[0] in _NATIVE:
         return _run_native(words)
     if words[:1] == ["coverage"]:

@@ -102,7 +102,9 @@ def test_lists_of_tensors_and_profiles():
                 with record_function("part"):
                     torch.ones(3).sum()
                 p.step()
-        print([(e.name, e.count) for e in p.key_averages()])
+        print([(e.key, e.count) for e in p.key_averages()])
+        found = p.key_averages()
+        print('aten::sum' in {e.key for e in found}, 'Self CPU time total' in found.table())
         future = torch.futures.Future()
         after = future.then(lambda f: f.value() + 1)
         future.set_result(1)
@@ -110,7 +112,7 @@ def test_lists_of_tensors_and_profiles():
         """
     ).splitlines()
     assert told[0] == "[[5.0, 5.0], [3.0]] [[6.0, 6.0], [3.0]]"
-    assert "('part', 1)" in told[1] and told[2] == "2"
+    assert "('part', 1)" in told[1] and told[2] == "True True" and told[3] == "2"
 
 
 def test_processes_of_a_program_find_moka(tmp_path):
