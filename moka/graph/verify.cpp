@@ -211,7 +211,10 @@ class Verifier {
   static std::string short_text(const Node& n) {
     std::string text = print(n);
     size_t line = text.find('\n');
-    if (line != std::string::npos) text.resize(line);
+    if (line != std::string::npos) {
+      text.resize(line);
+      if (!n.source.file.empty()) text += cat(" ... } at \"", n.source.file, "\":", n.source.line);
+    }
     if (text.size() > 300) text = text.substr(0, 300) + "...";
     return text;
   }

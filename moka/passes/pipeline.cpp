@@ -9,9 +9,17 @@ namespace moka::passes {
 using graph::Graph;
 
 namespace {
-// What is left for folding in the pipeline that this thread runs.
-thread_local int64_t growth = 0;
-int fold(Graph& g) { return fold_constants(g, int64_t(64) << 20, growth); }
+// What is left for folding in the pipeline that this thread runs; a pass that runs alone has its own.
+thread_local int64_t* left = nullptr;
+struct Budget {
+  int64_t growth;
+  explicit Budget(const Graph& g) : growth(growth_limit(g)) { left = &growth; }
+  ~Budget() { left = nullptr; }
+};
+int fold(Graph& g) {
+  int64_t own = left ? 0 : growth_limit(g);
+  return fold_constants(g, int64_t(64) << 20, left ? *left : own);
+}
 
 // What may be done to any graph, also one that will be trained or exported.
 constexpr Pass cleaning[] = {
@@ -40,7 +48,7 @@ constexpr Pass optimizing[] = {
 
 int run(std::span<const Pass> passes, Graph& graph) {
   int total = 0;
-  growth = growth_limit(graph);
+  const Budget budget(graph);
   bool log = log_enabled(Log::Passes);
   if (log) log_line(Log::Passes, cat("graph '", graph.name, "' before:\n", graph::print(graph)));
   for (const Pass& pass : passes) {
