@@ -16,6 +16,7 @@
 #include "moka/schema/log.h"
 #include "moka/schema/reading.h"
 #include "moka/tensor/geometry.h"
+#include "moka/tensor/scalar_name.h"
 #include "moka/tensor/strings.h"
 
 namespace moka {
@@ -242,8 +243,9 @@ void check_result_fits(std::string_view op, DType result, DType target) {
     if (d == DType::Bool) return 0;
     return is_integral(d) ? 1 : is_floating(d) ? 2 : 3;
   };
-  MOKA_CHECK(rank(result) <= rank(target), op, ": the result has type ", result,
-             ", which can't be cast to the desired output type ", target, "; convert one of them");
+  MOKA_CHECK(rank(result) <= rank(target), op, ": result type ", scalar_name(result),
+             " can't be cast to the desired output type ", scalar_name(target), ": expected an output for ",
+             result, ", but got result with dtype ", scalar_name(target), "; convert one of them");
 }
 
 void set_layer_handler(uint32_t layer, LayerHandler handler) { handlers[std::countr_zero(layer)] = handler; }

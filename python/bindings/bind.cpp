@@ -97,11 +97,12 @@ std::string nearest(const Schema& s, std::string_view word) {
   return best;
 }
 
-// Formulas and composites, and kernels that fill tensors with a number.
+// Formulas and composites, kernels that fill tensors with a number, and powers.
 bool takes_complex_numbers(const Op& op) {
   if (op.formula || op.body) return true;
   std::string_view name = info(op).schema.base;
-  for (std::string_view filling : {"full", "full_like", "new_full", "fill_", "fill", "index_fill"})
+  for (std::string_view filling :
+       {"full", "full_like", "new_full", "fill_", "fill", "index_fill", "float_power"})
     if (name == filling) return true;
   return false;
 }

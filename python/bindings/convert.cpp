@@ -181,6 +181,12 @@ Tensor copied(const Tensor& t, DType dtype) {
 Tensor from_data(PyObject* data, const DType* wanted) {
   if (is_tensor(data)) return copied(unwrap(data), wanted ? *wanted : unwrap(data).dtype());
   if (!is_list(data)) {
+    if (PyObject_HasAttrString(data, "as_elements")) {  // a storage
+      PyRef kind = wanted ? PyRef::steal(dtype_object(*wanted)) : PyRef::share(Py_None);
+      PyRef elements = PyRef::steal(PyObject_CallMethod(data, "as_elements", "O", kind.get()));
+      if (!elements) throw PythonErrorSet{};
+      if (is_tensor(elements.get())) return copied(unwrap(elements.get()), unwrap(elements.get()).dtype());
+    }
     PyRef array;
     if (!PyObject_CheckBuffer(data) && PyObject_HasAttrString(data, "__array__") && !PyFloat_Check(data)) {
       array = PyRef::steal(PyObject_CallMethod(data, "__array__", nullptr));

@@ -222,17 +222,24 @@ PyObject* get_T(PyObject* o, void*) {
     return wrap(permute(t, dims));
   });
 }
+// Scalars are their own transposes; a vector has none.
+Tensor turned_matrix(PyObject* o, std::string_view name) {
+  const Tensor& t = unwrap(o);
+  MOKA_CHECK(t.dim() != 1, "tensor.", name,
+             " is only supported on matrices or batches of matrices. Got 1-D tensor.");
+  return t.dim() ? transpose(t, -2, -1) : t;
+}
 PyObject* get_mT(PyObject* o, void*) {
-  return guarded([&] { return wrap(transpose(unwrap(o), -2, -1)); });
+  return guarded([&] { return wrap(turned_matrix(o, "mT")); });
 }
 PyObject* get_mH(PyObject* o, void*) {
-  return guarded([&] { return wrap(conj(transpose(unwrap(o), -2, -1))); });
+  return guarded([&] { return wrap(conj(turned_matrix(o, "mH"))); });
 }
 PyObject* get_H(PyObject* o, void*) {
   return guarded([&] {
     const Tensor& t = unwrap(o);
-    MOKA_CHECK(t.dim() == 2 || t.dim() == 0, "H: only supported on matrices (2-D tensors), got ", t.dim(),
-               "-D tensor; use mH for stacks of matrices");
+    MOKA_CHECK(t.dim() == 2 || t.dim() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ",
+               t.dim(), "-D tensor; use mH for stacks of matrices");
     return wrap(t.dim() ? conj(transpose(t, 0, 1)) : conj(t));
   });
 }

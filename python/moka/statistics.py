@@ -40,6 +40,7 @@ def install(module: ModuleType) -> None:
         setattr(module, name, globals()[name])
         if name in _METHODS:
             setattr(Tensor, name, globals()[name])
+    Tensor.renorm_ = _renorm_
 
 
 # ---- comparisons
@@ -106,9 +107,18 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | N
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     axis = dim + input.dim() if dim < 0 else dim
+    if not -input.dim() <= dim < input.dim():
+        raise IndexError(
+            f"renorm: Dimension out of range: a {input.dim()}-d tensor has no dimension {dim}"
+        )
     lengths = _norm_over(input, float(p), [d for d in range(input.dim()) if d != axis], True)
     result = input * _C.where(lengths > maxnorm, maxnorm / (lengths + 1e-7), 1.0)
     return result if out is None else out.copy_(result)
+
+
+def _renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """renorm, in place."""
+    return self.copy_(renorm(self, p, dim, maxnorm))
 
 
 # ---- distinct values
@@ -328,7 +338,20 @@ def diff(
 ) -> Tensor:
     """The differences of neighbours along `dim`, taken n times; of bool the exclusive disjunction."""
     if input.dim() == 0:
-        raise RuntimeError("diff: expects input to be at least one-dimensional")
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    for name, edge in (("prepend", prepend), ("append", append)):
+        if edge is not None and edge.dim() != input.dim():
+            raise RuntimeError(
+                "diff expects prepend or append to be the same dimension as input, but "
+                f"{name} has shape {list(edge.shape)} and input {list(input.shape)}"
+            )
+        for d in range(input.dim() if edge is not None else 0):
+            if d != dim % input.dim() and edge.shape[d] != input.shape[d]:  # type: ignore[union-attr]
+                raise RuntimeError(
+                    "diff expects the shape of tensor to prepend or append to match that of input except "
+                    f"along the differencing dimension, but {name} has shape {list(edge.shape)} "  # type: ignore[union-attr]
+                    f"and input {list(input.shape)}"
+                )
     if n < 0:
         raise RuntimeError(f"diff: n must not be negative, got {n}")
     parts = [t for t in (prepend, input, append) if t is not None and (n or t is input)]

@@ -252,9 +252,7 @@ def set_(
         from .storage import storage_of
 
         source = storage_of(source)
-    flat = source._flat()
-    if flat.dtype != self.dtype:
-        flat = flat.view(self.dtype)
+    flat = source.as_elements(self.dtype)
     sizes = [flat.numel()] if size is None else list(size)
     if stride is None:
         stride, step = [], 1
@@ -284,6 +282,14 @@ def storage(self: Tensor) -> Any:
     from .storage import storage_of
 
     return storage_of(self)
+
+
+def storage_type(self: Tensor) -> Any:
+    """The class of storages of the tensor's dtype, such as FloatStorage."""
+    from .storage import KINDS
+    from .torch_files import STORAGES
+
+    return KINDS[STORAGES[self.dtype.name]]
 
 
 def untyped_storage(self: Tensor) -> Any:
@@ -390,6 +396,7 @@ METHODS: dict[str, Any] = {
     "set_": set_,
     "share_memory_": _itself,
     "storage": storage,
+    "storage_type": storage_type,
     "to_sparse": to_sparse,
     "to_sparse_coo": to_sparse,
     "to_sparse_csr": to_sparse_csr,

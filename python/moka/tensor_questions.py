@@ -15,8 +15,6 @@ _UNSIGNED = {"bool", "uint8", "uint16", "uint32", "uint64"}
 
 def adjoint(input: Tensor) -> Tensor:
     """The conjugate transpose of the last two dimensions."""
-    if input.dim() < 2:
-        raise RuntimeError(f"adjoint: expected at least 2 dimensions, got shape {list(input.shape)}")
     return input.mH
 
 

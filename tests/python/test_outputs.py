@@ -48,8 +48,54 @@ def test_what_is_written_in_place_keeps_its_shape():
 
 
 def test_types_that_do_not_fit():
-    with pytest.raises(RuntimeError, match="can't be cast to the desired output type int64"):
+    with pytest.raises(RuntimeError, match="can't be cast to the desired output type Long"):
         moka.add(moka.ones(2), 1.5, out=moka.empty(0, dtype=moka.int64))
+
+
+def test_float_power_is_written_to_its_own_type():
+    assert moka.float_power(2, moka.tensor([3])).dtype == moka.float64
+    assert moka.float_power(moka.tensor([2.0]), 1j).dtype == moka.complex128
+    assert moka.float_power(moka.tensor([1j]), 2).tolist() == [pytest.approx(-1 + 0j)]
+    with pytest.raises(RuntimeError, match="result requires dtype"):
+        moka.ones(2).float_power_(2)
+    base = moka.tensor([1.5], requires_grad=True)
+    moka.float_power(base, 3).sum().backward()
+    assert base.grad.tolist() == [pytest.approx(6.75)] and base.grad.dtype == moka.float32
+
+
+def test_results_keep_the_order_of_the_operands_dimensions():
+    x = moka.randn(2, 3, 4).permute(2, 0, 1)
+    assert (x + moka.randn(3)).stride() == x.stride() == moka.exp(x, out=moka.empty(0)).stride()
+    last = moka.randn(2, 3, 4, 5).to(memory_format=moka.channels_last)
+    plain = last.contiguous()
+    assert (last + plain).stride() == last.stride() and (plain + last).stride() == plain.stride()
+    assert (last[..., ::2, ::2] * 2).is_contiguous(memory_format=moka.channels_last)
+
+
+def test_memory_shared_in_part_is_no_output():
+    x = moka.arange(6.0)
+    with pytest.raises(RuntimeError, match="unsupported operation"):
+        x[1:].add_(x[:-1])
+    assert x[::2].add_(x[1::2]).tolist() == [1, 5, 9]
+
+
+def test_factors_are_checked():
+    x = moka.ones(2, dtype=moka.int8)
+    with pytest.raises(RuntimeError, match="alpha must not be a floating point number"):
+        moka.add(x, x, alpha=1.0)
+    with pytest.raises(RuntimeError, match="Boolean alpha only supported"):
+        moka.sub(x, x, alpha=True)
+    with pytest.raises(RuntimeError, match="beta must not be a floating point number"):
+        moka.addr(moka.zeros(2, 2, dtype=moka.int8), x, x, beta=2.0)
+    hidden = moka.full((2, 2), float("nan"))
+    assert moka.addmm(hidden, moka.eye(2), moka.eye(2), beta=0).tolist() == [[1, 0], [0, 1]]
+
+
+def test_vectors_have_no_transposed_matrix():
+    assert moka.tensor(2.0).mT.item() == 2 and moka.tensor(1j).adjoint().item() == -1j
+    for name in ("mT", "mH"):
+        with pytest.raises(RuntimeError, match="only supported on matrices"):
+            getattr(moka.ones(3), name)
 
 
 def test_an_expanded_tensor_is_no_output():

@@ -18,6 +18,25 @@ def test_storages_share_the_memory():
     assert UntypedStorage(3).nbytes() == 3 and TypedStorage([1, 2], dtype=moka.int16).nbytes() == 4
 
 
+def test_storages_of_a_type_by_name():
+    from moka.storage import KINDS
+
+    whole = KINDS["IntStorage"]([-1, 0, 300])
+    assert whole.type() == "torch.IntStorage" and isinstance(whole, KINDS["IntStorage"])
+    assert whole.float().tolist() == [-1, 0, 300] and whole.byte().tolist() == [255, 0, 44]
+    assert moka.zeros(2).storage_type() is KINDS["FloatStorage"]
+    assert KINDS["FloatStorage"].from_buffer(b"\x3f\xc0\x00\x00", "big").tolist() == [1.5]
+    assert moka.tensor(whole.untyped(), dtype=moka.int32).tolist() == [-1, 0, 300]
+    whole[:2] = 7
+    assert moka.tensor(whole).tolist() == [7, 7, 300]
+    with pytest.raises(RuntimeError, match="Expected a Storage of type .*float32"):
+        moka.empty(0).set_(whole)
+    with pytest.raises(RuntimeError, match="'dtype' cannot be specified"):
+        KINDS["IntStorage"](2, dtype=moka.int8)
+    with pytest.raises(RuntimeError, match="cannot set item"):
+        whole[0] = whole
+
+
 def test_tensors_can_show_other_memory():
     x, y = moka.zeros(2), moka.arange(6.0)
     assert x.set_(y) is x and x.is_set_to(y) and x.tolist() == y.tolist()

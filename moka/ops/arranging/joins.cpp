@@ -176,8 +176,8 @@ template <int least>
 std::vector<Tensor> split_axis(const Tensor& x, int64_t sections) {
   constexpr std::string_view op = least == 1 ? "hsplit" : least == 2 ? "vsplit" : "dsplit";
   int64_t d = axis_of(x, op, least);
-  MOKA_CHECK(sections > 0 && x.size(static_cast<int>(d)) % sections == 0, op,
-             ": attempted to split along dimension ", d, ", but the size of the dimension ",
+  MOKA_CHECK(sections > 0 && x.size(static_cast<int>(d)) % sections == 0, "torch.", op,
+             " attempted to split along dimension ", d, ", but the size of the dimension ",
              x.size(static_cast<int>(d)), " is not divisible by the split_size ", sections, "!");
   return split_even(x, sections, d, op);
 }

@@ -29,8 +29,8 @@ Tensor move_dims(const Tensor& x, Ints source, Ints destination) {
   uint64_t moved = 0, filled = 0;
   for (size_t i = 0; i < source.size(); i++) {
     int from = wrap_dim(source[i], x.dim(), "movedim"), to = wrap_dim(destination[i], x.dim(), "movedim");
-    MOKA_CHECK(!(moved >> from & 1), "movedim: repeated dim in source ", source);
-    MOKA_CHECK(!(filled >> to & 1), "movedim: repeated dim in destination ", destination);
+    MOKA_CHECK(!(moved >> from & 1), "movedim: repeated dim in `source` ", source);
+    MOKA_CHECK(!(filled >> to & 1), "movedim: repeated dim in `destination` ", destination);
     moved |= uint64_t(1) << from;
     filled |= uint64_t(1) << to;
     if (x.dim()) order[static_cast<size_t>(to)] = from;

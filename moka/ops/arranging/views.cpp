@@ -275,7 +275,7 @@ void view_bits(Frame& f) {
   Dims sizes(x.sizes()), strides(x.strides());
   int64_t offset = x.impl()->offset;
   if (from_size != to_size) {
-    MOKA_CHECK(x.dim() > 0, "view: a 0-d tensor of ", x.dtype(), " cannot be viewed as ", to,
+    MOKA_CHECK(x.dim() > 0, "view: self.dim() cannot be 0 to view ", x.dtype(), " as ", to,
                ", whose elements have another size");
     MOKA_CHECK(strides.back() == 1 || x.size(-1) <= 1, "view: self.stride(-1) must be 1 to view ", x.dtype(),
                " as ", to, ", it is ", strides.back());
@@ -286,9 +286,10 @@ void view_bits(Frame& f) {
       offset = checked_mul(offset, ratio, "view");
     } else {
       int64_t ratio = to_size / from_size;
-      MOKA_CHECK(sizes.back() % ratio == 0 && offset % ratio == 0,
-                 "view: self.size(-1) must be divisible by ", ratio, ", and the offset in memory, to view ",
-                 x.dtype(), " as ", to, "; the shape is ", x.sizes(), ", the offset ", offset);
+      MOKA_CHECK(sizes.back() % ratio == 0, "view: self.size(-1) must be divisible by ", ratio, " to view ",
+                 x.dtype(), " as ", to, "; the shape is ", x.sizes());
+      MOKA_CHECK(offset % ratio == 0, "view: self.storage_offset() must be divisible by ", ratio, " to view ",
+                 x.dtype(), " as ", to, ", but is ", offset);
       sizes.back() /= ratio;
       for (size_t d = 0; d + 1 < strides.size(); d++) {
         MOKA_CHECK(strides[d] % ratio == 0, "view: the strides ", x.strides(), " must be multiples of ",

@@ -9,6 +9,7 @@
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
 
@@ -97,12 +98,12 @@ void same_view(Frame& f) { set_output(f, tensor_argument(f, 0)); }
 
 void complex_shape(Frame& f) {
   const Tensor &re = tensor_argument(f, 0), &im = tensor_argument(f, 1);
-  MOKA_CHECK_KIND(NotImplemented,
-                  is_floating(re.dtype()) && re.dtype() != DType::BF16 && is_floating(im.dtype()) &&
-                      im.dtype() != DType::BF16,
-                  "complex: Expected both inputs to be floating tensors, got ", re.dtype(), " and ",
-                  im.dtype());
-  check_same_dtype(f, 0, 1);
+  const auto serves = [](DType d) { return d == DType::F16 || d == DType::F32 || d == DType::F64; };
+  MOKA_CHECK(serves(re.dtype()) && serves(im.dtype()), f.name(),
+             ": Expected both inputs to be Half, Float or Double tensors but got ", scalar_name(re.dtype()),
+             " and ", scalar_name(im.dtype()));
+  MOKA_CHECK(re.dtype() == im.dtype(), f.name(), ": Expected object of scalar type ", scalar_name(re.dtype()),
+             " but got scalar type ", scalar_name(im.dtype()), " for second argument");
   exact_output(f, 0, broadcast_shape(re.sizes(), im.sizes(), "complex"), whole_type(re.dtype()));
 }
 void complex_kernel(Frame& f) {
@@ -110,6 +111,22 @@ void complex_kernel(Frame& f) {
   if (!out.numel()) return;
   copy_elements(f.tensor(0), part_view(out, 0));
   copy_elements(f.tensor(1), part_view(out, 1));
+}
+
+Tensor plain(const Op& op, std::initializer_list<Tensor> in) {
+  Arg args[2];
+  int count = 0;
+  for (const Tensor& t : in) args[count++] = Arg(t);
+  Frame inner(op, args, count);
+  run_op(inner);
+  return inner.outs[0];
+}
+void polar_kernel(Frame& f) {
+  const Tensor& out = f.outs[0];
+  if (!out.numel()) return;
+  const Tensor &length = f.tensor(0), &turn = f.tensor(1);
+  copy_elements(plain(mul_op, {length, plain(cos_op, {turn})}), part_view(out, 0));
+  copy_elements(plain(mul_op, {length, plain(sin_op, {turn})}), part_view(out, 1));
 }
 
 // Formulas whose complex readings stand in kernels_parts.cpp.
@@ -209,7 +226,12 @@ constinit const Op polar_op{
     .schema = "polar(Tensor abs, Tensor angle) -> Tensor",
     .doc = "abs * (cos(angle) + sin(angle) i).",
     .method = "function",
-    .body = body([](auto length, auto turn) { return complex(length * cos(turn), length * sin(turn)); }),
+    .shape = complex_shape,
+    .kernels = {KernelRow{.name = "formula", .run = polar_kernel}},
+    .derivative = {wrt("abs",
+                       [](auto dy, auto, auto turn) { return real(dy) * cos(turn) + imag(dy) * sin(turn); }),
+                   wrt("angle",
+                       [](auto dy, auto, auto, auto y) { return imag(dy) * real(y) - real(dy) * imag(y); })},
     .onnx = none("ONNX has no complex operators besides DFT's"),
     .netdef = none("Caffe2 has no complex numbers"),
     .autocast = Autocast::Float32,

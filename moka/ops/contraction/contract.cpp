@@ -315,10 +315,10 @@ void tensordot_run(const Any* in, Any* out) {
 // ---- chains: the order of fewest multiplications (Cormen et al., 15.2)
 Tensor chain(std::span<const Tensor> m, std::string_view op) {
   size_t n = m.size();
-  if (n == 1) return m[0];
   for (size_t i = 0; i < n; i++)
-    MOKA_CHECK(m[i].dim() == 2, op, ": tensor ", int64_t(i), " must have 2 dimensions, got shape ",
-               m[i].sizes());
+    MOKA_CHECK(m[i].dim() == 2, op, ": Tensor dimension is ", m[i].dim(), ", expected 2 instead: tensor ",
+               int64_t(i), " must be 2D but has shape ", m[i].sizes());
+  if (n == 1) return m[0];
   std::vector<std::vector<double>> cost(n, std::vector<double>(n, 0));
   std::vector<std::vector<size_t>> split(n, std::vector<size_t>(n, 0));
   for (size_t length = 1; length < n; length++)
@@ -338,13 +338,17 @@ Tensor chain(std::span<const Tensor> m, std::string_view op) {
   return product(product, 0, n - 1);
 }
 void chain_run(const Any* in, Any* out) {
-  MOKA_CHECK(!in[0].tensors().empty(), "chain_matmul: expected at least one matrix");
+  MOKA_CHECK(!in[0].tensors().empty(), "chain_matmul(): Expected one or more matrices, got none");
   out[0] = Any(chain(in[0].tensors(), "chain_matmul"));
 }
 void multi_dot_run(const Any* in, Any* out) {
   std::vector<Tensor> m(in[0].tensors().begin(), in[0].tensors().end());
   MOKA_CHECK(m.size() >= 2, "linalg.multi_dot: expected at least 2 tensors but got ", int64_t(m.size()));
   bool row = m.front().dim() == 1, column = m.back().dim() == 1;
+  MOKA_CHECK(row || m.front().dim() == 2, "linalg.multi_dot: the first tensor must be 1D or 2D but got ",
+             m.front().dim(), "D");
+  MOKA_CHECK(column || m.back().dim() == 2, "linalg.multi_dot: the last tensor must be 1D or 2D but got ",
+             m.back().dim(), "D");
   if (row) m.front() = unsqueeze(m.front(), 0);
   if (column) m.back() = unsqueeze(m.back(), 1);
   for (size_t i = 0; i < m.size(); i++)

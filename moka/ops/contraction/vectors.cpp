@@ -49,8 +49,9 @@ void inner_run(const Any* in, Any* out) {
     out[0] = Any(a * b);
     return;
   }
-  MOKA_CHECK(a.size(-1) == b.size(-1), "inner: the last dimensions must have equal sizes, got shapes ",
-             a.sizes(), " and ", b.sizes());
+  MOKA_CHECK(a.size(-1) == b.size(-1),
+             "inner() the last dimension must match on both input tensors but got shapes ", a.sizes(),
+             " and ", b.sizes());
   out[0] = Any(tensordot(a, b, Dims{-1}, Dims{-1}));
 }
 void outer_run(const Any* in, Any* out) {
@@ -90,6 +91,15 @@ void addr_run(const Any* in, Any* out) {
   Tensor product = unsqueeze(a, -1) * b;
   const Tensor& x = in[0].tensor();
   DType common = promote(x.dtype(), product.dtype());
+  const auto check = [&](const Any& factor, const char* argument) {
+    MOKA_CHECK(factor.tag() != Tag::Bool || common == DType::Bool, "addr: Boolean ", argument,
+               " only supported for Boolean results.");
+    MOKA_CHECK(factor.tag() != Tag::Float || !(is_integral(common) || common == DType::Bool),
+               "addr: For integral input tensors, argument ", argument,
+               " must not be a floating point number.");
+  };
+  check(in[3], "beta");
+  check(in[4], "alpha");
   Tensor result = added(Any(to(x, common)), to(product, common), in[3], in[4], "addr");
   out[0] = Any(to(result, common));
 }

@@ -106,9 +106,11 @@ constinit const Op heaviside_op{
     .doc = "0 below zero, 1 above, values at zero.",
     .shape =
         [](Frame& f) {
-          MOKA_CHECK(f.tensor(0).dtype() == f.tensor(1).dtype(), f.name(), ": input has type ",
-                     f.tensor(0).dtype(), " but values has type ", f.tensor(1).dtype(),
-                     "; convert one of them");
+          const DType x = f.tensor(0).dtype(), v = f.tensor(1).dtype();
+          MOKA_CHECK(!is_complex(x) && !is_complex(v),
+                     "heaviside is not yet implemented for complex tensors: input is ", x, ", values ", v);
+          MOKA_CHECK(x == v, "heaviside is not yet implemented for tensors with different dtypes.",
+                     " input is ", x, " but values ", v, "; convert one of them");
           formula_output(f, 2, DTypeRule::Same);
         },
     .kernels = {KernelRow{.name = "formula",

@@ -5,13 +5,15 @@
 #include <utility>
 
 #include "moka/ops/kernels/arguments.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka {
 
 void exact_output(Frame& f, int i, std::span<const int64_t> sizes, DType dtype) {
   if (f.given >> i & 1)
-    MOKA_CHECK(f.outs[static_cast<size_t>(i)].dtype() == dtype, f.name(),
-               ": the output given must have type ", dtype, ", got ", f.outs[static_cast<size_t>(i)].dtype());
+    MOKA_CHECK(f.outs[static_cast<size_t>(i)].dtype() == dtype, f.name(), ": Expected object of scalar type ",
+               scalar_name(dtype), " but got scalar type ",
+               scalar_name(f.outs[static_cast<size_t>(i)].dtype()), " for argument 'out'");
   f.output(i, sizes, dtype);
 }
 

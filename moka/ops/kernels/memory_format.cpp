@@ -32,17 +32,38 @@ Dims format_strides(std::string_view format, const Tensor& like, std::string_vie
     if (like.size(d) > 1) reach += (like.size(d) - 1) * like.stride(d);
   if (like.numel() && reach == like.numel() && is_non_overlapping(like.sizes(), like.strides()))
     return Dims(like.strides());
-  // The order of dimensions stays, gaps go.
-  Dims order, strides(like.sizes());
-  for (int d = 0; d < like.dim(); d++) order.push_back(d);
-  const auto outer = [&](int64_t a, int64_t b) {
-    return like.stride(static_cast<int>(a)) > like.stride(static_cast<int>(b));
+  return strides_like(like.sizes(), {&like, 1});  // the order of dimensions stays, gaps go
+}
+
+Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operands) {
+  const int64_t rank = static_cast<int64_t>(shape.size());
+  const auto stride = [&](const Tensor& t, int64_t d) -> int64_t {
+    const int64_t at = d - rank + t.dim();
+    if (at < 0 || (t.size(static_cast<int>(at)) == 1 && shape[static_cast<size_t>(d)] != 1)) return 0;
+    return t.stride(static_cast<int>(at));
   };
-  if (is_non_overlapping(like.sizes(), like.strides())) std::stable_sort(order.begin(), order.end(), outer);
+  const auto lies_outside = [&](int64_t a, int64_t b) {  // 1, -1, or 0 where nothing tells
+    for (const Tensor& t : operands) {
+      if (!t) continue;
+      const int64_t x = stride(t, a), y = stride(t, b);
+      if (x == 0 || y == 0) continue;
+      if (x != y) return x > y ? 1 : -1;
+      if (shape[static_cast<size_t>(a)] > shape[static_cast<size_t>(b)]) return 1;
+    }
+    return 0;
+  };
+  Dims order, strides(shape);
+  for (int64_t d = rank; d-- > 0;) order.push_back(d);
+  for (size_t i = 1; i < order.size(); i++)
+    for (size_t at = i, k = i; k-- > 0;) {
+      const int found = lies_outside(order[k], order[at]);
+      if (found < 0) break;
+      if (found > 0) std::swap(order[k], order[at]), at = k;
+    }
   int64_t step = 1;
-  for (size_t i = order.size(); i-- > 0;) {
-    strides[static_cast<size_t>(order[i])] = step;
-    step *= std::max<int64_t>(like.size(static_cast<int>(order[i])), 1);
+  for (int64_t d : order) {
+    strides[static_cast<size_t>(d)] = step;
+    step *= std::max<int64_t>(shape[static_cast<size_t>(d)], 1);
   }
   return strides;
 }

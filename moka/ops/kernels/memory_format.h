@@ -10,6 +10,8 @@ namespace moka {
 // elements lie without gaps, else in order). Errors name the operator.
 Dims format_strides(std::string_view format, const Tensor& like, std::string_view op);
 Dims format_strides(std::string_view format, std::span<const int64_t> sizes, std::string_view op);
+// Dense strides in the order of the operands' dimensions: the first that tells two dimensions apart decides.
+Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operands);
 bool is_in_format(std::string_view format, const Tensor& t);
 
 // Frame::output for an operator whose argument `format` names a memory format or is None.

@@ -34,13 +34,13 @@ void cholesky_kernel(Frame& f) {
     });
   });
   if (f.outs[0].numel()) copy_elements(a.tensor(), f.outs[0]);
-  if (f.flag(2)) check_info(f.name(), f.outs[1], "is not positive-definite");
+  if (f.flag(2)) check_info(f.name(), f.outs[1], not_positive);
 }
 
 // ---- LU
 void lu_shape(Frame& f) {
   const Tensor& a = matrix_argument(f, 0);
-  MOKA_CHECK(f.flag(1), f.name(), ": factorization without pivoting is not available on the CPU");
+  MOKA_CHECK(f.flag(1), f.name(), ": LU without pivoting is not implemented on the CPU; give pivot=True");
   f.output(0, a.sizes(), a.dtype());
   f.output(1, joined(batch_of(a), {std::min(a.size(-1), a.size(-2))}), DType::I32);
   f.output(2, batch_of(a), DType::I32);
@@ -57,7 +57,7 @@ void lu_kernel(Frame& f) {
     });
   });
   if (f.outs[0].numel()) copy_elements(a.tensor(), f.outs[0]);
-  if (f.flag(2)) check_info(f.name(), f.outs[2], "is singular");
+  if (f.flag(2)) check_info(f.name(), f.outs[2], singular_factor);
 }
 
 // Row exchanges 1 based, one after another, as the permutation they make.
@@ -78,8 +78,8 @@ void permutation_kernel(Frame& f) {
     for (int64_t r = 0; r < n; r++) out[r] = r;
     for (int64_t r = 0; r < k; r++) {
       int64_t other = pivots.data<int32_t>()[i * k + r] - 1;
-      MOKA_CHECK(other >= 0 && other < n, f.name(), ": pivots must lie between 1 and ", n, ", got ",
-                 other + 1);
+      MOKA_CHECK(other >= 0 && other < n, f.name(),
+                 ": pivots must lie between 1 and LU.size(-2). The size is ", n, ", got ", other + 1);
       std::swap(out[r], out[other]);
     }
   }
@@ -176,7 +176,7 @@ void check_reflectors(const Frame& f) {
   const Tensor &a = matrix_argument(f, 0), &tau = tensor_argument(f, 1);
   check_same_dtype(f, 0, 1);
   MOKA_CHECK(a.size(-2) >= a.size(-1), f.name(),
-             ": input must have at least as many rows as columns, got shape ", a.sizes());
+             ": input.shape[-2] must be greater than or equal to input.shape[-1], got shape ", a.sizes());
   MOKA_CHECK(tau.dim() == a.dim() - 1 && tau.size(-1) <= a.size(-1), f.name(), ": tau of shape ", tau.sizes(),
              " does not fit input of shape ", a.sizes());
   for (int d = 0; d + 2 < a.dim(); d++)

@@ -23,9 +23,11 @@ double machine_epsilon(DType d) {
 
 const Tensor& matrix_of(const Any& a, std::string_view op) {
   const Tensor& t = a.tensor();
-  MOKA_CHECK(t.dim() >= 2, op, ": A must have at least 2 dimensions, got shape ", t.sizes());
-  MOKA_CHECK(is_floating(t.dtype()) || is_complex(t.dtype()), op, ": A must be floating or complex, got ",
-             t.dtype());
+  MOKA_CHECK(t.dim() >= 2, op,
+             ": A must have at least 2 dimensions (expected a tensor with 2 or more dimensions), got shape ",
+             t.sizes());
+  MOKA_CHECK(is_floating(t.dtype()) || is_complex(t.dtype()), op,
+             ": Expected a floating point or complex tensor as A, got ", t.dtype());
   return t;
 }
 const Tensor& square_of(const Any& a, std::string_view op) {

@@ -39,8 +39,11 @@ Columns::Columns(const Tensor& t) : Columns(batch_of(t), t.size(-2), t.size(-1),
 const Tensor& matrix_argument(const Frame& f, int i) {
   const Tensor& t = tensor_argument(f, i);
   DType d = t.dtype();
-  MOKA_CHECK(d == DType::F32 || d == DType::F64 || d == DType::C64 || d == DType::C128, f.name(), ": ",
-             argument_name(f, i), " must be float32, float64, complex64 or complex128, got ", d,
+  MOKA_CHECK(d != DType::F16 && d != DType::BF16, f.name(),
+             ": Low precision dtypes not supported: ", argument_name(f, i), " is ", d,
+             "; convert it with .float()");
+  MOKA_CHECK(d == DType::F32 || d == DType::F64 || d == DType::C64 || d == DType::C128, f.name(),
+             ": Expected a floating point or complex tensor as ", argument_name(f, i), ", got ", d,
              "; convert it with .float()");
   MOKA_CHECK(t.dim() >= 2, f.name(), ": ", argument_name(f, i),
              " must have at least 2 dimensions, got shape ", t.sizes());
@@ -49,7 +52,7 @@ const Tensor& matrix_argument(const Frame& f, int i) {
 const Tensor& square_argument(const Frame& f, int i) {
   const Tensor& t = matrix_argument(f, i);
   MOKA_CHECK(t.size(-1) == t.size(-2), f.name(), ": ", argument_name(f, i),
-             " must be a square matrix or a stack of them, got shape ", t.sizes());
+             " must be batches of square matrices, got shape ", t.sizes());
   return t;
 }
 
@@ -67,15 +70,13 @@ void for_matrices(int64_t count, double work, FunctionRef<void(int64_t)> f) {
   });
 }
 
-void check_info(std::string_view op, const Tensor& info, const char* what) {
+void check_info(std::string_view op, const Tensor& info, Reason reason) {
   if (!info.has_storage()) return;
   for (int64_t i = 0; i < info.numel(); i++) {
     int64_t code = element_as_int(info, i);
     if (code == 0) continue;
-    if (info.dim() == 0)
-      fail_kind(ErrorKind::Runtime, op, ": the matrix ", what, " (LAPACK's code ", code, ")");
-    fail_kind(ErrorKind::Runtime, op, ": (Batch element ", i, "): the matrix ", what, " (LAPACK's code ",
-              code, ")");
+    fail_kind(ErrorKind::Runtime, op, ": ", info.dim() ? cat("(Batch element ", i, "): ") : std::string(),
+              reason.before, code, reason.after);
   }
 }
 

@@ -78,6 +78,17 @@ void check_finite(std::string_view op, const T* p, int64_t n) {
 }
 
 // An error unless all entries of info (int32) are zero: `what` says what a positive one means for matrix k.
-void check_info(std::string_view op, const Tensor& info, const char* what);
+// The text around the code.
+struct Reason {
+  const char *before, *after;
+};
+constexpr Reason not_positive{"The factorization could not be completed: the leading minor of order ",
+                              " is not positive-definite"};
+constexpr Reason singular_inverse{"The diagonal element ",
+                                  " is zero, the inversion could not be completed: the matrix is singular"};
+constexpr Reason singular_solver{"The solver failed because the input matrix is singular: diagonal element ",
+                                 " of its factor U is zero"};
+constexpr Reason singular_factor{"diagonal element ", " of U is zero: the matrix is singular"};
+void check_info(std::string_view op, const Tensor& info, Reason reason);
 
 }  // namespace moka

@@ -73,9 +73,12 @@ Tensor broadcast_pivots(const Tensor& pivots, std::span<const int64_t> batch) {
   Tensor out = new_tensor(joined(batch, {pivots.size(-1)}), DType::I32);
   if (out.numel()) copy_elements(pivots, out);
   int64_t n = pivots.size(-1);
-  for (int64_t i = 0; i < out.numel(); i++)
-    MOKA_CHECK(out.data<int32_t>()[i] >= 1 && out.data<int32_t>()[i] <= n,
-               "lu_solve: pivots must lie between 1 and ", n, ", got ", out.data<int32_t>()[i]);
+  for (int64_t i = 0; i < out.numel(); i++) {
+    const int32_t pivot = out.data<int32_t>()[i];
+    MOKA_CHECK(pivot >= 1, "lu_solve: pivots must be greater or equal to 1, got ", pivot);
+    MOKA_CHECK(pivot <= n, "lu_solve: pivots must be smaller or equal to LU.size(-2), which is ", n, ", got ",
+               pivot);
+  }
   return out;
 }
 void lu_solve_kernel(Frame& f) {
@@ -153,7 +156,7 @@ void inverse_kernel(Frame& f) {
     });
   });
   if (f.outs[0].numel()) copy_elements(out.tensor(), f.outs[0]);
-  if (f.flag(1)) check_info(f.name(), f.outs[1], "is singular: it has no inverse");
+  if (f.flag(1)) check_info(f.name(), f.outs[1], singular_inverse);
 }
 
 // ---- with Cholesky factors
@@ -169,8 +172,9 @@ void cholesky_solve_shape(Frame& f) {
 void lstsq_shape(Frame& f) {
   const Tensor &a = matrix_argument(f, 0), &b = matrix_argument(f, 1);
   check_same_dtype(f, 0, 1);
-  MOKA_CHECK(a.size(-2) == b.size(-2), f.name(), ": A of shape ", a.sizes(), " and B of shape ", b.sizes(),
-             " must have equally many rows");
+  MOKA_CHECK(a.size(-2) == b.size(-2), f.name(),
+             ": input.size(-2) should match other.size(-2): the rows are equations; got shapes ", a.sizes(),
+             " and ", b.sizes());
   Dims batch = common_batch(f, 0, 1);
   f.output(0, joined(batch, {a.size(-1), b.size(-1)}), a.dtype());
   f.output(1, batch, DType::I64);
@@ -263,12 +267,12 @@ Outputs run_solve(const Any& a_any, const Any& b_any, bool left) {
 }
 void solve_ex_body(const Any* in, Any* out) {
   Outputs r = run_solve(in[0], in[1], in[2].to_bool());
-  if (in[3].to_bool()) check_info("linalg.solve", r[3], "is singular");
+  if (in[3].to_bool()) check_info("linalg.solve", r[3], singular_solver);
   out[0] = Any(r[0]), out[1] = Any(r[3]);
 }
 void solve_body(const Any* in, Any* out) {
   Outputs r = run_solve(in[0], in[1], in[2].to_bool());
-  check_info("linalg.solve", r[3], "is singular");
+  check_info("linalg.solve", r[3], singular_solver);
   out[0] = Any(r[0]);
 }
 void lu_solve_any(const Tensor& lu, const Tensor& pivots, const Tensor& b, bool left, bool adjoint,
@@ -287,8 +291,9 @@ void cholesky_solve_body(const Any* in, Any* out) {
 }
 void cholesky_inverse_body(const Any* in, Any* out) {
   const Tensor& l = in[0].tensor();
-  MOKA_CHECK(l.dim() >= 2 && l.size(-1) == l.size(-2),
-             "cholesky_inverse: L must be square matrices, got shape ", l.sizes());
+  MOKA_CHECK(l.dim() >= 2, "cholesky_inverse: L must have at least 2 dimensions, got shape ", l.sizes());
+  MOKA_CHECK(l.size(-1) == l.size(-2), "cholesky_inverse: L must be batches of square matrices, got shape ",
+             l.sizes());
   Tensor lower = in[1].to_bool() ? mH(triu(l)) : tril(l);
   Tensor inverse = linalg_solve_triangular(lower, identity(l, l.size(-1)), false);
   out[0] = Any(matmul(mH(inverse), inverse));
@@ -297,9 +302,14 @@ void lstsq_body(const Any* in, Any* out) {
   const Tensor &a = in[0].tensor(), &b = in[1].tensor();
   std::string_view driver = in[3].is_none() ? std::string_view("gelsy") : in[3].string();
   MOKA_CHECK(driver == "gelsy" || driver == "gels" || driver == "gelsd" || driver == "gelss",
-             "linalg.lstsq: driver must be 'gels', 'gelsy', 'gelsd' or 'gelss', got '", driver, "'");
-  MOKA_CHECK(a.dim() >= 2 && b.dim() >= 1,
-             "linalg.lstsq: A must have at least 2 dimensions and B at least 1, got ", a.sizes(), " and ",
+             "linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), got '", driver,
+             "'");
+  MOKA_CHECK(a.dim() >= 2, "linalg.lstsq: input must have at least 2 dimensions, got shape ", a.sizes());
+  MOKA_CHECK(b.dim() >= 1, "linalg.lstsq: other must have at least 1 dimension, got shape ", b.sizes());
+  MOKA_CHECK(a.dtype() == b.dtype(), "linalg.lstsq: input and other must have the same dtype, got ",
+             a.dtype(), " and ", b.dtype());
+  MOKA_CHECK(b.dim() > 1 || a.size(-2) == b.size(-1),
+             "linalg.lstsq: input.size(-2) should match other.size(-1), got shapes ", a.sizes(), " and ",
              b.sizes());
   bool vector = a.dim() - 1 == b.dim() && std::equal(b.sizes().begin(), b.sizes().end(), a.sizes().begin());
   Tensor right = vector ? unsqueeze(b, -1) : b;

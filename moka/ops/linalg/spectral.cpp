@@ -19,6 +19,13 @@ size_t room(T asked) {
   return static_cast<size_t>(std::max(1.0, double(std::real(asked)) + 1));
 }
 
+void check_converged(const Frame& f, Int info, int64_t i, const char* values) {
+  if (info == 0) return;
+  fail(f.name(), ": ", f.tensor(0).dim() > 2 ? cat("(Batch element ", i, "): ") : std::string(),
+       "The algorithm failed to converge because the input matrix is ill-conditioned, has too many repeated ",
+       values, ", or holds NaN (LAPACK's code ", info, ")");
+}
+
 // ---- Hermitian
 bool lower_of(const Frame& f) {
   std::string_view which = f.string(1);
@@ -73,10 +80,7 @@ void eigh_kernel(Frame& f) {
     for_matrices(a.count(), 9.0 * n * n * n, [&](int64_t i) {
       check_finite(f.name(), a.at<T>(i), int64_t(n) * n);
       Int info = n ? hermitian<T>(l, Vectors, lower, n, a.at<T>(i), w + i * n) : 0;
-      MOKA_CHECK(info == 0, f.name(),
-                 ": the algorithm failed to converge because the input matrix is ill-conditioned, "
-                 "has too many repeated eigenvalues, or holds NaN (LAPACK's code ",
-                 info, ")");
+      check_converged(f, info, i, "eigenvalues");
     });
   });
   if (Vectors && f.outs[1].numel()) copy_elements(a.tensor(), f.outs[1]);
@@ -151,10 +155,7 @@ void eig_kernel(Frame& f) {
     for_matrices(a.count(), 25.0 * n * n * n, [&](int64_t i) {
       check_finite(f.name(), a.at<T>(i), int64_t(n) * n);
       Int info = n ? general<T>(l, Vectors, n, a.at<T>(i), w + i * n, Vectors ? v.at<C>(i) : nullptr) : 0;
-      MOKA_CHECK(info == 0, f.name(),
-                 ": the algorithm failed to converge because the input matrix is ill-conditioned "
-                 "or holds NaN (LAPACK's code ",
-                 info, ")");
+      check_converged(f, info, i, "eigenvalues");
     });
   });
   if (Vectors && f.outs[1].numel()) copy_elements(v.tensor(), f.outs[1]);
@@ -228,10 +229,7 @@ void svd_kernel(Frame& f) {
                                       : "S",
                              m, n, a.at<T>(i), s + i * k, Vectors ? u.at<T>(i) : nullptr,
                              Vectors ? vt.at<T>(i) : nullptr, std::max(1, vrows));
-      MOKA_CHECK(info == 0, f.name(),
-                 ": the algorithm failed to converge because the input matrix is ill-conditioned, "
-                 "has too many repeated singular values, or holds NaN (LAPACK's code ",
-                 info, ")");
+      check_converged(f, info, i, "singular values");
     });
   });
   if (!Vectors) return;

@@ -24,8 +24,11 @@ void linear_shape(Frame& f) {
   const Tensor& b = optional_argument(f, 2, 0);
   MOKA_CHECK(w.dim() == 2, "linear: weight must have shape [out, in], got ", w.sizes());
   MOKA_CHECK(x.dim() >= 1, "linear: input must have at least 1 dimension, got a scalar");
-  MOKA_CHECK(x.size(-1) == w.size(1), "linear: the last dimension of input (", x.size(-1), ", shape ",
-             x.sizes(), ") must equal weight's number of inputs (", w.size(1), ", shape ", w.sizes(), ")");
+  MOKA_CHECK(x.size(-1) == w.size(1), "linear: mat1 and mat2 shapes cannot be multiplied (",
+             checked_numel(x.sizes().first(x.sizes().size() - 1), "linear"), "x", x.size(-1), " and ",
+             w.size(1), "x", w.size(0),
+             "): the last dimension of input must equal weight's number of inputs; the shapes are ",
+             x.sizes(), " and ", w.sizes());
   if (b) check_shape(f, 2, Dims{w.size(0)});
   Dims sizes(x.sizes());
   sizes.back() = w.size(0);

@@ -115,9 +115,10 @@ TEST(Matmul, GradientsSumOverBroadcastStacks) {
   expect_values(run_one("matmul_backward_input", {grad, other, Dims{1, 2}}), {1, 2}, {7, 10});
 }
 TEST(Matmul, NamesWhatDoesNotFit) {
-  EXPECT_EQ(error_of("matmul", {spread({2, 3}), spread({4, 5})}),
-            "matmul: the last dimension of input (3, shape [2, 3]) must equal the second to last dimension "
-            "of other (4, shape [4, 5])");
+  EXPECT_EQ(
+      error_of("matmul", {spread({2, 3}), spread({4, 5})}),
+      "matmul: mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5): the columns of the first must be "
+      "as many as the rows of the second");
   EXPECT_NE(error_of("mm", {spread({2, 3}), spread({3, 5}, DType::F64)}).find("has type float32"),
             std::string::npos);
   EXPECT_NE(

@@ -5,6 +5,7 @@
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/linear/linear.h"
 #include "moka/ops/linear/products.h"
+#include "moka/ops/parts.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
@@ -24,8 +25,12 @@ MatmulShape matmul_shape(std::string_view op, std::span<const int64_t> a, std::s
   s.k = a.back();
   s.n = b.size() > 1 ? b.back() : 1;
   int64_t other_k = b.size() > 1 ? b[b.size() - 2] : b[0];
-  MOKA_CHECK(s.k == other_k, op, ": the last dimension of input (", s.k, ", shape ", a, ") must equal the ",
-             b.size() > 1 ? "second to last dimension" : "size", " of other (", other_k, ", shape ", b, ")");
+  if (s.k != other_k && a.size() == 2 && b.size() == 2)
+    fail(op, ": mat1 and mat2 shapes cannot be multiplied (", s.m, "x", s.k, " and ", other_k, "x", s.n,
+         "): the columns of the first must be as many as the rows of the second");
+  MOKA_CHECK(s.k == other_k, op, ": size mismatch: the last dimension of input (", s.k, ", shape ", a,
+             ") must equal the ", b.size() > 1 ? "second to last dimension" : "size", " of other (", other_k,
+             ", shape ", b, ")");
   try {
     s.batch = broadcast_shape(a.size() > 2 ? a.first(a.size() - 2) : a.first(0),
                               b.size() > 2 ? b.first(b.size() - 2) : b.first(0), op);
@@ -218,12 +223,30 @@ constinit const Op bmm_op{
     .samples = {shapes({2, 3, 4}, {2, 4, 5}), shapes({0, 3, 4}, {0, 4, 2})},
 };
 
+namespace {
+// A beta of 0 forgets input, whatever it holds.
+Tensor addmm_of(const Tensor& input, const Tensor& mat1, const Tensor& mat2, const Any& beta,
+                const Any& alpha) {
+  Tensor product = mul(mm(mat1, mat2), alpha).tensor();
+  if (!beta.arg().is_number() || beta.to_double() != 0) return mul(input, beta).tensor() + product;
+  MOKA_CHECK(broadcast_shape(input.sizes(), product.sizes(), "addmm") == Dims(product.sizes()),
+             "addmm: input of shape ", input.sizes(), " does not expand to the product's shape ",
+             product.sizes());
+  return product;
+}
+constexpr Body addmm_body = [] {
+  Body b = body([](auto input, auto mat1, auto mat2, auto beta, auto alpha) {
+    return mul(input, beta) + mul(mm(mat1, mat2), alpha);
+  });
+  b.eager = parts<addmm_of>().eager;
+  return b;
+}();
+}  // namespace
+
 constinit const Op addmm_op{
     .schema = "addmm(Tensor input, Tensor mat1, Tensor mat2, *, Number beta=1, Number alpha=1) -> Tensor",
     .doc = "beta * input + alpha * (mat1 mat2); input broadcasts to the product's shape.",
-    .body = body([](auto input, auto mat1, auto mat2, auto beta, auto alpha) {
-      return mul(input, beta) + mul(mm(mat1, mat2), alpha);
-    }),
+    .body = addmm_body,
     .onnx = "Gemm(mat1, mat2, input, alpha=alpha, beta=beta, transA=0, transB=0)",
     .netdef = none("written as MatMul, Scale and Add"),
     .autocast = Autocast::Lower,

@@ -6,41 +6,68 @@
 
 #include "moka/base/cpu.h"
 #include "moka/ops/complex/scalar.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pointwise/tiles.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/given.h"
+#include "moka/tensor/geometry.h"
 
 namespace moka {
 
 namespace {
-// Memory that an in-place result shares with an operand other than element for element must be copied first.
-bool overlaps_partly(const Tensor& in, const Tensor& out) {
+bool is_dense(const Tensor& t) {
+  int64_t reach = 1;
+  for (int d = 0; d < t.dim(); d++) reach += (t.size(d) - 1) * t.stride(d);
+  return reach == t.numel() && is_non_overlapping(t.sizes(), t.strides());
+}
+// Memory that an in-place result shares with an operand other than element for element: among operands without gaps that
+// is an error, others are copied first.
+bool overlaps_partly(const Tensor& in, const Tensor& out, std::string_view name) {
   if (in.impl()->storage != out.impl()->storage) return false;
   if (in.impl() == out.impl()) return false;
   bool same = in.impl()->offset == out.impl()->offset && in.dtype() == out.dtype() && in.dim() == out.dim() &&
               std::equal(in.sizes().begin(), in.sizes().end(), out.sizes().begin()) &&
               std::equal(in.strides().begin(), in.strides().end(), out.strides().begin());
-  return !same;
+  if (same || !in.numel() || !out.numel()) return false;
+  if (!is_dense(in) || !is_dense(out)) return true;
+  const char *first = in.data<char>(), *to = out.data<char>();
+  const bool apart = first + in.bytes() <= to || to + out.bytes() <= first;
+  MOKA_CHECK(
+      apart, name,
+      ": unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+      "single memory location; clone() one of them");
+  return false;
 }
 
-// Dense strides that the operands share (a transposed result stays transposed), else contiguous ones.
+// Strides of a dense result: those that the operands share (a transposed result stays transposed), else their order.
+Dims result_strides(std::span<const int64_t> shape, std::span<const Tensor> tensors) {
+  const Tensor* model = nullptr;
+  bool contiguous = true, alike = true;
+  for (const Tensor& t : tensors) {
+    if (!t) continue;
+    contiguous &= t.is_contiguous();
+    if (!model) model = &t;
+    alike &= t.dim() == static_cast<int>(shape.size()) &&
+             std::equal(shape.begin(), shape.end(), t.sizes().begin()) &&
+             std::equal(t.strides().begin(), t.strides().end(), model->strides().begin());
+  }
+  if (contiguous || !model) return contiguous_strides(shape);
+  if (alike && is_dense(*model)) return Dims(model->strides());
+  return strides_like(shape, tensors);
+}
 Tensor allocate_like(std::span<const int64_t> shape, std::span<const Tensor> tensors, DType dtype,
                      Device device) {
-  const Tensor* model = nullptr;
-  for (const Tensor& t : tensors) {
-    if (!t || t.dim() != static_cast<int>(shape.size()) ||
-        !std::equal(shape.begin(), shape.end(), t.sizes().begin()))
-      continue;
-    if (!model) model = &t;
-    else if (!std::equal(t.strides().begin(), t.strides().end(), model->strides().begin()))
-      return new_tensor(shape, dtype, device);
-  }
-  if (!model || model->is_contiguous() || !is_non_overlapping(model->sizes(), model->strides()))
-    return new_tensor(shape, dtype, device);
-  int64_t reach = 1;
-  for (int d = 0; d < model->dim(); d++) reach += (model->size(d) - 1) * model->stride(d);
-  if (reach != model->numel()) return new_tensor(shape, dtype, device);
-  return new_strided_tensor(shape, model->strides(), dtype, device);
+  const bool contiguous =
+      std::all_of(tensors.begin(), tensors.end(), [](const Tensor& t) { return !t || t.is_contiguous(); });
+  if (contiguous) return new_tensor(shape, dtype, device);
+  return new_strided_tensor(shape, result_strides(shape, tensors), dtype, device);
+}
+// An output whose shape changes takes the order of the operands' dimensions too.
+void fit_output(Frame& frame, std::span<const int64_t> shape, std::span<const Tensor> tensors) {
+  const Tensor& out = frame.outs[0];
+  if (std::equal(shape.begin(), shape.end(), out.sizes().begin(), out.sizes().end())) return;
+  fit_given(frame, 0, shape);
+  take_geometry(out, strided_view(out, shape, result_strides(shape, tensors), out.impl()->offset));
 }
 
 Dims common_shape(std::span<const Tensor> tensors, std::string_view name) {
@@ -66,6 +93,14 @@ void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
       fail(name, ": operands live on different devices, ", first->device(), " and ", t.device(),
            "; move one with .to(device)");
   }
+}
+
+// A factor of integers must be one, and of numbers no bool.
+void check_factor(const Arg& a, std::string_view argument, DType result, std::string_view name) {
+  MOKA_CHECK(a.tag != Tag::Bool || result == DType::Bool, name, ": Boolean ", argument,
+             " only supported for Boolean results.");
+  MOKA_CHECK(a.tag != Tag::Float || !(is_integral(result) || result == DType::Bool), name,
+             ": For integral input tensors, argument ", argument, " must not be a floating point number.");
 }
 
 // The case that small programs are made of: contiguous float32 operands of one shape on the CPU, and numbers.
@@ -184,12 +219,14 @@ void run_formula(Frame& frame) {
       uniforms[2 * u + 1] = {c.imag, 0};
       continue;
     }
-    MOKA_CHECK(a.is_none() || a.is_number(), name, ": argument '", info(frame.op).schema.args[count + u].name,
-               "' is complex but the operands are real; convert them first");
+    const std::string_view argument = info(frame.op).schema.args[count + u].name;
+    MOKA_CHECK(a.is_none() || a.is_number(), name, ": For non-complex input tensors, argument ", argument,
+               " must not be a complex number.");
+    if (argument == "alpha") check_factor(a, argument, plan.result, name);
     uniforms[u].f = a.as_double();
     if (integral) {
       MOKA_CHECK(a.tag != Tag::Float || a.f == static_cast<double>(static_cast<int64_t>(a.f)), name,
-                 ": argument '", info(frame.op).schema.args[count + u].name, "' is ", a.f,
+                 ": argument '", argument, "' is ", a.f,
                  " but the operands are integers; convert them first");
       uniforms[u].i = a.as_int();
     }
@@ -197,13 +234,13 @@ void run_formula(Frame& frame) {
   if (frame.given & 1) {
     const Tensor& out = frame.outs[0];
     check_result_fits(name, plan.result, out.dtype());
-    fit_given(frame, 0, shape);
+    fit_output(frame, shape, all);
     MOKA_CHECK(is_non_overlapping(out.sizes(), out.strides()), name,
                ": unsupported operation: more than one element of the output refers to a single memory "
                "location (an expanded view); "
                "clone() it before writing in place");
     for (int k = 0; k < count; k++)
-      if (tensors[k] && overlaps_partly(tensors[k], out)) {
+      if (tensors[k] && overlaps_partly(tensors[k], out, name)) {
         Tensor copy = new_tensor(tensors[k].sizes(), tensors[k].dtype(), tensors[k].device());
         copy_elements(tensors[k], copy);
         tensors[k] = copy;

@@ -79,8 +79,9 @@ void check_bools(const Formula& f, std::span<const Arg> operands, DType common, 
 // Integers have no negative powers among themselves.
 void check_exponent(DType compute, const Arg& exponent, std::string_view name) {
   if ((compute == DType::I32 || compute == DType::I64) && exponent.is_number())
-    MOKA_CHECK(exponent.as_double() >= 0, name, ": integers to the power of ", exponent.as_int(),
-               " are no integers; convert the tensor first, for example with float()");
+    MOKA_CHECK(exponent.as_double() >= 0, name,
+               ": Integers to negative integer powers are not allowed. The exponent is ", exponent.as_int(),
+               "; convert the tensor first, for example with float()");
 }
 }  // namespace
 

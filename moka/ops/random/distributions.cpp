@@ -181,8 +181,9 @@ void fill_between(Frame& f, int64_t from, int64_t to, int generator) {
   if (is_integral(t) || t == DType::Bool) {
     int64_t top = largest_integer(t);
     bool is_signed = family(t) == DTypeClass::Signed;
-    MOKA_CHECK(from >= (is_signed ? -top - 1 : 0) && to - 1 <= top, "random_: from ", from,
-               " and to - 1 = ", to - 1, " must lie in the range of ", t);
+    const int64_t bottom = is_signed ? -top - 1 : 0;
+    MOKA_CHECK(from >= bottom && from <= top, "random_: from is out of bounds for ", t, ": ", from);
+    MOKA_CHECK(to - 1 >= bottom && to - 1 <= top, "random_: to - 1 is out of bounds for ", t, ": ", to - 1);
   }
   uint64_t count = static_cast<uint64_t>(to) - static_cast<uint64_t>(from);
   fill_integers(f, generator, from, count, wide_range(count));

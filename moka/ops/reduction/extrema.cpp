@@ -18,8 +18,9 @@ void extremum_shape(Frame& f) {
   check_ordered(f);
   const Tensor& x = f.tensor(0);
   DimSet dims = dims_argument(f, 1, x.dim());
-  MOKA_CHECK(f.has(1) || x.numel() != 0, f.name(), ": no elements (shape ", x.sizes(),
-             "), and there is no result for none; give dim, the dimension to reduce");
+  MOKA_CHECK(f.has(1) || x.numel() != 0, f.name(),
+             "(): Expected reduction dim to be specified for input.numel() == 0, of shape ", x.sizes(),
+             ": there is no result for no elements");
   check_not_empty(f, x.sizes(), dims);
   exact_output(f, 0, reduced_sizes(x.sizes(), dims, f.flag(2)), x.dtype());
 }

@@ -112,6 +112,11 @@ void truth_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   // Bytes once stood for truth values, and still answer with bytes.
   const DType type = x.dtype() == DType::U8 ? DType::U8 : DType::Bool;
+  if (f.given & 1) {
+    const DType to = f.outs[0].dtype();
+    MOKA_CHECK(to == DType::Bool || to == DType::U8, f.name(),
+               " only supports bool tensor for result, got: ", to);
+  }
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }
 template <Reduce What>

@@ -23,7 +23,8 @@ TEST(Reduction, NothingSumsToZeroAndHasNoMaximum) {
   Tensor x = make({2, 0}, {});
   expect_values(run_one("sum", {x, Dims{1}}), {2}, {0, 0});
   expect_values(run_one("mean", {x, Dims{1}}), {2}, {nan, nan});
-  EXPECT_NE(error_of("amax", {x, Dims{1}}).find("dimension 1 has no elements"), std::string::npos);
+  EXPECT_NE(error_of("amax", {x, Dims{1}}).find("Expected reduction dim 1 to have non-zero size"),
+            std::string::npos);
 }
 TEST(Reduction, NanWinsAndTheFirstOfEqualsIsTaken) {
   Tensor x = make({2, 3}, {1, nan, 2, 5, 3, 5});
@@ -72,7 +73,7 @@ TEST(Reduction, RefusesWrongDimensions) {
   Tensor x = make({2, 3}, {1, 2, 3, 4, 5, 6});
   EXPECT_NE(error_of("sum", {x, Dims{2}}).find("dim must be between -2 and 1"), std::string::npos);
   EXPECT_NE(error_of("sum", {x, Dims{0, -2}}).find("twice"), std::string::npos);
-  EXPECT_NE(error_of("topk", {x, 4}).find("k must be between 0 and 3"), std::string::npos);
+  EXPECT_NE(error_of("topk", {x, 4}).find("must be between 0 and 3"), std::string::npos);
 }
 }  // namespace
 }  // namespace moka::testing

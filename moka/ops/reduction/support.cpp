@@ -47,8 +47,8 @@ void reduce_tensor(Reduce what, const Tensor& input, DimSet dims, const Tensor& 
 
 void check_not_empty(const Frame& f, std::span<const int64_t> sizes, DimSet dims) {
   for (size_t d = 0; d < sizes.size(); d++)
-    MOKA_CHECK_KIND(Index, !(dims >> d & 1) || sizes[d] != 0, f.name(), ": dimension ", d,
-                    " has no elements, and there is no result for none (shape ", sizes, ")");
+    MOKA_CHECK_KIND(Index, !(dims >> d & 1) || sizes[d] != 0, f.name(), "(): Expected reduction dim ", d,
+                    " to have non-zero size: there is no result for no elements (shape ", sizes, ")");
 }
 
 }  // namespace moka

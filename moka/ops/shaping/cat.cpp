@@ -47,8 +47,9 @@ void shape_cat(Frame& f) {
     MOKA_CHECK(t.dim() == model->dim(), "cat: tensors of ", model->dim(), " and ", t.dim(),
                " dimensions cannot be joined (shapes ", model->sizes(), " and ", t.sizes(), ")");
     for (int k = 0; k < t.dim(); k++)
-      MOKA_CHECK(k == d || t.size(k) == model->size(k), "cat: shapes ", model->sizes(), " and ", t.sizes(),
-                 " differ in dimension ", k, "; only dimension ", d, " may");
+      MOKA_CHECK(k == d || t.size(k) == model->size(k),
+                 "cat: Sizes of tensors must match except in dimension ", d, ": shapes ", model->sizes(),
+                 " and ", t.sizes(), " differ in dimension ", k);
     sizes[d] = checked_add(sizes[d], t.size(d), "cat");
   }
   f.output(0, sizes, dtype, list[0].device());

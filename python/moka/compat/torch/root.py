@@ -10,6 +10,8 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 from moka.random import initial_seed, seed
+from moka.storage import TypedStorage, UntypedStorage
+from moka.tensor_methods import set_
 
 __all__ = [
     "BFloat16Tensor",
@@ -58,12 +60,23 @@ class _Typed(type):
     dtype: Any
 
     def __call__(cls, *args: Any) -> Tensor:
+        if len(args) == 1 and isinstance(args[0], (Tensor, TypedStorage, UntypedStorage)):
+            return _shared(args[0], cls.dtype)
         if len(args) == 1 and not isinstance(args[0], (int, _C.Size)):
             return _C.tensor(args[0], dtype=cls.dtype)
         return _C.empty(*args, dtype=cls.dtype) if args else _C.empty(0, dtype=cls.dtype)
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, Tensor) and value.dtype == cls.dtype
+
+
+def _shared(source: Any, dtype: Any) -> Tensor:
+    """The same memory as a tensor of that dtype."""
+    if not isinstance(source, Tensor):
+        return set_(_C.empty(0, dtype=dtype), source)
+    if source.dtype != dtype:
+        raise TypeError(f"expected a tensor of {dtype}, got one of {source.dtype}; convert it first")
+    return source.detach()
 
 
 def _typed(name: str, dtype: Any) -> Any:
@@ -89,8 +102,8 @@ def is_tensor(obj: object) -> bool:
 
 
 def is_storage(obj: object) -> bool:
-    """False: storages are not objects of Python here."""
-    return False
+    """Whether obj is a storage."""
+    return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
 def is_floating_point(input: Tensor) -> bool:
