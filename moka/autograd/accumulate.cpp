@@ -10,6 +10,7 @@
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::autograd {
 
@@ -90,7 +91,7 @@ Tensor sum_to_shape(const Tensor& gradient, std::span<const int64_t> sizes) {
 
 Tensor zeros_like(const Tensor& shape) {
   Tensor zero = new_tensor({}, shape.dtype(), shape.device());
-  std::memset(zero.raw_data(), 0, zero.bytes());
+  if (!is_meta(zero)) std::memset(zero.raw_data(), 0, zero.bytes());
   return strided_view(zero, shape.sizes(), Dims(shape.sizes().size()), 0);
 }
 

@@ -8,6 +8,7 @@
 #include "moka/autograd/accumulate.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::autograd {
 
@@ -243,7 +244,7 @@ Root root_of(const Tensor& t, Tensor g) {
                t.sizes());
     g = new_tensor(t.sizes(), t.dtype(), t.device());
     double one = 1;
-    convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
+    if (!is_meta(g)) convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
   }
   MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
              "backward: Mismatch in shape: the gradient given has a shape of ", g.sizes(),

@@ -10,6 +10,7 @@
 #include "moka/autograd/views.h"
 #include "moka/ops/pointwise/driver.h"
 #include "moka/schema/reading.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::autograd {
 
@@ -238,6 +239,7 @@ void run_derivative(const Op& op, const Row& row, const Any* in, Any* out, bool 
       return;
     }
   }
+  MetaBody meta(in[0].is_tensor() && is_meta(in[0].tensor()));
   d.eager(in, out);
 }
 

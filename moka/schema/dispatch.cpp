@@ -16,6 +16,7 @@
 #include "moka/schema/log.h"
 #include "moka/schema/reading.h"
 #include "moka/tensor/geometry.h"
+#include "moka/tensor/meta.h"
 #include "moka/tensor/scalar_name.h"
 #include "moka/tensor/strings.h"
 
@@ -52,6 +53,17 @@ bool shares_storage_with_inputs(const Frame& f, const Tensor& t) {
   return false;
 }
 
+bool takes_meta(const Frame& f) {
+  for (int k = 0; k < f.count; k++)  // empty_like(x, device="cpu"): x says the sizes alone
+    if (f.args[k].tag == Tag::Device && !(f.args[k].device == meta_device)) return false;
+  for (int k = 0; k < f.count; k++) {
+    if (f.args[k].tag == Tag::Tensor && is_meta(f.tensor(k))) return true;
+    if (f.args[k].tag == Tag::Tensors)
+      for (const Tensor& t : f.tensors(k))
+        if (is_meta(t)) return true;
+  }
+  return false;
+}
 // Writes what a body made into the output that came with the call: by the operator copy_, so that tapes and traces that
 // see the parts of the body see the write too.
 void write_result(Frame& f, int i, const Tensor& result) {
@@ -84,6 +96,7 @@ void run_body(Frame& f) {
   constexpr size_t most = 8;
   Any out[most];
   MOKA_ASSERT(n <= most);
+  MetaBody meta(__builtin_expect(meta_in_use.load(std::memory_order_relaxed), 0) && takes_meta(f));
   try {
     f.op.body.eager(in, out);
   } catch (Error& e) {  // the text names the operator inside
@@ -98,6 +111,11 @@ void run_body(Frame& f) {
     results.resize(n);
     for (size_t i = 0; i < n; i++) results[i] = out[i].tensor();
   }
+  for (int k = 0; k < f.count; k++)
+    if (f.args[k].tag == Tag::Device && f.args[k].device == meta_device)
+      for (size_t i = 0; i < results.size(); i++)
+        if (Tensor& r = results[i]; r && !is_meta(r))
+          r = new_strided_tensor(r.sizes(), r.strides(), r.dtype(), meta_device);
   for (size_t i = 0; i < std::min<size_t>(n, Outputs::inline_limit) && f.given; i++) {
     if (!(f.given >> i & 1)) continue;
     write_result(f, static_cast<int>(i), results[i]);
@@ -146,6 +164,25 @@ void raise_versions(Frame& f) {
     if (f.given >> i & 1) f.outs[i].raise_version();
 }
 
+// What the shape function declared is the result of a call on tensors without memory. False: it has values after all.
+bool infer_meta(Frame& f) {
+  const bool from_meta = takes_meta(f);
+  if (!from_meta && !(f.outs.size() && is_meta(f.outs[0]))) return false;
+  const Schema& schema = info(f.op).schema;
+  MOKA_CHECK_KIND(NotImplemented, schema.outs.empty() || schema.outs[0].type.list || f.outs.size() >= schema.outs.size(),
+                  f.name(), ": the sizes of its result depend on values, which meta tensors do not have");
+  for (size_t i = 0; i < f.outs.size(); i++) {
+    Tensor& out = f.outs[i];
+    MOKA_CHECK_KIND(NotImplemented, out.defined(), f.name(),
+                    ": the sizes of its result depend on values, which meta tensors do not have");
+    if (is_meta(out)) continue;
+    MOKA_CHECK_KIND(NotImplemented, i >= Outputs::inline_limit || !(f.given >> i & 1), f.name(),
+                    ": Cannot copy out of meta tensor; no data! The result is to be written into memory");
+    out = new_strided_tensor(out.sizes(), out.strides(), out.dtype(), meta_device);
+  }
+  return true;
+}
+
 void run_kernel(Frame& f) {
   Tensor given[Outputs::inline_limit];
   const int mask = f.given & 15;
@@ -158,6 +195,11 @@ void run_kernel(Frame& f) {
                  "clone() it before writing in place");
     }
   f.op.shape(f);
+  if (__builtin_expect(meta_in_use.load(std::memory_order_relaxed), 0) && infer_meta(f)) {
+    for (int i = 0; mask >> i; i++)
+      if (mask >> i & 1) f.outs[i] = given[i];
+    return;
+  }
   const KernelRow* row = choose_kernel(f, nullptr);
   if (log_enabled(Log::Kernels)) log_kernel(f, row);
   if (!row) {
@@ -206,6 +248,8 @@ void Frame::output(int i, std::span<const int64_t> sizes, DType dtype) {
       device = tensor(k).device();
       break;
     }
+  if (__builtin_expect(meta_in_use.load(std::memory_order_relaxed), 0) && takes_meta(*this))
+    device = meta_device;
   output(i, sizes, dtype, device);
 }
 
@@ -222,6 +266,7 @@ void Frame::output(int i, std::span<const int64_t> sizes, DType dtype, Device de
     if (target.dtype() == dtype && target.is_contiguous() && !shares_storage_with_inputs(*this, target))
       return;
   }
+  if (__builtin_expect(meta_bodies, 0)) device = meta_device;
   outs[i] = new_tensor(sizes, dtype, device);
 }
 
@@ -272,7 +317,7 @@ void run_op(Frame& f) {
 const KernelRow* choose_kernel(const Frame& f, std::string* why) {
   uint8_t device = 0;
   for (int i = 0; i < f.count; i++)
-    if (f.args[i].tag == Tag::Tensor) {
+    if (f.args[i].tag == Tag::Tensor && !is_meta(f.tensor(i))) {
       device = f.tensor(i).device().type;
       break;
     }

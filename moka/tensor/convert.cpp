@@ -12,6 +12,7 @@
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/tensor/half.h"
+#include "moka/tensor/meta.h"
 #include "moka/tensor/narrow.h"
 #include "moka/tensor/strings.h"
 #include "moka/tensor/tensor.h"
@@ -425,6 +426,8 @@ void convert_elements(const void* from, DType from_type, void* to, DType to_type
 }
 
 void copy_elements(const Tensor& from, const Tensor& to) {
+  if (is_meta(to)) return;
+  check_has_values(from, "copy");
   keep_texts(from, to);
   const Conversion fn = from.dtype() == to.dtype() ? Conversion{nullptr, from.dtype(), to.dtype()}
                                                    : check_convert(from.dtype(), to.dtype());
@@ -520,6 +523,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
 
 namespace {
 const void* element(const Tensor& t, int64_t linear_index) {
+  if (is_meta(t)) fail("Tensor.item() cannot be called on meta tensors: they have no values");
   MOKA_CHECK(t.has_storage(), "the value of ", t.sizes(), " is asked for, but only its shape is known");
   int64_t offset = 0;
   for (int d = t.dim(); d-- > 0;) {

@@ -8,6 +8,7 @@
 
 #include "moka/base/error.h"
 #include "moka/tensor/allocator.h"
+#include "moka/tensor/meta.h"
 
 namespace moka {
 
@@ -16,12 +17,39 @@ struct DeviceType {
   std::string name;
   Allocator* (*allocator)(int);
 };
+// Gives no memory.
+class NoMemory final : public Allocator {
+ public:
+  void* allocate(size_t) override {
+    meta_in_use.store(true, std::memory_order_relaxed);
+    return nullptr;
+  }
+  void deallocate(void*, size_t) noexcept override {}
+  AllocatorStats stats() override { return {}; }
+  void release_cache() noexcept override {}
+};
 DeviceType& entry(int i) {
-  static DeviceType table[64] = {{"cpu", [](int) { return &cpu_allocator(); }}};
+  static NoMemory* none = new NoMemory;  // tensors may outlive the program's last line
+  static DeviceType table[64] = {{"cpu", [](int) { return &cpu_allocator(); }},
+                                 {"meta", [](int) -> Allocator* { return none; }}};
   return table[i];
 }
-std::atomic<int> types{1};
+std::atomic<int> types{meta_device_type + 1};
 }  // namespace
+
+std::atomic<bool> meta_in_use{false};
+thread_local int meta_bodies = 0;
+
+void check_sizes_known(const Tensor& t, std::string_view op) {
+  MOKA_CHECK_KIND(NotImplemented, !is_meta(t), op,
+                  ": the sizes of its result depend on values, which meta tensors do not have");
+}
+
+void check_has_values(const Tensor& t, std::string_view what) {
+  if (is_meta(t))
+    fail_kind(ErrorKind::NotImplemented, what, ": Cannot copy out of meta tensor; no data! Its shape is ",
+              t.sizes(), "; to_empty() gives a module on meta memory of its own");
+}
 
 uint8_t register_device_type(std::string_view name, Allocator* (*allocator)(int index)) {
   static std::mutex mutex;
@@ -62,7 +90,7 @@ Device parse_device(std::string_view text) {
 
 void append_text(std::string& out, Device device) {
   out.append(device_type_name(device.type));
-  if (device.type != 0) {
+  if (device.type > meta_device_type) {
     out.push_back(':');
     append_text(out, static_cast<uint64_t>(device.index));
   }

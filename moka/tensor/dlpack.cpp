@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "moka/tensor/meta.h"
+
 namespace moka::dlpack {
 
 namespace {
@@ -43,6 +45,7 @@ DLTensor describe(Export& e) {
   return d;
 }
 std::unique_ptr<Export> exported(const Tensor& t) {
+  check_has_values(t, "to_dlpack");
   auto e = std::make_unique<Export>(Export{t, Dims(t.sizes()), Dims(t.strides())});
   // Strides of dimensions with at most one element say nothing; some readers want 1.
   for (size_t d = 0; d < e->sizes.size(); d++)

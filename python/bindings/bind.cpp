@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string>
 
+#include "python/bindings/classes.h"
+
 namespace moka::python {
 
 bool is_creation(const Schema& s) {
@@ -278,6 +280,12 @@ bool bind_values(Given& g) {
     if (def.type.kind == Kind::Int && def.type.list_size > 1 && arg.tag == Tag::Ints &&
         arg.count != static_cast<uint32_t>(def.type.list_size))
       return g.explain && g.misfit("argument '", def.name, "' must be ", in_words(def.type), ", got ", arg);
+  }
+  if (default_device.type) [[unlikely]] {
+    const int at = s.find_arg("device");
+    const Arg* args = g.bound.args;
+    const bool makes = std::none_of(args, args + n, [](const Arg& a) { return a.tag == Tag::Tensor; });
+    if (at >= 0 && makes && args[at].is_none()) g.bound.args[at] = Arg(default_device);
   }
   return true;
 }

@@ -11,6 +11,7 @@ void bind_all(nanobind::module_& m) {
   bind_package(m);
   bind_memory(m);
   bind_pickle(m);
+  bind_watch(m);
 }
 
 }  // namespace moka::python

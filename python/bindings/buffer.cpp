@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "moka/tensor/meta.h"
+
 namespace moka::python {
 
 const char* buffer_format(DType dtype) {
@@ -134,6 +136,10 @@ int get_buffer(PyObject* o, Py_buffer* view, int flags) {
   }
   if (!t.has_storage()) {
     PyErr_SetString(PyExc_BufferError, "buffer: the tensor has no memory of its own (inside vmap)");
+    return -1;
+  }
+  if (is_meta(t)) {
+    PyErr_SetString(PyExc_BufferError, "buffer: a tensor of the meta device has no memory");
     return -1;
   }
   if (!(flags & PyBUF_STRIDES) && !t.is_contiguous()) {

@@ -12,6 +12,7 @@
 #include "moka/autograd/history.h"
 #include "moka/schema/given.h"
 #include "python/bindings/classes.h"
+#include "python/bindings/overrides.h"
 
 namespace moka::python {
 
@@ -122,6 +123,14 @@ PyObject* call_stand_in(PyObject* function, PyObject* const* args, Py_ssize_t co
                         bool& failed) {
   Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
   if (!function || std::none_of(args, args + count + named, stands_in)) return nullptr;
+  PyObject* result = hand_over(function, args, count, keywords);
+  failed = !result;
+  return result;
+}
+}  // namespace
+
+PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
   PyObject* place = PyImport_ImportModule("moka.overrides");
   PyObject* given = PyTuple_New(count);
   PyObject* by_name = PyDict_New();
@@ -137,10 +146,8 @@ PyObject* call_stand_in(PyObject* function, PyObject* const* args, Py_ssize_t co
   Py_XDECREF(place);
   Py_XDECREF(given);
   Py_XDECREF(by_name);
-  failed = !result;
   return result;
 }
-}  // namespace
 
 PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
                      PyObject* keywords, PyObject* function) {

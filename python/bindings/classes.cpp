@@ -7,12 +7,16 @@
 #include <functional>
 #include <new>
 #include <random>
+#include <vector>
 
 #include "moka/ops/random/generator.h"
+#include "moka/tensor/meta.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/tensor_object.h"
 
 namespace moka::python {
+
+thread_local Device default_device{};
 
 // The module that types and sizes show in front of their names: "torch" where programs written for torch run.
 std::string shown_module = "moka";
@@ -69,11 +73,13 @@ const NamedDevice& device_of(PyObject* o) { return reinterpret_cast<DeviceObject
 std::string type_of(const NamedDevice& d) {
   return d.absent ? d.absent : std::string(device_type_name(d.device.type));
 }
-int index_of(const NamedDevice& d) { return d.absent ? d.index : d.device.type ? d.device.index : -1; }
+int index_of(const NamedDevice& d) {
+  return d.absent ? d.index : d.device.type > meta_device_type ? d.device.index : -1;
+}
 
 constexpr const char* torch_devices[] = {"cuda", "ipu",  "xpu",  "mkldnn", "opengl",       "opencl", "ideep",
                                          "hip",  "ve",   "fpga", "maia",   "xla",          "lazy",   "vulkan",
-                                         "mps",  "meta", "hpu",  "mtia",   "privateuseone"};
+                                         "mps",  "hpu",  "mtia",   "privateuseone"};
 std::string digits(PyObject* number) { return utf8(PyRef::steal(PyObject_Str(number)).get()); }
 NamedDevice parse_named(std::string_view text) {
   NamedDevice d;
@@ -150,11 +156,13 @@ PyObject* device_reduce(PyObject* o, PyObject*) {
   return Py_BuildValue("O(N)", reinterpret_cast<PyObject*>(device_type), device_str(o));
 }
 // with device(...): new tensors are made on it; it must be one that this build has.
+thread_local std::vector<Device> outer_devices;
 PyObject* device_enter(PyObject* o, PyObject*) {
   try {
     Device d;
     to_device_value(o, d);
-    MOKA_CHECK(d == Device{}, "device: new tensors are made on the CPU unless they name another device");
+    outer_devices.push_back(default_device);
+    default_device = d;
   } catch (...) {
     set_python_error();
     return nullptr;
@@ -162,7 +170,31 @@ PyObject* device_enter(PyObject* o, PyObject*) {
   Py_INCREF(o);
   return o;
 }
-PyObject* device_exit(PyObject*, PyObject*) { Py_RETURN_NONE; }
+PyObject* device_exit(PyObject*, PyObject*) {
+  if (!outer_devices.empty()) {
+    default_device = outer_devices.back();
+    outer_devices.pop_back();
+  }
+  Py_RETURN_NONE;
+}
+// _default_device() tells it, _default_device(device) sets it.
+PyObject* py_default_device(PyObject*, PyObject* args) {
+  PyObject* given = nullptr;
+  if (!PyArg_ParseTuple(args, "|O:_default_device", &given)) return nullptr;
+  try {
+    Device d = default_device;
+    if (given && !to_device_value(given, d))
+      throw Error(ErrorKind::Type, cat("set_default_device: expected a device, got ", described(given)));
+    default_device = d;
+    return device_object(NamedDevice{d});
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+PyMethodDef device_functions[] = {
+    {"_default_device", py_default_device, METH_VARARGS, "Where tensors that name no device are made."},
+    {nullptr, nullptr, 0, nullptr}};
 PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr},
                                 {"__enter__", device_enter, METH_NOARGS, nullptr},
                                 {"__exit__", device_exit, METH_VARARGS, nullptr},
@@ -352,6 +384,7 @@ int init_classes(PyObject* module) {
                  {Py_tp_getset, generator_getset},
                  {Py_tp_doc, slot("A stream of random numbers: the same for any number of threads.")}});
   if (!dtype_type || !device_type || !generator_type) return -1;
+  if (PyModule_AddFunctions(module, device_functions) < 0) return -1;
   if (PyModule_AddObjectRef(module, "dtype", reinterpret_cast<PyObject*>(dtype_type)) < 0) return -1;
   if (PyModule_AddObjectRef(module, "device", reinterpret_cast<PyObject*>(device_type)) < 0) return -1;
   if (PyModule_AddObjectRef(module, "Generator", reinterpret_cast<PyObject*>(generator_type)) < 0) return -1;

@@ -7,10 +7,12 @@
 
 #include "moka/autograd/history.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 #include "moka/tensor/strings.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
 #include "python/bindings/buffer.h"
+#include "python/bindings/classes.h"
 #include "python/bindings/graph.h"
 
 namespace moka::python {
@@ -173,7 +175,7 @@ struct Writer {
 };
 
 Tensor copied(const Tensor& t, DType dtype) {
-  Tensor out = new_tensor(t.sizes(), dtype);
+  Tensor out = new_tensor(t.sizes(), dtype, t.device());
   copy_elements(t, out);
   return out;
 }
@@ -231,6 +233,7 @@ Tensor from_data(PyObject* data, const DType* wanted) {
 struct CreationArgs {
   PyObject* data;
   DType dtype;
+  Device device;
   bool has_dtype = false;
   bool requires_grad = false;
 };
@@ -250,17 +253,25 @@ CreationArgs parse_creation(const char* name, PyObject* args, PyObject* keywords
                   cat(name, ": dtype must be a dtype such as moka.float32, got ", described(dtype)));
     a.has_dtype = true;
   }
-  Device d{};
-  if (device != Py_None && !to_device_value(device, d))
+  a.device = default_device;
+  if (device == Py_None && is_tensor(a.data)) a.device = unwrap(a.data).device();
+  if (device != Py_None && !to_device_value(device, a.device))
     throw Error(ErrorKind::Type,
                 cat(name, ": device must be a device such as 'cpu', got ", described(device)));
   return a;
 }
 
+// A tensor of the CPU where it was asked for.
+Tensor moved(const Tensor& t, Device device) {
+  if (t.device() == device) return t;
+  static const Op& to = get_op("to");
+  return EagerReading::call(to, t, t.dtype(), device);
+}
+
 PyObject* py_tensor(PyObject*, PyObject* args, PyObject* keywords) {
   try {
     CreationArgs a = parse_creation("tensor", args, keywords);
-    Tensor t = from_data(a.data, a.has_dtype ? &a.dtype : nullptr);
+    Tensor t = moved(from_data(a.data, a.has_dtype ? &a.dtype : nullptr), a.device);
     if (a.requires_grad) autograd::set_requires_grad(t, true);
     return wrap(t);
   } catch (...) {
@@ -272,13 +283,15 @@ PyObject* py_tensor(PyObject*, PyObject* args, PyObject* keywords) {
 PyObject* py_as_tensor(PyObject*, PyObject* args, PyObject* keywords) {
   try {
     CreationArgs a = parse_creation("as_tensor", args, keywords);
-    if (is_tensor(a.data) && (!a.has_dtype || unwrap(a.data).dtype() == a.dtype)) {
+    if (is_tensor(a.data) && (!a.has_dtype || unwrap(a.data).dtype() == a.dtype) &&
+        unwrap(a.data).device() == a.device) {
       Py_INCREF(a.data);
       return a.data;
     }
     if (!is_tensor(a.data) && !is_list(a.data))
-      if (Tensor t = from_buffer(a.data, true); t && (!a.has_dtype || t.dtype() == a.dtype)) return wrap(t);
-    return wrap(from_data(a.data, a.has_dtype ? &a.dtype : nullptr));
+      if (Tensor t = from_buffer(a.data, true); t && (!a.has_dtype || t.dtype() == a.dtype))
+        return wrap(moved(t, a.device));
+    return wrap(moved(from_data(a.data, a.has_dtype ? &a.dtype : nullptr), a.device));
   } catch (...) {
     set_python_error();
     return nullptr;

@@ -10,6 +10,7 @@
 #include "moka/formats/netdef/netdef.h"
 #include "moka/formats/onnx/onnx.h"
 #include "moka/graph/graph.h"
+#include "moka/tensor/meta.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/modules.h"
 #include "python/bindings/tensor_caster.h"
@@ -61,6 +62,7 @@ Tensor reinterpret(const Tensor& t, const std::string& name) {
   MOKA_CHECK_KIND(Type, find_dtype(name, dtype), "reinterpret: there is no dtype ", name);
   MOKA_CHECK(item_size(dtype) == item_size(t.dtype()), "reinterpret: ", info(t.dtype()).name, " and ",
              info(dtype).name, " differ in width");
+  check_has_values(t, "reinterpret");
   const Tensor from = as_contiguous(t);
   Tensor out = new_tensor(from.sizes(), dtype);
   if (out.numel()) std::memcpy(out.raw_data(), from.raw_data(), out.bytes());

@@ -13,6 +13,7 @@
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/tensor/dlpack.h"
 #include "moka/tensor/geometry.h"
+#include "moka/tensor/meta.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/classes.h"
 #include "python/bindings/modules.h"
@@ -92,7 +93,7 @@ void resize(const Tensor& x, const std::vector<int64_t>& sizes, std::optional<st
     Tensor wide = new_tensor(sizes, x.dtype(), x.device());
     size_t old =
         x.impl()->storage->bytes - std::min(x.impl()->storage->bytes, static_cast<size_t>(offset) * item);
-    if (old) std::memcpy(wide.raw_data(), x.raw_data(), std::min(old, wide.bytes()));
+    if (old && !is_meta(x)) std::memcpy(wide.raw_data(), x.raw_data(), std::min(old, wide.bytes()));
     return take_geometry(x, strided_view(wide, sizes, strides, 0));
   }
   take_geometry(x, strided_view(x, sizes, strides, n ? offset : 0));

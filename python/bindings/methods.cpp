@@ -7,6 +7,7 @@
 
 #include "moka/autograd/history.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 #include "moka/tensor/strings.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
@@ -46,6 +47,7 @@ PyObject* list_of(const Tensor& t, int d, int64_t& at) {
 PyObject* m_tolist(PyObject* self, PyObject*) {
   try {
     check_not_capturing(unwrap(self), "tolist");
+    check_has_values(unwrap(self), "tolist");
     int64_t at = 0;
     const Tensor& t = unwrap(self);
     return list_of(is_complex(t.dtype()) ? to_dtype(t, DType::C128) : t, 0, at);
@@ -99,6 +101,7 @@ PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
   try {
     const Tensor& t = unwrap(self);
     check_not_capturing(t, "numpy");
+    MOKA_CHECK_KIND(Type, !is_meta(t), "numpy: can't convert meta device type tensor to numpy: it has no values");
     MOKA_CHECK(force || !autograd::requires_grad(t),
                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
     MOKA_CHECK_KIND(Type, buffer_format(t.dtype()), "numpy: NumPy has no type for ", t.dtype(),
@@ -163,7 +166,8 @@ PyObject* m_stride(PyObject* self, PyObject* args) {
 PyObject* m_dim(PyObject* self, PyObject*) { return PyLong_FromLong(unwrap(self).dim()); }
 PyObject* m_numel(PyObject* self, PyObject*) { return PyLong_FromLongLong(unwrap(self).numel()); }
 PyObject* m_data_ptr(PyObject* self, PyObject*) {
-  return PyLong_FromVoidPtr(unwrap(self).has_storage() ? unwrap(self).raw_data() : nullptr);
+  const Tensor& t = unwrap(self);
+  return PyLong_FromVoidPtr(t.has_storage() && !is_meta(t) ? t.raw_data() : nullptr);
 }
 PyObject* m_storage_offset(PyObject* self, PyObject*) {
   return PyLong_FromLongLong(unwrap(self).impl()->offset);
@@ -269,8 +273,8 @@ PyObject* m_type_as(PyObject* self, PyObject* other) {
   return converted(self, &d, nullptr, false);
 }
 PyObject* m_cpu(PyObject* self, PyObject*) {
-  Py_INCREF(self);
-  return self;
+  const Device cpu{};
+  return converted(self, nullptr, &cpu, false);
 }
 PyObject* m_make_subclass(PyObject* type, PyObject* args) {
   PyObject *cls, *data;

@@ -16,6 +16,7 @@
 #include "python/bindings/classes.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/modules.h"
+#include "python/bindings/overrides.h"
 
 namespace nb = nanobind;
 using namespace moka;
@@ -27,7 +28,8 @@ NB_MODULE(_C, m) {
   autograd::install();
   PyObject* module = m.ptr();
   if (init_classes(module) < 0 || init_tensor_type(module) < 0 || init_autograd(module) < 0 ||
-      init_batch(module) < 0 || init_forward(module) < 0 || init_operators(module) < 0)
+      init_batch(module) < 0 || init_forward(module) < 0 || init_overrides(module) < 0 ||
+      init_operators(module) < 0)
     throw nb::python_error();
   if (PyModule_AddFunctions(module, creation_functions) < 0 ||
       PyModule_AddFunctions(module, autograd_functions) < 0)

@@ -9,13 +9,27 @@
 #include "moka/ops/pointwise/pointwise.h"
 #include "python/bindings/calls.h"
 #include "python/bindings/convert.h"
+#include "python/bindings/overrides.h"
 
 namespace moka::python {
 
 namespace {
+// Whether modes or the types of the operands are asked first.
+bool leaves(PyObject* a, PyObject* b) {
+  PyObject* operands[] = {a, b};
+  return is_overridden(operands, 2) || is_stand_in(a) || is_stand_in(b);
+}
+// The same through the operator's function, which asks them.
+PyObject* by_method(const char* name, PyObject* a, PyObject* b) {
+  PyRef method = PyRef::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(tensor_type), name));
+  PyObject* args[] = {a, b};
+  return method ? PyObject_Vectorcall(method.get(), args, 2, nullptr) : nullptr;
+}
 // The right operand may be a Tensor or a number; anything else has its own turn.
 template <const Op& op>
 PyObject* binary(PyObject* a, PyObject* b) {
+  if (leaves(a, b)) [[unlikely]]
+    return by_method(info(op).schema.base.c_str(), a, b);
   try {
     static const ArgType operand{Kind::Operand};
     Arg args[max_args];
@@ -40,6 +54,8 @@ PyObject* binary(PyObject* a, PyObject* b) {
 }
 template <const Op& op>
 PyObject* binary_in_place(PyObject* a, PyObject* b) {
+  if (leaves(a, b)) [[unlikely]]
+    return by_method((info(op).schema.base + "_").c_str(), a, b);
   try {
     static const ArgType operand{Kind::Operand};
     Arg args[max_args];
@@ -68,6 +84,8 @@ PyObject* binary_in_place(PyObject* a, PyObject* b) {
 // Signs whose operator is found by name (matmul, floor division and others of later families).
 PyObject* named_binary(const char* name, PyObject* a, PyObject* b) {
   if (!is_tensor(a) && !is_tensor(b)) Py_RETURN_NOTIMPLEMENTED;
+  if (leaves(a, b)) [[unlikely]]
+    return by_method(name, a, b);
   PyObject* args[] = {a, b};
   try {
     static const ArgType operand{Kind::Operand};

@@ -7,6 +7,7 @@
 #include "moka/schema/given.h"
 #include "python/bindings/calls.h"
 #include "python/bindings/classes.h"
+#include "python/bindings/overrides.h"
 
 namespace moka::python {
 
@@ -19,7 +20,10 @@ struct OpFunction {
 
 PyObject* op_vectorcall(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* keywords) {
   OpFunction* f = reinterpret_cast<OpFunction*>(self);
-  return call_group(*f->group, f->in_place, args, PyVectorcall_NARGS(nargsf), keywords, self);
+  const Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+  if (is_overridden(args, count + (keywords ? PyTuple_GET_SIZE(keywords) : 0)))
+    return hand_over(self, args, count, keywords);
+  return call_group(*f->group, f->in_place, args, count, keywords, self);
 }
 PyObject* op_get(PyObject* self, PyObject* instance, PyObject*) {
   if (!instance || instance == Py_None) {

@@ -108,18 +108,18 @@ int tensor_clear(PyObject* o) {
 
 // Tensor(3, 4) is uninitialised float32; Tensor([1, 2]) reads data; a subclass gets a fresh handle on the same memory.
 PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
-  if (type != tensor_type) {  // subclasses build themselves through _make_subclass or pass one Tensor
-    if (PyTuple_GET_SIZE(args) >= 1 && is_tensor(PyTuple_GET_ITEM(args, 0)))
-      return wrap_as(type, autograd::detach(unwrap(PyTuple_GET_ITEM(args, 0))));
+  (void)keywords;
+  if (type != tensor_type) {  // subclasses build themselves through _make_subclass or as tensors do
     try {
-      const int64_t none[] = {0};
-      return wrap_as(type, new_tensor(none, default_float()));
+      if (PyTuple_GET_SIZE(args) >= 1 && is_tensor(PyTuple_GET_ITEM(args, 0)))
+        return wrap_as(type, autograd::detach(unwrap(PyTuple_GET_ITEM(args, 0))));
+      PyRef plain = PyRef::steal(tensor_new(tensor_type, args, nullptr));
+      return plain ? wrap_as(type, alias_of(unwrap(plain.get()))) : nullptr;
     } catch (...) {
       set_python_error();
       return nullptr;
     }
   }
-  (void)keywords;
   try {
     Py_ssize_t n = PyTuple_GET_SIZE(args);
     if (n == 1 && !PyLong_Check(PyTuple_GET_ITEM(args, 0)))

@@ -82,11 +82,15 @@ def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None) -> Any:
     its plain
     data and tensors, whatever device they were on. Loading never runs code from the file. map_location:
     where the
-    tensors go; the CPU is the only place.
+    tensors go: the CPU, or meta, which keeps their shapes alone.
     Raises CheckpointError when the file is damaged, cut short, or of another kind.
     """
     if map_location is not None and not callable(map_location) and not isinstance(map_location, dict):
         place = _C.device(str(map_location))
+        if place.type == "meta":
+            from .utils.pytree import tree_map
+
+            return tree_map(lambda x: x.to(place) if isinstance(x, Tensor) else x, load(f))
         if place.type != "cpu":
             raise RuntimeError(f"load: map_location {place} is not there; this build has the CPU only")
     if isinstance(f, (str, os.PathLike)):

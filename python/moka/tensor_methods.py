@@ -128,6 +128,9 @@ def _copy(self: Tensor) -> Tensor:
 
 
 def _reduce(self: Tensor, protocol: int) -> Any:
+    if self.device.type == "meta":
+        shown = (tuple(self.shape), tuple(self.stride()), self.dtype, self.requires_grad)
+        return _rebuild_meta, (type(self), *shown)
     plain = self.detach().contiguous()
     if type(self) is not Tensor:
         state = dict(getattr(self, "__dict__", None) or {})
@@ -136,6 +139,11 @@ def _reduce(self: Tensor, protocol: int) -> Any:
     carrier = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}.get(self.dtype.name)
     array = plain.view(getattr(_C, carrier)).numpy() if carrier else plain.numpy()
     return _rebuild, (array, self.dtype.name, self.requires_grad)
+
+
+def _rebuild_meta(cls: type, size: Any, stride: Any, dtype: Any, requires_grad: bool) -> Any:
+    made = _C.empty_strided(size, stride, dtype=dtype, device="meta")
+    return Tensor._make_subclass(cls, made, requires_grad) if cls is not Tensor else made.requires_grad_(requires_grad)
 
 
 def _rebuild(array: Any, dtype: str, requires_grad: bool) -> Tensor:
@@ -408,7 +416,7 @@ METHODS: dict[str, Any] = {
 }
 PROPERTIES: dict[str, Any] = {
     "is_maia": lambda self: False,
-    "is_meta": lambda self: False,
+    "is_meta": lambda self: self.device.type == "meta",
     "is_mkldnn": lambda self: False,
     "is_mps": lambda self: False,
     "is_mtia": lambda self: False,
@@ -424,6 +432,30 @@ PROPERTIES: dict[str, Any] = {
 }
 
 
+def _torch_function(cls: type, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """What calls with values of a subclass do: the function, whose results become of that class."""
+    from .overrides import default_torch_function
+
+    return default_torch_function(cls, func, types, args, kwargs)
+
+
+def _init_subclass(cls: type, **kwargs: Any) -> None:
+    super(Tensor, cls).__init_subclass__(**kwargs)
+    if getattr(cls.__torch_function__, "__name__", "") != "disabled_torch_function_impl":  # type: ignore[attr-defined]
+        from .overrides import prepare
+
+        prepare(cls)
+
+
+def disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """The __torch_function__ of types whose values are treated as plain tensors: the function, called."""
+    before = _C._overrides_disabled(1)
+    try:
+        return func(*args, **(kwargs or {}))
+    finally:
+        _C._overrides_disabled(before)
+
+
 def install() -> None:
     """Add the methods that the extension's class does not have itself."""
     for name, method in {
@@ -437,6 +469,8 @@ def install() -> None:
         "__deepcopy__": _deepcopy,
         "__reduce_ex__": _reduce,
         "__array_namespace__": _array_namespace,
+        "__init_subclass__": classmethod(_init_subclass),
+        "__torch_function__": classmethod(_torch_function),
         "histogram": _histogram,
         "lu": _lu,
         "to_device": _to_device,
@@ -444,4 +478,6 @@ def install() -> None:
         **{name: property(read) for name, read in PROPERTIES.items()},
     }.items():
         if name not in Tensor.__dict__:
+            if getattr(method, "__name__", name).startswith(("_", "<")):  # what programs see of it
+                method.__name__ = name  # type: ignore[attr-defined]
             setattr(Tensor, name, method)

@@ -75,6 +75,8 @@ def text(tensor: Tensor) -> str:
     if level := _vmap_level(tensor):
         shape = list(tensor.shape)
         return f"tensor(<one of a batch, vmap level {level}>, shape={shape}, dtype={tensor.dtype!r})"
+    if tensor.device.type == "meta":
+        return f"tensor(..., shape={list(tensor.shape)}, dtype={tensor.dtype!r}, device='meta')"
     values = _values(tensor)
     count = values.size
     o = _options

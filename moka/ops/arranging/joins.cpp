@@ -7,6 +7,7 @@
 #include "moka/ops/indexing/indexing.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::ops {
 
@@ -163,6 +164,7 @@ std::vector<Tensor> split_by_tensor(const Tensor& x, const Tensor& by, int64_t d
              by.dtype());
   MOKA_CHECK(by.dim() <= 1, "tensor_split: tensor_indices_or_sections must be 0- or 1-d, got shape ",
              by.sizes());
+  check_sizes_known(by, "tensor_split");
   Tensor places = as_contiguous(by);
   if (by.dim() == 0) return split_sections(x, places.data<int64_t>()[0], dim);
   return split_indices(x, Ints(places.data<int64_t>(), static_cast<size_t>(places.numel())), dim);

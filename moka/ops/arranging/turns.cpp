@@ -10,6 +10,7 @@
 #include "moka/ops/parts.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::ops {
 
@@ -154,6 +155,7 @@ Tensor sum_to(const Tensor& x, Ints size) {
 void view_places(Frame& f) {
   MOKA_CHECK_KIND(NotImplemented, !f.infer, "repeat_interleave: the shape of the result depends on values");
   const Tensor& given = f.tensor(0);
+  check_sizes_known(given, "repeat_interleave");
   MOKA_CHECK(given.dim() <= 1, "repeat_interleave: repeats must be 0- or 1-d, got shape ", given.sizes());
   MOKA_CHECK(given.dtype() == DType::I64 || given.dtype() == DType::I32,
              "repeat_interleave: repeats must be int64 or int32, got ", given.dtype());

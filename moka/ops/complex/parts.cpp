@@ -9,6 +9,7 @@
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 #include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
@@ -83,6 +84,7 @@ void conjugate(R* p, int64_t n) {
 Tensor conjugated(const Tensor& z) {
   if (!z.has_storage()) return shape_only(z.sizes(), z.dtype());
   Tensor out = new_tensor(z.sizes(), z.dtype(), z.device());
+  if (is_meta(out)) return out;
   copy_elements(z, out);
   parallel_for(0, out.numel(), 32768, [&](int64_t first, int64_t last) {
     if (z.dtype() == DType::C64) conjugate(out.data<float>() + 2 * first, last - first);

@@ -10,6 +10,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/reduction/reduction.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::ops {
 
@@ -88,7 +89,7 @@ void view_leading_corner(Frame& f) {
     f.outs[0] = shape_only(sizes, x.dtype());
   } else {
     Tensor out = new_tensor(sizes, x.dtype(), x.device());
-    std::memset(out.raw_data(), 0, out.bytes());
+    if (!is_meta(out)) std::memset(out.raw_data(), 0, out.bytes());
     copy_elements(corner, strided_view(out, both, out.strides(), 0));
     f.outs[0] = out;
   }

@@ -12,6 +12,7 @@
 #include "moka/ops/indexing/mask_places.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 
 namespace moka {
 
@@ -32,6 +33,7 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
       out.push_back(t);
       continue;
     }
+    check_sizes_known(t, op);
     MOKA_CHECK_KIND(Index, t.dim() > 0, op, ": a 0-d mask indexes no dimension; use where");
     int first = static_cast<int>(out.size());
     MOKA_CHECK_KIND(Index, first + t.dim() <= x.dim(), op, ": a mask of shape ", t.sizes(),
@@ -73,6 +75,7 @@ IndexPlan plan_index(const Tensor& x, std::span<const Tensor> given, std::string
   }
   MOKA_CHECK_KIND(Index, !p.dims.empty(), op, ": expected at least one index tensor");
   for (int d : p.dims) {
+    if (is_meta(x) || is_meta(list[static_cast<size_t>(d)])) continue;  // for the sizes alone
     Tensor wide = new_tensor(p.broadcast, DType::I64);
     copy_elements(list[static_cast<size_t>(d)], wide);
     int64_t* v = wide.data<int64_t>();
@@ -238,6 +241,7 @@ void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool 
 bool select_by_mask(const Tensor& x, std::span<const Tensor> list, Tensor& out) {
   if (!x.has_storage() || !is_leading_mask(x, list)) return false;
   const Tensor& mask = list[0];
+  check_sizes_known(mask, "index");
   MaskPlaces places(as_contiguous(mask));
   Dims sizes{places.count()};
   int64_t run = static_cast<int64_t>(item_size(x.dtype()));
@@ -246,7 +250,7 @@ bool select_by_mask(const Tensor& x, std::span<const Tensor> list, Tensor& out) 
     run *= x.size(d);
   }
   out = new_tensor(sizes, x.dtype(), x.device());
-  if (out.numel()) places.compress(x.data<char>(), run, out.data<char>());
+  if (out.numel() && !is_meta(out)) places.compress(x.data<char>(), run, out.data<char>());
   return true;
 }
 void view_index(Frame& f) {
@@ -256,6 +260,10 @@ void view_index(Frame& f) {
   f.outs.resize(1);
   if (select_by_mask(x, f.tensors(1), f.outs[0])) return;
   IndexPlan p = plan_index(x, f.tensors(1), "index");
+  if (p.indices.size() < p.dims.size()) {
+    f.outs[0] = new_tensor(result_sizes(p), x.dtype(), meta_device);
+    return;
+  }
   f.outs[0] = new_tensor(result_sizes(p), x.dtype(), x.device());
   size_t item = item_size(x.dtype());
   with_item_copy(item, [&](auto copy) {
@@ -311,6 +319,7 @@ void run_index_put_backward(Frame& f) {
 
 void view_nonzero(Frame& f) {
   MOKA_CHECK_KIND(NotImplemented, !f.infer, "nonzero: the shape of the result depends on values");
+  check_sizes_known(f.tensor(0), f.name());
   Tensor x = to_dtype(f.tensor(0), DType::Bool);
   MaskPlaces places(x);
   const int64_t sizes[] = {places.count(), x.dim()};

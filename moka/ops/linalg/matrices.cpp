@@ -3,6 +3,7 @@
 #include "moka/ops/linalg/matrices.h"
 
 #include "moka/base/parallel.h"
+#include "moka/tensor/meta.h"
 
 namespace moka {
 
@@ -71,7 +72,7 @@ void for_matrices(int64_t count, double work, FunctionRef<void(int64_t)> f) {
 }
 
 void check_info(std::string_view op, const Tensor& info, Reason reason) {
-  if (!info.has_storage()) return;
+  if (!info.has_storage() || is_meta(info)) return;
   for (int64_t i = 0; i < info.numel(); i++) {
     int64_t code = element_as_int(info, i);
     if (code == 0) continue;

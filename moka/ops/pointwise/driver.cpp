@@ -11,6 +11,7 @@
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/given.h"
 #include "moka/tensor/geometry.h"
+#include "moka/tensor/meta.h"
 
 namespace moka {
 
@@ -85,11 +86,12 @@ Dims common_shape(std::span<const Tensor> tensors, std::string_view name) {
 }
 
 void check_same_device(std::span<const Tensor> tensors, std::string_view name) {
+  if (__builtin_expect(meta_bodies, 0)) return;
   const Tensor* first = nullptr;
   for (const Tensor& t : tensors) {
-    if (!t || !t.has_storage()) continue;
+    if (!t || !t.has_storage() || t.dim() == 0) continue;
     if (!first) first = &t;
-    else if (!(t.device() == first->device()) && t.dim() != 0)
+    else if (!(t.device() == first->device()))
       fail(name, ": operands live on different devices, ", first->device(), " and ", t.device(),
            "; move one with .to(device)");
   }
@@ -101,6 +103,14 @@ void check_factor(const Arg& a, std::string_view argument, DType result, std::st
              " only supported for Boolean results.");
   MOKA_CHECK(a.tag != Tag::Float || !(is_integral(result) || result == DType::Bool), name,
              ": For integral input tensors, argument ", argument, " must not be a floating point number.");
+}
+
+// Where the result lives: a 0-d tensor of the CPU stands beside operands of other devices as a number does.
+Device device_of(std::span<const Tensor> tensors) {
+  Device device{};
+  for (const Tensor& t : tensors)
+    if (t && t.has_storage() && (device == Device{} || t.dim() != 0)) device = t.device();
+  return meta_bodies ? meta_device : device;
 }
 
 // The case that small programs are made of: contiguous float32 operands of one shape on the CPU, and numbers.
@@ -235,6 +245,8 @@ void run_formula(Frame& frame) {
     const Tensor& out = frame.outs[0];
     check_result_fits(name, plan.result, out.dtype());
     fit_output(frame, shape, all);
+    if (!is_meta(out))
+      for (const Tensor& t : all) check_has_values(t, name);
     MOKA_CHECK(is_non_overlapping(out.sizes(), out.strides()), name,
                ": unsupported operation: more than one element of the output refers to a single memory "
                "location (an expanded view); "
@@ -246,8 +258,7 @@ void run_formula(Frame& frame) {
         tensors[k] = copy;
       }
   } else {
-    const auto given = std::find_if(all.begin(), all.end(), [](const Tensor& t) { return t.defined(); });
-    frame.outs[0] = allocate_like(shape, all, plan.result, given->device());
+    frame.outs[0] = allocate_like(shape, all, plan.result, device_of(all));
   }
   if (frame.given >> 4 && frame.outs[0].dtype() != plan.result) {
     // The result is rounded to its own type before it is stored in another one.
@@ -269,16 +280,12 @@ Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DTyp
   Tensor tensors[most_streams];
   size_t count = operands.size();
   MOKA_ASSERT(count <= most_streams);
-  Device device{};
   for (size_t k = 0; k < count; k++)
-    if (operands[k].tag == Tag::Tensor) {
-      tensors[k] = operands[k].as_tensor();
-      device = tensors[k].device();
-    }
+    if (operands[k].tag == Tag::Tensor) tensors[k] = operands[k].as_tensor();
   std::span<const Tensor> all(tensors, count);
   Dims shape = common_shape(all, name);
   FormulaPlan plan = plan_types(formula, dtype, name);
-  Tensor out = allocate_like(shape, all, dtype, device);
+  Tensor out = allocate_like(shape, all, dtype, device_of(all));
   run_tiles(formula, plan, operands, all, out, nullptr);
   return out;
 }

@@ -8,11 +8,13 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/pointwise/walk.h"
+#include "moka/tensor/meta.h"
 
 namespace moka {
 
 void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> args,
                std::span<const Tensor> tensors, const Tensor& out, const Uniform* uniforms) {
+  if (is_meta(out)) return;
   int count = static_cast<int>(args.size());
   Operand operands[most_streams];
   Operand target{Operand::Direct,

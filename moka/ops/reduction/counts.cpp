@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "moka/ops/reduction/lines.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::ops {
 
@@ -15,6 +16,7 @@ void run_bincount(Frame& f) {
   MOKA_CHECK_KIND(NotImplemented, !f.infer, "bincount: the shape of the result depends on values");
   const Tensor& x = tensor_argument(f, 0);
   const Tensor& w = f.maybe(1);
+  check_sizes_known(x, f.name());
   int64_t least = f.integer(2);
   MOKA_CHECK(is_integral(x.dtype()) && x.dim() == 1, f.name(),
              ": input must be 1-d and hold integers that are not negative, got ", x);
@@ -103,6 +105,7 @@ bool same_rows(const T* a, const T* b, int64_t length) {
 void run_unique(Frame& f) {
   MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
   const Tensor& input = ordered_argument(f, 0);
+  check_sizes_known(input, f.name());
   bool whole = !f.has(1), consecutive = f.flag(2);
   Tensor x = as_contiguous(in_kernel_dtype(input));
   int dim = whole ? 0 : dim_argument(f, 1, input.dim());

@@ -8,6 +8,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/selecting/selecting.h"
+#include "moka/tensor/meta.h"
 
 namespace moka::ops {
 
@@ -36,6 +37,8 @@ void run_suppression(Frame& f) {
              f.name(), ": scores must have shape [", boxes.size(0), ", classes, ", boxes.size(1), "], got ",
              scores.sizes());
   MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
+  check_sizes_known(boxes, f.name());
+  check_sizes_known(scores, f.name());
   const int64_t most = std::max<int64_t>(f.integer(2), 0), batch = boxes.size(0), count = boxes.size(1),
                 classes = scores.size(1);
   const double limit = f.number(3);

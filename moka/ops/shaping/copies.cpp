@@ -7,6 +7,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/meta.h"
 
 namespace moka {
 
@@ -65,10 +66,11 @@ void view_to(Frame& f) {
     f.outs[0] = shape_only(x.sizes(), dtype);
     return;
   }
-  MOKA_CHECK(device == x.device(), "to: copies between ", x.device(), " and ", device,
-             " are not available in this build");
+  if (device.type != meta_device_type) check_has_values(x, "to");
+  MOKA_CHECK(device == x.device() || device.type == meta_device_type, "to: copies between ", x.device(),
+             " and ", device, " are not available in this build");
   bool formatted = f.has(4);
-  if (dtype == x.dtype() && !copy &&
+  if (dtype == x.dtype() && !copy && device == x.device() &&
       (!formatted || f.string(4) == "preserve_format" || is_in_format(f.string(4), x))) {
     f.outs[0] = x;
     return;

@@ -152,7 +152,7 @@ class Converting:
 
     def to_empty(self: Self, *, device: Any, recurse: bool = True) -> Self:
         """Fresh memory of the same shapes on `device`, values undefined; returns self."""
-        return self._apply(lambda tensor: _C.empty_like(tensor).to(device), recurse)
+        return self._apply(lambda tensor: _C.empty_like(tensor, device=device), recurse)
 
     def share_memory(self: Self) -> Self:
         """Nothing to do: loaders and trainers here share memory through threads; returns self."""

@@ -7,11 +7,21 @@ from typing import Any
 
 from moka import _C
 from moka._C import Tensor
+from moka.tensor_methods import disabled_torch_function_impl
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
 
-class Parameter(Tensor):
+class _KindOfParameter(type(Tensor)):  # type: ignore[misc]
+    """Parameters made of subclasses of Tensor are of those classes, and marked."""
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        return self is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+
+
+class Parameter(Tensor, metaclass=_KindOfParameter):
     """A tensor that a Module registers as one of its trained parameters when it is assigned to an attribute.
 
     Args:
@@ -21,12 +31,18 @@ class Parameter(Tensor):
     >>> layer.weight = moka.nn.Parameter(moka.zeros(3, 4))
     """
 
+    __torch_function__ = staticmethod(disabled_torch_function_impl)
+
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         source = _C.empty(0) if data is None else data
         if not isinstance(source, Tensor):
             raise TypeError(
                 f"Parameter: data must be a Tensor, but {type(source).__name__} came; use moka.tensor(data)"
             )
+        if _C._is_overriding(type(source)):  # a subclass stays what it is
+            kept: Any = source.detach().requires_grad_(requires_grad)
+            kept._is_param = True
+            return kept
         return Tensor._make_subclass(cls, source, requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
@@ -52,6 +68,7 @@ class Buffer(Tensor):
     """
 
     persistent: bool
+    __torch_function__ = staticmethod(disabled_torch_function_impl)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         source = _C.empty(0) if data is None else data
@@ -142,6 +159,8 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer whose shape is not known yet; the arguments as of UninitializedParameter."""
+
+    __torch_function__ = staticmethod(disabled_torch_function_impl)
 
     def __new__(
         cls,

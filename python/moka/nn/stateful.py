@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -59,6 +60,17 @@ class _BoundHook:
         if state["module"] is None:
             raise RuntimeError("a hook of load_state_dict cannot be copied: its module is gone")
         self.__init__(state["hook"], state["module"])  # type: ignore[misc]
+
+
+def _copy_into(target: Tensor, value: Tensor, name: str) -> None:
+    if target.device.type == "meta" and value.device.type != "meta":
+        warnings.warn(
+            f"for {name}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current "
+            "model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary "
+            "to their corresponding key in the module instead of copying them in place?)",
+            stacklevel=2,
+        )
+    target.copy_(value)
 
 
 class Stateful:
@@ -288,7 +300,7 @@ class Stateful:
             if assign:
                 self._parameters[name] = Parameter(value, parameter.requires_grad)
             else:
-                parameter.copy_(value)
+                _copy_into(parameter, value, prefix + name)
         for name, buffer in self._buffers.items():
             value = state.get(prefix + name)
             if buffer is None or value is None or name in self._non_persistent_buffers_set:
@@ -296,6 +308,6 @@ class Stateful:
             if assign:
                 self._buffers[name] = value
             else:
-                buffer.copy_(value)
+                _copy_into(buffer, value, prefix + name)
         if prefix + "_extra_state" in state and self._takes_extra_state():
             self.set_extra_state(state[prefix + "_extra_state"])

@@ -10,6 +10,7 @@ from typing import Any
 from moka import _C
 from moka._C import Generator, Size, Tensor, device, dtype
 from moka.amp import autocast
+from moka.overrides import DisableTorchFunctionSubclass, disabled_torch_function_impl
 
 from .jit_extras import CompilationUnit, ScriptFunction, ScriptModule
 from .refusing import refused_class
@@ -110,13 +111,12 @@ def _log_api_usage_once(*_: Any) -> None:
     """Nothing is logged."""
 
 
-def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-    """The function, called."""
-    return func(*args, **(kwargs or {}))
+_disabled_torch_function_impl = disabled_torch_function_impl
+DisableTorchFunction = DisableTorchFunctionSubclass
 
 
 def _is_torch_function_enabled() -> bool:
-    return True
+    return not _C._overrides_disabled()
 
 
 def _get_cublas_allow_tf32() -> bool:

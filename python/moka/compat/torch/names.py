@@ -185,8 +185,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.data.dataloader": ("moka.data", *_here("data_details")),
     "torch.utils.data.distributed": ("moka.data",),
     "torch.utils.dlpack": _here("dlpack"),
+    "torch.utils.flop_counter": _here("flop_counter"),
     "torch.utils.hooks": _here("hooks"),
     "torch.utils.model_zoo": _here("hub"),
+    "torch.utils.tensorboard": _here("tensorboard"),
+    "torch.utils.tensorboard.summary": _here("summaries"),
+    "torch.utils.tensorboard.writer": _here("tensorboard"),
     "torch.version": _here("version"),
     "torch.xpu": _here("absent_devices"),
 }

@@ -82,6 +82,9 @@ class _Writer(pickle._Pickler):  # type: ignore[name-defined,misc]  # the one in
         if isinstance(tensor, Parameter):
             arguments = (plain, tensor.requires_grad, OrderedDict())
             return _Name("torch._utils", "_rebuild_parameter"), arguments
+        if plain.device.type == "meta":
+            shown = (plain.dtype, tuple(plain.shape), tuple(plain.stride()), tensor.requires_grad)
+            return _Name("torch._utils", "_rebuild_meta_tensor_no_storage"), shown
         place = (storage_of(plain), plain.storage_offset(), tuple(plain.shape), tuple(plain.stride()))
         whole = (*place, tensor.requires_grad, OrderedDict())
         rebuild = _Name("torch._utils", "_rebuild_tensor_v2")
@@ -154,7 +157,7 @@ def write(obj: Any, file: BinaryIO, legacy: bool = False) -> None:
 _KINDS = {kind: getattr(_C, name) for name, kind in STORAGES.items()} | {"UntypedStorage": _C.uint8}
 _REBUILD = (
     *("_rebuild_parameter", "_rebuild_parameter_with_state", "_rebuild_tensor", "_rebuild_tensor_v2"),
-    *("_rebuild_tensor_v3", "_rebuild_from_type_v2"),
+    *("_rebuild_tensor_v3", "_rebuild_from_type_v2", "_rebuild_meta_tensor_no_storage"),
 )
 _ALLOWED: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
@@ -235,6 +238,8 @@ def _placed(storage: TypedStorage, location: Any, map_location: Any) -> TypedSto
         moved = map_location(storage.untyped(), location)
         if isinstance(moved, (TypedStorage, UntypedStorage)):
             return storage if moved.data_ptr() == storage.data_ptr() else moved
+    elif isinstance(map_location, (str, _C.device)) and _C.device(map_location).type == "meta":
+        return TypedStorage._around(_C.empty(len(storage), dtype=storage.dtype, device="meta"))
     return storage
 
 

@@ -160,23 +160,28 @@ def add_marks(shown: str, marks: list[str], indent: int, new_line: bool = False)
     return "".join(parts) + ")"
 
 
+_TREATED_AS_PLAIN = "disabled_torch_function_impl"
+
+
 def text(tensor: Tensor, contents: str | None = None) -> str:
     """tensor(...) as torch prints it; `contents` in place of the numbers."""
     if level := _C._vmap_level(tensor):
         return f"BatchedTensor(lvl={level}, shape={tuple(tensor.shape)})"
-    prefix = "tensor("
+    kind = type(tensor)
+    own = kind is not Tensor and getattr(kind.__torch_function__, "__name__", "") != _TREATED_AS_PLAIN
+    prefix = f"{kind.__name__}(" if own else "tensor("
     marks = [] if tensor.device.type == "cpu" else [f"device='{tensor.device}'"]
     default = _C.get_default_dtype()
     usual = tensor.dtype == default or tensor.dtype.name in ("int64", "bool", "complex64")
-    if tensor.numel() == 0:
-        if tensor.dim() != 1:
+    if tensor.numel() == 0 or tensor.device.type == "meta":
+        if tensor.dim() != 1 or tensor.numel():
             marks.append(f"size={tuple(tensor.shape)}")
         if tensor.dtype != default:
             marks.append(f"dtype={tensor.dtype}")
     elif not usual:
         marks.append(f"dtype={tensor.dtype}")
     if contents is None:
-        contents = numbers(tensor, len(prefix))
+        contents = "..." if tensor.device.type == "meta" else numbers(tensor, len(prefix))
     if tensor.grad_fn is not None:
         marks.append(f"grad_fn=<{tensor.grad_fn.name()}>")
     elif tensor.requires_grad:

@@ -34,6 +34,10 @@ def _rebuild_tensor_v2(
     return _rebuild_tensor(storage, storage_offset, size, stride).requires_grad_(requires_grad)
 
 
+def _rebuild_meta_tensor_no_storage(dtype: Any, size: Any, stride: Any, requires_grad: bool) -> Tensor:
+    return _C.empty_strided(size, stride, dtype=dtype, device="meta").requires_grad_(requires_grad)
+
+
 def _rebuild_tensor_v3(
     storage: Any,
     storage_offset: int,

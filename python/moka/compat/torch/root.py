@@ -142,9 +142,8 @@ def compile(model: Callable[..., Any] | None = None, **_: Any) -> Any:
 
 
 def set_default_device(device: Any) -> None:
-    """Only the CPU can be the default."""
-    if device is not None and _C.device(str(device)).type != "cpu":
-        raise RuntimeError(f"set_default_device: this build of Moka has the CPU only, not {device}")
+    """Make tensors that name no device there: the CPU, which None means too, or meta."""
+    _C._default_device("cpu" if device is None else device)
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -152,8 +152,8 @@ def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_
 
 
 def get_default_device() -> Any:
-    """The CPU."""
-    return _C.device("cpu")
+    """Where tensors that name no device are made."""
+    return _C._default_device()
 
 
 def get_device_module(device: Any = None) -> Any:

@@ -187,11 +187,6 @@ def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:
     return _C.randn(shape, dtype=dtype)
 
 
-TorchFunctionMode = refused_class(
-    "torch.overrides.TorchFunctionMode", "calls of operators cannot be intercepted in Moka"
-)
-
-
 def _ntuple(count: int) -> Callable[[Any], tuple[Any, ...]]:
     def spread(value: Any) -> tuple[Any, ...]:
         return tuple(value) if isinstance(value, Iterable) else tuple(repeat(value, count))
