@@ -169,7 +169,8 @@ bool infer_meta(Frame& f) {
   const bool from_meta = takes_meta(f);
   if (!from_meta && !(f.outs.size() && is_meta(f.outs[0]))) return false;
   const Schema& schema = info(f.op).schema;
-  MOKA_CHECK_KIND(NotImplemented, schema.outs.empty() || schema.outs[0].type.list || f.outs.size() >= schema.outs.size(),
+  MOKA_CHECK_KIND(NotImplemented,
+                  schema.outs.empty() || schema.outs[0].type.list || f.outs.size() >= schema.outs.size(),
                   f.name(), ": the sizes of its result depend on values, which meta tensors do not have");
   for (size_t i = 0; i < f.outs.size(); i++) {
     Tensor& out = f.outs[i];

@@ -77,9 +77,9 @@ int index_of(const NamedDevice& d) {
   return d.absent ? d.index : d.device.type > meta_device_type ? d.device.index : -1;
 }
 
-constexpr const char* torch_devices[] = {"cuda", "ipu",  "xpu",  "mkldnn", "opengl",       "opencl", "ideep",
-                                         "hip",  "ve",   "fpga", "maia",   "xla",          "lazy",   "vulkan",
-                                         "mps",  "hpu",  "mtia",   "privateuseone"};
+constexpr const char* torch_devices[] = {"cuda",  "ipu",    "xpu", "mkldnn", "opengl", "opencl",
+                                         "ideep", "hip",    "ve",  "fpga",   "maia",   "xla",
+                                         "lazy",  "vulkan", "mps", "hpu",    "mtia",   "privateuseone"};
 std::string digits(PyObject* number) { return utf8(PyRef::steal(PyObject_Str(number)).get()); }
 NamedDevice parse_named(std::string_view text) {
   NamedDevice d;

@@ -101,7 +101,8 @@ PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
   try {
     const Tensor& t = unwrap(self);
     check_not_capturing(t, "numpy");
-    MOKA_CHECK_KIND(Type, !is_meta(t), "numpy: can't convert meta device type tensor to numpy: it has no values");
+    MOKA_CHECK_KIND(Type, !is_meta(t),
+                    "numpy: can't convert meta device type tensor to numpy: it has no values");
     MOKA_CHECK(force || !autograd::requires_grad(t),
                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
     MOKA_CHECK_KIND(Type, buffer_format(t.dtype()), "numpy: NumPy has no type for ", t.dtype(),

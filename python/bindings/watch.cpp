@@ -4,6 +4,7 @@
 
 #include "moka/schema/frame.h"
 #include "python/bindings/modules.h"
+#include "python/bindings/size.h"
 #include "python/bindings/tensor_object.h"
 
 namespace nb = nanobind;
@@ -44,7 +45,7 @@ void watch(Frame& f, uint32_t rest) {
     nb::list args;
     for (int i = 0; i < f.count; i++) args.append(shown(f.args[i]));
     LayersOff off(layer::profile);
-    after = nb::borrow(watcher.get())(info(f.op).schema.name, args);
+    after = nb::borrow(watcher.get())(info(f.op).schema.name.c_str(), args);
     if (!after.is_none()) {
       dispatch_layers(f, rest);
       nb::list outs;
@@ -69,8 +70,10 @@ void bind_watch(nb::module_& m) {
         return before;
       },
       nb::arg("callback").none(),
-      "Show each call of an operator of this thread to callback(name, arguments), tensors as their sizes; what it "
-      "returns, unless None, is called with the sizes of the results. None ends it; gives what watched before.");
+      "Show each call of an operator of this thread to callback(name, arguments), tensors as their sizes; "
+      "what it "
+      "returns, unless None, is called with the sizes of the results. None ends it; gives what watched "
+      "before.");
 }
 
 }  // namespace moka::python

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from . import _C
@@ -248,7 +249,8 @@ _SIGNS = {
 }
 _BINARY = {f"__{side}{name}__" for side in ("", "r", "i") for name in ("add", "sub", "mul", "pow", "matmul")}
 _BINARY |= {f"__{side}{name}__" for side in ("", "r", "i") for name in ("truediv", "floordiv", "mod")}
-_BINARY |= {f"__{side}{name}__" for side in ("", "r", "i") for name in ("and", "or", "xor", "lshift", "rshift")}
+_BINARY |= {f"__{side}{name}__" for side in ("", "r", "i") for name in ("and", "or", "xor")}
+_BINARY |= {f"__{side}{name}__" for side in ("", "r", "i") for name in ("lshift", "rshift")}
 _BINARY |= {f"__{name}__" for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 # What types, not values, are asked for, and what must work before a value is whole.
 _UNTOUCHED = {
@@ -300,11 +302,12 @@ def prepare(cls: type) -> None:
     _C._add_overriding(cls)
     if known:
         return
-    own = {name for kind in cls.__mro__ if issubclass(kind, Tensor) and kind is not Tensor for name in vars(kind)}
-    own |= {name for kind in cls.__mro__ if not issubclass(Tensor, kind) for name in vars(kind)}
+    own = {name for kind in cls.__mro__ if not issubclass(Tensor, kind) for name in vars(kind)}
     operator = type(Tensor.__dict__["add"])
     for name, base in list(vars(Tensor).items()):
         if name in own or name in _UNTOUCHED or isinstance(base, (operator, classmethod, staticmethod)):
             continue
+        if isinstance(base, FunctionType) and vars(Tensor).get(base.__name__) is not base:
+            base.__name__ = name  # what programs see of it
         if callable(base) or hasattr(base, "__get__"):
             setattr(cls, name, _left(name, base))

@@ -143,7 +143,9 @@ def _reduce(self: Tensor, protocol: int) -> Any:
 
 def _rebuild_meta(cls: type, size: Any, stride: Any, dtype: Any, requires_grad: bool) -> Any:
     made = _C.empty_strided(size, stride, dtype=dtype, device="meta")
-    return Tensor._make_subclass(cls, made, requires_grad) if cls is not Tensor else made.requires_grad_(requires_grad)
+    if cls is not Tensor:
+        return Tensor._make_subclass(cls, made, requires_grad)
+    return made.requires_grad_(requires_grad)
 
 
 def _rebuild(array: Any, dtype: str, requires_grad: bool) -> Tensor:
@@ -441,7 +443,8 @@ def _torch_function(cls: type, func: Any, types: Any, args: Any = (), kwargs: An
 
 def _init_subclass(cls: type, **kwargs: Any) -> None:
     super(Tensor, cls).__init_subclass__(**kwargs)
-    if getattr(cls.__torch_function__, "__name__", "") != "disabled_torch_function_impl":  # type: ignore[attr-defined]
+    how = cls.__torch_function__  # type: ignore[attr-defined]
+    if getattr(how, "__name__", "") != "disabled_torch_function_impl":
         from .overrides import prepare
 
         prepare(cls)

@@ -1,6 +1,8 @@
 """Every operator in other clothes: strided inputs, narrow types, out=, in place, traced, shape inference."""
 # SPDX-License-Identifier: Apache-2.0
 
+import re
+
 import numpy as np
 import pytest
 from table import cases, outputs
@@ -122,3 +124,26 @@ def test_traced_equals_eager(case):
     got = outputs(traced(*tensors))
     for a, b in zip(got, expected, strict=True):
         same(a, b)
+
+
+VALUES = "depend on values|cannot be called on meta tensors"
+
+
+@pytest.mark.parametrize("case", [c for c in cases("float32") if c.args], ids=lambda c: c.id)
+def test_tensors_without_memory_give_the_shapes(case):
+    def emptied(value):
+        if isinstance(value, list):
+            return [emptied(part) for part in value]
+        return value.to("meta") if isinstance(value, moka.Tensor) else value
+
+    args = emptied(case.args)
+    if not any(isinstance(a, moka.Tensor) for a in (*args, *(args[0] if isinstance(args[0], list) else ()))):
+        return
+    expected = outputs(case.call(copied(case.args)))
+    try:
+        found = outputs(case.call(args))
+    except (NotImplementedError, RuntimeError) as error:
+        assert re.search(VALUES, str(error)), error
+        return
+    for a, b in zip(found, expected, strict=True):
+        assert a.is_meta and a.shape == b.shape and a.dtype == b.dtype and a.stride() == b.stride()

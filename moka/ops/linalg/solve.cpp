@@ -317,9 +317,9 @@ void lstsq_body(const Any* in, Any* out) {
   Outputs r = op_results(lstsq_parts, a, right, in[2]);
   int64_t m = a.size(-2), n = a.size(-1);
   bool full = true;
-  for (int64_t i = 0; full && !is_meta(r[1]) && i < r[1].numel(); i++)
-    full = element_as_int(r[1], i) == n;
-  Tensor none_real = new_tensor(Dims{0}, real_dtype(a.dtype())), none_int = new_tensor(Dims{0}, DType::I64);
+  for (int64_t i = 0; full && !is_meta(r[1]) && i < r[1].numel(); i++) full = element_as_int(r[1], i) == n;
+  Tensor none_real = new_tensor(Dims{0}, real_dtype(a.dtype()), a.device());
+  Tensor none_int = new_tensor(Dims{0}, DType::I64, a.device());
   // Empty, but made of the solution, whose gradients it follows.
   Tensor residuals = narrow(reshape(real_part(r[0]), Dims{-1}), 0, int64_t(0), int64_t(0));
   if (m > n && (driver == "gels" || full) && driver != "gelsy") {

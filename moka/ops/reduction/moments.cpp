@@ -217,8 +217,7 @@ constexpr auto log_sum_exp = [](auto input, auto size, auto dim, auto keepdim) {
 };
 // One pass over rows where they lie together.
 bool log_sum_exp_rows(const Tensor& x, const Any& dim, bool keepdim, Tensor& out) {
-  if (dim.is_none() || x.numel() == 0 || !x.has_storage() || is_meta(x) || !x.is_contiguous())
-    return false;
+  if (dim.is_none() || x.numel() == 0 || !x.has_storage() || is_meta(x) || !x.is_contiguous()) return false;
   DimSet dims = 0;
   for (int64_t d : dim.ints()) dims |= DimSet(1) << wrap_dim(d, x.dim(), "logsumexp");
   auto stages = reduction_stages(x.sizes(), dims);

@@ -65,9 +65,9 @@ class _BoundHook:
 def _copy_into(target: Tensor, value: Tensor, name: str) -> None:
     if target.device.type == "meta" and value.device.type != "meta":
         warnings.warn(
-            f"for {name}: copying from a non-meta parameter in the checkpoint to a meta parameter in the current "
-            "model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the state dictionary "
-            "to their corresponding key in the module instead of copying them in place?)",
+            f"for {name}: copying from a non-meta parameter in the checkpoint to a meta parameter in the "
+            "current model, which is a no-op. (Did you mean to pass `assign=True` to take the tensors of the "
+            "state themselves?)",
             stacklevel=2,
         )
     target.copy_(value)

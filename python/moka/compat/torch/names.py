@@ -189,7 +189,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.hooks": _here("hooks"),
     "torch.utils.model_zoo": _here("hub"),
     "torch.utils.tensorboard": _here("tensorboard"),
-    "torch.utils.tensorboard.summary": _here("summaries"),
+    "torch.utils.tensorboard.summary": ("moka.utils.summaries",),
     "torch.utils.tensorboard.writer": _here("tensorboard"),
     "torch.version": _here("version"),
     "torch.xpu": _here("absent_devices"),

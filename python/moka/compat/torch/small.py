@@ -16,7 +16,6 @@ from moka.nn.stateful import IncompatibleKeys
 from moka.optim.lr_scheduler import LRScheduler
 
 from . import printing
-from .refusing import refused_class
 
 __all__ = [
     "Device",

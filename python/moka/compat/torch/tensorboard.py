@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import summaries
-from .event_files import EventFile
+from moka.utils import summaries
+from moka.utils.event_files import EventFile
 
 if TYPE_CHECKING:
     from typing import Self
@@ -104,7 +104,9 @@ class SummaryWriter:
             summary = summaries.scalar(main_tag, value)
             self.all_writers[place].add_summary(summary, global_step, walltime)
 
-    def add_tensor(self, tag: str, tensor: Any, global_step: Any = None, walltime: float | None = None) -> None:
+    def add_tensor(
+        self, tag: str, tensor: Any, global_step: Any = None, walltime: float | None = None
+    ) -> None:
         """A tensor of numbers."""
         content = summaries._value(tag, summaries.tensor_floats(summaries.as_numpy(tensor)))
         self._add(content, global_step, walltime)
@@ -203,7 +205,7 @@ class SummaryWriter:
 
     def add_video(self, tag: str, vid_tensor: Any, *_: Any, **__: Any) -> None:
         """Refused: films are written by packages of their own."""
-        raise NotImplementedError(f"add_video: {tag!r}: Moka writes no films; add_images shows their pictures")
+        raise NotImplementedError(f"add_video: {tag!r}: Moka writes no films; use add_images")
 
     def add_audio(
         self,

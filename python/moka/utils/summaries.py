@@ -1,4 +1,4 @@
-"""torch.utils.tensorboard.summary: the messages that TensorBoard shows, as bytes."""
+"""The messages that TensorBoard shows, as bytes."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -179,7 +179,9 @@ def custom_scalars(layout: dict[str, dict[str, Any]]) -> bytes:
     return _value("custom_scalars__config__", tensor + _metadata("custom_scalars"))
 
 
-def pr_curve(tag: str, labels: Any, predictions: Any, num_thresholds: int = 127, weights: Any = None) -> bytes:
+def pr_curve(
+    tag: str, labels: Any, predictions: Any, num_thresholds: int = 127, weights: Any = None
+) -> bytes:
     """Precision and recall at thresholds from 0 to 1."""
     count = min(num_thresholds, 127)
     truth, guess = as_numpy(labels).reshape(-1), as_numpy(predictions).reshape(-1)

@@ -89,7 +89,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 class EventFile:
-    """A file of events in a folder, in which TensorBoard looks for it; it may be used from several threads."""
+    """A file of events in a folder, in which TensorBoard looks for it; several threads may write."""
 
     _made = 0
 
@@ -110,7 +110,9 @@ class EventFile:
                 self._file = self.path.open("ab")
             self._file.write(length + _checksum(length) + event + _checksum(event))
 
-    def add_summary(self, summary: bytes, global_step: int | None = None, walltime: float | None = None) -> None:
+    def add_summary(
+        self, summary: bytes, global_step: int | None = None, walltime: float | None = None
+    ) -> None:
         """An event with a Summary message."""
         event = fixed64(1, time.time() if walltime is None else walltime)
         if global_step is not None:
