@@ -197,6 +197,13 @@ class UntypedStorage(_Storage):
             elements = elements.view(-1, part).flip(1).reshape(-1)
         return cls._around(elements)
 
+    @classmethod
+    def from_file(cls, filename: Any, shared: bool = False, nbytes: int = 0, *, size: int = 0) -> Any:
+        """Memory on the first `nbytes` bytes of a file; with `shared`, writes go to the file."""
+        from .written_functions import from_file
+
+        return cls._around(from_file(str(filename), shared, nbytes or size, dtype=_C.uint8))
+
     def resize_(self, size: int) -> UntypedStorage:
         """Another number of bytes; tensors that shared the memory keep it."""
         _C._resize(self._elements, [size])

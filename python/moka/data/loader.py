@@ -101,7 +101,7 @@ class DataLoader:
         self.drop_last = drop_last
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
-        self.prefetch_factor = prefetch_factor if prefetch_factor is not None else 2
+        self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
         self.generator = generator
         self.pin_memory = pin_memory
         self.pin_memory_device = pin_memory_device

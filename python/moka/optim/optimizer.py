@@ -430,7 +430,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             return step(self, *args, **kwargs)
         self.__dict__["_in_step"] = True
         try:
-            for hook in [*_global_pre_hooks.values(), *self._pre_hooks.values()]:
+            for hook in [*_global_pre_hooks.values(), *getattr(self, "_pre_hooks", {}).values()]:
                 changed = hook(self, args, kwargs)
                 if changed is not None:
                     if not isinstance(changed, tuple) or len(changed) != 2:
@@ -440,7 +440,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                         )
                     args, kwargs = changed
             result = step(self, *args, **kwargs)
-            for hook in [*self._post_hooks.values(), *_global_post_hooks.values()]:
+            for hook in [*getattr(self, "_post_hooks", {}).values(), *_global_post_hooks.values()]:
                 hook(self, args, kwargs)
             return result
         finally:

@@ -95,9 +95,8 @@ class GraphModule(Module):
     def graph(self, g: Graph) -> None:
         if not isinstance(g, Graph):
             raise AssertionError(f"Expected a Graph instance, but got {type(g)}")
-        copied = g if g.owning_module is self else copy.deepcopy(g)
-        copied.owning_module = self
-        self.__dict__["_graph"] = copied
+        g.owning_module = self
+        self.__dict__["_graph"] = g
         self.recompile()
 
     @property

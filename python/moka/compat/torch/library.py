@@ -11,6 +11,8 @@ from typing import Any
 from moka._C import Tensor
 from moka.autograd import Function
 
+from .refusing import refused_function
+
 __all__ = [
     "CustomOpDef",
     "Library",
@@ -43,6 +45,7 @@ class Operator:
         self.setup_context: Callable[..., Any] | None = None
         names = re.findall(r"(\w+)(?:\s*=[^,)]*)?\s*(?=[,)])", schema.partition("->")[0]) if schema else []
         self.names = names
+        self.provided = False  # it has gradients by itself; what programs register for it is left out
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.run is None:
@@ -82,16 +85,30 @@ _operators: dict[str, Operator] = {}
 
 
 def registered(name: str) -> Operator | None:
-    """The operator "library::name", or None."""
+    """The operator "library::name", or None. Those of an extension that Moka does not have refuse calls."""
+    library = name.partition("::")[0] + "::"
+    if name not in _operators and any(
+        known.provided and known.name.startswith(library) for known in _operators.values()
+    ):
+        why = "Moka has no such operator"
+        provide({name: refused_function(f"torch.ops.{name}", why, NotImplementedError)})
     return _operators.get(name)
+
+
+def provide(functions: dict[str, Callable[..., Any]]) -> None:
+    """Define operators of an extension by functions of Moka's, under names such as "library::name"."""
+    for name, function in functions.items():
+        made = _operators.setdefault(name, Operator(name))
+        made.run, made.provided = function, True
 
 
 def _of(op: Any) -> Operator:
     name = op if isinstance(op, str) else getattr(op, "_qualname", None) or op._qualified_op_name
     name = name.partition(".")[0]
-    if name not in _operators:
+    found = registered(name)
+    if found is None:
         raise RuntimeError(f"torch.library: operator {name} does not exist; define it first")
-    return _operators[name]
+    return found
 
 
 class Library:
@@ -128,7 +145,8 @@ class Library:
             "Autograd",
             "AutogradCPU",
         ):
-            _of(name).run = fn
+            operator = _of(name)
+            operator.run = operator.run if operator.provided else fn
 
     def _register_fake(self, op_name: str, fn: Any, *_: Any, **__: Any) -> None:
         """Nothing: shapes come from running the operator."""
@@ -226,7 +244,7 @@ def register_kernel(op: Any, device_types: Any, func: Any = None, /, *, lib: Any
     if func is None:
         return lambda function: register_kernel(op, device_types, function)
     kinds = [device_types] if isinstance(device_types, str) or device_types is None else list(device_types)
-    if "cpu" in kinds or None in kinds:
+    if ("cpu" in kinds or None in kinds) and not _of(op).provided:
         _of(op).run = func
     return func
 
@@ -239,7 +257,8 @@ def register_autograd(op: Any, backward: Any, /, *, setup_context: Any = None, l
         setup_context: (ctx, inputs, output), to save what backward needs.
     """
     operator = _of(op)
-    operator.backward, operator.setup_context = backward, setup_context
+    if not operator.provided:
+        operator.backward, operator.setup_context = backward, setup_context
 
 
 def register_fake(op: Any, func: Any = None, /, *, lib: Any = None, _stacklevel: int = 1, **_: Any) -> Any:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import moka
 from moka._C import Tensor
@@ -15,8 +15,16 @@ __all__ = ["load_library", "loaded_libraries"]
 loaded_libraries: set[str] = set()
 
 
-def load_library(path: Any) -> NoReturn:
-    """Refused: extensions made for torch cannot be loaded."""
+def load_library(path: Any) -> None:
+    """The operators of torchvision and torchaudio become Moka's; other extensions are refused."""
+    from .known_extensions import operators_of
+    from .library import provide
+
+    known = operators_of(str(path))
+    if known is not None:
+        provide(known)
+        loaded_libraries.add(str(path))
+        return
     raise OSError(f"torch.ops.load_library: {path}: extensions made for torch cannot be loaded by Moka")
 
 

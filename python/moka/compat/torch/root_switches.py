@@ -151,6 +151,12 @@ def _softmax_backward_data(grad_output: Tensor, output: Tensor, dim: int, input_
     return (product - output * product.sum(dim, keepdim=True)).to(input_dtype)
 
 
+def _sample_dirichlet(concentration: Tensor, generator: Any = None) -> Tensor:
+    """Numbers that add up to 1 along the last dimension, drawn by Dirichlet's distribution."""
+    drawn = _C._standard_gamma(concentration, generator)
+    return drawn / drawn.sum(-1, keepdim=True)
+
+
 def get_default_device() -> Any:
     """Where tensors that name no device are made."""
     return _C._default_device()
