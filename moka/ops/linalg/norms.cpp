@@ -51,9 +51,7 @@ void vector_norm_run(const Any* in, Any* out) {
                " norm on an empty tensor because the operation does not have an identity");
   }
   if (p == 2 && dims.empty() && x.is_contiguous() && x.has_storage() && !is_meta(x) && x.numel() > 0 &&
-  if (p == 2 && dims.empty() && x.is_contiguous() && x.has_storage() && !is_meta(x) && x.numel() > 0 &&
       !thread_layers.forced &&  // a trace has to see the parts
-      (x.dtype() == DType::F32 || x.dtype() == DType::F64)) {
       (x.dtype() == DType::F32 || x.dtype() == DType::F64)) {
     Dims sizes = keepdim.to_bool() ? Dims(static_cast<size_t>(x.dim()), 1) : Dims();
     Tensor total = new_tensor(sizes, x.dtype());
