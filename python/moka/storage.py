@@ -166,13 +166,6 @@ class UntypedStorage(_Storage):
             self._elements = _C.tensor(list(size), dtype=_C.uint8, device=device)
 
     @classmethod
-    def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
-        """The bytes of a file; `shared` writes changes back to it."""
-        from .written_functions import from_file
-
-        return cls._around(from_file(str(filename), shared, nbytes, dtype=_C.uint8))
-
-    @classmethod
     def from_buffer(
         cls, buffer: Any, byte_order: str = "native", count: int = -1, offset: int = 0, *, dtype: Any
     ) -> UntypedStorage:
