@@ -73,6 +73,13 @@ class Interpreter {
       case NodeKind::If: return put(n, block(*n.block(truth(at(n.input(0))) ? 0 : 1), {}));
       case NodeKind::Loop: return loop(n);
       case NodeKind::Join: return;
+      case NodeKind::Python: {
+        MOKA_CHECK_KIND(NotImplemented, states_.python, "segment '", n.name, "' needs Python");
+        std::vector<Any> results = states_.python(n.name, inputs(n));
+        MOKA_CHECK(static_cast<int>(results.size()) == n.data_outputs(), "segment '", n.name, "' gave ",
+                   results.size(), " values, expected ", n.data_outputs());
+        return put(n, std::move(results));
+      }
       default: fail_kind(ErrorKind::NotImplemented, n.op_name(), " cannot be run node by node");
     }
   }

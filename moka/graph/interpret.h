@@ -16,8 +16,10 @@ struct StateAccess {
   std::function<Any(const std::string& name)> get;
   std::function<void(const std::string& name, const Any& value)>
       set;  // may be empty when the graph writes none
+  // Runs what stayed Python; may be empty where nothing did.
+  std::function<std::vector<Any>(std::string_view name, std::span<const Any> inputs)> python;
 };
-// The graph's results. NotImplemented for nodes that are no operators, builtins or control flow (calls, Python).
+// The graph's results. NotImplemented for calls of other graphs.
 std::vector<Any> interpret(const Graph& graph, std::span<const Any> inputs, const StateAccess& states);
 
 }  // namespace moka::graph

@@ -6,6 +6,7 @@
 
 #include "moka/ops/random/generator.h"
 #include "python/bindings/classes.h"
+#include "python/bindings/convert.h"
 
 namespace moka::python {
 
@@ -68,6 +69,7 @@ bool to_int(PyObject* v, int64_t& out) {
   if (is_tensor(v)) {
     const Tensor& t = unwrap(v);
     if (t.numel() != 1 || t.dim() != 0 || is_floating(t.dtype()) || is_complex(t.dtype())) return false;
+    check_not_capturing(t, "int argument");
     out = element_as_int(t, 0);
     return true;
   }
@@ -120,6 +122,7 @@ bool to_number(PyObject* v, Arg& out, Scratch& scratch) {
   if (is_tensor(v)) {
     const Tensor& t = unwrap(v);
     if (t.numel() != 1 || t.dim() != 0) return false;
+    check_not_capturing(t, "number argument");
     if (is_floating(t.dtype())) out = Arg(element_as_double(t, 0));
     else if (is_complex(t.dtype())) out = complex_arg(as_complex_number(t), scratch);
     else if (t.dtype() == DType::Bool) out = Arg(element_as_int(t, 0) != 0);

@@ -7,6 +7,7 @@ namespace moka::python {
 void bind_all(nanobind::module_& m) {
   bind_graph(m);
   bind_graph_tools(m);
+  bind_capture(m);
   bind_formats(m);
   bind_package(m);
   bind_memory(m);

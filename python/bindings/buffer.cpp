@@ -1,6 +1,7 @@
 // The buffer protocol, both ways: tensors for NumPy and memoryview, and memory of other objects as tensors.
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/buffer.h"
+#include "python/bindings/convert.h"
 
 #include <string>
 
@@ -144,6 +145,12 @@ int get_buffer(PyObject* o, Py_buffer* view, int flags) {
   }
   if (!(flags & PyBUF_STRIDES) && !t.is_contiguous()) {
     PyErr_SetString(PyExc_BufferError, "buffer: the tensor is not contiguous");
+    return -1;
+  }
+  try {
+    check_not_capturing(t, "buffer");
+  } catch (...) {
+    set_python_error();
     return -1;
   }
   bool read_only = t.impl()->storage->read_only;

@@ -86,6 +86,7 @@ struct Writer {
   void write(PyObject* o, size_t depth) {
     if (is_tensor(o) && depth <= sizes.size()) {
       const Tensor& t = unwrap(o);
+      check_not_capturing(t, "tensor");
       std::span<const int64_t> rest(sizes.data() + depth, sizes.size() - depth);
       if (!std::equal(t.sizes().begin(), t.sizes().end(), rest.begin(), rest.end()))
         throw Error(ErrorKind::Value,
@@ -181,7 +182,14 @@ Tensor copied(const Tensor& t, DType dtype) {
 }
 
 Tensor from_data(PyObject* data, const DType* wanted) {
-  if (is_tensor(data)) return copied(unwrap(data), wanted ? *wanted : unwrap(data).dtype());
+  if (is_tensor(data)) {
+    const Tensor& t = unwrap(data);
+    const DType dtype = wanted ? *wanted : t.dtype();
+    if (!(thread_layers.forced & layer::capture)) return copied(t, dtype);
+    const Arg args[] = {t, dtype, Arg(), true, Arg()};  // a recording sees the operator
+    static const Op& to = get_op("to");
+    return call_boxed(to, args)[0];
+  }
   if (!is_list(data)) {
     if (PyObject_HasAttrString(data, "as_elements")) {  // a storage
       PyRef kind = wanted ? PyRef::steal(dtype_object(*wanted)) : PyRef::share(Py_None);
@@ -360,15 +368,6 @@ void check_not_batched(const Tensor& t, const char* what) {
   MOKA_CHECK(!autograd::is_batched(t), what, ": inside vmap ", t,
              " stands for a whole batch and has no value of its own; compute with tensors (where, masked "
              "operators) instead of Python branches, or return it and look at the batch outside");
-}
-void check_not_capturing(const Tensor& t, const char* what) {
-  check_not_batched(t, what);
-  if (thread_layers.forced & layer::profile) profile_value(t, what);
-  if (!(thread_layers.forced & layer::capture)) return;
-  fail(what, ": the value of ", t,
-       " is asked for while a trace records: the graph would keep it as a constant. Compute with tensors "
-       "(where, masked operators) "
-       "instead of Python branches, or take the branch outside the traced function");
 }
 
 PyMethodDef creation_functions[] = {

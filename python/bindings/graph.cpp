@@ -6,7 +6,6 @@
 
 #include <map>
 
-#include "moka/capture/trace/trace.h"
 #include "moka/differentiate/gradients.h"
 #include "moka/graph/dictionary.h"
 #include "moka/graph/graph.h"
@@ -25,8 +24,6 @@ namespace nb = nanobind;
 namespace moka::python {
 
 namespace {
-std::string package_folder;
-
 nb::list value_names(std::span<graph::Value* const> values) {
   nb::list out;
   for (graph::Value* v : values) out.append(v->name);
@@ -67,31 +64,6 @@ void name_outputs(graph::Graph& g, const std::vector<std::string>& names) {
   MOKA_CHECK(names.size() == g.outputs().size(), "output names: expected ", g.outputs().size(), ", got ",
              names.size());
   g.output_names = names;
-}
-
-// A number of a recorded program: what it is, and the value of the graph behind it.
-struct TracedNumber {
-  graph::Value* value;
-};
-PyObject* number_type = nullptr;  // moka.jit.numbers.SizeNumber
-
-PyObject* size_number(const Tensor& t, int dim) {
-  capture::Tracer* tracer = capture::Tracer::current();
-  graph::Value* v = tracer && number_type ? tracer->size(t, dim) : nullptr;
-  if (!v) return nullptr;
-  nb::object made = nb::borrow(number_type)(t.size(dim), TracedNumber{v});
-  return made.release().ptr();
-}
-graph::Value* operand(capture::Tracer& tracer, nb::handle o) {
-  nb::object value = nb::getattr(o, "value", nb::none());
-  return value.is_none() ? tracer.literal(nb::cast<int64_t>(o)) : nb::cast<TracedNumber&>(value).value;
-}
-
-void generalize(graph::Graph& g, const std::vector<graph::Graph*>& others,
-                const std::vector<std::tuple<int, int, std::string>>& names) {
-  capture::SizeNames by_place;
-  for (const auto& [input, dim, name] : names) by_place[{input, dim}] = name;
-  capture::generalize(g, others, by_place);
 }
 
 // A copy whose results are the values of these names, wherever in the main block they are made.
@@ -139,6 +111,52 @@ graph::Graph* gradients_of(const graph::Graph& g, const std::vector<std::string>
   return out.release();
 }
 
+// What must hold of sizes: (text, whether the user declared it, file, line, scope, the error where it does not).
+nb::list conditions(const graph::Graph& g) {
+  nb::list out;
+  for (const graph::Node* n : *g.main())
+    if (auto note = n->notes.find("condition"); note != n->notes.end() && note->second.tag() == Tag::String)
+      out.append(nb::make_tuple(any_to_python(note->second), n->notes.count("declared") != 0, n->source.file,
+                                n->source.line, n->source.scope, any_to_python(*n->input(2)->constant())));
+  return out;
+}
+
+// A state that no node needs to read; one that is there gets the value.
+void set_state(graph::Graph& g, const std::string& name, const Tensor& value, bool parameter) {
+  auto [at, fresh] = g.states.try_emplace(name);
+  at->second.value = Any(value);
+  if (!fresh) return;
+  at->second.name = name;
+  at->second.type = graph::type_of(Arg(value));
+  at->second.parameter = parameter;
+}
+
+// How often the states that no node writes were written by others, in all.
+int64_t states_version(const graph::Graph& g) {
+  int64_t sum = 0;
+  for (const auto& [name, state] : g.states)
+    if (!state.written && state.value.is_tensor()) sum += state.value.tensor().version();
+  return sum;
+}
+
+// Dtype and sizes of every input that is a tensor, a name or None where a size is open; None for others.
+nb::list input_dims(const graph::Graph& g) {
+  nb::list out;
+  for (const graph::Value* v : g.inputs()) {
+    if (v->type.kind != graph::TypeKind::Tensor || !v->type.has_dims || !v->type.has_dtype) {
+      out.append(nb::none());
+      continue;
+    }
+    nb::list dims;
+    for (const graph::Dim& d : v->type.dims)
+      if (d.fixed()) dims.append(d.size);
+      else if (d.symbol.empty()) dims.append(nb::none());
+      else dims.append(d.symbol);
+    out.append(nb::make_tuple(any_to_python(Any(v->type.dtype)), dims));
+  }
+  return out;
+}
+
 // Names and types of all values that can be asked for.
 nb::list named_values(const graph::Graph& g) {
   nb::list out;
@@ -161,33 +179,13 @@ nb::list interpret(const graph::Graph& g, const nb::list& inputs, const nb::dict
     return any_from_python(states[name.c_str()]);
   };
   access.set = [&](const std::string& name, const Any& value) { write(name, any_to_python(value)); };
+  access.python = run_segment;
   nb::list out;
   for (const Any& a : graph::interpret(g, given, access)) out.append(any_to_python(a));
   return out;
 }
 
 }  // namespace
-
-graph::Source python_source() {
-  graph::Source s;
-  PyFrameObject* frame = PyThreadState_GetFrame(PyThreadState_Get());
-  while (frame) {
-    PyCodeObject* code = PyFrame_GetCode(frame);
-    const char* file = PyUnicode_AsUTF8(code->co_filename);
-    bool inside = file && !package_folder.empty() && std::string_view(file).starts_with(package_folder);
-    if (!inside && file) {
-      std::string_view name = file;
-      size_t slash = name.rfind('/');
-      s.file = std::string(slash == std::string_view::npos ? name : name.substr(slash + 1));
-      s.line = PyFrame_GetLineNumber(frame);
-    }
-    Py_DECREF(code);
-    PyFrameObject* back = inside ? PyFrame_GetBack(frame) : nullptr;
-    Py_DECREF(frame);
-    frame = back;
-  }
-  return s;
-}
 
 Any any_from_python(nb::handle o) {
   if (o.is_none()) return {};
@@ -266,10 +264,6 @@ nb::object any_to_python(const Any& a) {
 }
 
 void bind_graph(nb::module_& m) {
-  capture::install();
-  capture::set_source_provider(python_source);
-  m.def("_set_package_folder", [](std::string folder) { package_folder = std::move(folder); });
-
   nb::class_<graph::Graph>(
       m, "Graph", "A program in single assignment form; str() gives its text, docs/ir.md the grammar.")
       .def("__str__", [](const graph::Graph& g) { return graph::print(g); })
@@ -302,6 +296,17 @@ void bind_graph(nb::module_& m) {
                      for (const auto& [k, v] : g.metadata) d[k.c_str()] = v;
                      return d;
                    })
+      .def_prop_ro("written_states",
+                   [](const graph::Graph& g) {
+                     nb::list out;
+                     for (const auto& [name, s] : g.states)
+                       if (s.written) out.append(name);
+                     return out;
+                   })
+      .def_prop_ro("conditions", conditions)
+      .def_prop_ro("input_dims", input_dims)
+      .def("_states_version", states_version)
+      .def("_set_state", set_state, nb::arg("name"), nb::arg("value"), nb::arg("parameter"))
       .def("nodes", describe_nodes, "Every node of the main block as a dictionary.")
       .def(
           "clone", [](const graph::Graph& g) { return g.clone().release(); }, nb::rv_policy::take_ownership)
@@ -349,35 +354,7 @@ void bind_graph(nb::module_& m) {
       "parse_graph", [](const std::string& text) { return graph::parse(text).release(); },
       nb::rv_policy::take_ownership, nb::arg("text"), "Reads the text form.");
 
-  nb::class_<capture::Tracer>(m, "_Tracer")
-      .def(nb::init<std::string>())
-      .def("add_input", &capture::Tracer::add_input)
-      .def("add_state", &capture::Tracer::add_state)
-      .def("begin", &capture::Tracer::begin)
-      .def_rw("follows_sizes", &capture::Tracer::follows_sizes)
-      .def("push_scope", &capture::Tracer::push_scope)
-      .def("pop_scope", &capture::Tracer::pop_scope)
-      .def(
-          "finish",
-          [](capture::Tracer& t, std::vector<Tensor> outputs, std::vector<std::string> names) {
-            return t.finish(outputs, names).release();
-          },
-          nb::rv_policy::take_ownership);
-  nb::class_<TracedNumber>(m, "_TracedNumber");
-  followed_size = size_number;
-  m.def("_set_size_number", [](nb::handle type) { number_type = type.inc_ref().ptr(); });
-  m.def("_compute_size", [](const std::string& name, nb::handle a, nb::handle b, int64_t is) -> nb::object {
-    capture::Tracer* tracer = capture::Tracer::current();
-    if (!tracer) return nb::none();
-    return nb::cast(TracedNumber{tracer->compute(name, operand(*tracer, a), operand(*tracer, b), is)});
-  });
-  m.def("_answer_size", [](const std::string& name, nb::handle a, nb::handle b, bool is) {
-    if (capture::Tracer* tracer = capture::Tracer::current())
-      tracer->answer(name, operand(*tracer, a), operand(*tracer, b), is);
-  });
   m.def("_interpret", interpret, nb::arg("graph"), nb::arg("inputs"), nb::arg("states"), nb::arg("write"));
-  m.def("_is_tracing", [] { return capture::Tracer::current() != nullptr; });
-  m.def("_generalize", generalize);
 
   nb::class_<runtime::Executable>(m, "Executable",
                                   "A graph that runs; any number of threads may run it at the same time.")

@@ -40,10 +40,11 @@ Tensor index_tensor(PyObject* o) {
   return t.numel() == 0 && is_floating(t.dtype()) ? to_dtype(t, DType::I64) : t;
 }
 bool is_single(PyObject* o) { return PyLong_Check(o) && !PyBool_Check(o); }
-// A 0-d integer tensor or a NumPy integer indexes like an int.
+// A 0-d integer tensor or a NumPy integer indexes like an int; one whose value a recording must not read stays a tensor.
 bool is_index_number(PyObject* o) {
   if (is_tensor(o))
-    return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype()) && unwrap(o).dtype() != DType::U8;
+    return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype()) && unwrap(o).dtype() != DType::U8 &&
+           !is_followed(unwrap(o));
   return !PyBool_Check(o) && PyIndex_Check(o);
 }
 bool is_view_key(PyObject* o) {
@@ -152,6 +153,7 @@ Indexed split_key(const Tensor& x, PyObject* key) {
       own++;
     } else if (PyBool_Check(o) || (t && t.dtype() == DType::Bool && t.dim() == 0)) {
       out.base = unsqueeze(out.base, d);
+      if (t) check_not_capturing(t, "index");
       index_here(truth_index(t ? element_as_int(t, 0) != 0 : o == Py_True), 1);
       continue;
     } else {

@@ -16,6 +16,7 @@
 #include "moka/tensor/meta.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/classes.h"
+#include "python/bindings/convert.h"
 #include "python/bindings/modules.h"
 #include "python/bindings/tensor_caster.h"
 
@@ -43,6 +44,7 @@ PyObject* capsule(M* m, const char* name) {
   return o;
 }
 nb::object to_dlpack(const Tensor& t, bool versioned, bool copied) {
+  check_not_capturing(t, "dlpack");
   if (versioned) return nb::steal(capsule(dlpack::to_versioned(t, copied), versioned_name));
   return nb::steal(capsule(dlpack::to_managed(t), managed_name));
 }
@@ -68,6 +70,7 @@ void become(const Tensor& x, const Tensor& result, const std::string& name) {
   if (autograd::grad_enabled()) autograd::check_rebase(x, name, false);
   if (x == result) return;
   MOKA_CHECK(x.has_storage() && result.impl()->storage == x.impl()->storage, name, ": the result is no view");
+  follow_geometry(x, result);
   if (autograd::requires_grad(result)) {
     autograd::Edge edge = autograd::gradient_edge(result);
     take_geometry(x, result);
@@ -105,6 +108,7 @@ void show_other(const Tensor& x, const Tensor& source) {
              "set_: variables that require grad cannot show other memory while gradients are recorded");
   MOKA_CHECK(x.dtype() == source.dtype(), "set_: the tensor has type ", x.dtype(), " but the source ",
              source.dtype());
+  follow_geometry(x, source);
   take_geometry(x, source);
 }
 }  // namespace

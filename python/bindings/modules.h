@@ -11,6 +11,7 @@ namespace moka::python {
 nanobind::dict describe_op(const Op& op);   // table.cpp
 void bind_graph(nanobind::module_& m);      // graph.cpp
 void bind_graph_tools(nanobind::module_& m);  // graph_tools.cpp
+void bind_capture(nanobind::module_& m);    // capture.cpp
 void bind_formats(nanobind::module_& m);    // formats.cpp
 void bind_package(nanobind::module_& m);    // package.cpp
 void bind_memory(nanobind::module_& m);     // memory.cpp

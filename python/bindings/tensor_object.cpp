@@ -184,7 +184,11 @@ int set_grad(PyObject* o, PyObject* value, void*) {
   }
 }
 PyObject* get_data(PyObject* o, void*) {
-  return guarded([&] { return wrap(autograd::data_of(unwrap(o))); });
+  return guarded([&] {
+    Tensor data = autograd::data_of(unwrap(o));
+    follow_geometry(data, unwrap(o));
+    return wrap(data);
+  });
 }
 // x.data = y: x shows y's memory from now on.
 int set_data(PyObject* o, PyObject* value, void*) {
@@ -197,6 +201,7 @@ int set_data(PyObject* o, PyObject* value, void*) {
     TensorImpl* from = keep.impl();
     MOKA_CHECK(t->ndim <= TensorImpl::inline_limit && from->ndim <= TensorImpl::inline_limit,
                "data: at most 6 dimensions");
+    follow_geometry(unwrap(o), keep);
     if (from->storage) add_ref(from->storage);
     if (t->storage) release(t->storage);
     t->storage = from->storage;
@@ -344,6 +349,7 @@ PyObject* wrap(const Tensor& t) {
   o->dict = nullptr;
   o->weak = nullptr;
   impl->python = o;
+  if (thread_layers.forced & layer::capture) follow_new(t);
   return reinterpret_cast<PyObject*>(o);
 }
 
@@ -353,6 +359,7 @@ PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
   add_ref(t.impl());
   o->impl = t.impl();
   t.impl()->python = o;
+  if (thread_layers.forced & layer::capture) follow_new(t);
   return reinterpret_cast<PyObject*>(o);
 }
 

@@ -39,7 +39,7 @@ from .numeric_types import *  # noqa: F403
 # module).
 _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("amp", "array_api", "caffe2", "coverage", "data")},
-    **{name: (f"moka.{name}", "") for name in ("distributions", "fft", "func", "jit", "linalg", "nn")},
+    **{name: (f"moka.{name}", "") for name in ("distributions", "export", "fft", "func", "jit", "linalg", "nn")},
     **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
     **{name: (f"moka.{name}", "") for name in ("distributed", "sparse", "special", "testing", "utils")},
     "profiler": ("moka.profiler", ""),
@@ -63,6 +63,7 @@ _LAZY = {
 if TYPE_CHECKING:
     from . import amp as amp
     from . import data as data
+    from . import export as export
     from . import jit as jit
     from . import nn as nn
     from . import onnx as onnx

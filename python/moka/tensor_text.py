@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._C import Tensor, _forward_levels, _tangent, _vmap_level
+from ._C import Tensor, _forward_levels, _is_tracing, _tangent, _untraced, _vmap_level
 
 __all__ = ["html", "set_printoptions", "text"]
 
@@ -72,6 +72,8 @@ def text(tensor: Tensor) -> str:
 
     Big tensors end with their shape and a line of statistics, in which NaN and infinities are counted.
     """
+    if _is_tracing():
+        return _untraced(text, tensor)
     if level := _vmap_level(tensor):
         shape = list(tensor.shape)
         return f"tensor(<one of a batch, vmap level {level}>, shape={shape}, dtype={tensor.dtype!r})"

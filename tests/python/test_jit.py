@@ -4,6 +4,8 @@
 import json
 
 import pytest
+from moka.jit.structure import Results
+from moka.jit.trees import Tree
 
 import moka
 from moka import nn
@@ -127,7 +129,7 @@ def test_what_a_recording_cannot_see_is_found():
     with pytest.raises(RuntimeError, match="differs from the function's"):
         traced = moka.jit.trace(changing, moka.ones(2), dynamic={}, check_trace=False)
         calls.append(1)
-        moka.jit._check(traced.graph, [moka.ones(2)], [changing(moka.ones(2))], 1e-5)
+        moka.jit._check(traced.graph, [moka.ones(2)], Results(changing(moka.ones(2))), 1e-5)
 
 
 def test_freezing_folds_batch_norm():
@@ -179,7 +181,7 @@ def test_examples_must_be_tensors():
 
 def test_damaged_results_are_refused(tmp_path):
     traced = moka.jit.trace(lambda x: (x, x + 1), moka.ones(2))
-    traced._results = '{"tuple": [{"result": 7}]}'
+    traced._results = traced._results._replace(children=(Tree("tensor", 7),))
     traced.save(tmp_path / "net.moka")
     with pytest.raises(ValueError, match="describes its 2 results"):
         moka.jit.load(tmp_path / "net.moka")

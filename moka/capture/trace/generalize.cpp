@@ -166,14 +166,24 @@ class Generalizer {
     const std::tuple<std::string, const Value*, const Value*> asked{question.name, a, b};
     if (a != b && !(a->constant() && b->constant()) && asked_.insert(asked).second) {
       const bool was = first.input(1)->constant()->to_bool();
-      const std::string text =
-          cat("the program was recorded where ", words(a), " ", sign(question.name), " ", words(b),
-              was ? " holds" : " does not hold", "; record it again for sizes that go the other way");
+      const std::string holds = condition(question.name, a, b, was);
+      first.notes["condition"] = Any(holds);
+      const std::string text = cat("the program was recorded where ", holds,
+                                   " holds; record it again for sizes that go the other way");
       first.set_input(2, graph_.constant(Any(text), {graph_.main(), &first}));
       return;
     }
     first.destroy();
     if (question.output()->uses().empty()) question.destroy();
+  }
+  // Numbers stand behind: "batch > 4".
+  std::string condition(std::string_view asked, const Value* a, const Value* b, bool was) const {
+    static const std::map<std::string_view, std::string_view> turned{
+        {"lt", "gt"}, {"le", "ge"}, {"gt", "lt"}, {"ge", "le"}, {"eq", "eq"}, {"ne", "ne"}};
+    static const std::map<std::string_view, std::string_view> opposite{
+        {"lt", "ge"}, {"le", "gt"}, {"gt", "le"}, {"ge", "lt"}, {"eq", "ne"}, {"ne", "eq"}};
+    if (a->constant() && !b->constant()) return condition(turned.at(asked), b, a, was);
+    return cat(words(a), " ", sign(was ? asked : opposite.at(asked)), " ", words(b));
   }
   static std::string_view sign(std::string_view name) {
     static const std::map<std::string_view, std::string_view> signs{

@@ -54,7 +54,9 @@ int64_t dimension_of(const Node& node, int ndim) {
 
 void Memory::bind(const Tensor& t, Value* value) {
   value->type = graph::type_of(Arg(t));
-  wholes_.push_back(std::make_shared<Whole>(Whole{t.impl()->storage, value}));
+  wholes_.push_back(std::make_shared<Whole>());
+  wholes_.back()->storage = t.impl()->storage;
+  wholes_.back()->value = value;
   known_[t.impl()] = {t, value, wholes_.back(), {}, 0};
 }
 
@@ -84,6 +86,26 @@ bool Memory::shows(const Tensor& t, const Tensor& of) const {
   return t.impl() != of.impl() && t.impl()->storage && t.impl()->storage == of.impl()->storage && knows(of);
 }
 
+bool Memory::shares(const Tensor& t) const {
+  for (const auto& whole : wholes_)
+    if (whole->storage && whole->storage == t.impl()->storage) return true;
+  return false;
+}
+
+void Memory::replace(Value* old, Value* now) {
+  old->replace_all_uses_with(now);
+  for (auto& [impl, known] : known_)
+    if (known.value == old) known.value = now;
+  for (const auto& whole : wholes_)
+    if (whole->value == old) whole->value = now;
+}
+
+void Memory::become(const Tensor& t, const Tensor& other) {
+  Known now = known_.at(other.impl());
+  now.keep = t;
+  known_[t.impl()] = std::move(now);
+}
+
 Value* Memory::value(const Tensor& t, std::string_view reader, const graph::Source& source) {
   Known& k = known_.at(t.impl());
   if (k.whole->lost)
@@ -91,6 +113,12 @@ Value* Memory::value(const Tensor& t, std::string_view reader, const graph::Sour
         ErrorKind::NotImplemented, "trace: ", reader, " reads ", t,
         ", whose memory another tensor wrote in place that was made outside the recording; trace the program "
         "without that in-place write (x = x + y instead of x += y)");
+  const auto& dims = k.value->type.dims;
+  bool same = dims.size() == static_cast<size_t>(t.dim());
+  for (int d = 0; same && d < t.dim(); d++) same = dims[static_cast<size_t>(d)].size == t.size(d);
+  if (!same)
+    fail_kind(ErrorKind::NotImplemented, "trace: ", reader, " reads ", t, ", which was recorded as ",
+              k.value->type.text(), ": its shape was changed in place (resize_, set_); make a new tensor");
   if (k.version == k.whole->version) return k.value;
   Value* v = k.whole->value;
   for (const View& view : k.path) v = show(view, v, source);

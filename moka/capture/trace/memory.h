@@ -23,6 +23,20 @@ class Memory {
   bool shows(const Tensor& t, const Tensor& of) const;  // the same memory, as far as the recording knows
   // What `t` shows now; `reader` is for messages, new nodes have `source`. It must be known.
   graph::Value* value(const Tensor& t, std::string_view reader, const graph::Source& source);
+  // `t` shows from now on what `other` shows.
+  void become(const Tensor& t, const Tensor& other);
+  // Memory that some tensors share: the value of all of it, and how often it was written.
+  struct Whole {
+    Storage* storage;
+    graph::Value* value;
+    int version = 0;
+    Tensor outer;  // found by the program, not made by it: what it is a constant of
+    bool lost = false;  // tensors wrote to it that the recording cannot relate to it
+  };
+  std::shared_ptr<const Whole> whole(const Tensor& t) const { return known_.at(t.impl()).whole; }
+  Whole& whole_of(const Tensor& t) { return *known_.at(t.impl()).whole; }
+  void replace(graph::Value* old, graph::Value* now);  // everywhere
+  bool shares(const Tensor& t) const;  // memory of a tensor that is known
   // `t` was written and shows `value` now.
   void write(const Tensor& t, graph::Value* value, std::string_view writer, const graph::Source& source);
 
@@ -35,13 +49,6 @@ class Memory {
     bool list;
     graph::Type type;
     int64_t start, length;  // of a part, along the operator's dimension
-  };
-  // Memory that some tensors share: the value of all of it, and how often it was written.
-  struct Whole {
-    Storage* storage;
-    graph::Value* value;
-    int version = 0;
-    bool lost = false;  // tensors wrote to it that the recording cannot relate to it
   };
   struct Known {
     Tensor keep;  // the address stays taken while it is a key

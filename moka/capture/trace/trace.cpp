@@ -28,6 +28,10 @@ struct Tracer::State {
   Memory memory;
   std::unordered_map<TensorImpl*, Slot> states;
   std::vector<Tensor> order;  // of the states
+  std::vector<std::pair<std::string, std::shared_ptr<const Memory::Whole>>> given;  // inputs
+  std::unordered_map<const graph::Value*, bool> varying;
+  std::unordered_map<TensorImpl*, Tensor> own;     // made by the program, without an operator
+  std::vector<std::pair<Tensor, Tensor>> restore;  // what was found and written, and what it held
   std::vector<std::string> scopes;
   ThreadLayers before;
   bool running = false;
@@ -42,14 +46,43 @@ struct Tracer::State {
 
   // What the recording did not make is a constant of the graph.
   void know(const Tensor& t) {
-    if (!memory.knows(t)) memory.bind(t, graph->constant(Any(t), at()));
+    if (memory.knows(t)) return;
+    memory.bind(t, graph->constant(Any(t), at()));
+    if (!own.count(t.impl())) memory.whole_of(t).outer = t;
+  }
+  // What the program found and writes is a state of the graph from the beginning.
+  void make_state(Memory::Whole& whole) {
+    const Tensor t = std::move(whole.outer);
+    whole.outer = Tensor();
+    Tensor saved = new_tensor(t.sizes(), t.dtype());
+    copy_elements(t, saved);
+    restore.emplace_back(t, saved);
+    graph::State s;
+    s.name = cat("outside", restore.size() - 1);
+    s.value = Any(t);
+    s.type = graph::type_of(Arg(t));
+    graph::Node* get =
+        graph->create_named(graph::NodeKind::Get, s.name, {graph->main(), graph->main()->first()}, {}, 1);
+    get->output()->type = s.type;
+    graph::Node* constant = whole.value->producer();
+    memory.replace(whole.value, get->output());
+    constant->destroy();
+    states[t.impl()] = {s.name, get->output()};
+    order.push_back(t);
+    graph->states[s.name] = std::move(s);
   }
   graph::Value* value_of(const Tensor& t, std::string_view reader, const graph::Source& source) {
     know(t);
     return memory.value(t, reader, source);
   }
-  graph::Value* argument(const Arg& a, std::string_view op, const graph::Source& source) {
+  graph::Value* argument(const Arg& a, Kind kind, bool wide, std::string_view op,
+                         const graph::Source& source) {
     if (a.tag == Tag::Tensor) return value_of(a.as_tensor(), op, source);
+    if (a.tag == Tag::Floats && kind == Kind::Operand) {  // a complex number
+      Tensor number = new_tensor({}, wide ? DType::C128 : DType::C64);
+      convert_elements(a.floats, DType::C128, number.raw_data(), number.dtype(), 1);
+      return graph->constant(Any(number), at());
+    }
     if (a.tag != Tag::Tensors) return graph->constant(Any::copy(a), at());
     std::vector<graph::Value*> items;
     graph::Type element = graph::Type::tensor();
@@ -64,6 +97,7 @@ struct Tracer::State {
   // Constants keep what their tensors hold now, although the program is about to write there.
   void keep_constants(const Tensor& target) {
     know(target);
+    if (Memory::Whole& whole = memory.whole_of(target); whole.outer) make_state(whole);
     for (graph::Node* n : *graph->main())
       if (n->kind == graph::NodeKind::Constant && n->constant.is_tensor() &&
           n->constant.tensor().impl()->storage == target.impl()->storage) {
@@ -87,6 +121,7 @@ void Tracer::add_input(const Tensor& t, std::string name) {
   MOKA_CHECK(!state_->memory.knows(t), "trace: the same tensor is given twice as an input ('", name, "')");
   graph::Value* v = state_->graph->add_input(std::move(name), graph::type_of(Arg(t)));
   state_->memory.bind(t, v);
+  state_->given.emplace_back(v->name, state_->memory.whole(t));
 }
 
 void Tracer::add_state(const Tensor& t, std::string name, bool parameter) {
@@ -146,13 +181,71 @@ void Tracer::answer(const std::string& name, graph::Value* a, graph::Value* b, b
           {condition, s.graph->constant(Any(is), s.at()), s.graph->constant(Any(""), s.at())}, source, Any());
 }
 
-std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
+graph::Source Tracer::here() const { return state_->source(); }
+
+namespace {
+// Nodes stand in order, so that the walk back ends; `known` keeps it short.
+bool is_varying(const graph::Value* v, std::unordered_map<const graph::Value*, bool>& known) {
+  std::vector<const graph::Value*> open{v};
+  while (!open.empty()) {
+    const graph::Value* now = open.back();
+    const graph::Node* n = now->producer();
+    bool varies = !n || n->has_effects() || n->kind == graph::NodeKind::Get;
+    size_t waiting = open.size();
+    for (const graph::Value* in : n ? n->inputs() : std::span<graph::Value* const>()) {
+      auto found = known.find(in);
+      if (found == known.end()) open.push_back(in);
+      else varies |= found->second;
+    }
+    if (varies || open.size() == waiting) {
+      open.resize(waiting - 1);
+      known[now] = varies;
+    }
+  }
+  return known[v];
+}
+}  // namespace
+
+bool Tracer::varies(const Tensor& t) {
+  State& s = *state_;
+  if (!s.memory.knows(t)) return s.memory.shares(t);
+  return is_varying(s.memory.value(t, "a question for its elements", s.source()), s.varying);
+}
+
+graph::Value* Tracer::value(const Tensor& t) { return state_->value_of(t, "python", state_->source()); }
+
+void Tracer::call_python(const std::string& name, std::span<graph::Value* const> inputs,
+                         std::span<const Tensor> results) {
+  State& s = *state_;
+  graph::Node* n =
+      s.graph->create_named(graph::NodeKind::Python, name, s.at(), inputs, static_cast<int>(results.size()));
+  n->source = s.source();
+  for (size_t i = 0; i < results.size(); i++) {
+    n->output(static_cast<int>(i))->type = graph::type_of(Arg(results[i]));
+    if (!s.memory.knows(results[i])) s.memory.bind(results[i], n->output(static_cast<int>(i)));
+  }
+}
+
+void Tracer::own(const Tensor& t) {
+  if (!state_->memory.knows(t)) state_->own.emplace(t.impl(), t);
+}
+
+void Tracer::become(const Tensor& t, const Tensor& other) {
+  state_->know(other);
+  state_->memory.become(t, other);
+}
+
+Tracer::Paused::Paused() : tracer_(recording), off_(layer::capture) { recording = nullptr; }
+Tracer::Paused::~Paused() { recording = tracer_; }
+
+std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Result> outputs,
                                              const std::vector<std::string>& names) {
   MOKA_CHECK(recording == this, "trace: finish() without begin()");
   thread_layers = state_->before;
   state_->running = false;
   recording = nullptr;
   State& s = *state_;
+  for (const auto& [found, held] : s.restore) copy_elements(held, found);
   for (const Tensor& state : s.order) {
     const State::Slot& slot = s.states[state.impl()];
     graph::Value* now = s.memory.value(state, "the end of the program", {});
@@ -162,8 +255,18 @@ std::unique_ptr<graph::Graph> Tracer::finish(std::span<const Tensor> outputs,
     s.graph->states[slot.name].written = true;
   }
   for (size_t i = 0; i < outputs.size(); i++)
-    s.graph->add_output(s.value_of(outputs[i], "the result", {}),
-                        i < names.size() ? names[i] : std::string());
+    s.graph->add_output(
+        outputs[i].number ? outputs[i].number : s.value_of(outputs[i].tensor, "the result", {}),
+        i < names.size() ? names[i] : std::string());
+  for (const auto& [name, whole] : s.given) {
+    if (!whole->version) continue;
+    if (whole->lost)
+      fail_kind(ErrorKind::NotImplemented, "trace: input '", name,
+                "' is written in place in a way that the recording cannot follow");
+    const std::string after = cat(name, ".after");
+    s.graph->add_output(whole->value, after);
+    s.graph->metadata[cat("writes ", after)] = name;
+  }
   // States that nothing reads or writes are not part of the program.
   for (auto& [impl, slot] : s.states)
     if (slot.read->uses().empty() && !s.graph->states[slot.name].written) {
@@ -182,14 +285,23 @@ void record_call(Frame& f, uint32_t rest) {
   Tracer::State& s = *tracer->state_;
   std::string_view name = f.name();
   const graph::Source source = s.source();
-  std::vector<graph::Value*> inputs;
-  for (int i = 0; i < f.count; i++) inputs.push_back(s.argument(f.args[i], name, source));
   Tensor targets[Outputs::inline_limit];
   for (size_t i = 0; i < Outputs::inline_limit; i++)
     if (f.given >> i & 1) {
       targets[i] = f.outs[i];
       s.keep_constants(targets[i]);
     }
+  std::vector<graph::Value*> inputs;
+  const Schema& schema = info(f.op).schema;
+  bool wide = false;  // numbers of 64 bits take part
+  for (int i = 0; i < f.count; i++)
+    if (f.args[i].tag == Tag::Tensor) {
+      const DType d = f.args[i].as_tensor().dtype();
+      wide |= d == DType::F64 || d == DType::C128;
+    }
+  for (int i = 0; i < f.count; i++)
+    inputs.push_back(
+        s.argument(f.args[i], schema.args[static_cast<size_t>(i)].type.kind, wide, name, source));
   {
     LayersOff off(layer::capture);
     dispatch_layers(f, rest);

@@ -1,44 +1,41 @@
-"""What a recorded program takes and gives: tensors of a graph inside containers, beside values that stay
-what they were.
-"""
+"""The arguments and results of a recording, and calls of a graph that are built like them."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._C import Tensor
-from ..utils import pytree
+from .trees import PLAIN, ArgumentError, Tree, build, leaves, read, take, tree_of, write
 
-__all__ = ["Arguments", "Results"]
-
-_PLAIN = (type(None), bool, int, float, str)
+__all__ = ["Arguments", "Results", "read_results"]
 
 
-def _word(path: pytree.KeyPath) -> str:
+def _word(path: tuple[Any, ...]) -> str:
     """A path as part of a name: batch.mask, hidden.0."""
-    keys = (getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))) for key in path)
-    return ".".join(str(key) for key in keys)
+    return ".".join(str(key) for key in path)
 
 
 class Arguments:
     """The arguments of a recording: which of them are inputs of the graph, and what the others must be."""
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], parameters: Sequence[str]) -> None:
-        self.parameters = list(parameters)
-        self.count = len(args)
-        self.keywords = list(kwargs)
-        found, self.spec = pytree.tree_flatten_with_path((args, kwargs))
-        self.tensors = [leaf for _, leaf in found if isinstance(leaf, Tensor)]
-        self.fixed = {i: leaf for i, (_, leaf) in enumerate(found) if not isinstance(leaf, Tensor)}
-        self.names = [self._name(path) for path, leaf in found if isinstance(leaf, Tensor)]
-        self.flat = not self.fixed and not kwargs and len(self.tensors) == self.count
+        self.tensors: list[Tensor] = []
+        tree = tree_of((args, kwargs), self.tensors)
+        self._set(tree.children[0].children, dict(zip(kwargs, tree.children[1].children, strict=True)), parameters)
+        self.names = [self._name(path) for path, leaf in leaves(tree) if leaf.kind == "tensor"]
 
-    def _name(self, path: pytree.KeyPath) -> str:
+    def _set(self, args: tuple[Tree, ...], keywords: dict[str, Tree], parameters: Sequence[str]) -> None:
+        self.args = args
+        self.keywords = keywords
+        self.parameters = list(parameters)
+        self.flat = not keywords and all(arg.kind == "tensor" for arg in args)
+
+    def _name(self, path: tuple[Any, ...]) -> str:
         first, *rest = path[1:]
-        name = first.key if hasattr(first, "key") else self.positional(first.idx)
+        name = first if path[0] else self.positional(first)
         return ".".join(filter(None, (str(name), _word(tuple(rest)))))
 
     def positional(self, place: int) -> str:
@@ -47,41 +44,75 @@ class Arguments:
 
     def rebuilt(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments with other tensors."""
-        leaves = iter(tensors)
-        count = self.spec.num_leaves
-        return pytree.tree_unflatten(
-            [self.fixed[i] if i in self.fixed else next(leaves) for i in range(count)], self.spec
-        )
+        args = tuple(build(arg, tensors) for arg in self.args)
+        return args, {name: build(arg, tensors) for name, arg in self.keywords.items()}
 
     def taken(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Tensor]:
-        """The tensors for the graph out of a call's arguments; TypeError where they are built in another
-        way.
+        """The tensors for the graph out of a call's arguments.
+
+        Raises:
+            ArgumentError: they are built in another way (it is a TypeError and a ValueError).
+            ValueError: a value that is no tensor is not what it was.
         """
-        if self.flat and len(args) == self.count and not kwargs:
+        count = len(self.args)
+        if self.flat and len(args) == count and not kwargs and all(isinstance(a, Tensor) for a in args):
             return args
-        if kwargs and len(args) < self.count:
-            kwargs = dict(kwargs)
-            while len(args) < self.count and self.positional(len(args)) in kwargs:
-                args = (*args, kwargs.pop(self.positional(len(args))))
-        ordered = {name: kwargs[name] for name in self.keywords if name in kwargs}
-        ordered.update(kwargs)
-        leaves, spec = pytree.tree_flatten((args, ordered))
-        if spec != self.spec:
-            raise TypeError(
+        given, named = list(args), dict(kwargs)
+        while len(given) < count and self.positional(len(given)) in named:
+            given.append(named.pop(self.positional(len(given))))
+        # What was recorded by name may come by its place.
+        for name in self.parameters[count : len(given)]:
+            if name in self.keywords and name not in named:
+                named[name] = given.pop(count)
+        tensors: list[Tensor] = []
+        right = len(given) == count and named.keys() == self.keywords.keys()
+        right = right and all(take(tree, value, tensors) for tree, value in zip(self.args, given, strict=True))
+        right = right and all(take(tree, named[name], tensors) for name, tree in self.keywords.items())
+        if not right:
+            raise ArgumentError(
                 f"the recorded program takes {self.described()}, but {_described(args, kwargs)} came"
             )
-        for i, leaf in self.fixed.items():
-            if not (leaves[i] is leaf or leaves[i] == leaf):
-                raise ValueError(
-                    f"argument value {leaf!r} was recorded as it was, but {leaves[i]!r} came; record "
-                    f"the program again "
-                    "with it, or make it a tensor"
-                )
-        return [leaf for i, leaf in enumerate(leaves) if i not in self.fixed]
+        return tensors
 
     def described(self) -> str:
         """What a call must give, in words."""
-        return _described(*self.rebuilt(self.tensors))
+        parts = [_tree_kind(tree) for tree in self.args]
+        parts += [f"{name}={_tree_kind(tree)}" for name, tree in self.keywords.items()]
+        return f"({', '.join(parts)})"
+
+    def text(self) -> str:
+        """As it stands in a package."""
+        keywords = [[name, write(tree)] for name, tree in self.keywords.items()]
+        args = [write(tree) for tree in self.args]
+        return json.dumps({"args": args, "keywords": keywords, "parameters": self.parameters})
+
+    @classmethod
+    def from_text(cls, text: str, count: int) -> Arguments:
+        """What `text` gave, for a graph of `count` inputs.
+
+        Raises:
+            ValueError: it describes other arguments.
+        """
+        self = cls.__new__(cls)
+        self.tensors, self.names = [], []
+        try:
+            form = json.loads(text)
+            parameters = [str(name) for name in form["parameters"]]
+            args = tuple(read(arg, count) for arg in form["args"])
+            self._set(args, {str(name): read(arg, count) for name, arg in form["keywords"]}, parameters)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(
+                f"the package describes its arguments as {text[:60]!r}, which is no form: {error}"
+            ) from error
+        places = [
+            leaf.value
+            for tree in (*self.args, *self.keywords.values())
+            for _, leaf in leaves(tree)
+            if leaf.kind == "tensor"
+        ]
+        if places != list(range(count)):
+            raise ValueError(f"the package describes {len(places)} tensors, but its graph takes {count}")
+        return self
 
 
 def _described(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -90,88 +121,75 @@ def _described(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {_kind(v)}" for key, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        inner = ", ".join(_kind(v) for v in value)
-        return f"[{inner}]" if isinstance(value, list) else f"({inner})"
-    if isinstance(value, Tensor):
+    return _tree_kind(tree_of(value, []))
+
+
+def _tree_kind(tree: Tree) -> str:
+    inner = [_tree_kind(child) for child in tree.children]
+    pairs = list(zip(tree.keys, inner, strict=True)) if tree.keys else []
+    if tree.kind == "tensor":
         return "Tensor"
-    return repr(value) if isinstance(value, _PLAIN) else type(value).__name__
+    if tree.kind in ("dict", "ordereddict"):
+        return "{" + ", ".join(f"{key!r}: {kind}" for key, kind in pairs) + "}"
+    if tree.kind in ("list", "tuple"):
+        return f"[{', '.join(inner)}]" if tree.kind == "list" else f"({', '.join(inner)})"
+    if tree.kind in ("namedtuple", "dataclass"):
+        name = tree.cls.rpartition(":")[2] if isinstance(tree.cls, str) else tree.cls.__name__
+        return f"{name}({', '.join(f'{key}={kind}' for key, kind in pairs)})"
+    if tree.kind == "custom":
+        return f"{tree.cls.__name__}({', '.join(inner)})"
+    if tree.kind == "opaque":
+        return str(tree.cls)
+    return repr(tree.value) if isinstance(tree.value, PLAIN) else type(tree.value).__name__
 
 
 class Results:
     """The result of a recording: which parts of it are results of the graph."""
 
     def __init__(self, result: Any) -> None:
-        found, self.spec = pytree.tree_flatten_with_path(result)
-        self.tensors = [leaf for _, leaf in found if isinstance(leaf, Tensor)]
-        self.fixed = {i: leaf for i, (_, leaf) in enumerate(found) if not isinstance(leaf, Tensor)}
-        for i, leaf in self.fixed.items():
-            if not isinstance(leaf, _PLAIN):
+        self.tensors: list[Tensor] = []
+        self.written: list[Tensor] = []  # what the program left in inputs that it wrote
+        self.tree = tree_of(result, self.tensors)
+        found = list(leaves(self.tree))
+        for i, (path, leaf) in enumerate(found):
+            if leaf.kind == "value" and not isinstance(leaf.value, PLAIN):
                 raise TypeError(
-                    f"trace: result {_word(found[i][0]) or i} is {type(leaf).__name__}; a recorded "
-                    f"program gives tensors "
-                    "and plain values, in tuples, lists and dictionaries"
+                    f"trace: result {_word(path) or i} is {type(leaf.value).__name__}; a recorded "
+                    "program gives tensors and plain values, in tuples, lists, dictionaries, named tuples "
+                    "and dataclasses"
                 )
-        if not self.tensors:
-            raise TypeError(f"trace: the function gave {_kind(result)}; a graph gives at least one tensor")
-        paths = [path for path, leaf in found if isinstance(leaf, Tensor)]
-        self.single = self.spec.is_leaf()
-        named = isinstance(result, dict)
+        self.single = self.tree.kind == "tensor"
+        named = self.tree.kind in ("dict", "ordereddict", "dataclass")
+        paths = [path for path, leaf in found if leaf.kind == "tensor"]
         self.names = [
-            "output" if self.single else _word(path) if named else f"output{i}"
-            for i, path in enumerate(paths)
+            "output" if self.single else _word(path) if named else f"output{i}" for i, path in enumerate(paths)
         ]
 
-    def rebuilt(self, tensors: Sequence[Any]) -> Any:
-        """The result around the tensors that the graph gave."""
-        if self.single:
-            return tensors[0]
-        leaves = iter(tensors)
-        count = self.spec.num_leaves
-        return pytree.tree_unflatten(
-            [self.fixed[i] if i in self.fixed else next(leaves) for i in range(count)], self.spec
-        )
+    def check_some(self) -> None:
+        """TypeError where a graph would give nothing."""
+        if not self.tensors and not self.written:
+            raise TypeError(
+                f"trace: the function gave {_tree_kind(self.tree)}; a graph gives at least one tensor"
+            )
 
     def text(self) -> str:
         """As it stands in a package."""
-        places = iter(range(len(self.tensors)))
-        leaves = [
-            _Leaf("value", self.fixed[i]) if i in self.fixed else _Leaf("result", next(places))
-            for i in range(self.spec.num_leaves)
-        ]
-        return json.dumps(_written(pytree.tree_unflatten(leaves, self.spec)))
+        return json.dumps(write(self.tree))
 
 
-class _Leaf(NamedTuple):
-    """A part of a result: a plain value, or which result of the graph it is."""
+def read_results(text: str | None, count: int) -> Tree | None:
+    """The form of results that a package names; "one" and "several" are words of its first version.
 
-    kind: str
-    value: Any
-
-
-def _written(tree: Any) -> Any:
-    if isinstance(tree, _Leaf):
-        return {tree.kind: tree.value}
-    if isinstance(tree, dict):
-        return {"dict": [[str(key), _written(value)] for key, value in tree.items()]}
-    kind = "list" if isinstance(tree, list) else "tuple"
-    return {kind: [_written(value) for value in tree]}
-
-
-def rebuild_text(text: str, tensors: Sequence[Any]) -> Any:
-    """The result that `Results.text` describes around other tensors."""
-    return _rebuild(json.loads(text), tensors)
-
-
-def _rebuild(form: Any, tensors: Sequence[Any]) -> Any:
-    ((kind, value),) = form.items()
-    if kind == "result":
-        return tensors[value]
-    if kind == "value":
-        return value
-    if kind == "dict":
-        return {key: _rebuild(v, tensors) for key, v in value}
-    items = [_rebuild(v, tensors) for v in value]
-    return items if kind == "list" else tuple(items)
+    Raises:
+        ValueError: it is none for `count` results.
+    """
+    if text in (None, "one"):
+        return None
+    if text == "several":
+        return Tree("tuple", children=tuple(Tree("tensor", i) for i in range(count)))
+    try:
+        return read(json.loads(text), count)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"the package describes its {count} results as {text[:60]!r}, which is no form: {error}"
+        ) from error
