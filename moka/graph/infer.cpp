@@ -219,6 +219,35 @@ void forget_dims(Type& t) {
   for (Dim& d : t.dims) d = {};
 }
 
+// Where different sizes were taken to be alike, a size that no operand has came of that guess (a reshape to -1).
+void forget_guesses(Type& t, std::span<Value* const> inputs) {
+  for (Type& e : t.elements) forget_guesses(e, inputs);
+  auto has = [](const Type& type, int64_t size) {
+    for (const Dim& d : type.dims)
+      if (d.size == size) return true;
+    return false;
+  };
+  auto given = [&](const Value* v, int64_t size, auto& self) -> bool {
+    if (has(v->type, size)) return true;
+    if (const Any* c = v->constant()) {
+      if (c->tag() == Tag::Int) return c->to_int() == size;
+      if (c->tag() == Tag::Ints)
+        for (int64_t i : c->ints())
+          if (i == size) return true;
+      return false;
+    }
+    if (v->producer() && v->producer()->kind == NodeKind::List)
+      for (const Value* e : v->producer()->inputs())
+        if (self(e, size, self)) return true;
+    return false;
+  };
+  for (Dim& d : t.dims) {
+    bool found = !d.fixed() || d.size == 1;
+    for (size_t i = 0; i < inputs.size() && !found; i++) found = given(inputs[i], d.size, given);
+    if (!found) d = {};
+  }
+}
+
 Device device_of(std::span<Value* const> inputs) {
   for (Value* v : inputs)
     if (v->type.kind == TypeKind::Tensor) return v->type.device;
@@ -264,6 +293,7 @@ std::vector<Type> infer_types(const Op& op, std::span<Value* const> inputs) {
         // With unknown sizes taken for 1 only dtype and rank can be believed.
         if (mode == 2) forget_dims(a[i]);
         else unify(a[i], b[i], first, second);
+        if (mode == 1) forget_guesses(a[i], inputs);
       }
       if (mode == 2) return a;
       try {

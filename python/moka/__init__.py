@@ -39,8 +39,8 @@ from .numeric_types import *  # noqa: F403
 # module).
 _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("amp", "array_api", "caffe2", "coverage", "data")},
-    **{name: (f"moka.{name}", "") for name in ("distributions", "export", "fft", "func", "jit", "linalg", "nn")},
-    **{name: (f"moka.{name}", "") for name in ("onnx", "optim", "random", "safetensors", "signal")},
+    **{name: (f"moka.{name}", "") for name in ("distributions", "fft", "func", "jit", "linalg", "nn")},
+    **{name: (f"moka.{name}", "") for name in ("export", "onnx", "optim", "random", "safetensors", "signal")},
     **{name: (f"moka.{name}", "") for name in ("distributed", "sparse", "special", "testing", "utils")},
     "profiler": ("moka.profiler", ""),
     "profile": ("moka.profiler", "write_trace"),

@@ -82,7 +82,9 @@ def test_limits_and_sizes_are_checked():
             program(moka.randn(rows, 3))
         with pytest.raises(exporting.GuardError, match="at least 2"):
             program.module()(moka.randn(rows, 3))
-    with pytest.raises(AssertionError, match=r"must be moka.float32 \[batch, 3\], but moka.float32 \[5, 4\] came"):
+    with pytest.raises(
+        AssertionError, match=r"must be moka.float32 \[batch, 3\], but moka.float32 \[5, 4\] came"
+    ):
         program.module()(moka.randn(5, 4))
     with pytest.raises(TypeError, match=r"takes \(Tensor\), but \(Tensor, Tensor\) came"):
         program.module()(moka.randn(5, 3), moka.randn(5, 3))
@@ -95,7 +97,9 @@ def test_a_size_that_the_program_fixes_is_an_error_with_its_line():
         return x.reshape(2, 6)
 
     for size in (Dim("n"), Dim.DYNAMIC):
-        with pytest.raises(exporting.ExportError, match=r"(?s)dimension 0 of x.*test_export.py:\d+ in halves"):
+        with pytest.raises(
+            exporting.ExportError, match=r"(?s)dimension 0 of x.*test_export.py:\d+ in halves"
+        ):
             export(halves, (moka.ones(4, 3),), dynamic_shapes={"x": {0: size}})
     assert export(halves, (moka.ones(4, 3),), dynamic_shapes={"x": {0: Dim.AUTO}}).range_constraints == {}
     with pytest.raises(exporting.ExportError, match="dimension 0 of x"):  # two names are two sizes
@@ -123,19 +127,25 @@ def test_sizes_that_follow_others():
     def program(x, y):
         return x.reshape(-1, 2, x.shape[1]).sum(1) + y
 
-    made = export(program, (moka.ones(4, 3), moka.ones(2, 3)), dynamic_shapes=({0: 2 * half, 1: other}, (half, other)))
+    made = export(
+        program, (moka.ones(4, 3), moka.ones(2, 3)), dynamic_shapes=({0: 2 * half, 1: other}, (half, other))
+    )
     assert made(moka.ones(6, 5), moka.ones(3, 5)).shape == (3, 5)
     for rows in (5, 8):
         with pytest.raises(ValueError, match=r"dimension 0 of input 'x' must be 2\*half"):
             made(moka.ones(rows, 3), moka.ones(3, 3))
-    longer = export(lambda x, y: x[1:] + y, (moka.ones(4), moka.ones(3)), dynamic_shapes=({0: half + 1}, {0: half}))
+    longer = export(
+        lambda x, y: x[1:] + y, (moka.ones(4), moka.ones(3)), dynamic_shapes=({0: half + 1}, {0: half})
+    )
     assert longer(moka.ones(7), moka.ones(6)).shape == (6,)
 
 
 def test_tables_may_end_where_the_example_does():
     table = moka.randn(8, 4)
     made = export(
-        lambda x: x + table[: x.shape[1]], (moka.zeros(2, 8, 4),), dynamic_shapes=({0: Dim("b"), 1: Dim("t")},)
+        lambda x: x + table[: x.shape[1]],
+        (moka.zeros(2, 8, 4),),
+        dynamic_shapes=({0: Dim("b"), 1: Dim("t")},),
     )
     assert moka.equal(made(moka.zeros(3, 5, 4))[1], table[:5])
 

@@ -121,7 +121,9 @@ def test_arguments_that_are_written():
         x, y, u, v = moka.ones(3, 2) * 2, moka.ones(2, 2) * 3, moka.ones(3, 2) * 2, moka.ones(2, 2) * 3
         assert call(x, y).item() == program(u, v).item()
         assert x.tolist() == u.tolist() and y.tolist() == v.tolist()
-    assert traced.graph.outputs == ["output", "x.after", "y.after"] and "writes inputs x, y" in traced.report()
+    assert (
+        traced.graph.outputs == ["output", "x.after", "y.after"] and "writes inputs x, y" in traced.report()
+    )
 
 
 def test_written_arguments_in_packages(tmp_path):
@@ -224,7 +226,9 @@ def test_marked_functions_stay_python(tmp_path):
     for x in (moka.ones(6, 3), -moka.ones(2, 3)):
         assert moka.allclose(traced(x), net(x))
     (segment,) = traced.python_segments
-    assert segment.file == "test_jit_capture.py" and f"looking ({segment.file}:{segment.line})" in str(segment)
+    assert segment.file == "test_jit_capture.py" and f"looking ({segment.file}:{segment.line})" in str(
+        segment
+    )
     assert "needs Python: " in traced.report()
     for write in (lambda: traced.save(tmp_path / "net.moka"), lambda: moka.onnx.export(traced)):
         with pytest.raises(NotImplementedError, match=rf"(?s)looking.*test_jit_capture.py:{segment.line}"):

@@ -17,8 +17,9 @@ void set_source_provider(SourceProvider provider);
 
 // One recording. Inputs and states are declared, the program runs between begin() and finish(), and what it calls in
 // this thread becomes nodes. In-place writes, also into views, become new values; writes to states become Set nodes at
-// the end. Tensors that are neither inputs, states nor results become constants, or states where the program writes them. What the program writes into an input is
-// a further output, "x.after" for input x, and the metadata "writes x.after" = "x" says so.
+// the end. Tensors that are neither inputs, states nor results become constants, or states where the program writes
+// them. What the program writes into an input is a further output, "x.after" for input x, and the metadata
+// "writes x.after" = "x" says so.
 class Tracer {
  public:
   explicit Tracer(std::string name);

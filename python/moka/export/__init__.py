@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import jit as _jit
-
 from ..jit import packages as _packages
 from ..jit.program import TracedModule
 from ..jit.recording import Recorder, parameter_names
@@ -81,8 +80,8 @@ def export(
             size is a Dim, Dim.DYNAMIC, Dim.AUTO, or None, an int or Dim.STATIC for one that stays. Arguments
             that are containers take containers. None: all sizes stay.
         check: run the graph on the examples and compare with the function itself.
-        strict, preserve_module_call_signature, prefer_deferred_runtime_asserts_over_guards: taken for PyTorch's
-            sake; they change nothing.
+        strict, preserve_module_call_signature, prefer_deferred_runtime_asserts_over_guards: taken for
+            PyTorch's sake; they change nothing.
 
     Raises:
         ExportError: arguments or dynamic_shapes do not fit together, or the program needs a size that was
@@ -123,17 +122,20 @@ def _recorded(recorder: Recorder, shapes: Shapes) -> tuple[Any, Any, dict[str, R
             failed = error
     assert failed is not None
     declared = ", ".join(
-        f"dimension {o.dim} of {recorder.names[o.place]} ({o.spec if isinstance(o.spec, Hint) else _name(o.spec)})"
+        f"dimension {o.dim} of {recorder.names[o.place]} ({_name(o.spec)})"
         for o in shapes.open
         if not (isinstance(o.spec, Hint) and o.spec.kind == "AUTO")
     )
     raise ExportError(
-        f"Constraints violated: the program does not allow other sizes in {declared}: {failed}{_line_of(failed)}\n"
+        f"Constraints violated: the program does not allow other sizes in {declared}: {failed}"
+        f"{_line_of(failed)}\n"
         "Declare them as Dim.STATIC or as Dim.AUTO, give them limits, or change the line"
     ) from failed
 
 
 def _name(spec: Any) -> str:
+    if isinstance(spec, Hint):
+        return repr(spec)
     return spec if isinstance(spec, str) else f"Dim {spec.__name__!r}"
 
 
@@ -151,8 +153,10 @@ def _line_of(error: BaseException) -> str:
 
 
 def _add_unused(module: Any, graph: Any) -> tuple[set[str], list[str]]:
-    """Give a graph the states of its Module that it does not use; names of buffers that are not saved, and all
-    names in the Module's order.
+    """Give a graph the states of its Module that it does not use.
+
+    Returns:
+        the names of buffers that are not saved, and all names in the Module's order.
     """
     if module is None:
         return set(), []
@@ -168,7 +172,9 @@ def _add_unused(module: Any, graph: Any) -> tuple[set[str], list[str]]:
     return hidden, [*parameters, *buffers]
 
 
-def draft_export(mod: Callable[..., Any], args: tuple[Any, ...], kwargs: Any = None, **options: Any) -> ExportedProgram:
+def draft_export(
+    mod: Callable[..., Any], args: tuple[Any, ...], kwargs: Any = None, **options: Any
+) -> ExportedProgram:
     """The same as export."""
     return export(mod, args, kwargs, **options)
 
@@ -188,7 +194,9 @@ def save(
         opset_version, pickle_protocol: taken for PyTorch's sake.
     """
     if not isinstance(ep, ExportedProgram):
-        raise TypeError(f"The 'ep' parameter must be an instance of 'ExportedProgram', got '{type(ep).__name__}' instead.")
+        raise TypeError(
+            f"The 'ep' parameter must be an instance of 'ExportedProgram', got '{type(ep).__name__}' instead."
+        )
     files = {
         f"extra/{name}": data.encode() if isinstance(data, str) else bytes(data)
         for name, data in (extra_files or {}).items()
@@ -203,7 +211,10 @@ def save(
 
 
 def load(
-    f: Any, *, extra_files: dict[str, Any] | None = None, expected_opset_version: Mapping[str, int] | None = None
+    f: Any,
+    *,
+    extra_files: dict[str, Any] | None = None,
+    expected_opset_version: Mapping[str, int] | None = None,
 ) -> ExportedProgram:
     """Read what `save` wrote. Nothing in the file is run until it is called.
 

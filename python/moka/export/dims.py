@@ -37,7 +37,9 @@ class Hint:
         return Hint(self.kind, min, max)
 
     def __repr__(self) -> str:
-        limits = [f"{name}={value}" for name, value in (("min", self.min), ("max", self.max)) if value is not None]
+        limits = [
+            f"{name}={value}" for name, value in (("min", self.min), ("max", self.max)) if value is not None
+        ]
         return f"DimHint({', '.join([self.kind, *limits])})"
 
 
@@ -50,7 +52,8 @@ class Dim:
     """The name of a size that may change, with limits: `Dim("batch", min=1, max=64)`.
 
     Sizes of one name are one size. `2 * height` and `height + 1` are sizes that follow another one.
-    `Dim.DYNAMIC` opens a size without a name, `Dim.AUTO` where the program allows it, `Dim.STATIC` not at all.
+    `Dim.DYNAMIC` opens a size without a name, `Dim.AUTO` does where the program allows it, `Dim.STATIC` keeps
+    it.
 
     Raises:
         AssertionError: the name is no identifier, or min is more than max.
@@ -61,7 +64,9 @@ class Dim:
     STATIC: ClassVar[Hint] = Hint("STATIC")
 
     def __init__(self, name: str, *, min: int | None = None, max: int | None = None) -> None:  # noqa: A002
-        assert isinstance(name, str) and name.isidentifier(), f"Dim name must be a valid identifier, got {name}"
+        assert isinstance(name, str) and name.isidentifier(), (
+            f"Dim name must be a valid identifier, got {name}"
+        )
         _check_limits(min, max)
         self.__name__ = name
         self.min: float = 0 if min is None else min
@@ -81,7 +86,9 @@ class Dim:
 
     def __mul__(self, other: int) -> Dim:
         if type(other) is not int or other <= 0:
-            raise NotImplementedError(f"Attempted to multiply {other} with {self.__name__}; a positive int is needed")
+            raise NotImplementedError(
+                f"Attempted to multiply {other} with {self.__name__}; a positive int is needed"
+            )
         factor, offset = self._parts()
         return self._derived(factor * other, offset * other)
 
@@ -155,7 +162,9 @@ class Shapes:
                 )
             shapes = dict(zip(trees, shapes, strict=True))
         else:
-            raise ExportError(f"dynamic_shapes must be a dict, tuple or list, but {type(shapes).__name__} came")
+            raise ExportError(
+                f"dynamic_shapes must be a dict, tuple or list, but {type(shapes).__name__} came"
+            )
         for name, tree in trees.items():
             self._walk(tree, shapes.get(name), f"dynamic_shapes[{name!r}]")
 
@@ -214,8 +223,9 @@ class Shapes:
             pairs = list(enumerate(shape))
             if len(pairs) != example.dim():
                 raise ExportError(
-                    f"Expected dynamic shape spec {shape} specified at `{path}` to have the same length as the "
-                    f"actual tensor shape {example.shape} (expected {example.dim()}, but got {len(pairs)} instead)"
+                    f"Expected dynamic shape spec {shape} specified at `{path}` to have the same length as "
+                    f"the actual tensor shape {example.shape} (expected {example.dim()}, but got "
+                    f"{len(pairs)} instead)"
                 )
         else:
             raise ExportError(f"`{path}` must be None, a dict or a tuple of sizes, but {shape!r} came")
@@ -258,14 +268,18 @@ def _parameters(func: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def names_of(shapes: Shapes, names: Sequence[str]) -> Iterator[tuple[dict[int, dict[int, str]], dict[str, Range]]]:
+def names_of(
+    shapes: Shapes, names: Sequence[str]
+) -> Iterator[tuple[dict[int, dict[int, str]], dict[str, Range]]]:
     """Ways to open the sizes, in the order in which they are tried: {input: {dimension: name}} and limits.
 
     Sizes without a name may turn out to be one size, or a named one; those that are AUTO may stay closed.
     """
     hints = [o for o in shapes.open if isinstance(o.spec, Hint)]
     own = {(o.place, o.dim): f"{names[o.place].replace('.', '_')}_{o.dim}" for o in hints}
-    by_size = {o.size: o.spec if isinstance(o.spec, str) else o.spec.__name__ for o in shapes.open if o not in hints}
+    by_size = {
+        o.size: o.spec if isinstance(o.spec, str) else o.spec.__name__ for o in shapes.open if o not in hints
+    }
     joined = {}
     for o in hints:
         joined[o.place, o.dim] = by_size.setdefault(o.size, own[o.place, o.dim])
@@ -328,7 +342,9 @@ class ShapesCollection:
         arguments = Arguments(args, dict(kwargs or {}), parameter_names(m))
         known = {id(tensor) for tensor in arguments.tensors}
         if any(key not in known for key in self._shapes):
-            raise ValueError("Some assigned shapes were not found in args: a tensor of the collection is no argument")
+            raise ValueError(
+                "Some assigned shapes were not found in args: a tensor of the collection is no argument"
+            )
         return _by_tensor(arguments, lambda i, tensor: self._shapes.get(id(tensor), (tensor, None))[1])
 
 
@@ -348,7 +364,7 @@ def _by_tensor(arguments: Arguments, shape: Callable[[int, Tensor], Any]) -> dic
 
 
 class AdditionalInputs:
-    """Further examples of a call: sizes that differ among them are open. Given to export as dynamic_shapes."""
+    """Further examples of a call, given to export as dynamic_shapes: sizes that differ are open."""
 
     def __init__(self) -> None:
         self._examples: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
@@ -368,7 +384,9 @@ class AdditionalInputs:
         def shape(i: int, tensor: Tensor) -> Any:
             for other in others:
                 if other[i].dim() != tensor.dim():
-                    raise ValueError(f"input {arguments.names[i]!r} has {tensor.dim()} or {other[i].dim()} dimensions")
+                    raise ValueError(
+                        f"input {arguments.names[i]!r} has {tensor.dim()} or {other[i].dim()} dimensions"
+                    )
             return tuple(
                 Dim.DYNAMIC if any(other[i].shape[d] != size for other in others) else None
                 for d, size in enumerate(tensor.shape)

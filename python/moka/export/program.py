@@ -223,7 +223,9 @@ class ExportedProgram:
             order = [str(name) for name in said["order"]]
             return cls(traced, ranges, {str(name) for name in said["hidden"]}, order=order)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ValueError(f"the package describes an exported program as {str(text)[:60]!r}: {error}") from error
+            raise ValueError(
+                f"the package describes an exported program as {str(text)[:60]!r}: {error}"
+            ) from error
 
     def __str__(self) -> str:
         text = "\n".join(f"    {line}" if line else line for line in str(self.graph).splitlines())
@@ -233,4 +235,3 @@ class ExportedProgram:
         )
 
     __repr__ = __str__
-

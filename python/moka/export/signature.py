@@ -117,7 +117,9 @@ class ExportGraphSignature:
     @property
     def non_persistent_buffers(self) -> Sequence[str]:
         """Names of buffers that are not in the state dict."""
-        return [str(s.target) for s in self.input_specs if s.kind is InputKind.BUFFER and s.persistent is False]
+        return [
+            str(s.target) for s in self.input_specs if s.kind is InputKind.BUFFER and s.persistent is False
+        ]
 
     @property
     def lifted_tensor_constants(self) -> Sequence[str]:
@@ -165,9 +167,14 @@ def _name_or_value(arg: TensorArgument | ConstantArgument) -> Any:
 
 
 def signature_of(
-    graph: Any, names: Sequence[str], arguments: Sequence[Tree], results: Tree | None, writes: Sequence[tuple[int, int]], hidden: set[str]
+    graph: Any,
+    names: Sequence[str],
+    arguments: Sequence[Tree],
+    results: Tree | None,
+    writes: Sequence[tuple[int, int]],
+    hidden: set[str],
 ) -> ExportGraphSignature:
-    """The signature of a graph whose states have these names; `hidden` names buffers that are not persistent."""
+    """The signature of a graph with states of these names; buffers in `hidden` are not persistent."""
     inputs, outputs = [], []
     parameters = set(graph.parameters)
     for kind in (InputKind.PARAMETER, InputKind.BUFFER):

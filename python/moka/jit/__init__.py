@@ -138,8 +138,8 @@ def _check(graph: Any, examples: Sequence[Tensor], results: Results, tolerance: 
         worst, scale = difference.max().item(), max(finite.max().item(), 1.0)
         if worst > tolerance * scale:
             raise RuntimeError(
-                f"trace: result {i} of the graph differs from the function's by {worst:.3g}; the function does "
-                "something that a recording cannot see (state of its own, values taken out and put back)"
+                f"trace: result {i} of the graph differs from the function's by {worst:.3g}; the function "
+                "does something that a recording cannot see (state of its own, values taken out and put back)"
             )
 
 

@@ -107,7 +107,9 @@ class GraphModule(Module):
             shape = tuple(came.shape)
             fits = came.dtype == dtype and len(shape) == len(dims)
             for now, dim in zip(shape, dims, strict=False):
-                fits = fits and (dim is None or now == (sizes.setdefault(dim, now) if isinstance(dim, str) else dim))
+                fits = fits and (
+                    dim is None or now == (sizes.setdefault(dim, now) if isinstance(dim, str) else dim)
+                )
             if not fits:
                 text = ", ".join("?" if dim is None else str(dim) for dim in dims)
                 raise RuntimeError(

@@ -115,10 +115,16 @@ class Recorder:
             return self.record(examples)
 
     def open_as(
-        self, graph: Any, results: Results, wanted: Mapping[int, Mapping[int, str]], ranges: Mapping[str, Range]
+        self,
+        graph: Any,
+        results: Results,
+        wanted: Mapping[int, Mapping[int, str]],
+        ranges: Mapping[str, Range],
     ) -> tuple[Any, Results]:
-        """Open these sizes of a graph that was recorded with the examples; an error where the program does not
-        allow it.
+        """Open these sizes of a graph that was recorded with the examples.
+
+        Raises:
+            Exception: the program does not allow it.
         """
         self.wanted = {place: dict(sizes) for place, sizes in wanted.items()}
         self.ranges, self.strict = dict(ranges), True

@@ -56,8 +56,8 @@ class Segment:
             self.results = tree
         elif tree != self.results:
             raise RuntimeError(
-                f"{self.name.partition('#')[0]}: it gave {len(tensors)} tensors and other values or containers "
-                "than when the program was recorded; only tensors may change"
+                f"{self.name.partition('#')[0]}: it gave {len(tensors)} tensors and other values or "
+                "containers than when the program was recorded; only tensors may change"
             )
         return result, tensors
 
@@ -112,8 +112,8 @@ def ignore(function: _F) -> _F:
         result, tensors = _C._untraced(segment.call, plain)
         if versions != [value._version for value in plain if isinstance(value, Tensor)]:
             raise RuntimeError(
-                f"{segment.name.partition('#')[0]}: it stays Python, and wrote one of its arguments in place, "
-                "which the graph cannot see; give a new tensor back"
+                f"{segment.name.partition('#')[0]}: it stays Python, and wrote one of its arguments in "
+                "place, which the graph cannot see; give a new tensor back"
             )
         _C._call_python(segment.name, inputs, tensors)
         return result
@@ -125,8 +125,8 @@ def _run(name: str, inputs: list[Any]) -> list[Tensor]:
     segment = _known.get(name)
     if segment is None:
         raise RuntimeError(
-            f"python: the function {name.partition('#')[0]!r} of the graph is not known in this process; record "
-            "the program here"
+            f"python: the function {name.partition('#')[0]!r} of the graph is not known in this process; "
+            "record the program here"
         )
     return segment.call(inputs)[1]
 

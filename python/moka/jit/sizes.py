@@ -116,7 +116,11 @@ def _numbers(examples: Sequence[Tensor], wanted: Open, ranges: Mapping[str, Rang
 
 
 def grown(
-    examples: Sequence[Tensor], wanted: Open, turn: int, ranges: Mapping[str, Range] | None = None, down: bool = False
+    examples: Sequence[Tensor],
+    wanted: Open,
+    turn: int,
+    ranges: Mapping[str, Range] | None = None,
+    down: bool = False,
 ) -> list[Tensor]:
     """Examples with other open sizes: each name grows by another number, and by another one in each turn;
     where that is more than its range allows, or `down` asks for it, it shrinks while it can.
@@ -127,11 +131,12 @@ def grown(
         step = turn * (turn + 1) // 2 + order * turn
         least = max((ranges or {}).get(word, Range()).least, 2)
         above = most is not None and now + step > most
-        if not above and not (down and now - step >= least):
+        if not above and not (down and now > least):
             change[word] = step
             continue
         taken = {numbers[other].least + more for other, more in change.items()}
-        tries = [now - step, *range(now - 1, least - 1, -1)]
+        smaller = range(now - 1, least - 1, -1) if turn == 1 else range(least, now)
+        tries = [now - step, *smaller]
         if above:
             tries += range(now + 1, (most or 0) + 1)
         change[word] = next((n for n in tries if n >= least and n not in taken), now) - now

@@ -24,7 +24,9 @@ class Arguments:
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], parameters: Sequence[str]) -> None:
         self.tensors: list[Tensor] = []
         tree = tree_of((args, kwargs), self.tensors)
-        self._set(tree.children[0].children, dict(zip(kwargs, tree.children[1].children, strict=True)), parameters)
+        self._set(
+            tree.children[0].children, dict(zip(kwargs, tree.children[1].children, strict=True)), parameters
+        )
         self.names = [self._name(path) for path, leaf in leaves(tree) if leaf.kind == "tensor"]
 
     def _set(self, args: tuple[Tree, ...], keywords: dict[str, Tree], parameters: Sequence[str]) -> None:
@@ -66,7 +68,9 @@ class Arguments:
                 named[name] = given.pop(count)
         tensors: list[Tensor] = []
         right = len(given) == count and named.keys() == self.keywords.keys()
-        right = right and all(take(tree, value, tensors) for tree, value in zip(self.args, given, strict=True))
+        right = right and all(
+            take(tree, value, tensors) for tree, value in zip(self.args, given, strict=True)
+        )
         right = right and all(take(tree, named[name], tensors) for name, tree in self.keywords.items())
         if not right:
             raise ArgumentError(
@@ -162,7 +166,8 @@ class Results:
         named = self.tree.kind in ("dict", "ordereddict", "dataclass")
         paths = [path for path, leaf in found if leaf.kind == "tensor"]
         self.names = [
-            "output" if self.single else _word(path) if named else f"output{i}" for i, path in enumerate(paths)
+            "output" if self.single else _word(path) if named else f"output{i}"
+            for i, path in enumerate(paths)
         ]
 
     def check_some(self) -> None:

@@ -34,8 +34,8 @@ class Tree(NamedTuple):
 
     `kind` is "tensor" (`value` says which one; a size that a recording follows is one too), "value", "opaque"
     (a value that a file only names), "list", "tuple", "dict", "ordereddict", "namedtuple", "dataclass" or
-    "custom" (registered with pytree; `value` is its context). `keys` are those of a dictionary or the fields; `cls` is the class or, from a file, its
-    name.
+    "custom" (registered with pytree; `value` is its context). `keys` are those of a dictionary or the
+    fields; `cls` is the class or, from a file, its name.
     """
 
     kind: str

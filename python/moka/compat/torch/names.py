@@ -112,7 +112,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.masked": _here("masked"),
     "torch.nested": _here("nested"),
     "torch.export": ("moka.export",),
-    **{f"torch.export.{name}": ("moka.export",) for name in "dynamic_shapes exported_program graph_signature".split()},
+    **{
+        f"torch.export.{name}": ("moka.export",)
+        for name in ("dynamic_shapes", "exported_program", "graph_signature")
+    },
     "torch.nn": ("moka.nn",),
     "torch.nn.attention": _here("attention"),
     "torch.nn.functional": ("moka.nn.functional",),
