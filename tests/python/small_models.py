@@ -32,21 +32,30 @@ def conv(inside, outside, kernel=3, stride=1, groups=1, act=nn.ReLU):
 
 def lenet():
     return nn.Sequential(
-        nn.Conv2d(1, 4, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(),
-        nn.Linear(24, 10), nn.Dropout(0.5), nn.LogSoftmax(1),
+        nn.Conv2d(1, 4, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.Tanh(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(24, 10), nn.Dropout(0.5), nn.LogSoftmax(1),
     )  # fmt: skip
 
 
 def resnet():
     block = Made(
-        lambda s, x: F.relu(s.b(s.a(x)) + s.skip(x)), a=conv(4, 8, 3, 2), b=conv(8, 8), skip=nn.Conv2d(4, 8, 1, 2)
+        lambda s, x: F.relu(s.b(s.a(x)) + s.skip(x)),
+        a=conv(4, 8, 3, 2),
+        b=conv(8, 8),
+        skip=nn.Conv2d(4, 8, 1, 2),
     )
-    return nn.Sequential(conv(3, 4, 7, 2), nn.MaxPool2d(3, 2, 1), block, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(
+        conv(3, 4, 7, 2), nn.MaxPool2d(3, 2, 1), block, nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
 
 
 def mobilenet():
-    inner = nn.Sequential(conv(4, 8, 1, act=nn.ReLU6), conv(8, 8, 3, 1, 8, nn.Hardswish), conv(8, 4, 1, act=nn.Identity))
-    return Made(lambda s, x: (s.stem(x) + s.inner(s.stem(x))).mean((2, 3)), stem=conv(3, 4, 3, 2), inner=inner)
+    inner = nn.Sequential(
+        conv(4, 8, 1, act=nn.ReLU6), conv(8, 8, 3, 1, 8, nn.Hardswish), conv(8, 4, 1, act=nn.Identity)
+    )
+    return Made(
+        lambda s, x: (s.stem(x) + s.inner(s.stem(x))).mean((2, 3)), stem=conv(3, 4, 3, 2), inner=inner
+    )
 
 
 def efficientnet():
@@ -84,13 +93,15 @@ def unet():
 
 def generator():
     return nn.Sequential(
-        nn.Unflatten(1, (8, 1, 1)), nn.ConvTranspose2d(8, 4, 4, 1, bias=False), nn.BatchNorm2d(4), nn.LeakyReLU(0.2),
-        nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh(),
+        nn.Unflatten(1, (8, 1, 1)), nn.ConvTranspose2d(8, 4, 4, 1, bias=False), nn.BatchNorm2d(4),
+        nn.LeakyReLU(0.2), nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh(),
     )  # fmt: skip
 
 
 def super_resolution():
-    return nn.Sequential(nn.Conv2d(1, 8, 5, padding=2), nn.PReLU(), nn.Conv2d(8, 9, 3, padding=1), nn.PixelShuffle(3))
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5, padding=2), nn.PReLU(), nn.Conv2d(8, 9, 3, padding=1), nn.PixelShuffle(3)
+    )
 
 
 def convnext():
@@ -99,7 +110,12 @@ def convnext():
         y = s.out(F.gelu(s.wide(s.norm(y)))) * s.scale
         return s.last(x + y.permute(0, 3, 1, 2)).mean([-2, -1])
 
-    parts = {"norm": nn.LayerNorm(4), "wide": nn.Linear(4, 16), "out": nn.Linear(16, 4), "last": nn.GroupNorm(2, 4)}
+    parts = {
+        "norm": nn.LayerNorm(4),
+        "wide": nn.Linear(4, 16),
+        "out": nn.Linear(16, 4),
+        "last": nn.GroupNorm(2, 4),
+    }
     scale = nn.Parameter(moka.full((4,), 0.1))
     return Made(forward, depthwise=nn.Conv2d(4, 4, 7, padding=3, groups=4), scale=scale, **parts)
 
@@ -141,7 +157,12 @@ def vit():
 
     parts = {"token": nn.Parameter(moka.randn(1, 1, 8)), "places": nn.Parameter(moka.randn(1, 17, 8))}
     parts |= {"norm": nn.LayerNorm(8), "head": nn.Linear(8, 3)}
-    return Made(forward, patches=nn.Conv2d(3, 8, 4, 4), layers=nn.Sequential(layer(8, False), layer(8, False)), **parts)
+    return Made(
+        forward,
+        patches=nn.Conv2d(3, 8, 4, 4),
+        layers=nn.Sequential(layer(8, False), layer(8, False)),
+        **parts,
+    )
 
 
 def gpt():
@@ -150,7 +171,9 @@ def gpt():
         return F.linear(s.norm(s.layers(x)), s.words.weight)
 
     layers = nn.Sequential(layer(8, True), layer(8, True))
-    return Made(forward, words=nn.Embedding(11, 8), places=nn.Embedding(16, 8), layers=layers, norm=nn.LayerNorm(8))
+    return Made(
+        forward, words=nn.Embedding(11, 8), places=nn.Embedding(16, 8), layers=layers, norm=nn.LayerNorm(8)
+    )
 
 
 def bert():
@@ -160,7 +183,9 @@ def bert():
         kept = (~padded).unsqueeze(-1).to(x.dtype)
         return moka.tanh(s.pooler((x * kept).sum(1) / kept.sum(1).clamp(min=1)))
 
-    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False)
+    encoder = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False
+    )
     return Made(forward, words=nn.Embedding(11, 8), encoder=encoder, pooler=nn.Linear(8, 8))
 
 

@@ -1,11 +1,11 @@
-"""Networks of every usual kind: eager = traced = exported = frozen = saved and loaded, for other batches too."""
+"""Networks of every usual kind: eager = traced = exported = frozen = saved and loaded, of any batch."""
 # SPDX-License-Identifier: Apache-2.0
 
 import pytest
 from moka.export import Dim, export
+from moka.jit.trees import tree_of
 
 import moka
-from moka.jit.trees import tree_of
 from tests.python.small_models import MODELS, build
 
 
@@ -36,4 +36,6 @@ def test_recordings_compute_what_the_network_does(name, tmp_path):
         expected = net(*args)
         for kind, run in runs.items():
             same(run(*args), expected, kind)
-    assert not traced.python_segments and all(node["line"] for node in traced.graph.nodes() if node["kind"] == "op")
+    assert not traced.python_segments and all(
+        node["line"] for node in traced.graph.nodes() if node["kind"] == "op"
+    )

@@ -168,7 +168,7 @@ def _add_unused(module: Any, graph: Any) -> tuple[set[str], list[str]]:
             graph._set_state(name, value, name in parameters)
     hidden = set()
     for prefix, part in module.named_modules(remove_duplicate=False):
-        hidden |= {f"{prefix}.{name}" if prefix else name for name in part._transient_buffers}
+        hidden |= {f"{prefix}.{name}" if prefix else name for name in part._non_persistent_buffers_set}
     return hidden, [*parameters, *buffers]
 
 
