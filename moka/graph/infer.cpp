@@ -219,32 +219,32 @@ void forget_dims(Type& t) {
   for (Dim& d : t.dims) d = {};
 }
 
-// Where different sizes were taken to be alike, a size that no operand has came of that guess (a reshape to -1).
+// The integers of a list of sizes, 0 where one is not known; empty where it is no such list.
+Dims listed_sizes(const Value* v) {
+  Dims out;
+  if (const Any* c = v->constant()) {
+    if (c->tag() == Tag::Ints)
+      for (int64_t i : c->ints()) out.push_back(i);
+    return out;
+  }
+  if (!v->producer() || v->producer()->kind != NodeKind::List) return out;
+  for (const Value* e : v->producer()->inputs()) {
+    const Any* c = e->constant();
+    if (e->type.kind != TypeKind::Int && !(c && c->tag() == Tag::Int)) return {};
+    out.push_back(c && c->tag() == Tag::Int ? c->to_int() : 0);
+  }
+  return out;
+}
+
+// Where different sizes were taken to be alike, what -1 stands for in a list of sizes (a reshape) is a guess.
 void forget_guesses(Type& t, std::span<Value* const> inputs) {
   for (Type& e : t.elements) forget_guesses(e, inputs);
-  auto has = [](const Type& type, int64_t size) {
-    for (const Dim& d : type.dims)
-      if (d.size == size) return true;
-    return false;
-  };
-  auto given = [&](const Value* v, int64_t size, auto& self) -> bool {
-    if (has(v->type, size)) return true;
-    if (const Any* c = v->constant()) {
-      if (c->tag() == Tag::Int) return c->to_int() == size;
-      if (c->tag() == Tag::Ints)
-        for (int64_t i : c->ints())
-          if (i == size) return true;
-      return false;
-    }
-    if (v->producer() && v->producer()->kind == NodeKind::List)
-      for (const Value* e : v->producer()->inputs())
-        if (self(e, size, self)) return true;
-    return false;
-  };
-  for (Dim& d : t.dims) {
-    bool found = !d.fixed() || d.size == 1;
-    for (size_t i = 0; i < inputs.size() && !found; i++) found = given(inputs[i], d.size, given);
-    if (!found) d = {};
+  for (const Value* v : inputs) {
+    const Dims sizes = listed_sizes(v);
+    const bool same = sizes.size() == t.dims.size();
+    for (size_t i = 0; i < sizes.size(); i++)
+      for (size_t d = 0; sizes[i] == -1 && d < t.dims.size(); d++)
+        if (!same || d == i) t.dims[d] = {};
   }
 }
 
