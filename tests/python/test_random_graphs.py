@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moka.jit.recording import writes
 
 import moka
 from moka import _C
@@ -44,6 +45,7 @@ class Compared:
         self.program: Program = random_program(seed)
         self.counts: Counter[str] = Counter()
         self.complaints: list[str] = []
+        self.written: list[int] = []  # inputs that the program writes: further results of its graph
         self.expected = self.eager(self.program.inputs)
         self.second = self.eager(self.program.inputs, run=2)  # differs where the program has states
 
@@ -52,7 +54,8 @@ class Compared:
         with moka.no_grad():
             self.program.reset()
             for _ in range(run):
-                results = self.program(*[value.clone() for value in inputs])
+                given = [value.clone() for value in inputs]
+                results = [*self.program(*given), *(given[place] for place in self.written)]
             results = [value.detach().clone() for value in results]
             self.program.reset()
         return results
@@ -108,6 +111,8 @@ class Compared:
             self.complaints.append(f"trace: {type(error).__name__}: {str(error)[:600]}")
             return
         graph = traced.graph
+        self.written = [place for _, place in writes(graph)]
+        self.expected, self.second = self.eager(inputs), self.eager(inputs, run=2)
         self.attempt("traced", lambda: self.check("traced", self.interpreted(graph)))
         self.attempt("planned", lambda: self.planned("planned", graph))
         self.attempt("text", lambda: self.from_text(graph))
