@@ -23,6 +23,7 @@ _FREE = (
     *("linalg_qr", "qr", "linalg_eig", "linalg_eigh", "linalg_svd", "svd", "geqrf", "lstsq_parts"),
     *("fractional_max_pool2d", "fractional_max_pool3d", "native_dropout", "resize_"),
     "permute_inverse",  # a derivative's own
+    "linalg_inv_ex",  # ONNX has no inverse of singular matrices
 )
 _MOST = 1e4  # values beyond it are not kept: they hide what later operators do
 _LARGEST = 4096  # elements
