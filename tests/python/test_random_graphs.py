@@ -46,10 +46,14 @@ class Compared:
         self.counts: Counter[str] = Counter()
         self.complaints: list[str] = []
         self.written: list[int] = []  # inputs that the program writes: further results of its graph
-        self.expected = self.eager(self.program.inputs)
+        self.expect(self.program.inputs)
+
+    def expect(self, inputs: list[Any]) -> None:
+        """What Python gives is what every form has to give, in a second run too."""
+        self.expected = self.eager(inputs)
         self.runs: list[list[Any] | None] = [None]  # of each run; None: what is expected of the first
         try:  # the second differs where the program has states
-            self.second = self.eager(self.program.inputs, run=2)
+            self.second = self.eager(inputs, run=2)
             self.runs.append(self.second)
         except (RuntimeError, ValueError, IndexError):  # sizes that states decide do not fit any more
             self.second = self.expected
@@ -118,7 +122,7 @@ class Compared:
             return
         graph = traced.graph
         self.written = [place for _, place in writes(graph)]
-        self.expected, self.second = self.eager(inputs), self.eager(inputs, run=2)
+        self.expect(inputs)
         self.attempt("traced", lambda: self.check("traced", self.interpreted(graph)))
         self.attempt("planned", lambda: self.planned("planned", graph))
         self.attempt("text", lambda: self.from_text(graph))

@@ -37,7 +37,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch._dynamo.eval_frame": _here("dynamo"),
     "torch._dynamo.external_utils": _here("dynamo"),
     "torch._inductor.config": _here("dynamo_settings"),
-    "torch._jit_internal": ("moka.jit", *_here("jit_extras")),
+    "torch._jit_internal": (*_here("jit_extras"), "moka.jit"),
     "torch._prims_common": _here("root_switches"),
     "torch._six": _here("old_strings"),
     "torch._tensor": (*_here("small", "rebuilding"), "moka"),
@@ -100,7 +100,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "subgraph_rewriter".split()
     },
     "torch.hub": _here("hub"),
-    "torch.jit": ("moka.jit", *_here("jit_extras")),
+    "torch.jit": (*_here("jit_extras"), "moka.jit"),  # its ignore is traced through
     "torch.jit._script": _here("jit_extras"),
     "torch.jit.annotations": _here("jit_extras"),
     "torch._library": _here("library"),
