@@ -1,11 +1,8 @@
 // Convolutions over channels in blocks: oneDNN reads and writes our tensors as they are.
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
-
-#include "moka/backends/onednn/primitives.h"
-#include "moka/base/parallel.h"
 #include "moka/ops/blocked/blocked.h"
-#include "moka/ops/kernels/scratch.h"
+#include "moka/backends/onednn/primitives_internal.h"
+#include "moka/base/parallel.h"
 
 namespace moka::onednn {
 
@@ -18,12 +15,8 @@ constexpr auto f32 = memory::data_type::f32;
 enum Argument { Input, Weight, Bias, Addend = 8, Activation = 9 };
 
 using Key = std::array<int64_t, 20>;
-struct Prepared {
-  dnnl::convolution_forward primitive;
-  memory::desc source, weights, bias, destination, scratchpad;
-};
 
-Prepared prepare(const BlockedConv& c, bool bias, bool addend, int activation) {
+FusedLayer prepare(const BlockedConv& c, bool bias, bool addend, int activation) {
   const ConvGeometry& g = c.g;
   const bool wide = c.block == 16;
   const Tag pictures = wide ? Tag::nChw16c : Tag::nChw8c;
@@ -34,7 +27,7 @@ Prepared prepare(const BlockedConv& c, bool bias, bool addend, int activation) {
     weights = {g.groups, 1, 1, g.y.kernel, g.x.kernel};
     weights_tag = wide ? Tag::Goihw16g : Tag::Goihw8g;
   }
-  Prepared p;
+  FusedLayer p;
   p.source = memory::desc({g.batch, g.channels, g.y.in, g.x.in}, f32,
                           c.filters == Filters::Plain ? Tag::nchw : pictures);
   p.weights = memory::desc(weights, f32, weights_tag);
@@ -44,25 +37,17 @@ Prepared prepare(const BlockedConv& c, bool bias, bool addend, int activation) {
   const auto behind = [](const Axis& a) {
     return (a.out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1 - a.in - a.padding;
   };
-  dnnl::post_ops ops;
-  if (addend) ops.append_sum(1.f);
-  append_activation(ops, activation);
-  dnnl::primitive_attr attr;
-  attr.set_post_ops(ops);
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::primitive_attr attr = fused_attributes(addend, activation);
   dnnl::convolution_forward::primitive_desc desc(
       engine(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, p.source, p.weights,
       p.bias, p.destination, {g.y.stride, g.x.stride}, {g.y.dilation - 1, g.x.dilation - 1},
       {g.y.padding, g.x.padding}, {behind(g.y), behind(g.x)}, attr);
-  if (std::string_view(desc.impl_info_str()).starts_with("ref"))
-    throw dnnl::error(dnnl_unimplemented, "slower than our own rows");
-  p.primitive = dnnl::convolution_forward(desc);
-  p.scratchpad = desc.scratchpad_desc();
+  finish<dnnl::convolution_forward>(p, desc);
   return p;
 }
 
-std::shared_ptr<const Prepared> prepared(const Frame& f, const BlockedConv& c) {
-  static auto* cache = new PrimitiveCache<Key, Prepared>;
+std::shared_ptr<const FusedLayer> prepared(const Frame& f, const BlockedConv& c) {
+  static auto* cache = new PrimitiveCache<Key, FusedLayer>;
   const ConvGeometry& g = c.g;
   const bool bias = f.has(Bias), addend = f.has(Addend);
   const int activation = activation_of(f.string(Activation));
@@ -84,27 +69,7 @@ std::string_view declines(const Frame& f) {
   return {};
 }
 
-void run(Frame& f) {
-  const auto p = prepared(f, blocked_geometry(f));
-  try {
-    if (!p) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
-    const Tensor x = as_contiguous(f.tensor(Input)), w = as_contiguous(f.tensor(Weight));
-    const Tensor bias = f.has(Bias) ? as_contiguous(f.tensor(Bias)) : Tensor();
-    const Tensor& out = f.outs[0];
-    if (f.has(Addend)) {
-      const Tensor addend = as_contiguous(f.tensor(Addend));
-      if (addend.raw_data() != out.raw_data()) std::memcpy(out.raw_data(), addend.raw_data(), out.bytes());
-    }
-    Scratch<char> scratchpad(static_cast<int64_t>(p->scratchpad.get_size()));
-    execute(p->primitive, {{DNNL_ARG_SRC, p->source, x.raw_data()},
-                           {DNNL_ARG_WEIGHTS, p->weights, w.raw_data()},
-                           {DNNL_ARG_DST, p->destination, out.raw_data()},
-                           {DNNL_ARG_SCRATCHPAD, p->scratchpad, scratchpad.data()},
-                           {DNNL_ARG_BIAS, p->bias, bias ? bias.raw_data() : nullptr}});
-  } catch (const dnnl::error& e) {
-    fail(f.name(), ": oneDNN failed: ", std::string_view(e.what()));
-  }
-}
+void run(Frame& f) { run_fused(f, prepared(f, blocked_geometry(f)).get(), Addend); }
 
 constexpr Row rows[] = {{"conv2d_blocked", declines, run}};
 }  // namespace

@@ -5,7 +5,7 @@
 #include <memory>
 #include <unordered_map>
 
-#include "moka/backends/onednn/primitives.h"
+#include "moka/backends/onednn/primitives_internal.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/convolution/geometry.h"
 #include "moka/ops/kernels/scratch.h"

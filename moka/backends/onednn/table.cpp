@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <vector>
 
-#include "moka/backends/onednn/primitives.h"
+#include "moka/backends/onednn/primitives_internal.h"
 
 namespace moka::onednn {
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 
 #include "moka/backends/onednn/table.h"
@@ -71,6 +72,24 @@ void execute(const dnnl::primitive& primitive, std::initializer_list<Operand> op
 // Which of the activations of fused operators it is, 0 for "none", -1 where oneDNN has no such.
 int activation_of(std::string_view name);
 void append_activation(dnnl::post_ops& ops, int activation);
+
+// A layer y = activation(x W + bias + addend) as a primitive: how its operands lie.
+struct FusedLayer {
+  dnnl::primitive primitive;
+  dnnl::memory::desc source, weights, bias, destination, scratchpad;
+};
+// What the primitive does behind its product. The scratchpad is the caller's.
+dnnl::primitive_attr fused_attributes(bool addend, int activation);
+// Makes `layer`'s primitive from its description; dnnl::error where oneDNN has only its reference implementation.
+template <class Primitive>
+void finish(FusedLayer& layer, const typename Primitive::primitive_desc& desc) {
+  if (std::string_view(desc.impl_info_str()).starts_with("ref"))
+    throw dnnl::error(dnnl_unimplemented, "slower than our own rows");
+  layer.primitive = Primitive(desc);
+  layer.scratchpad = desc.scratchpad_desc();
+}
+// Runs it on arguments 0 to 2 (input, weight, bias) and `addend`, whose memory may be the result's.
+void run_fused(Frame& f, const FusedLayer* layer, int addend);
 
 std::span<const Row> convolution_rows();
 std::span<const Row> blocked_rows();

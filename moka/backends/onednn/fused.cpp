@@ -1,0 +1,42 @@
+// What linear layers and convolutions with a fused sum and activation share.
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include "moka/backends/onednn/primitives_internal.h"
+#include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/scratch.h"
+
+namespace moka::onednn {
+
+dnnl::primitive_attr fused_attributes(bool addend, int activation) {
+  dnnl::post_ops ops;
+  if (addend) ops.append_sum(1.f);
+  append_activation(ops, activation);
+  dnnl::primitive_attr attr;
+  attr.set_post_ops(ops);
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attr;
+}
+
+void run_fused(Frame& f, const FusedLayer* layer, int addend) {
+  try {
+    if (!layer) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
+    const Tensor x = as_contiguous(f.tensor(0)), w = as_contiguous(f.tensor(1));
+    const Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
+    const Tensor& out = f.outs[0];
+    if (f.has(addend)) {
+      const Tensor more = as_contiguous(f.tensor(addend));
+      if (more.raw_data() != out.raw_data()) std::memcpy(out.raw_data(), more.raw_data(), out.bytes());
+    }
+    Scratch<char> scratchpad(static_cast<int64_t>(layer->scratchpad.get_size()));
+    execute(layer->primitive, {{DNNL_ARG_SRC, layer->source, x.raw_data()},
+                               {DNNL_ARG_WEIGHTS, layer->weights, w.raw_data()},
+                               {DNNL_ARG_DST, layer->destination, out.raw_data()},
+                               {DNNL_ARG_SCRATCHPAD, layer->scratchpad, scratchpad.data()},
+                               {DNNL_ARG_BIAS, layer->bias, bias ? bias.raw_data() : nullptr}});
+  } catch (const dnnl::error& e) {
+    fail(f.name(), ": oneDNN failed: ", std::string_view(e.what()));
+  }
+}
+
+}  // namespace moka::onednn
