@@ -12,26 +12,6 @@ using spelling::named;
 
 namespace {
 
-// [batch, length, heads * size] -> [batch, heads, length, size]
-Value* heads_of(NodeReader& n, Value* x, int64_t heads) {
-  const Whole hidden = size_of(n, x, 2);
-  MOKA_CHECK_KIND(File, heads > 0 && (!hidden.fixed() || hidden.number % heads == 0), heads,
-                  " heads do not divide ", hidden.number, " elements");
-  Value* parts =
-      reshaped(n, x, {size_of(n, x, 0), size_of(n, x, 1), heads, arithmetic(n, "floordiv", hidden, heads)});
-  return n.call("transpose", {parts, int64_t(1), int64_t(2)});
-}
-Value* joined(NodeReader& n, Value* x) {
-  Value* y = n.call("transpose", {x, int64_t(1), int64_t(2)});
-  return reshaped(
-      n, y, {size_of(n, y, 0), size_of(n, y, 1), arithmetic(n, "mul", size_of(n, y, 2), size_of(n, y, 3))});
-}
-Value* repeated(NodeReader& n, Value* x, Whole times) {
-  if (times.fixed() && times.number == 1) return x;
-  const Wholes s = sizes_of(n, x);
-  Value* wide = expanded_to(n, n.call("unsqueeze", {x, int64_t(2)}), {s[0], s[1], times, s[2], s[3]});
-  return reshaped(n, wide, {s[0], arithmetic(n, "mul", s[1], times), s[2], s[3]});
-}
 Value* plus(NodeReader& n, Value* a, Value* b) { return !a ? b : !b ? a : n.call("add", {a, b}); }
 
 // `filter` where `shown` does not hold.
@@ -117,7 +97,7 @@ bool multi_head_attention(NodeReader& n) {
     Value* y = n.call("select", {x, int64_t(3), part});
     Value* flat = reshaped(
         n, y, {size_of(n, y, 0), size_of(n, y, 1), arithmetic(n, "mul", size_of(n, y, 2), size_of(n, y, 3))});
-    return heads_of(n, plus(n, flat, b), heads);
+    return split_heads(n, plus(n, flat, b), heads);
   };
   Heads h{};
   if (!k) {
@@ -127,7 +107,7 @@ bool multi_head_attention(NodeReader& n) {
     h.k = packed(q, 1, bias[1]);
     h.v = packed(q, 2, bias[2]);
   } else {
-    h.q = heads_of(n, plus(n, q, bias[0]), heads);
+    h.q = split_heads(n, plus(n, q, bias[0]), heads);
     if (!v) {
       h.k = packed(k, 0, bias[1]);
       h.v = packed(k, 1, bias[2]);
@@ -135,8 +115,8 @@ bool multi_head_attention(NodeReader& n) {
       h.k = k;
       h.v = v;
     } else {
-      h.k = heads_of(n, plus(n, k, bias[1]), heads);
-      h.v = heads_of(n, plus(n, v, bias[2]), heads);
+      h.k = split_heads(n, plus(n, k, bias[1]), heads);
+      h.v = split_heads(n, plus(n, v, bias[2]), heads);
     }
   }
   if (n.has(6)) {
@@ -152,7 +132,7 @@ bool multi_head_attention(NodeReader& n) {
   if (n.has(5)) h.bias = plus(n, h.bias, n[5]);
   if (n.integer("unidirectional", 0) != 0) h.bias = plus(n, h.bias, causal_bias(n, queries, keys, dtype));
   if (n.wants(3) && n.node.outputs > 3) return n.declines("its output qk");
-  n.out(joined(n, attended(n, h)));
+  n.out(join_heads(n, attended(n, h)));
   return true;
 }
 
@@ -204,15 +184,15 @@ bool group_query_attention(NodeReader& n) {
   const DType dtype = dtype_of(n[0], "the query");
   Heads h{};
   if (n.has(1)) {
-    h.q = heads_of(n, n[0], heads);
-    h.k = heads_of(n, n[1], groups);
-    h.v = heads_of(n, n[2], groups);
+    h.q = split_heads(n, n[0], heads);
+    h.k = split_heads(n, n[1], groups);
+    h.v = split_heads(n, n[2], groups);
   } else {
     const Whole size = arithmetic(n, "floordiv", size_of(n, n[0], 2), heads + 2 * groups);
     const Whole first = arithmetic(n, "mul", size, heads), other = arithmetic(n, "mul", size, groups);
-    h.q = heads_of(n, part_of(n, n[0], 2, 0, first), heads);
-    h.k = heads_of(n, part_of(n, n[0], 2, first, other), groups);
-    h.v = heads_of(n, part_of(n, n[0], 2, arithmetic(n, "add", first, other), other), groups);
+    h.q = split_heads(n, part_of(n, n[0], 2, 0, first), heads);
+    h.k = split_heads(n, part_of(n, n[0], 2, first, other), groups);
+    h.v = split_heads(n, part_of(n, n[0], 2, arithmetic(n, "add", first, other), other), groups);
   }
   const Whole batch = size_of(n, h.q, 0), length = size_of(n, h.q, 2);
   // How many keys each row has in all, and how many of them came before.
@@ -263,12 +243,12 @@ bool group_query_attention(NodeReader& n) {
       as_bias(n, shown, -std::numeric_limits<float>::max() / 4, dtype == DType::F16 ? DType::F32 : dtype);
   if (n.has(10)) h.bias = plus(n, h.bias, part_of(n, n[10], 3, 0, keys));
   const Whole times = heads / groups;
-  h.k = repeated(n, h.k, times);
-  h.v = repeated(n, h.v, times);
+  h.k = repeat_heads(n, h.k, times);
+  h.v = repeat_heads(n, h.v, times);
   const double cap = n.number("softcap", 0);
   const bool smooth = n.integer("smooth_softmax", -1) == 1;
   if (cap == 0 && !smooth && !n.has(11) && dtype != DType::F16) {
-    n.out(joined(n, attended(n, h)));
+    n.out(join_heads(n, attended(n, h)));
     return true;
   }
   auto wide = [&](Value* v) { return dtype == DType::F16 ? n.call("to", {v, DType::F32}) : v; };
@@ -286,7 +266,7 @@ bool group_query_attention(NodeReader& n) {
     scores = n.call("softmax", {n.call("cat", {std::vector<Value*>{scores, sink}, int64_t(3)}), int64_t(-1)});
     scores = part_of(n, scores, 3, 0, keys);
   }
-  n.out(joined(n, cast_to(n, n.call("matmul", {scores, wide(h.v)}), dtype)));
+  n.out(join_heads(n, cast_to(n, n.call("matmul", {scores, wide(h.v)}), dtype)));
   return true;
 }
 
@@ -312,9 +292,9 @@ bool attend_packed(NodeReader& n, Value* product, int mask, int past, int bias) 
     sizes = {third, third, third};
   }
   Heads h{};
-  h.q = heads_of(n, part_of(n, product, 2, 0, sizes[0]), heads);
-  h.k = heads_of(n, part_of(n, product, 2, sizes[0], sizes[1]), heads);
-  h.v = heads_of(n, part_of(n, product, 2, arithmetic(n, "add", sizes[0], sizes[1]), sizes[2]), heads);
+  h.q = split_heads(n, part_of(n, product, 2, 0, sizes[0]), heads);
+  h.k = split_heads(n, part_of(n, product, 2, sizes[0], sizes[1]), heads);
+  h.v = split_heads(n, part_of(n, product, 2, arithmetic(n, "add", sizes[0], sizes[1]), sizes[2]), heads);
   if (n.has(past)) {
     auto before = [&](int64_t part) { return n.call("select", {n[past], int64_t(0), part}); };
     h.k = n.call("cat", {std::vector<Value*>{before(0), h.k}, int64_t(2)});
@@ -327,7 +307,7 @@ bool attend_packed(NodeReader& n, Value* product, int mask, int past, int bias) 
                        dtype);
   if (bias >= 0 && n.has(bias)) h.bias = plus(n, h.bias, n[bias]);
   if (n.integer("unidirectional", 0) != 0) h.bias = plus(n, h.bias, causal_bias(n, queries, keys, dtype));
-  n.out(joined(n, attended(n, h)));
+  n.out(join_heads(n, attended(n, h)));
   return true;
 }
 

@@ -182,6 +182,27 @@ Value* empty_list(NodeReader& n) {
   return list->output();
 }
 
+Value* split_heads(NodeReader& n, Value* x, int64_t heads) {
+  const Whole hidden = size_of(n, x, 2);
+  MOKA_CHECK_KIND(File, heads > 0 && (!hidden.fixed() || hidden.number % heads == 0),
+                  "the last dimension has ", hidden.number, " elements, which ", heads,
+                  " heads do not divide");
+  Value* parts =
+      reshaped(n, x, {size_of(n, x, 0), size_of(n, x, 1), heads, arithmetic(n, "floordiv", hidden, heads)});
+  return n.call("transpose", {parts, int64_t(1), int64_t(2)});
+}
+Value* join_heads(NodeReader& n, Value* x) {
+  Value* y = n.call("transpose", {x, int64_t(1), int64_t(2)});
+  return reshaped(
+      n, y, {size_of(n, y, 0), size_of(n, y, 1), arithmetic(n, "mul", size_of(n, y, 2), size_of(n, y, 3))});
+}
+Value* repeat_heads(NodeReader& n, Value* x, Whole times) {
+  if (times.fixed() && times.number == 1) return x;
+  Wholes s = sizes_of(n, x);
+  Value* wide = expanded_to(n, n.call("unsqueeze", {x, int64_t(2)}), {s[0], s[1], times, s[2], s[3]});
+  return reshaped(n, wide, {s[0], arithmetic(n, "mul", s[1], times), s[2], s[3]});
+}
+
 std::vector<Value*> loop(NodeReader& n, Whole count, std::vector<Value*> carried, const LoopBody& body) {
   std::vector<Value*> inputs{int_value(n, count), n.build.constant(Any(true))};
   inputs.insert(inputs.end(), carried.begin(), carried.end());

@@ -69,6 +69,12 @@ graph::Value* saturated(NodeReader& n, graph::Value* x, DType to, bool saturate)
 // Indices count from the back where they are negative.
 graph::Value* from_the_front(NodeReader& n, graph::Value* indices, Whole size);
 
+// [batch, length, heads * size] as [batch, heads, length, size], and back.
+graph::Value* split_heads(NodeReader& n, graph::Value* x, int64_t heads);
+graph::Value* join_heads(NodeReader& n, graph::Value* x);
+// Every head `times` times in a row.
+graph::Value* repeat_heads(NodeReader& n, graph::Value* x, Whole times);
+
 // Strings as a tensor [n], from an attribute that lists them; one string as a tensor without dimensions.
 Tensor string_tensor(const Any& list, std::string_view what);
 Tensor string_tensor(std::string_view text);
