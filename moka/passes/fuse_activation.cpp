@@ -3,6 +3,7 @@
 // exported before this pass.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/passes/passes.h"
+#include "moka/passes/replace.h"
 
 namespace moka::passes {
 
@@ -70,12 +71,7 @@ bool fuse(Graph& g, Node* linear) {
   std::vector<Value*> inputs(linear->inputs().begin(), linear->inputs().end());
   inputs.push_back(sum ? sum : g.constant(Any(), at));
   inputs.push_back(g.constant(Any(activation), at));
-  Node* node = g.create_op(*fused, at, inputs);
-  node->name = linear->name;
-  node->source = linear->source;
-  node->output()->type = last->output()->type;
-  node->output()->name = last->output()->name;
-  last->output()->replace_all_uses_with(node->output());
+  stand_for(*last->output(), *linear, *g.create_op(*fused, at, inputs));
   for (size_t i = taken.size(); i-- > 0;) taken[i]->destroy();
   linear->destroy();
   return true;

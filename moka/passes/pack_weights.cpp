@@ -6,6 +6,7 @@
 
 #include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
+#include "moka/passes/replace.h"
 
 namespace moka::passes {
 
@@ -45,12 +46,7 @@ class Packer {
                                      graph_.constant(Any(outputs), at),
                                      addend ? addend : graph_.constant(Any(), at),
                                      activation ? activation : graph_.constant(Any("none"), at)};
-    Node* node = graph_.create_op(get_op("linear_packed"), at, inputs);
-    node->source = n.source;
-    node->name = n.name;
-    node->output()->type = n.output()->type;
-    node->output()->name = n.output()->name;
-    n.output()->replace_all_uses_with(node->output());
+    stand_for(*n.output(), n, *graph_.create_op(get_op("linear_packed"), at, inputs));
     n.destroy();
     return 1;
   }

@@ -8,6 +8,7 @@
 
 #include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
+#include "moka/passes/replace.h"
 
 namespace moka::passes {
 
@@ -127,12 +128,7 @@ class Recognizer {
 
  private:
   void replace(Node& n, std::string_view op, const std::vector<Value*>& inputs) {
-    Node* node = graph_.create_op(get_op(op), {n.owner(), &n}, inputs);
-    node->source = n.source;
-    node->name = n.name;
-    node->output()->type = n.output()->type;
-    node->output()->name = n.output()->name;
-    n.output()->replace_all_uses_with(node->output());
+    stand_for(*n.output(), n, *graph_.create_op(get_op(op), {n.owner(), &n}, inputs));
     n.destroy();
   }
 
