@@ -19,12 +19,6 @@
 namespace moka::nn {
 
 namespace {
-Tensor filled(const Dims& sizes, double value) {
-  Tensor t = new_tensor(sizes, DType::F32);
-  std::fill_n(t.data<float>(), t.numel(), static_cast<float>(value));
-  return t;
-}
-
 // A checked call.
 template <class Call, class... A>
 Tensor run(const Call&, const A&... a) {
@@ -87,11 +81,11 @@ template struct ConvModule<3>;
 
 BatchNormModule::BatchNormModule(const Options& o) : options(o) {
   const Dims channels{o.num_features};
-  weight = register_parameter("weight", o.affine ? filled(channels, 1) : Tensor());
-  bias = register_parameter("bias", o.affine ? filled(channels, 0) : Tensor());
+  weight = register_parameter("weight", o.affine ? Tensor(ones(channels)) : Tensor());
+  bias = register_parameter("bias", o.affine ? Tensor(zeros(channels)) : Tensor());
   if (!o.track_running_stats) return;
-  running_mean = register_buffer("running_mean", filled(channels, 0));
-  running_var = register_buffer("running_var", filled(channels, 1));
+  running_mean = register_buffer("running_mean", Tensor(zeros(channels)));
+  running_var = register_buffer("running_var", Tensor(ones(channels)));
   num_batches_tracked = register_buffer("num_batches_tracked", new_tensor({}, DType::I64));
   *num_batches_tracked.data<int64_t>() = 0;
 }
@@ -118,8 +112,8 @@ Tensor BatchNormModule::forward(const Tensor& input) {
 }
 
 LayerNormModule::LayerNormModule(const Options& o) : options(o) {
-  weight = register_parameter("weight", o.affine ? filled(o.normalized_shape, 1) : Tensor());
-  bias = register_parameter("bias", o.affine ? filled(o.normalized_shape, 0) : Tensor());
+  weight = register_parameter("weight", o.affine ? Tensor(ones(o.normalized_shape)) : Tensor());
+  bias = register_parameter("bias", o.affine ? Tensor(zeros(o.normalized_shape)) : Tensor());
 }
 Tensor LayerNormModule::forward(const Tensor& input) {
   return run(layer_norm, input, options.normalized_shape, weight, bias, options.eps);

@@ -9,16 +9,9 @@
 #include "moka/autograd/history.h"
 #include "moka/nn/arguments.h"
 #include "moka/nn/start.h"
+#include "moka/ops/creation/creation.h"
 
 namespace moka::optim {
-
-namespace {
-Tensor zeros_like(const Tensor& t) {
-  Tensor out = new_tensor(t.sizes(), t.dtype(), t.device());
-  std::fill_n(static_cast<char*>(out.raw_data()), out.bytes(), 0);
-  return out;
-}
-}  // namespace
 
 Optimizer::Optimizer(std::string name, std::vector<Tensor> parameters, double rate,
                      std::vector<std::string> memories)

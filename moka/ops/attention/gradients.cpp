@@ -61,9 +61,6 @@ struct Parts {
 Parts parts_of(const Any* in) {
   const Tensor& q = in[1].tensor();
   const DType type = kernel_dtype(q.dtype());
-  for (int i = 1; i < 4; i++)
-    MOKA_CHECK(in[i].tensor().dim() >= 2, "attention_backward: expected at least 2 dimensions, got shape ",
-               in[i].tensor().sizes());
   const int64_t heads = q.dim() < 3 ? 1 : q.size(-3), queries = q.size(-2), width = q.size(-1);
   Parts p;
   p.query = in_type(q, type);

@@ -234,15 +234,15 @@ void c2r_kernel(Frame& f) {
   if (!direct) copy_elements(target, seen_from(y, last));
 }
 
-int last_dim(std::span<const int64_t> dims, const Tensor& t, std::string_view op) {
+int last_dim(std::span<const int64_t> dims, int rank, std::string_view op) {
   MOKA_CHECK(!dims.empty(), op, ": dim must name at least one dimension");
-  return wrap_dim(dims.back(), t.dim(), op);
+  return wrap_dim(dims.back(), rank, op);
 }
 // The gradient of r2c: the half spectrum, padded with zeros, transformed the other way; its real part.
 void r2c_backward_run(const Any* in, Any* out) {
   const Tensor& dy = in[0].tensor();
   Dims dims(in[1].ints());
-  const int last = last_dim(dims, dy, "fft_r2c_backward");
+  const int last = last_dim(dims, dy.dim(), "fft_r2c_backward");
   int64_t n = in[4].to_int();
   Dims pad;
   for (int d = dy.dim() - 1; d >= last; d--) {
@@ -251,15 +251,10 @@ void r2c_backward_run(const Any* in, Any* out) {
   }
   out[0] = Any(real(fft_c2c(pad_constant(dy, pad), dims, in[2], !in[3].to_bool())));
 }
-// The size of the last dimension of `dims` in `sizes`.
-int64_t whole_size(std::span<const int64_t> dims, std::span<const int64_t> sizes) {
-  MOKA_CHECK(!dims.empty(), "fft_r2c_backward: dim must name at least one dimension");
-  return sizes[size_t(wrap_dim(dims.back(), int(sizes.size()), "fft_r2c_backward"))];
-}
 void c2r_backward_run(const Any* in, Any* out) {
   const Tensor& dy = in[0].tensor();
   Dims dims(in[1].ints());
-  const int last = last_dim(dims, dy, "fft_c2r_backward");
+  const int last = last_dim(dims, dy.dim(), "fft_c2r_backward");
   Tensor g = fft_r2c(dy, dims, in[2], !in[3].to_bool()).tensor();
   int64_t twice = dy.size(last) - g.size(last);
   if (twice > 0) {
@@ -313,7 +308,8 @@ constinit const Op fft_r2c_backward_op{
     .method = "none",
     .body = eager_body([](const Any* in, Any* out) {
       Dims sizes(in[4].ints());
-      Any changed[5] = {in[0], in[1], in[2], in[3], Any(whole_size(in[1].ints(), sizes))};
+      const int last = last_dim(in[1].ints(), static_cast<int>(sizes.size()), "fft_r2c_backward");
+      Any changed[5] = {in[0], in[1], in[2], in[3], Any(sizes[static_cast<size_t>(last)])};
       r2c_backward_run(changed, out);
     }),
     .onnx = part(),

@@ -10,10 +10,13 @@ namespace moka {
 
 namespace {
 // The part of a contiguous tensor; errors name the operator.
-Tensor part_view(const Frame& f, const Tensor& whole, std::span<const int64_t> sizes,
-                 std::span<const int64_t> strides, int64_t offset) {
+void check_lengths(const Frame& f, std::span<const int64_t> sizes, std::span<const int64_t> strides) {
   MOKA_CHECK(sizes.size() == strides.size(), f.name(), ": ", sizes.size(), " sizes but ", strides.size(),
              " strides");
+}
+Tensor part_view(const Frame& f, const Tensor& whole, std::span<const int64_t> sizes,
+                 std::span<const int64_t> strides, int64_t offset) {
+  check_lengths(f, sizes, strides);
   MOKA_CHECK(offset >= 0, f.name(), ": negative offset ", offset);
   int64_t last = offset;
   bool empty = false;
@@ -55,8 +58,7 @@ void add_elements(const Tensor& from, const Tensor& to) {
   }
 }
 void run_part_backward(Frame& f) {
-  MOKA_CHECK(f.ints(2).size() == f.ints(3).size(), f.name(), ": ", f.ints(2).size(), " sizes but ",
-             f.ints(3).size(), " strides");
+  check_lengths(f, f.ints(2), f.ints(3));
   if (is_non_overlapping(f.ints(2), f.ints(3))) {
     std::memset(f.outs[0].raw_data(), 0, f.outs[0].bytes());
     return copy_elements(f.tensor(0), part_view(f, f.outs[0], f.ints(2), f.ints(3), f.integer(4)));
