@@ -40,13 +40,14 @@ void expect_same(const Tensor& a, const Tensor& b, const std::string& text) {
 
 TEST(Fused, random_regions_compute_what_their_operators_compute) {
   register_all_ops();
-  int regions = 0, runs = 0;
+  int regions = 0, with_rows = 0, runs = 0;
   for (unsigned seed = 0; seed < 500; seed++) {
     RandomRegion made(seed);
     std::unique_ptr<Graph> fused = made.graph().clone();
     passes::fuse_pointwise(*fused);
     verify(*fused);
     regions += regions_of(*fused);
+    with_rows += print(*fused).find("[-1]") != std::string::npos;
     Executable e(*fused);
     for (int64_t n : {3, 1, 300, 0}) {
       const std::vector<Any> inputs = made.inputs(n);
@@ -64,6 +65,7 @@ TEST(Fused, random_regions_compute_what_their_operators_compute) {
       if (testing::Test::HasFatalFailure()) return;
     }
   }
+  EXPECT_GT(with_rows, 100);
   EXPECT_GT(regions, 500);
   EXPECT_GT(runs, 750);
 }
@@ -89,7 +91,17 @@ TEST(Fused, programs_that_are_none_are_errors) {
   expect("(%0) { %1 = exp(%0) return %1 }", {{2}}, "no error");
   expect("(%0) { %1 = exp(%0) return %1, %1 }", {{2}}, "fused_region_all");
   expect("(%0) { %1 = exp(%0) return %1 }", {{2}, {2}}, "takes 1 tensors, got 2");
-  expect("(%0) { %1 = sum(%0) return %1 }", {{2}}, "no pointwise operator");
+  expect("(%0) { %1 = cumsum(%0, 1) return %1 }", {{2}}, "no pointwise operator");
+  expect("(%0) { %1 = sum(%0, [0]) return %1 }", {{2, 2}}, "dimension -1, got 0");
+  expect("(%0) { %1 = sum(%0, [-1]) return %1 }", {{2}}, "2 dimensions or more");
+  expect("(%0, %1) { %2 = sum(%1, [-1], true) %3 = mul(%0, %2) return %3 }", {{2, 3}, {3}},
+         "sum of shape [3] where the inputs broadcast to [2, 3]");
+  expect("(%0) { %1 = sum(%0, [-1]) %2 = mul(%0, %1) return %2 }", {{2, 2}}, "reduction without keepdim");
+  expect("(%0, %1) { %2 = layer_norm(%0, [3], %1) return %2 }", {{2, 3}, {2, 3}},
+         "weight and bias of shape [3]");
+  expect("(%0) { %1 = layer_norm(%0, [4]) return %1 }", {{2, 3}}, "rows have 3 elements");
+  expect("(%0) { %1 = amax(%0, [-1]) return %1 }", {{2, 0}}, "non-zero size");
+  expect("(%0) { %1 = sum(%0, [-1]) return %1 }", {{2, 0}}, "no error");
   expect("(%0) { %1 = exp(%2) return %1 }", {{2}}, "%2");
   expect("(%0, %1) { %2 = exp(%0) return %2 }", {{1}, {2}}, "broadcast to [2]");
   expect("(%0) { return %0 } graph other() { }", {{2}}, "graph");

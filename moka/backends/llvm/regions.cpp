@@ -49,6 +49,7 @@ std::string make_code(const RegionPlan& plan) {
   std::string object, why = make_object(text, *target, object);
   if (!why.empty()) return why;
   void* function = load_object(object, "region", why);
+  if (function && plan.rows) plan.spare_rows.store(lanes::plan_loops(*program).spare_rows);
   if (function) plan.code.store(reinterpret_cast<RegionPlan::Code>(function), std::memory_order_release);
   return function ? std::string() : cat("its object file: ", why);
 }

@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -56,13 +58,19 @@ Tensor random_tensor(std::initializer_list<int64_t> sizes, DType dtype, std::mt1
   return t;
 }
 
-Tensor run(const RegionPlan& plan, std::string_view program, std::span<const Tensor> inputs, bool compiled) {
-  const Op& op = get_op("fused_region");
+std::vector<Tensor> run_all(const RegionPlan& plan, std::string_view program, std::span<const Tensor> inputs,
+                            bool compiled) {
+  const Op& op = get_op("fused_region_all");
   const Arg args[] = {Arg(inputs), Arg(program)};
   Frame f(op, args, 2);
   op.shape(f);
   run_region(f, plan, compiled);
-  return f.outs[0];
+  std::vector<Tensor> out;
+  for (size_t r = 0; r < f.outs.size(); r++) out.push_back(f.outs[r]);
+  return out;
+}
+Tensor run(const RegionPlan& plan, std::string_view program, std::span<const Tensor> inputs, bool compiled) {
+  return run_all(plan, program, inputs, compiled)[0];
 }
 
 // How far two elements are apart, in steps of their type; those below 1 may be differences of numbers near it.
@@ -118,6 +126,120 @@ TEST_F(Regions, every_formula_computes_what_its_kernel_computes) {
     }
   }
   EXPECT_GT(compiled, 300);
+}
+
+TEST_F(Regions, work_on_rows_computes_what_its_kernels_compute) {
+  if (!can_compile()) GTEST_SKIP() << "libLLVM is not installed";
+  const char* programs[] = {
+      "(%0) { %1 = sum(%0, [-1]) return %1 }",
+      "(%0) { %1 = mul(%0, %0) %2 = mean(%1, [-1], true) %3 = add(%2, 1) %4 = rsqrt(%3) %5 = mul(%0, %4) "
+      "return %5 }",
+      "(%0, %1, %2) { %3 = add(%0, %2) %4 = amax(%3, [-1], true) %5 = amin(%3, [-1]) %6 = sub(%3, %4) return "
+      "%6, %5 }",
+      "(%0) { %1 = mul(%0, 0.5) %2 = softmax(%1, -1) %3 = sum(%2, [-1], true) %4 = mul(%3, %2) return %4 }",
+      "(%0, %1) { %2 = mul(%0, %1) %3 = log_softmax(%2, -1) return %3, %2 }",
+      "(%0, %1) { %2 = gelu(%0) %3 = layer_norm(%2, [N], %1, %1) %4 = relu(%3) return %4, %2 }",
+      "(%0, %1, %2) { %3 = rms_norm(%0, [N], %1, 0.1) %4 = mul(%3, %2) return %4 }",
+      "(%0, %1, %2) { %3 = softmax(%0, -1) %4 = softmax(%3, -1) %5 = add(%4, %0) %6 = log_softmax(%5, -1) "
+      "return %6 }",
+  };
+  std::mt19937 random(7);
+  int compiled = 0;
+  for (DType dtype : {DType::F32, DType::F64, DType::F16, DType::BF16})
+    for (const char* text : programs)
+      for (int64_t n : {5, 32, 33, 45, 64, 100, 257, 1000}) {
+        std::string program = text;
+        if (const size_t at = program.find('N'); at != std::string::npos) program.replace(at, 1, cat(n));
+        const Tensor x = random_tensor({6, n}, dtype, random), w = random_tensor({n}, dtype, random),
+                     line = random_tensor({6, 1}, dtype, random);
+        const Tensor wide = random_tensor({n, 6}, dtype, random);
+        for (const Tensor& first : {x, strided_view(wide, Dims{6, n}, Dims{1, 6}, 0)}) {
+          const size_t count = static_cast<size_t>(std::count(text, std::strchr(text, ')'), '%'));
+          const std::vector<Tensor> inputs = {first, w, line};
+          const std::span<const Tensor> given(inputs.data(), count);
+          const auto plan = region_plan(program, given);
+          compile_regions(std::span(&plan, 1));
+          ASSERT_TRUE(plan->code.load()) << program;
+          compiled++;
+          const std::vector<Tensor> a = run_all(*plan, program, given, true),
+                                    b = run_all(*plan, program, given, false);
+          for (size_t r = 0; r < a.size(); r++)
+            for (int64_t i = 0; i < a[r].numel(); i++) {
+              const double u = element_as_double(a[r], i), v = element_as_double(b[r], i);
+              const double step = dtype == DType::F64 ? 1e-13 : item_size(dtype) == 4 ? 2e-5 : 2e-2;
+              ASSERT_TRUE(u == v || (std::isnan(u) && std::isnan(v)) ||
+                          std::abs(u - v) <= step * (1 + std::abs(v)))
+                  << program << " of " << info(dtype).name << ", element " << i << ": " << u << " and " << v;
+            }
+        }
+      }
+  EXPECT_EQ(compiled, 4 * 8 * 8 * 2);
+}
+
+TEST_F(Regions, what_code_cannot_reach_is_left_to_the_kernels) {
+  if (!can_compile()) GTEST_SKIP() << "libLLVM is not installed";
+  for (DType dtype : {DType::F32, DType::F64})
+    for (const char* program :
+         {"(%0) { %1 = sin(%0) %2 = cos(%0) %3 = mul(%1, %2) return %3 }", "(%0) { %1 = tan(%0) return %1 }",
+          "(%0) { %1 = sin(%0) %2 = sum(%1, [-1], true) %3 = cos(%2) %4 = add(%3, %0) return %4 }"})
+      for (double large : {2.0, 1e6, 3e8, 1e30}) {
+        Tensor x = new_tensor(Dims{3, 50}, dtype);
+        for (int64_t i = 0; i < x.numel(); i++) {
+          const double number = i == 77   ? large
+                                : i == 78 ? -INFINITY
+                                : i == 79 ? NAN
+                                          : 0.1 * static_cast<double>(i);
+          convert_elements(&number, DType::F64, x.data<char>() + i * static_cast<int64_t>(item_size(dtype)),
+                           dtype, 1);
+        }
+        const auto plan = region_plan(program, std::span(&x, 1));
+        compile_regions(std::span(&plan, 1));
+        ASSERT_TRUE(plan->code.load());
+        const Tensor a = run(*plan, program, std::span(&x, 1), true),
+                     b = run(*plan, program, std::span(&x, 1), false);
+        for (int64_t i = 0; i < a.numel(); i++)
+          ASSERT_LE(distance(element_as_double(a, i), element_as_double(b, i), dtype), 8)
+              << program << " at " << element_as_double(x, i) << ": " << element_as_double(a, i) << " and "
+              << element_as_double(b, i);
+      }
+}
+
+TEST_F(Regions, powers_of_doubles_are_those_of_the_library) {
+  if (!can_compile()) GTEST_SKIP() << "libLLVM is not installed";
+  const char* program = "(%0, %1) { %2 = pow(%0, %1) return %2 }";
+  std::mt19937_64 random(9);
+  std::uniform_real_distribution<double> exponents(-320, 320), near(0.9, 1.1);
+  const double odd[] = {
+      0.0,        -0.0, 1.0,  -1.0,   INFINITY, -INFINITY, NAN,   0.5,    -0.5, 2,
+      -2,         3,    -3.0, 1e-310, 5e-324,   1e308,     1e300, -1e300, 1e17, 9007199254740993.0,
+      1 - 0x1p-53};
+  std::vector<std::pair<double, double>> pairs;
+  for (double x : odd)
+    for (double y : odd) pairs.emplace_back(x, y);
+  for (int i = 0; i < 20000; i++) {
+    const double x = i % 2 ? std::pow(10.0, exponents(random)) : near(random);
+    pairs.emplace_back(i % 3 ? x : -x,
+                       i % 3 ? exponents(random) * (i % 2 ? 1 / std::abs(std::log(x) + 1e-9) : 20)
+                             : std::floor(exponents(random)));
+  }
+  const int64_t n = static_cast<int64_t>(pairs.size());
+  std::vector<Tensor> inputs = {new_tensor(Dims{n}, DType::F64), new_tensor(Dims{n}, DType::F64)};
+  for (int64_t i = 0; i < n; i++) {
+    inputs[0].data<double>()[i] = pairs[static_cast<size_t>(i)].first;
+    inputs[1].data<double>()[i] = pairs[static_cast<size_t>(i)].second;
+  }
+  const auto plan = region_plan(program, inputs);
+  compile_regions(std::span(&plan, 1));
+  ASSERT_TRUE(plan->code.load());
+  const Tensor found = run(*plan, program, inputs, true);
+  for (int64_t i = 0; i < n; i++) {
+    const auto [x, y] = pairs[static_cast<size_t>(i)];
+    const double a = found.data<double>()[i], b = std::pow(x, y);
+    const double apart = std::abs(a - b) <= 5e-324 ? 0 : std::abs(a - b) / std::abs(b) / 0x1p-52;
+    ASSERT_TRUE(a == b || (std::isnan(a) && std::isnan(b)) || apart <= 2)
+        << x << " to the power of " << y << ": " << a << " and " << b;
+    if (a == b) ASSERT_EQ(std::signbit(a), std::signbit(b)) << x << " to the power of " << y;
+  }
 }
 
 TEST_F(Regions, random_regions_agree_with_their_operators) {

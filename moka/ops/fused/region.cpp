@@ -53,7 +53,7 @@ Walk make_walk(const Frame& f, std::span<const Tensor> inputs) {
   return w;
 }
 
-// One tile: every step over n elements; `at` says where each value lies.
+// One tile: every step over n elements.
 void run_steps(const RegionPlan& plan, char* const* at, int64_t n) {
   for (const RegionPlan::Step& s : plan.steps) {
     if (!s.op) {
@@ -68,20 +68,22 @@ void run_steps(const RegionPlan& plan, char* const* at, int64_t n) {
 }
 
 // Code takes most_lanes elements at least: fewer are computed with whatever stands behind them.
-void run_few(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, void* const* results,
-             const void* const* in, int64_t n) {
+int run_few(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, void* const* results,
+            const void* const* in, int64_t n) {
   alignas(64) char memory[most_region_inputs + most_region_results][most_lanes * 8] = {};
   const void* from[most_region_inputs];
   void* to[most_region_results];
   for (int k = 0; k < plan.inputs; k++)
     from[k] = std::memcpy(memory[k], in[k], static_cast<size_t>(n * w.operands[k].item));
   for (size_t r = 0; r < plan.results.size(); r++) to[r] = memory[most_region_inputs + r];
-  code(to, from, most_lanes);
+  if (const int left = code(to, from, most_lanes)) return left;
   for (size_t r = 0; r < plan.results.size(); r++)
     std::memcpy(results[r], to[r], static_cast<size_t>(n * w.result_items[r]));
+  return 0;
 }
 
-void run_range(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, int64_t first, int64_t last) {
+// False where the code leaves it to the formulas.
+bool run_range(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, int64_t first, int64_t last) {
   alignas(64) char memory[most_region_values * 256];
   char* at[most_region_values];
   const int inputs = plan.inputs;
@@ -114,48 +116,99 @@ void run_range(const RegionPlan& plan, const Walk& w, RegionPlan::Code code, int
     if (code) {
       const void* in[most_region_inputs];
       std::copy(at, at + inputs, in);
-      if (n < most_lanes) run_few(plan, w, code, results, in, n);
-      else code(results, in, n);
+      if (n < most_lanes ? run_few(plan, w, code, results, in, n) : code(results, in, n)) return false;
     } else {
       run_steps(plan, at, n);
     }
   }
+  return true;
 }
 }  // namespace
 
 void run_region(Frame& f, const RegionPlan& plan, bool compiled) {
+  if (plan.rows) return run_rows(f, plan, compiled);
   const Walk w = make_walk(f, f.tensors(0));
   if (w.loop.total == 0) return;
   const RegionPlan::Code code = compiled ? plan.code.load(std::memory_order_acquire) : nullptr;
   const int64_t grain = std::max<int64_t>(4096, 65536 / std::max(plan.cost, 1));
-  if (w.loop.total <= grain) return run_range(plan, w, code, 0, w.loop.total);
-  parallel_for(0, w.loop.total, grain,
-               [&](int64_t first, int64_t last) { run_range(plan, w, code, first, last); });
+  const auto run = [&](int64_t first, int64_t last) {
+    if (!run_range(plan, w, code, first, last)) run_range(plan, w, nullptr, first, last);
+  };
+  if (w.loop.total <= grain) return run(0, w.loop.total);
+  parallel_for(0, w.loop.total, grain, run);
 }
 
 namespace ops {
 
 namespace {
-// All results have the shape to which the inputs broadcast: what a program computes smaller belongs before the region.
+void check_parameter(Frame& f, const Dims& shape, int64_t n, std::string_view name) {
+  MOKA_CHECK(shape.size() == 1 && shape[0] == n, f.name(), ": ", name, " takes weight and bias of shape [", n,
+             "], got ", shape);
+}
+// What the values of a program are: as many elements as the whole, one a row, or one a row without the last dimension.
+// Smaller values are made of smaller inputs alone.
+Dims value_shape(Frame& f, const RegionProgram::Node& n, std::span<const Dims> shapes, const Dims& whole) {
+  Dims own;
+  const std::string_view name = info(*n.op).schema.name;
+  for (const RegionProgram::Operand& o : n.operands)
+    if (o.value >= 0) own = broadcast_shape(own, shapes[static_cast<size_t>(o.value)], f.name());
+  if (n.work == RowWork::None) return own;
+  const Dims& input = shapes[static_cast<size_t>(n.operands[0].value)];
+  Dims line = whole;
+  line.back() = 1;
+  const bool of_line = reduces(n.work) && input == line;
+  MOKA_CHECK(input == whole || of_line, "fused_region: ", name, " of shape ", input,
+             " where the inputs broadcast to ", whole);
+  for (size_t k = 1; k < n.operands.size(); k++)
+    if (n.operands[k].value >= 0)
+      check_parameter(f, shapes[static_cast<size_t>(n.operands[k].value)], whole.back(), name);
+  MOKA_CHECK(n.normalized < 0 || n.normalized == whole.back(), "fused_region: ", name, ": normalized_shape [",
+             n.normalized, "] where rows have ", whole.back(), " elements");
+  MOKA_CHECK_KIND(Index, whole.back() > 0 || (n.work != RowWork::Maximum && n.work != RowWork::Minimum), name,
+                  "(): Expected reduction dim ", whole.size() - 1,
+                  " to have non-zero size: there is no result for no elements (shape ", whole, ")");
+  if (!reduces(n.work)) return whole;
+  if (!n.keeps_dim) line.resize(line.size() - 1);
+  return line;
+}
+// Values that lost the last dimension meet nothing but each other and numbers: to others they would be no lines.
+void check_lines(const RegionProgram& program) {
+  std::vector<char> dropped(static_cast<size_t>(program.inputs));
+  for (const RegionProgram::Node& n : program.nodes) {
+    int with = 0, without = 0;
+    for (const RegionProgram::Operand& o : n.operands)
+      if (o.value >= 0) (dropped[static_cast<size_t>(o.value)] ? without : with)++;
+    MOKA_CHECK(!without || (!with && n.work == RowWork::None), "fused_region: ", info(*n.op).schema.name,
+               " takes a reduction without keepdim beside other values");
+    dropped.push_back(without || (reduces(n.work) && !n.keeps_dim));
+  }
+}
 void region_shape(Frame& f) {
   const std::span<const Tensor> inputs = f.tensors(0);
   const std::shared_ptr<const RegionPlan> plan = region_plan(f.string(1), inputs);
   Dims shape(inputs[0].sizes());
   for (const Tensor& t : inputs.subspan(1)) shape = broadcast_shape(shape, t.sizes(), f.name());
   const RegionProgram program = read_region(f.string(1));
+  if (program.rows) {
+    MOKA_CHECK(shape.size() >= 2, "fused_region: rows are those of tensors with 2 dimensions or more, got ",
+               shape);
+    check_lines(program);
+  }
   std::vector<Dims> shapes;
   for (const Tensor& t : inputs) shapes.emplace_back(t.sizes());
-  for (const RegionProgram::Node& n : program.nodes) {
-    Dims own;
-    for (const RegionProgram::Operand& o : n.operands)
-      if (o.value >= 0) own = broadcast_shape(own, shapes[static_cast<size_t>(o.value)], f.name());
-    shapes.push_back(own);
+  for (const RegionProgram::Node& n : program.nodes) shapes.push_back(value_shape(f, n, shapes, shape));
+  Dims line = shape, dropped = shape;
+  if (program.rows) {
+    line.back() = 1;
+    dropped.resize(dropped.size() - 1);
   }
-  for (int r : program.results)
-    MOKA_CHECK(shapes[static_cast<size_t>(r)] == shape, "fused_region: a result has shape ",
-               shapes[static_cast<size_t>(r)], " but the inputs broadcast to ", shape);
-  for (size_t r = 0; r < plan->results.size(); r++)
-    f.output(static_cast<int>(r), shape, plan->values[static_cast<size_t>(plan->results[r])].dtype);
+  for (size_t r = 0; r < plan->results.size(); r++) {
+    const Dims& own = shapes[static_cast<size_t>(program.results[r])];
+    const bool one_a_row = plan->values[static_cast<size_t>(plan->results[r])].line;
+    MOKA_CHECK(one_a_row ? own == line || own == dropped : own == shape, "fused_region: a result has shape ",
+               own, " but the inputs broadcast to ", shape);
+    f.output(static_cast<int>(r), own, plan->values[static_cast<size_t>(plan->results[r])].dtype);
+  }
 }
 void one_shape(Frame& f) {
   region_shape(f);
@@ -191,7 +244,10 @@ constinit const Op fused_region_op{
                 shapes({2, 1, 5}, {4, 1})
                     .as_list()
                     .with("program", "(%0, %1) { %2 = gt(%0, %1) %3 = where(%2, %0, 1.0) return %3 }"),
-                shapes({0, 3}, {1}).as_list().with("program", "(%0, %1) { %2 = sub(%0, %1) return %2 }")},
+                shapes({0, 3}, {1}).as_list().with("program", "(%0, %1) { %2 = sub(%0, %1) return %2 }"),
+                shapes({2, 3, 4}, {4})
+                    .as_list()
+                    .with("program", "(%0, %1) { %2 = mul(%0, %1) %3 = softmax(%2, -1) return %3 }")},
 };
 
 constinit const Op fused_region_all_op{
@@ -207,7 +263,12 @@ constinit const Op fused_region_all_op{
     .samples = {shapes({3, 4}, {3, 4})
                     .as_list()
                     .with("program", "(%0, %1) { %2 = exp(%0) %3 = mul(%2, %1) return %2, %3 }"),
-                shapes({0}, {1}).as_list().with("program", "(%0, %1) { %2 = sub(%0, %1) return %2, %2 }")},
+                shapes({0}, {1}).as_list().with("program", "(%0, %1) { %2 = sub(%0, %1) return %2, %2 }"),
+                shapes({3, 4}, {4})
+                    .as_list()
+                    .with("program",
+                          "(%0, %1) { %2 = mean(%0, [-1], true) %3 = sub(%0, %2) %4 = rms_norm(%3, [4], %1) %5 = "
+                          "sum(%4, [-1]) return %4, %5, %2 }")},
 };
 
 }  // namespace ops

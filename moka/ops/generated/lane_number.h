@@ -85,6 +85,15 @@ Truth operator<(Value<T> a, LaneInt<T> b) {
   return compare(Kind::Less, a, Value<T>::of(T(b)));
 }
 template <class T>
+Truth operator!=(Value<T> a, LaneInt<T> b) {
+  return compare(Kind::NotEqual, a, Value<T>::of(T(b)));
+}
+inline Truth settled(Truth m) { return m; }
+template <class T>
+Value<T> multiply_add(Value<T> a, Value<T> b, Value<T> c) {
+  return Value<T>(page->add({Kind::MultiplyAdd, type_of<T>, a.id, b.id, c.id}));
+}
+template <class T>
 Value<T> choose(Truth m, Value<T> a, Value<T> b) {
   return Value<T>(page->add({Kind::Select, type_of<T>, m.id, a.id, b.id}));
 }
@@ -199,6 +208,29 @@ LogParts<T, 0> log_parts(Num<T, 0> a) {
 // Both halves of no lanes are the same node.
 inline Halves<0> halves(Num<float, 0> a) { return {a, a}; }
 inline Num<float, 0> joined(Num<float, 0> low, Num<float, 0>) { return low; }
+template <class T>
+Num<T, 0> number_multiply_add(Num<T, 0> a, Num<T, 0> b, Num<T, 0> c) {
+  return {lanes::multiply_add(a.v, b.v, c.v)};
+}
+// Products are fused, as in the kernels for AVX.
+inline Turned<float, 0> turned(Num<float, 0> a) {
+  using P = FloatParts<float>;
+  using X = Num<float, 0>;
+  const X n = (a * 0.636619772f + P::round_magic) - P::round_magic;
+  const X first = number_multiply_add(n, X::of(-0x1.921fb6p+0f), a);
+  const X second = number_multiply_add(n, X::of(0x1.777a5cp-25f), first);
+  return {number_multiply_add(n, X::of(0x1.ee59dap-50f), second), n};
+}
+// What lies beyond the reduction is left to the kernels.
+template <class T, class F>
+Num<T, 0> beyond_turns(Num<T, 0> a, Num<T, 0> result, F) {
+  const Num<T, 0> x = number_abs(a);
+  const Mask<T, 0> finite = x < std::numeric_limits<T>::infinity();
+  lanes::page->refuse((finite & ~(x < T(most_turned))).v.id);
+  return number_where(finite, result, a - a);
+}
+Num<double, 0> number_pow(Num<double, 0> a, Num<double, 0> b);
+
 inline Num<double, 0> to_double(Num<float, 0> a) {
   return {lanes::Value<double>(lanes::page->add({lanes::Kind::FloatToFloat, lanes::Type::F64, a.v.id}))};
 }

@@ -47,7 +47,13 @@ enum class Kind : uint8_t {
   Shorten,
   IntToFloat,
   FloatToFloat,
+  MultiplyAdd,  // a * b + c, rounded once
+  Count,  // how many elements a row has
+  RowSum,  // over all elements of a row
+  RowMaximum,  // NaN wins
+  RowMinimum,
 };
+constexpr bool is_reduction(Kind k) { return k >= Kind::RowSum; }
 
 struct Node {
   Kind kind;
@@ -63,23 +69,42 @@ class Page {
   int add(const Node& n);
   const Node& operator[](int i) const { return nodes_[static_cast<size_t>(i)]; }
   int size() const { return static_cast<int>(nodes_.size()); }
+  // Masks of elements that the program cannot compute: code says so, and does nothing that lasts.
+  void refuse(int mask);
+  const std::vector<int>& refused() const { return refused_; }
 
  private:
+  std::vector<int> refused_;
   std::vector<Node> nodes_;
   std::map<std::tuple<Kind, Type, int, int, int, uint64_t>, int> known_;
 };
 
-// What a region computes for one element. Elements in memory: bool as a byte, bfloat16 as 16 bits.
+// What a region computes for one element, or for one row. Elements in memory: bool as a byte, bfloat16 as 16 bits.
 struct Program {
   Page page;
   std::vector<Type> inputs;
   std::vector<int> results;  // nodes, of the types in memory
+  bool rows = false;
+  std::vector<bool> line_inputs, line_results;  // of row programs: one element a row
 };
+
+// How the code of a row program goes over a row: as many loops as reductions stand on each other and one for what
+// follows them. A node's loop is the first in which it can be computed.
+struct RowLoops {
+  std::vector<char> line;  // by node: one value a row
+  std::vector<int> loop;  // by node
+  std::vector<int> spare;  // by node: the row in which its values are kept for later loops, -1: none
+  int loops = 1, spare_rows = 0;
+};
+RowLoops plan_loops(const Program& program);
 
 // Adds what a formula's text (Formula::text) computes in type `compute` (F32, F64, I32, I64) of operands to the page;
 // nothing where some of its functions have no reading as lanes.
 std::optional<int> read_formula(Page& page, std::string_view text, Type compute, std::span<const int> streams,
                                 std::span<const int> uniforms);
+// The same for work on rows; weight and bias may be -1.
+std::optional<int> read_row_work(Page& page, RowWork work, Type compute, int input, int weight, int bias,
+                                 double epsilon);
 // The program of a planned region; nothing where a formula or type in it has no reading as lanes.
 std::optional<Program> read_region(const RegionPlan& plan);
 

@@ -19,9 +19,11 @@ const Target* find_target(std::string_view name);
 // That of this processor and MOKA_MAX_ISA; null where nothing is generated: processors without AVX2.
 const Target* host_target();
 
-// A function of LLVM's text form: void name(ptr results, ptr inputs, i64 n), RegionPlan::Code with n at least
+// A function of LLVM's text form: i32 name(ptr results, ptr inputs, i64 n), RegionPlan::Code with n at least
 // `most_lanes`. The last elements are computed together with some before them.
 std::string print_llvm(const Program& program, std::string_view name, const Target& target);
+std::string print_llvm_rows(const Program& program, std::string_view name,
+                            const Target& target);  // of row programs
 // What stands before and behind the functions of a module.
 std::string print_llvm_module(std::string_view functions, const Target& target);
 

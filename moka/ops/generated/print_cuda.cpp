@@ -132,6 +132,13 @@ class Printer {
       case Kind::Shorten:
       case Kind::IntToFloat: return cat("(", word_of(n.type), ")", operand(n.a));
       case Kind::FloatToFloat: return between_floats(n);
+      case Kind::MultiplyAdd:
+        return cat(n.type == Type::F32 ? "fmaf(" : "fma(", operand(n.a), ", ", operand(n.b), ", ",
+                   operand(n.c), ")");
+      case Kind::Count:
+      case Kind::RowSum:
+      case Kind::RowMaximum:
+      case Kind::RowMinimum: return {};
     }
     return {};
   }

@@ -1,5 +1,6 @@
 // A formula's text read again with numbers that are nodes of a lane program.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <unordered_map>
@@ -51,6 +52,17 @@ const std::unordered_map<std::string_view, Unary<T>>& unary_table() {
       MOKA_LANE_UNARY(exp2);
       MOKA_LANE_UNARY(sinh);
       MOKA_LANE_UNARY(cosh);
+      MOKA_LANE_UNARY(sin);
+      MOKA_LANE_UNARY(cos);
+      MOKA_LANE_UNARY(tan);
+      MOKA_LANE_UNARY(asin);
+      MOKA_LANE_UNARY(acos);
+      MOKA_LANE_UNARY(atan);
+      MOKA_LANE_UNARY(asinh);
+      MOKA_LANE_UNARY(acosh);
+      MOKA_LANE_UNARY(atanh);
+      MOKA_LANE_UNARY(log2);
+      MOKA_LANE_UNARY(log10);
 #undef MOKA_LANE_UNARY
     }
     return t;
@@ -68,8 +80,18 @@ const std::unordered_map<std::string_view, Binary<T>>& binary_table() {
         {"maximum", [](X a, X b) { return number_maximum(a, b); }},
         {"minimum", [](X a, X b) { return number_minimum(a, b); }},
     };
-    if constexpr (std::is_floating_point_v<T>) t->emplace("div", [](X a, X b) { return a / b; });
-    if constexpr (std::is_same_v<T, float>) t->emplace("pow", [](X a, X b) { return number_pow(a, b); });
+    if constexpr (std::is_floating_point_v<T>) {
+      t->emplace("div", [](X a, X b) { return a / b; });
+      t->emplace("pow", [](X a, X b) { return number_pow(a, b); });
+      t->emplace("atan2", [](X a, X b) { return number_atan2(a, b); });
+      t->emplace("hypot", [](X a, X b) { return number_hypot(a, b); });
+      t->emplace("copysign", [](X a, X b) { return number_copysign(a, b); });
+      t->emplace("truncate_divide", [](X a, X b) { return number_truncate_divide(a, b); });
+    } else {
+      t->emplace("bitwise_and", [](X a, X b) { return number_bitwise_and(a, b); });
+      t->emplace("bitwise_or", [](X a, X b) { return number_bitwise_or(a, b); });
+      t->emplace("bitwise_xor", [](X a, X b) { return number_bitwise_xor(a, b); });
+    }
     return t;
   }();
   return *table;
@@ -177,6 +199,10 @@ int Page::add(const Node& n) {
   const auto [at, fresh] = known_.try_emplace(n.key(), size());
   if (fresh) nodes_.push_back(n);
   return at->second;
+}
+
+void Page::refuse(int mask) {
+  if (std::find(refused_.begin(), refused_.end(), mask) == refused_.end()) refused_.push_back(mask);
 }
 
 std::optional<int> read_formula(Page& to, std::string_view text, Type compute, std::span<const int> streams,

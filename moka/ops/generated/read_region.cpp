@@ -49,18 +49,23 @@ class RegionReader {
       if (value.kind == RegionPlan::Value::Input) {
         ids_[v] = page().add({Kind::Input, *type, -1, -1, -1, v});
         out_.inputs.push_back(*type);
+        out_.line_inputs.push_back(value.line);
       } else if (value.kind == RegionPlan::Value::Number) {
         uint64_t bits = 0;
         std::memcpy(&bits, value.number, item_size(value.dtype));
         ids_[v] = page().add({Kind::Constant, *type, -1, -1, -1, bits});
       }
     }
-    for (const RegionPlan::Step& s : plan_.steps)
-      if (!(s.op ? formula(s) : conversion(s))) return std::nullopt;
+    out_.rows = plan_.rows;
+    for (const RegionPlan::Step& s : plan_.steps) {
+      if (s.work != RowWork::None ? row_work(s) : s.op ? formula(s) : conversion(s)) continue;
+      return std::nullopt;
+    }
     for (int r : plan_.results) {
       const int id = ids_[static_cast<size_t>(r)];
       out_.results.push_back(page()[id].type == Type::Mask ? page().add({Kind::ZeroExtend, Type::I8, id})
                                                            : id);
+      out_.line_results.push_back(plan_.values[static_cast<size_t>(r)].line);
     }
     return std::move(out_);
   }
@@ -97,6 +102,18 @@ class RegionReader {
     ids_[static_cast<size_t>(s.result)] = *id;
     const Type made = page()[*id].type;
     return made == (f.mask_result ? Type::Mask : compute);
+  }
+
+  bool row_work(const RegionPlan::Step& s) {
+    const int input = ids_[static_cast<size_t>(s.operands[0])];
+    const auto parameter = [&](size_t k) {
+      return k < s.operands.size() && s.operands[k] >= 0 ? ids_[static_cast<size_t>(s.operands[k])] : -1;
+    };
+    if (s.work == RowWork::Spread) return ids_[static_cast<size_t>(s.result)] = input, true;
+    const std::optional<int> id = read_row_work(page(), s.work, *type_in_memory(s.compute), input,
+                                                parameter(1), parameter(2), s.epsilon);
+    if (id) ids_[static_cast<size_t>(s.result)] = *id;
+    return id.has_value();
   }
 
   bool conversion(const RegionPlan::Step& s) {
