@@ -260,15 +260,16 @@ constinit const Op fused_region_all_op{
     .derivative = none("made for inference, after differentiation"),
     .onnx = none("written as its parts: graphs are exported before they are fused"),
     .netdef = none("written as its parts: graphs are exported before they are fused"),
-    .samples = {shapes({3, 4}, {3, 4})
-                    .as_list()
-                    .with("program", "(%0, %1) { %2 = exp(%0) %3 = mul(%2, %1) return %2, %3 }"),
-                shapes({0}, {1}).as_list().with("program", "(%0, %1) { %2 = sub(%0, %1) return %2, %2 }"),
-                shapes({3, 4}, {4})
-                    .as_list()
-                    .with("program",
-                          "(%0, %1) { %2 = mean(%0, [-1], true) %3 = sub(%0, %2) %4 = rms_norm(%3, [4], %1) %5 = "
-                          "sum(%4, [-1]) return %4, %5, %2 }")},
+    .samples =
+        {shapes({3, 4}, {3, 4})
+             .as_list()
+             .with("program", "(%0, %1) { %2 = exp(%0) %3 = mul(%2, %1) return %2, %3 }"),
+         shapes({0}, {1}).as_list().with("program", "(%0, %1) { %2 = sub(%0, %1) return %2, %2 }"),
+         shapes({3, 4}, {4})
+             .as_list()
+             .with("program",
+                   "(%0, %1) { %2 = mean(%0, [-1], true) %3 = sub(%0, %2) %4 = rms_norm(%3, [4], %1) %5 = "
+                   "sum(%4, [-1]) return %4, %5, %2 }")},
 };
 
 }  // namespace ops
