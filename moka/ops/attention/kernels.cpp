@@ -34,6 +34,13 @@ int64_t visible_columns(const AttentionShape& s, int64_t at, int64_t k0, int64_t
   return s.causal ? std::clamp<int64_t>(at + 1 - k0, 0, columns) : columns;
 }
 
+constexpr int64_t panel = 32;
+int64_t whole_panels(int64_t n) { return (n + panel - 1) / panel * panel; }
+// Rows of scores do not lie a power of two apart, which would crowd them in a few places of the cache.
+int64_t score_row(const AttentionShape& s) { return whole_panels(std::min(block_keys, s.keys)) + 16; }
+// Vectors of every instruction set and type fill so many elements.
+int64_t whole_vectors(int64_t n) { return (n + 15) / 16 * 16; }
+
 // scores[rows, columns], rows ld apart, = scale scores + mask, -inf where the mask hides a key; those of invisible
 // columns mean nothing.
 template <class T>
@@ -62,18 +69,7 @@ void scale_and_mask(const AttentionShape& s, const AttentionMask& mask, int64_t 
     }
   }
 }
-// scores[rows, columns] = scale q k^T + mask.
-template <class T>
-void block_scores(const AttentionShape& s, const AttentionMask& mask, int64_t head, const T* q, int64_t q_row,
-                  const T* k, int64_t k_row, int64_t q0, int64_t rows, int64_t k0, int64_t columns,
-                  T* scores) {
-  gemm<T>(rows, columns, s.width, {q + q0 * q_row, q_row, 1}, {k + k0 * k_row, 1, k_row}, scores, columns);
-  scale_and_mask(s, mask, head, q0, rows, k0, columns, scores, columns);
-}
-
 // Keys and values of one head in panels, kept while blocks of queries of that head follow each other.
-constexpr int64_t panel = 32;
-int64_t whole_panels(int64_t n) { return (n + panel - 1) / panel * panel; }
 template <class T>
 class PackedHead {
  public:
@@ -112,9 +108,7 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionR
   const T low = -std::numeric_limits<T>::infinity();
   const int64_t work = std::min(block_queries, s.queries) * s.keys * (s.width + s.value_width);
   const bool packs = s.queries >= least_packed;
-  // Rows of scores and of sums; not a power of two apart, which would crowd them in a few places of the cache.
-  const int64_t most = std::min(block_keys, s.keys), ld = packs ? whole_panels(most) + 16 : most,
-                width = packs ? whole_panels(s.value_width) : s.value_width;
+  const int64_t ld = score_row(s), width = packs ? whole_panels(s.value_width) : s.value_width;
   parallel_for(0, heads * blocks, 200000 / (work + 1) + 1, [&](int64_t first, int64_t last) {
     Scratch<T> scores(block_queries * ld), sums(block_queries * width), high(block_queries),
         sum(block_queries);
@@ -143,17 +137,18 @@ void attend(const AttentionShape& s, const AttentionMask& mask, const AttentionR
         scale_and_mask(s, mask, head, q0, rows, k0, columns, scores.data(), ld);
         for (int64_t i = 0; i < rows; i++) {
           T* row = scores.data() + i * ld;
-          const int64_t seen = visible_columns(s, q0 + i, k0, columns);
-          std::fill(row + seen, row + columns, T(0));
-          const T top = largest(row, seen);
+          const int64_t seen = visible_columns(s, q0 + i, k0, columns), whole = whole_vectors(seen);
+          std::fill(row + seen, row + whole, low);
+          std::fill(row + whole, row + std::max(whole, columns), T(0));
+          const T top = largest(row, whole);
           const T now = top > high[i] || top != top ? top : high[i];
           if (now == low) {  // nothing seen yet
-            std::fill_n(row, seen, T(0));
+            std::fill_n(row, whole, T(0));
             continue;
           }
           const T shrink = high[i] == low ? T(0) : std::exp(high[i] - now);
           if (shrink != T(1)) scale(sums.data() + i * width, width, shrink);
-          sum[i] = sum[i] * shrink + exponentials(row, seen, now);
+          sum[i] = sum[i] * shrink + exponentials(row, whole, now);
           high[i] = now;
         }
         if (packs)
@@ -186,16 +181,21 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
   std::fill_n(dk, groups * s.keys * s.width, T(0));
   std::fill_n(dv, groups * s.keys * s.value_width, T(0));
   const T low = -std::numeric_limits<T>::infinity();
+  const int64_t ld = score_row(s);
   // A key head with all its queries is one task, so that nothing is added to from two threads; a broadcast mask's
   // gradient is.
   parallel_for(0, groups, dmask ? groups + 1 : 1, [&](int64_t first, int64_t last) {
-    const int64_t most = block_queries * std::min(block_keys, s.keys);
-    Scratch<T> p(most), d(most), shift(block_queries);
-    for (int64_t group = first; group < last; group++)
+    Scratch<T> p(block_queries * ld), d(block_queries * ld), shift(block_queries);
+    Scratch<T> key_panels(whole_panels(s.keys) * s.width), value_panels(whole_panels(s.keys) * s.value_width);
+    const Panelled<T> all_keys{key_panels.data(), s.width, panel},
+        all_values{value_panels.data(), s.value_width, panel};
+    for (int64_t group = first; group < last; group++) {
+      const T *hk = k + group * s.keys * s.width, *hv = v + group * s.keys * s.value_width;
+      pack_panels<T>(s.width, s.keys, {hk, 1, s.width}, all_keys);
+      pack_panels<T>(s.value_width, s.keys, {hv, 1, s.value_width}, all_values);
       for (int64_t member = 0; member < shared; member++) {
         const int64_t head = group / s.key_heads * s.heads + group % s.key_heads * shared + member;
-        const T *hq = q + head * s.queries * s.width, *hk = k + group * s.keys * s.width,
-                *hv = v + group * s.keys * s.value_width;
+        const T* hq = q + head * s.queries * s.width;
         for (int64_t q0 = 0; q0 < s.queries; q0 += block_queries) {
           const int64_t rows = std::min(block_queries, s.queries - q0), at = head * s.queries + q0;
           const T* grad = dy + at * s.value_width;
@@ -204,34 +204,40 @@ void attend_backward(const AttentionShape& s, const AttentionMask& mask, const T
           const int64_t keys = visible_keys(s, q0 + rows);
           for (int64_t k0 = 0; k0 < keys; k0 += block_keys) {
             const int64_t columns = std::min(block_keys, keys - k0);
-            block_scores(s, mask, head, hq, s.width, hk, s.width, q0, rows, k0, columns, p.data());
+            gemm_direct<T>(rows, columns, s.width, hq + q0 * s.width, s.width,
+                           {key_panels.data() + k0 * s.width, s.width, panel}, p.data(), ld, false);
+            scale_and_mask(s, mask, head, q0, rows, k0, columns, p.data(), ld);
             for (int64_t i = 0; i < rows; i++) {
-              T* row = p.data() + i * columns;
+              T* row = p.data() + i * ld;
               const bool any = logsumexp[at + i] != low;
-              const int64_t seen = any ? visible_columns(s, q0 + i, k0, columns) : 0;
-              std::fill(row + seen, row + columns, T(0));
-              exponentials(row, seen, logsumexp[at + i]);
+              const int64_t seen = any ? visible_columns(s, q0 + i, k0, columns) : 0,
+                            whole = whole_vectors(seen);
+              std::fill(row + seen, row + whole, low);
+              std::fill(row + whole, row + std::max(whole, columns), T(0));
+              exponentials(row, whole, logsumexp[at + i]);
             }
-            gemm<T>(columns, s.value_width, rows, {p.data(), 1, columns}, {grad, s.value_width, 1},
+            gemm<T>(columns, s.value_width, rows, {p.data(), 1, ld}, {grad, s.value_width, 1},
                     dv + (group * s.keys + k0) * s.value_width, s.value_width, {.accumulate = true});
-            gemm<T>(rows, columns, s.value_width, {grad, s.value_width, 1},
-                    {hv + k0 * s.value_width, 1, s.value_width}, d.data(), columns);
+            gemm_direct<T>(rows, columns, s.value_width, grad, s.value_width,
+                           {value_panels.data() + k0 * s.value_width, s.value_width, panel}, d.data(), ld,
+                           false);
             for (int64_t i = 0; i < rows; i++)
-              score_gradient(p.data() + i * columns, d.data() + i * columns, columns, shift[i]);
+              score_gradient(p.data() + i * ld, d.data() + i * ld, columns, shift[i]);
             if (dmask) {
               const int64_t start = mask.offsets[static_cast<size_t>(head)] + k0 * mask.column;
               for (int64_t i = 0; i < rows; i++)
                 for (int64_t j = 0; j < columns; j++)
-                  dmask[start + (q0 + i) * mask.row + j * mask.column] += d[i * columns + j];
+                  dmask[start + (q0 + i) * mask.row + j * mask.column] += d[i * ld + j];
             }
-            scale(d.data(), rows * columns, static_cast<T>(s.scale));
-            gemm<T>(rows, s.width, columns, {d.data(), columns, 1}, {hk + k0 * s.width, s.width, 1},
+            for (int64_t i = 0; i < rows; i++) scale(d.data() + i * ld, columns, static_cast<T>(s.scale));
+            gemm<T>(rows, s.width, columns, {d.data(), ld, 1}, {hk + k0 * s.width, s.width, 1},
                     dq + at * s.width, s.width, {.accumulate = true});
-            gemm<T>(columns, s.width, rows, {d.data(), 1, columns}, {hq + q0 * s.width, s.width, 1},
+            gemm<T>(columns, s.width, rows, {d.data(), 1, ld}, {hq + q0 * s.width, s.width, 1},
                     dk + (group * s.keys + k0) * s.width, s.width, {.accumulate = true});
           }
         }
       }
+    }
   });
 }
 

@@ -12,36 +12,30 @@ struct Rows {
   using V = Vec<T>;
   static constexpr int L = lanes<T>;
 
+  // n is a multiple of the lanes here and in exponentials.
   static T largest(const T* x, int64_t n) {
-    int64_t i = 0;
-    const T low = -std::numeric_limits<T>::infinity();
-    V m = spread<V>(low);
+    V m = spread<V>(-std::numeric_limits<T>::infinity()), other = m;
     auto larger = [](V a, V b) { return number_maximum(Num<T, L>{a}, Num<T, L>{b}).v; };
-    for (; i + L <= n; i += L) m = larger(load<V>(x + i), m);
-    if (i < n) m = larger(load_part<V>(x + i, n - i, low), m);
-    return fold_lanes<T>(m, [](T a, T b) { return a > b || a != a ? a : b; });
+    int64_t i = 0;
+    for (; i + 2 * L <= n; i += 2 * L) {
+      m = larger(load<V>(x + i), m);
+      other = larger(load<V>(x + i + L), other);
+    }
+    if (i < n) m = larger(load<V>(x + i), m);
+    return fold_lanes<T>(larger(m, other), [](auto a, auto b) __attribute__((always_inline)) {
+      return (a > b) | (a != a) ? a : b;
+    });
   }
   // x = exp(x - high); returns the sum. -inf gives 0.
   static T exponentials(T* x, int64_t n, T high) {
     const V h = spread<V>(high);
     V s = {};
-    int64_t i = 0;
-    for (; i + L <= n; i += L) {
+    for (int64_t i = 0; i < n; i += L) {
       V e = number_exp(Num<T, L>{load<V>(x + i) - h}).v;
       s += e;
       store(x + i, e);
     }
-    T sum = add_lanes<T>(s);
-    if (i < n) {
-      T buffer[L] = {};
-      V e = number_exp(Num<T, L>{load_part<V>(x + i, n - i, high) - h}).v;
-      store(buffer, e);
-      for (int64_t j = 0; i + j < n; j++) {
-        x[i + j] = buffer[j];
-        sum += buffer[j];
-      }
-    }
-    return sum;
+    return add_lanes<T>(s);
   }
   static void scale(T* x, int64_t n, T a) {
     const V v = spread<V>(a);

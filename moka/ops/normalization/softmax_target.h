@@ -15,7 +15,8 @@ struct Softmax {
     V m = spread<V>(low);
     for (; i + L <= n; i += L) m = largest(load<V>(x + i), m);
     if (i < n) m = largest(load_part<V>(x + i, n - i, low), m);
-    return fold_lanes<T>(m, [](T a, T b) { return a > b || a != a ? a : b; });
+    return fold_lanes<T>(
+        m, [](auto a, auto b) __attribute__((always_inline)) { return (a > b) | (a != a) ? a : b; });
   }
   // y = exp(x - high), its sum; y may be null
   static T exp_sum(const T* x, int64_t n, T high, T* y) {

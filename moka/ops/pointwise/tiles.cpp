@@ -38,14 +38,16 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
   DType tile_type = plan.mask ? DType::Bool : plan.written;  // of what the kernel writes
   int64_t compute_item = static_cast<int64_t>(item_size(plan.compute));
   bool all_direct = true;
+  bool linear[most_streams] = {};  // read in order
   for (int k = 0; k < count; k++) {
     Operand& o = operands[k];
+    linear[k] = o.mode == Operand::Gather && is_linear(loop, o);
     if (o.mode == Operand::Gather && is_constant(o)) o.mode = Operand::Constant;
-    else if (o.mode == Operand::Gather && o.dtype == plan.compute && is_linear(loop, o))
-      o.mode = Operand::Direct;
+    else if (linear[k] && o.dtype == plan.compute) o.mode = Operand::Direct;
     if (o.mode != Operand::Direct) all_direct = false;
   }
-  bool direct_target = target.dtype == tile_type && is_linear(loop, target);
+  const bool linear_target = is_linear(loop, target);
+  bool direct_target = target.dtype == tile_type && linear_target;
   if (!direct_target) all_direct = false;
 
   // A tile holds fewer elements where they are wide.
@@ -129,8 +131,10 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
       for (int k = 0; k < count; k++) {
         if (operands[k].mode == Operand::Direct) in[k] = operands[k].data + at * compute_item;
         else if (operands[k].mode == Operand::Gather) {
-          if (keeps && repeats(operands[k])) continue;
-          gather(loop, operands[k], at, n, plan.compute, tiles[k], raw);
+          const Operand& o = operands[k];
+          if (keeps && repeats(o)) continue;
+          if (linear[k]) convert_elements(o.data + at * o.item, o.dtype, tiles[k], plan.compute, n);
+          else gather(loop, o, at, n, plan.compute, tiles[k], raw);
           in[k] = tiles[k];
         }
       }
@@ -138,7 +142,9 @@ void run_tiles(const Formula& f, const FormulaPlan& plan, std::span<const Arg> a
         plan.kernel(target.data + at * target.item, in, n, uniforms);
       } else {
         plan.kernel(result, in, n, uniforms);
-        scatter(loop, target, at, n, tile_type, result, raw);
+        if (linear_target)
+          convert_elements(result, tile_type, target.data + at * target.item, target.dtype, n);
+        else scatter(loop, target, at, n, tile_type, result, raw);
       }
     }
   });

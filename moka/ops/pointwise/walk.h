@@ -8,7 +8,7 @@
 
 namespace moka {
 
-constexpr int tile_elements = 512;
+constexpr int tile_elements = 1024;
 
 // One operand in iteration order: sizes of the loop are shared, strides in elements.
 struct Operand {

@@ -30,11 +30,15 @@ inline double unit(uint32_t high, uint32_t low) {
   return static_cast<double>((uint64_t(high) << 32 | low) >> 11) * 0x1p-53;
 }
 
-// Calls f(i, words) for blocks of four elements; block k covers elements 4k to 4k+3.
+// Calls f(first, last) for parts of the blocks of four elements; block k covers elements 4k to 4k+3.
+template <class F>
+void share_blocks(int64_t n, F f) {
+  parallel_for(0, (n + 3) / 4, 2048, f);
+}
+// Calls f(i, how many, words) for every block.
 template <class F>
 void for_blocks(int64_t n, Generator::Draw d, F f) {
-  int64_t blocks = (n + 3) / 4;
-  parallel_for(0, blocks, 2048, [&](int64_t first, int64_t last) {
+  share_blocks(n, [&](int64_t first, int64_t last) {
     for (int64_t b = first; b < last; b++) {
       uint32_t words[4];
       Philox(d.seed, d.offset, static_cast<uint64_t>(b)).next(words);
@@ -43,9 +47,10 @@ void for_blocks(int64_t n, Generator::Draw d, F f) {
   });
 }
 
-// Fills a contiguous f32 or f64 tensor, or another type through f32.
-template <class Float, class Double>
-void fill_floating(const Tensor& out, Generator::Draw d, Float as_float, Double as_double) {
+// Fills a contiguous f32 or f64 tensor, or another type through f32: floats(first, last, n, p) writes the elements of
+// these blocks, as_double(u, v) makes one element of two uniform numbers.
+template <class Floats, class Double>
+void fill_floating(const Tensor& out, Generator::Draw d, Floats floats, Double as_double) {
   MOKA_CHECK_KIND(NotImplemented, is_floating(out.dtype()), "random: defined for floating types, got ",
                   out.dtype());
   bool wide = out.dtype() == DType::F64;
@@ -61,7 +66,8 @@ void fill_floating(const Tensor& out, Generator::Draw d, Float as_float, Double 
     });
   } else {
     float* p = t.data<float>();
-    for_blocks(t.numel(), d, [&](int64_t i, int64_t count, const uint32_t* w) { as_float(p + i, count, w); });
+    const int64_t n = t.numel();
+    share_blocks(n, [&](int64_t first, int64_t last) { floats(first, last, n, p); });
   }
   if (!(t == out)) copy_elements(t, out);
 }

@@ -12,6 +12,7 @@
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pointwise/pointwise.h"
+#include "moka/ops/random/blocks.h"
 #include "moka/ops/random/draws.h"
 
 namespace moka {
@@ -41,13 +42,12 @@ void fill_uniform(const Tensor& out, Generator::Draw d, double from, double to) 
   float low = static_cast<float>(from), width = static_cast<float>(to - from);
   fill_floating(
       out, d,
-      [=](float* p, int64_t n, const uint32_t* w) {
-        for (int64_t k = 0; k < n; k++) p[k] = low + width * unit(w[k]);
+      [=](int64_t first, int64_t last, int64_t n, float* p) {
+        draw_uniform(d, first, last, n, low, width, p);
       },
       [=](double u, double) { return from + (to - from) * u; });
 }
 
-// Box and Muller: pairs of words give pairs of normals.
 void fill_normal(const Tensor& out, Generator::Draw d, double mean, double deviation) {
   if (is_complex(out.dtype())) {  // both parts share the variance; a real mean is that of the real parts
     Tensor parts = parts_of(out);
@@ -59,16 +59,7 @@ void fill_normal(const Tensor& out, Generator::Draw d, double mean, double devia
   float m = static_cast<float>(mean), s = static_cast<float>(deviation);
   fill_floating(
       out, d,
-      [=](float* p, int64_t n, const uint32_t* w) {
-        float z[4];
-        for (int pair = 0; pair < 2; pair++) {
-          float r = std::sqrt(-2.f * std::log(1.f - unit(w[2 * pair])));
-          float angle = 6.2831853071795865f * unit(w[2 * pair + 1]);
-          z[2 * pair] = r * std::cos(angle);
-          z[2 * pair + 1] = r * std::sin(angle);
-        }
-        for (int64_t k = 0; k < n; k++) p[k] = m + s * z[k];
-      },
+      [=](int64_t first, int64_t last, int64_t n, float* p) { draw_normal(d, first, last, n, m, s, p); },
       [=](double u, double v) {
         return mean + deviation * std::sqrt(-2 * std::log(1 - u)) * std::cos(6.283185307179586 * v);
       });

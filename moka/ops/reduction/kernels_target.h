@@ -29,10 +29,25 @@ inline constexpr int64_t chunk = 64 * 4 * lanes<T>;
 
 template <Reduce What, class T>
 struct Rows {
-  static T one_chunk(const T* in, int64_t n) {
+  using W = Wide<What, T>;
+  // The type in which lanes are joined: products of floats leave its range, where every step would be slow.
+  using Joined = std::conditional_t<What == Reduce::Product, W, T>;
+  template <class V>
+  static Joined join(V v) {
+    auto pair = [](auto a, auto b) __attribute__((always_inline)) { return combine<What, Joined>(a, b); };
+    if constexpr (std::is_same_v<Joined, T>) {
+      return fold_lanes<T>(v, pair);
+    } else {
+      typedef Joined H __attribute__((vector_size(sizeof(Joined) * lanes<T> / 2)));
+      return fold_lanes<Joined>(pair(__builtin_convertvector(half_of<false, T>(v), H),
+                                     __builtin_convertvector(half_of<true, T>(v), H)),
+                                pair);
+    }
+  }
+  static W one_chunk(const T* in, int64_t n) {
     using V = Vec<T>;
     constexpr int L = lanes<T>;
-    T total = neutral<What, T>();
+    Joined total = neutral<What, Joined>();
     int64_t i = 0;
     if (n >= 4 * L) {
       V a = load<V>(in), b = load<V>(in + L), c = load<V>(in + 2 * L), d = load<V>(in + 3 * L);
@@ -44,21 +59,16 @@ struct Rows {
       }
       a = combine<What, T>(combine<What, T>(a, b), combine<What, T>(c, d));
       for (; i + L <= n; i += L) a = combine<What, T>(a, load<V>(in + i));
-      total = fold_lanes<T>(a, [](T x, T y) { return combine<What, T>(x, y); });
+      total = join(a);
     }
-    for (; i < n; i++) total = combine<What, T>(total, in[i]);
+    for (; i < n; i++) total = combine<What, Joined>(total, Joined(in[i]));
     return total;
   }
   static void run(int64_t rows, int64_t n, const T* in, T* out) {
     for (int64_t r = 0; r < rows; r++, in += n) {
-      if (n <= chunk<T>) {
-        out[r] = one_chunk(in, n);
-        continue;
-      }
-      using W = Wide<What, T>;
-      W total = neutral<What, W>();
-      for (int64_t i = 0; i < n; i += chunk<T>)
-        total = combine<What, W>(total, W(one_chunk(in + i, std::min(chunk<T>, n - i))));
+      W total = one_chunk(in, std::min(chunk<T>, n));
+      for (int64_t i = chunk<T>; i < n; i += chunk<T>)
+        total = combine<What, W>(total, one_chunk(in + i, std::min(chunk<T>, n - i)));
       out[r] = static_cast<T>(total);
     }
   }
