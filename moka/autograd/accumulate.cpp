@@ -80,10 +80,15 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
 
 Tensor sum_to_shape(const Tensor& gradient, std::span<const int64_t> sizes) {
   Dims dims;
-  int lead = gradient.dim() - static_cast<int>(sizes.size());
-  MOKA_ASSERT(lead >= 0);
-  for (int d = 0; d < gradient.dim(); d++)
-    if (d < lead || (sizes[static_cast<size_t>(d - lead)] == 1 && gradient.size(d) != 1)) dims.push_back(d);
+  const int lead = gradient.dim() - static_cast<int>(sizes.size());
+  bool fits = lead >= 0;
+  for (int d = 0; fits && d < gradient.dim(); d++) {
+    const int64_t size = d < lead ? 1 : sizes[static_cast<size_t>(d - lead)];
+    if (d < lead || (size == 1 && gradient.size(d) != 1)) dims.push_back(d);
+    else fits = size == gradient.size(d);
+  }
+  MOKA_CHECK(fits, "a gradient of shape ", gradient.sizes(), " is not a broadcast of the value's shape ",
+             sizes, "; the shapes of a backward's arguments do not belong together");
   if (dims.empty()) return gradient;
   Tensor out = sum(gradient, dims, true);
   return lead == 0 ? out : reshape(out, sizes);

@@ -158,3 +158,50 @@ def test_second_derivative(case):
         assert float((second * direction).sum()) == pytest.approx(expected, rel=1e-4, abs=1e-6), (
             f"argument {path}"
         )
+
+
+def in_half(args, narrow):
+    """Leaves of the narrow type with the arguments' values, and the arguments made of them; the same in float32."""
+    narrow_leaves, wide_leaves = [], []
+
+    def pair(value):
+        if isinstance(value, list):
+            pairs = [pair(v) for v in value]
+            return [p[0] for p in pairs], [p[1] for p in pairs]
+        if not floating(value):
+            return value, value
+        narrow_leaves.append(value.to(narrow).requires_grad_())
+        wide_leaves.append(narrow_leaves[-1].detach().float().requires_grad_())
+        return narrow_leaves[-1], wide_leaves[-1]
+
+    pairs = [pair(a) for a in args]
+    return [narrow_leaves, [p[0] for p in pairs]], [wide_leaves, [p[1] for p in pairs]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+def test_half_gradients_follow_float32(case, dtype):
+    gradients = []
+    for leaves_of_type, args in in_half(case.args, getattr(moka, dtype)):
+        if is_in_place(case.op):
+            args = [args[0].clone(), *args[1:]]
+        try:
+            results = outputs(case.call(args))
+        except RuntimeError as error:  # factorizations say so before anybody trains with them
+            assert "Low precision dtypes" in str(error) or "Unsupported dtype" in str(error)
+            assert not gradients
+            return
+        total = sum(
+            (y.float() * moka.tensor(np.random.default_rng(k).uniform(0.5, 1.5, tuple(y.shape)))).sum()
+            for k, y in enumerate(results)
+            if isinstance(y, moka.Tensor) and y.requires_grad
+        )
+        if not isinstance(total, moka.Tensor):
+            return
+        gradients.append(moka.autograd.grad(total, leaves_of_type, allow_unused=True))
+    for got, expected in zip(*gradients, strict=True):
+        assert (got is None) == (expected is None)
+        if got is not None:
+            assert got.dtype == getattr(moka, dtype)
+            scale = np.nan_to_num(expected.abs().numpy(), nan=0, posinf=0).max(initial=1)
+            np.testing.assert_allclose(got.float().numpy(), expected.numpy(), rtol=4e-2, atol=2e-2 * scale)

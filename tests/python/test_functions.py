@@ -108,6 +108,9 @@ def test_special_functions_at_known_points():
     assert at("gammainc", 2.0, 3.0) == pytest.approx(1 - 4 * math.exp(-3), rel=1e-13)
     assert at("legendre_polynomial_p", 0.5, 3.0) == pytest.approx(-0.4375, rel=1e-14)
     assert moka.polygamma(1, moka.tensor([1.0], dtype=moka.float64)).item() == pytest.approx(math.pi**2 / 6)
+    below = moka.tensor([-2.3, -9283.4375, -1e15 - 0.5], dtype=moka.float64)  # at once
+    expected = [68.7137925292703, 12.823114521055778, 0]
+    np.testing.assert_allclose(moka.polygamma(2, below).numpy(), expected, rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "lower", "higher", "midpoint", "nearest"])

@@ -104,6 +104,21 @@ def test_einsum_takes_lists_of_subscripts():
     close(moka.einsum(a, [..., 0, 1], [..., 1, 0]), a.mT, "float64")
 
 
+@pytest.mark.parametrize(("shape", "dims", "kind"), [((), [0], IndexError), ((3, 3), [0, 0], RuntimeError)])
+def test_tensordot_names_dims_that_are_not_there_or_twice(shape, dims, kind):
+    with pytest.raises(kind, match="tensordot: .*dim"):
+        moka.tensordot(moka.ones(shape), moka.ones(3, 3), dims=(dims, list(range(len(dims)))))
+
+
+@pytest.mark.parametrize("p", [2, 3, 1.5])
+def test_norms_of_half_types_do_not_leave_their_range(p):
+    x = moka.full((100,), 100.0, dtype=moka.float16, requires_grad=True)
+    norm = moka.linalg.vector_norm(x, p)
+    assert norm.dtype == moka.float16 and norm.item() == pytest.approx(100 * 100 ** (1 / p), rel=1e-3)
+    norm.backward()
+    assert x.grad.dtype == moka.float16 and x.grad[0].item() == pytest.approx(100 ** (1 / p - 1), rel=1e-2)
+
+
 def test_tensordot_takes_a_number_or_lists():
     a, b = random((2, 3, 4), "float64"), random((3, 4, 5), "float64", 1)
     close(moka.tensordot(a, b), moka.einsum("ijk,jkl->il", a, b), "float64")

@@ -6,6 +6,7 @@
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/add_in_order.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -18,23 +19,6 @@ void set_view(Frame& f, std::span<const int64_t> sizes, std::span<const int64_t>
 }
 void zero(const Tensor& t) { std::memset(t.raw_data(), 0, t.bytes()); }
 
-// to += from, element by element; places that `to` shows several times get every addend.
-template <class T>
-void add_in_order(const Tensor& from, const Tensor& to) {
-  const T* a = from.data<T>();
-  T* b = to.data<T>();
-  Dims at(static_cast<size_t>(to.dim()));
-  int64_t place = 0;
-  for (int64_t i = 0; i < from.numel(); i++) {
-    b[place] = static_cast<T>(b[place] + a[i]);
-    for (int d = to.dim(); d-- > 0;) {
-      place += to.stride(d);
-      if (++at[static_cast<size_t>(d)] < to.size(d)) break;
-      place -= to.stride(d) * to.size(d);
-      at[static_cast<size_t>(d)] = 0;
-    }
-  }
-}
 // The view of a whole into which a gradient goes; `view` makes it.
 template <class View>
 void add_through(Frame& f, const Tensor& dy, View view) {

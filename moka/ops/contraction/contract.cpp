@@ -282,7 +282,14 @@ void einsum_run(const Any* in, Any* out) {
 // ---- tensordot
 Dims axes_of(const Any& a, int ndim) {
   Dims axes = a.tag() == Tag::Int ? Dims{a.to_int()} : a.tag() == Tag::List ? Dims{} : Dims(a.ints());
-  for (int64_t& d : axes) d = wrap_dim(d, ndim, "tensordot");
+  MOKA_CHECK_KIND(Index, ndim > 0 || axes.empty(),
+                  "tensordot: a tensor without dimensions has no dim to contract, got dims ", axes);
+  uint64_t seen = 0;
+  for (int64_t& d : axes) {
+    d = wrap_dim(d, ndim, "tensordot");
+    MOKA_CHECK(!(seen >> d & 1), "tensordot: dim ", d, " appears multiple times in the list of dims");
+    seen |= uint64_t(1) << d;
+  }
   return axes;
 }
 void tensordot_run(const Any* in, Any* out) {

@@ -8,6 +8,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
 #include "moka/ops/indexing/index_values.h"
+#include "moka/ops/kernels/arguments.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka {
@@ -111,23 +112,30 @@ void run_index_add(Frame& f) {
              strided_view(out, sizes, out.strides(), out.impl()->offset + at * out.stride(d)));
   }
 }
+void shape_embedding_backward(Frame& f) {
+  const auto weight = f.ints(1);
+  MOKA_CHECK(weight.size() == 2, "embedding_backward: the weight must be [rows, columns], got shape ",
+             weight);
+  Dims sizes(f.tensor(2).sizes());
+  sizes.push_back(weight[1]);
+  check_shape(f, 0, sizes);
+  f.output(0, weight, f.tensor(0).dtype());
+}
 void run_embedding_backward(Frame& f) {
-  const Tensor& out = f.outs[0];
+  KernelOutput sums(f, 0);
+  const Tensor& out = sums.tensor();
   std::memset(out.raw_data(), 0, out.bytes());
-  Tensor dy = to_dtype(f.tensor(0), out.dtype()), indices = as_index(f.tensor(2), "embedding_backward");
-  int64_t columns = out.size(1);
-  auto add = [&]<class T>(T*) {
+  Tensor dy = as_contiguous(in_kernel_dtype(f.tensor(0))), indices = as_index(f.tensor(2), f.name());
+  const int64_t columns = out.size(1);
+  by_kernel_dtype(out.dtype(), [&]<class T>(T*) {
     const T* from = dy.data<T>();
     T* to = out.data<T>();
     for (int64_t i = 0; i < indices.numel(); i++) {
-      int64_t row = checked_index(indices.data<int64_t>()[i], out.size(0), 0, "embedding_backward");
+      const int64_t row = checked_index(indices.data<int64_t>()[i], out.size(0), 0, f.name());
       for (int64_t c = 0; c < columns; c++) to[row * columns + c] += from[i * columns + c];
     }
-  };
-  if (out.dtype() == DType::F32) return add(static_cast<float*>(nullptr));
-  if (out.dtype() == DType::F64) return add(static_cast<double*>(nullptr));
-  fail_kind(ErrorKind::NotImplemented, "embedding_backward: not defined for ", out.dtype(),
-            "; use float32 weights");
+  });
+  sums.finish();
 }
 }  // namespace
 
@@ -189,7 +197,7 @@ constinit const Op embedding_backward_op{
     .schema = "embedding_backward(Tensor dy, int[] shape, Tensor indices) -> Tensor",
     .doc = "Zeros of the weight's shape to which the rows of dy are added at the indices.",
     .method = "none",
-    .shape = shape_given,
+    .shape = shape_embedding_backward,
     .kernels = {KernelRow{"add", run_embedding_backward}},
     .derivative = {wrt("dy", [](auto ddx, auto, auto, auto indices) { return embedding(ddx, indices); })},
     .onnx = none("a gradient's part"),

@@ -39,6 +39,10 @@ Tensor in_type(const Tensor& x, const Any& dtype, std::string_view op) {
   return to(x, to_type);
 }
 
+// Powers and their sums leave the range of 16 bits long before the norm does.
+Tensor widened(const Tensor& t) {
+  return is_floating(t.dtype()) && item_size(t.dtype()) < 4 ? Tensor(to(t, DType::F32)) : t;
+}
 void vector_norm_run(const Any* in, Any* out) {
   double p = in[1].to_double();
   Tensor x = in_type(in[0].tensor(), in[4], "linalg.vector_norm");
@@ -60,6 +64,8 @@ void vector_norm_run(const Any* in, Any* out) {
     out[0] = Any(sqrt(total));
     return;
   }
+  const DType type = x.dtype();
+  x = widened(x);
   Any over = dims.empty() ? Any() : Any(dims);
   Tensor size = p == 2 && !is_complex(x.dtype()) ? x : Tensor(abs(x));
   if (p == infinity) out[0] = Any(dims.empty() ? amax(size, Dims{}, keepdim) : amax(size, over, keepdim));
@@ -69,6 +75,7 @@ void vector_norm_run(const Any* in, Any* out) {
   else if (p == 1) out[0] = Any(sum(size, over, keepdim));
   else if (p == 2) out[0] = Any(sqrt(sum(size * size, over, keepdim)));
   else out[0] = Any(pow(sum(pow(size, p), over, keepdim), 1 / p));
+  if (x.dtype() != type) out[0] = Any(to(out[0].tensor(), type));
 }
 
 // 0 where the divisor is, in derivatives too.
@@ -78,7 +85,7 @@ Tensor over(const Tensor& dy, const Tensor& y) {
 }
 // d|x|_p: x |x|^(p-2) / |x|^(p-1), 0 where the norm is 0, shared out among equal largest elements for infinity.
 void vector_norm_backward_run(const Any* in, Any* out) {
-  Tensor dy = in[0].tensor(), x = in[1].tensor(), y = in[2].tensor();
+  Tensor dy = widened(in[0].tensor()), x = widened(in[1].tensor()), y = widened(in[2].tensor());
   double p = in[3].to_double();
   Dims dims = dims_of(in[4]);
   if (!in[5].to_bool() && x.dim()) {
@@ -106,6 +113,7 @@ void vector_norm_backward_run(const Any* in, Any* out) {
   } else {
     out[0] = Any(x * pow(abs(x), p - 2) * over(dy, pow(y, p - 1)));
   }
+  if (x.dtype() != in[1].tensor().dtype()) out[0] = Any(to(out[0].tensor(), in[1].tensor().dtype()));
 }
 
 Tensor matrix_norm(const Any& input, const Any& ord, const Any& dim, bool keepdim, const Any& dtype) {

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/add_in_order.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -41,22 +42,6 @@ void shape_part_backward(Frame& f) {
   check_shape(f, 0, f.ints(2));
   f.output(0, f.ints(1), f.tensor(0).dtype());
 }
-template <class T>
-void add_elements(const Tensor& from, const Tensor& to) {
-  const T* a = from.data<T>();
-  T* b = to.data<T>();
-  Dims at(static_cast<size_t>(to.dim()));
-  int64_t offset = 0;
-  for (int64_t i = 0; i < from.numel(); i++) {
-    b[offset] += a[i];
-    for (int d = to.dim(); d-- > 0;) {
-      offset += to.stride(d);
-      if (++at[d] < to.size(d)) break;
-      offset -= to.stride(d) * to.size(d);
-      at[d] = 0;
-    }
-  }
-}
 void run_part_backward(Frame& f) {
   check_lengths(f, f.ints(2), f.ints(3));
   if (is_non_overlapping(f.ints(2), f.ints(3))) {
@@ -68,8 +53,8 @@ void run_part_backward(Frame& f) {
   KernelOutput out(f, 0);
   std::memset(out.tensor().raw_data(), 0, out.tensor().bytes());
   Tensor part = part_view(f, out.tensor(), f.ints(2), f.ints(3), f.integer(4));
-  if (dy.dtype() == DType::F64) add_elements<double>(dy, part);
-  else add_elements<float>(dy, part);
+  if (dy.dtype() == DType::F64) add_in_order<double>(dy, part);
+  else add_in_order<float>(dy, part);
   out.finish();
 }
 

@@ -57,6 +57,9 @@ double zeta(double x, double q) {
   if (q <= 0) {
     if (q == std::floor(q)) return inf;
     if (x != std::floor(x)) return nan;  // a power of a negative number
+    // The terms below zero are those of two series above it, their signs aside: no walk from q to zero.
+    const double nearest = std::ceil(q) - q, sign = std::fmod(x, 2) == 0 ? 1 : -1;
+    return zeta(x, 1 - nearest) + sign * (zeta(x, nearest) - zeta(x, 1 - q));
   }
   double s = std::pow(q, -x), a = q, b = 0;
   for (int i = 0; i < 9 || a <= 9; i++) {
