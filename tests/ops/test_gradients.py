@@ -161,7 +161,7 @@ def test_second_derivative(case):
 
 
 def in_half(args, narrow):
-    """Leaves of the narrow type with the arguments' values, and the arguments made of them; the same in float32."""
+    """Leaves of the narrow type with the arguments' values and arguments made of them; the same wide."""
     narrow_leaves, wide_leaves = [], []
 
     def pair(value):
