@@ -235,9 +235,10 @@ class Task {
 Root root_of(const Tensor& t, Tensor g) {
   MOKA_CHECK(!is_batched(t),
              "backward: inside vmap the elements of a batch have gradients of their own; use moka.func.grad");
-  MOKA_CHECK(
-      requires_grad(t), "backward: the tensor ", t,
-      " does not require grad: nothing it was computed from does (was it made under no_grad() or detached?)");
+  MOKA_CHECK(requires_grad(t), "backward: the tensor ", t,
+             " does not require grad and does not have a grad_fn: nothing it was computed from requires grad "
+             "(was it "
+             "made under no_grad() or detached?)");
   if (!g) {
     MOKA_CHECK(t.numel() == 1,
                "backward: a gradient must be given unless the root has one element; it has shape ",

@@ -313,8 +313,9 @@ Dims broadcast_shape(std::span<const int64_t> a, std::span<const int64_t> b, std
     int64_t x = i < n - a.size() ? 1 : a[i - (n - a.size())];
     int64_t y = i < n - b.size() ? 1 : b[i - (n - b.size())];
     if (x != y && x != 1 && y != 1)
-      fail(op, ": shapes ", a, " and ", b, " do not broadcast: ", x, " meets ", y, " at dimension ",
-           static_cast<int64_t>(i), " of the result; sizes must be equal or 1");
+      fail(op, ": The size of tensor a (", x, ") must match the size of tensor b (", y,
+           ") at non-singleton dimension ", static_cast<int64_t>(i), ": shapes ", a, " and ", b,
+           " do not broadcast, sizes must be equal or 1");
     out[i] = x == 1 ? y : x;
   }
   return out;
@@ -322,8 +323,9 @@ Dims broadcast_shape(std::span<const int64_t> a, std::span<const int64_t> b, std
 
 int wrap_dim(int64_t dim, int ndim, std::string_view op) {
   int limit = std::max(ndim, 1);  // a 0-d tensor takes dimensions -1 and 0
-  MOKA_CHECK_KIND(Index, dim >= -limit && dim < limit, op, ": Dimension out of range: a ", ndim,
-                  "-d tensor has dimensions ", -limit, " to ", limit - 1, ", got ", dim);
+  MOKA_CHECK_KIND(Index, dim >= -limit && dim < limit, op,
+                  ": Dimension out of range (expected to be in range of [", -limit, ", ", limit - 1,
+                  "], but got ", dim, ")");
   return static_cast<int>(dim < 0 ? dim + limit : dim);
 }
 

@@ -242,9 +242,8 @@ TEST(Shape, BroadcastingFollowsNumPysRule) {
   EXPECT_EQ(broadcast_shape(Dims{0}, Dims{1}, "add"), (Dims{0}));
   EXPECT_EQ(broadcast_shape(Dims{}, Dims{}, "add"), (Dims{}));
   EXPECT_EQ(error_of([] { broadcast_shape(Dims{2, 3}, Dims{4}, "add"); }),
-            "add: shapes [2, 3] and [4] do not broadcast: 3 meets 4 at dimension 1 of the result; sizes must "
-            "be equal "
-            "or 1");
+            "add: The size of tensor a (3) must match the size of tensor b (4) at non-singleton dimension 1: "
+            "shapes [2, 3] and [4] do not broadcast, sizes must be equal or 1");
   EXPECT_THROW(broadcast_shape(Dims{0}, Dims{2}, "add"), Error);
 }
 
@@ -254,7 +253,7 @@ TEST(Shape, DimensionsWrapOnce) {
   EXPECT_EQ(wrap_dim(-1, 0, "sum"), 0);
   for (int64_t dim : {int64_t(3), int64_t(-4), INT64_MAX, INT64_MIN})
     EXPECT_EQ(error_of([&] { wrap_dim(dim, 3, "sum"); }),
-              cat("sum: Dimension out of range: a 3-d tensor has dimensions -3 to 2, got ", dim));
+              cat("sum: Dimension out of range (expected to be in range of [-3, 2], but got ", dim, ")"));
 }
 
 TEST(Shape, StridesOfShapesThatCannotBeAddressed) {

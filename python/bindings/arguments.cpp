@@ -5,6 +5,7 @@
 #include <string>
 
 #include "moka/ops/random/generator.h"
+#include "moka/tensor/meta.h"
 #include "python/bindings/classes.h"
 #include "python/bindings/convert.h"
 
@@ -35,6 +36,7 @@ Tensor* Scratch::tensors(size_t n) {
 }
 
 ComplexNumber as_complex_number(const Tensor& t) {
+  if (is_meta(t)) return {element_as_double(t, 0), 0};  // raises
   Tensor one = to_dtype(t, DType::C128);
   const double* p = static_cast<const double*>(one.raw_data());
   return {p[0], p[1]};

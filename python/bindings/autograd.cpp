@@ -85,7 +85,12 @@ std::vector<Root> read_roots(PyObject* roots, PyObject* grads, const char* what)
       out.push_back({edge, g[i]});
       continue;
     }
-    out.push_back(autograd::root_of(expect_tensor(items[i], what), g.empty() ? Tensor() : g[i]));
+    const Tensor& t = expect_tensor(items[i], what);
+    MOKA_CHECK(
+        autograd::requires_grad(t) || autograd::is_batched(t), what, ": element ", i, " of tensors, ", t,
+        ", does not require grad and does not have a grad_fn: nothing it was computed from requires grad "
+        "(was it made under no_grad() or detached?)");
+    out.push_back(autograd::root_of(t, g.empty() ? Tensor() : g[i]));
   }
   return out;
 }

@@ -105,8 +105,11 @@ Indexed split_key(const Tensor& x, PyObject* key) {
     if (!is_view_key(o)) {
       if (!is_tensor(o) && !PyList_Check(o) && !PyTuple_Check(o) && !PyRange_Check(o) &&
           !PyObject_CheckBuffer(o))
-        fail_kind(ErrorKind::Index, "index: expected int, slice, None, ..., a list or a tensor, got ",
-                  described(o));
+        fail_kind(
+            ErrorKind::Index,
+            "index: only integers, slices (`:`), ellipsis (`...`), None, lists and tensors of integers or "
+            "bools are valid indices (got ",
+            described(o), ")");
       given[static_cast<size_t>(i)] = index_tensor(o);
     }
     consumed += consumed_dims(o, given[static_cast<size_t>(i)]);

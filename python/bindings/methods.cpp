@@ -59,10 +59,10 @@ PyObject* m_tolist(PyObject* self, PyObject*) {
 PyObject* m_item(PyObject* self, PyObject*) {
   try {
     const Tensor& t = unwrap(self);
-    MOKA_CHECK(t.numel() == 1,
-               "item: only a tensor of one element can become a Python number, this one has shape ",
-               t.sizes());
+    MOKA_CHECK(t.numel() == 1, "item: a Tensor with ", t.numel(),
+               " elements cannot be converted to Scalar: its shape is ", t.sizes());
     check_not_capturing(t, "item");
+    if (is_meta(t)) return PyFloat_FromDouble(element_as_double(t, 0));  // raises
     int64_t at = 0;
     return list_of(strided_view(t, {}, {}, t.impl()->offset), 0, at);
   } catch (...) {
@@ -73,9 +73,10 @@ PyObject* m_item(PyObject* self, PyObject*) {
 PyObject* m_complex(PyObject* self, PyObject*) {
   try {
     const Tensor& t = unwrap(self);
-    MOKA_CHECK_KIND(Value, t.numel() == 1,
-                    "complex: only a tensor of one element can become a Python number, this one has shape ",
-                    t.sizes());
+    MOKA_CHECK_KIND(
+        Value, t.numel() == 1,
+        "complex: only one element tensors can be converted to Python scalars, this one has shape ",
+        t.sizes());
     check_not_capturing(t, "complex");
     ComplexNumber c = as_complex_number(t);
     return PyComplex_FromDoubles(c.real, c.imag);

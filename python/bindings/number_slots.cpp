@@ -130,10 +130,14 @@ PyObject* same(PyObject* a) {
 const Tensor& only_element(PyObject* o, const char* what) {
   const Tensor& t = unwrap(o);
   const bool conversion = std::strcmp(what, "bool") != 0;  // int() and float() of Python raise ValueError
-  if (t.numel() != 1)
-    fail_kind(conversion ? ErrorKind::Value : ErrorKind::Runtime, what,
-              ": only a tensor of one element can become a Python ", conversion ? "number" : "bool",
-              ", this one has shape ", t.sizes(), conversion ? "" : "; use any() or all()");
+  if (t.numel() != 1) {
+    if (conversion)
+      fail_kind(ErrorKind::Value, what,
+                ": only one element tensors can be converted to Python scalars, this one has shape ",
+                t.sizes());
+    fail("bool: Boolean value of Tensor with ", t.numel() ? "more than one value" : "no values",
+         " is ambiguous: its shape is ", t.sizes(), "; use any() or all()");
+  }
   check_not_capturing(t, what);
   return t;
 }

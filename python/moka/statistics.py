@@ -446,17 +446,13 @@ def _derivative(x: Tensor, axis: int, step: float | Tensor, edge_order: int) -> 
     def at(start: int, length: int) -> Tensor:
         return x.narrow(axis, start, length)
 
-    if isinstance(step, Tensor):
-        shape = [-1] + [1] * (x.dim() - 1 - axis)
-        widths = (step.narrow(0, 1, size - 1) - step.narrow(0, 0, size - 1)).reshape(shape)
+    if not isinstance(step, Tensor):
+        return _even_derivative(x, axis, step, edge_order)
+    shape = [-1] + [1] * (x.dim() - 1 - axis)
+    widths = (step.narrow(0, 1, size - 1) - step.narrow(0, 0, size - 1)).reshape(shape)
 
-        def width(start: int, length: int) -> Tensor:
-            return widths.narrow(0, start, length)
-    else:
-        constant = _C.full([size - 1] + [1] * (x.dim() - 1 - axis), float(step), dtype=_float_of(x))
-
-        def width(start: int, length: int) -> Tensor:
-            return constant.narrow(0, start, length)
+    def width(start: int, length: int) -> Tensor:
+        return widths.narrow(0, start, length)
 
     parts = []
     a, b = width(0, 1), width(size - 2, 1)
@@ -486,5 +482,17 @@ def _derivative(x: Tensor, axis: int, step: float | Tensor, edge_order: int) -> 
     return _C.cat(parts, axis)
 
 
-def _float_of(x: Tensor) -> Any:
-    return x.dtype if x.is_floating_point() else _C.float32
+def _even_derivative(x: Tensor, axis: int, step: float, edge_order: int) -> Tensor:
+    """As _derivative, of values at even steps; no value counts that has weight 0, which may be inf."""
+    size = x.shape[axis]
+
+    def at(start: int, length: int = 1) -> Tensor:
+        return x.narrow(axis, start, length)
+
+    if edge_order == 1:
+        first, last = at(1) - at(0), at(size - 1) - at(size - 2)
+    else:
+        first = at(1) * 2 - at(0) * 1.5 - at(2) * 0.5
+        last = at(size - 1) * 1.5 - at(size - 2) * 2 + at(size - 3) * 0.5
+    inner = [(at(2, size - 2) - at(0, size - 2)) / (2 * step)] if size > 2 else []
+    return _C.cat([first / step, *inner, last / step], axis)

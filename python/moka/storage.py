@@ -47,7 +47,12 @@ class _Storage:
         """The address of the first byte."""
         return self._elements.data_ptr()
 
+    def _check_values(self) -> None:
+        if self._elements.is_meta:
+            raise NotImplementedError(f"{type(self).__name__}: Not available for 'meta' device type")
+
     def __getitem__(self, index: Any) -> Any:
+        self._check_values()
         found = self._elements[index]
         return found.item() if found.dim() == 0 else type(self)._around(found)
 
@@ -58,7 +63,8 @@ class _Storage:
         return iter(self.tolist())
 
     def tolist(self) -> list[Any]:
-        """The elements."""
+        """The elements; NotImplementedError on the meta device, which has none."""
+        self._check_values()
         return self._elements.tolist()
 
     def fill_(self, value: Any) -> Any:
@@ -124,7 +130,8 @@ class _Storage:
         return made
 
     def __repr__(self) -> str:
-        lines = "\n".join(f" {value}" for value in self.tolist())
+        meta = self._elements.is_meta
+        lines = "..." if meta else "\n".join(f" {value}" for value in self.tolist())
         return f"{lines}\n[moka.storage.{type(self).__name__} of size {len(self)}]"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:

@@ -13,6 +13,11 @@ from ._C import Tensor
 __all__ = ["install"]
 
 
+def is_nonzero(self: Tensor) -> bool:
+    """Whether the one element is not zero."""
+    return bool(self)
+
+
 def _repr(self: Tensor) -> str:
     from . import tensor_text
 
@@ -40,7 +45,7 @@ def _html(self: Tensor) -> str:
 
 
 def _format(self: Tensor, spec: str) -> str:
-    return format(self.item() if self.dim() == 0 else str(self), spec)
+    return format(self.item() if self.dim() == 0 and not self.is_meta else str(self), spec)
 
 
 def _iterate(self: Tensor) -> Iterator[Tensor]:
@@ -358,17 +363,6 @@ def dim_order(self: Tensor, **_: Any) -> tuple[int, ...]:
     """The dimensions from the outermost in memory to the innermost."""
     strides = self.stride()
     return tuple(sorted(range(self.dim()), key=lambda i: (-strides[i], i)))
-
-
-def is_nonzero(self: Tensor) -> bool:
-    """Whether the one element is not zero."""
-    if self.numel() != 1:
-        raise RuntimeError(
-            "Boolean value of Tensor with no values is ambiguous"
-            if self.numel() == 0
-            else "Boolean value of Tensor with more than one value is ambiguous"
-        )
-    return bool(self.item())
 
 
 def _reversed(self: Tensor) -> Tensor:

@@ -35,8 +35,6 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element is not zero."""
-    if input.numel() != 1:
-        raise RuntimeError(f"is_nonzero: Boolean value of Tensor with {input.numel()} values is ambiguous")
     return bool(input)
 
 

@@ -182,3 +182,16 @@ def test_random_complex_numbers():
     u = moka.rand(3, 1000, dtype=moka.complex128)
     for part in (u.real, u.imag):
         assert 0 <= part.min().item() and part.max().item() < 1 and abs(part.mean().item() - 0.5) < 0.03
+
+
+def test_empty_lies_in_a_memory_format():
+    x = moka.empty(2, 3, 4, 5, memory_format=moka.channels_last)
+    assert x.stride() == (60, 1, 15, 3) and x.is_contiguous(memory_format=moka.channels_last)
+    with pytest.raises(RuntimeError, match="required rank 4 tensor to use channels_last"):
+        moka.empty(3, 3, memory_format=moka.channels_last)
+
+
+def test_zeros_and_ones_are_drawn_into_any_type():
+    out = moka.empty(3, dtype=moka.int32)
+    moka.bernoulli(moka.tensor([0.0, 1.0, 1.0]), out=out)
+    assert out.dtype == moka.int32 and out.tolist() == [0, 1, 1]

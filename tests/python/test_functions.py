@@ -149,6 +149,9 @@ def test_differences_and_integrals():
     close(
         moka.gradient(moka.tensor(x), spacing=[moka.tensor(points)], dim=1)[0], np.gradient(x, points, axis=1)
     )
+    ends = np.array([2, -2, np.inf, np.inf, -np.inf, 3, -np.inf, 2, np.nan, 3, np.inf])
+    with np.errstate(invalid="ignore"):
+        close(moka.gradient(moka.tensor(ends))[0], np.gradient(ends))
 
 
 @pytest.mark.parametrize("dim", [None, 0, 1])

@@ -30,8 +30,12 @@ def test_what_asks_for_values_is_refused():
     for call in (x.nonzero, x.unique, x.tolist, x.cpu, lambda: x[x > 0], lambda: moka.ones(3, 4).copy_(x)):
         with pytest.raises(NotImplementedError, match=r"meta"):
             call()
-    with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
-        x[0, 0].item()
+    for one in (x[0, 0], moka.empty((), dtype=moka.complex64, device="meta")):
+        for read in (one.item, lambda one=one: bool(one), lambda one=one: complex(one)):
+            with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+                read()
+    with pytest.raises(NotImplementedError, match="Not available for 'meta'"):
+        x.untyped_storage()[0]
     with pytest.raises(TypeError, match="meta device"):
         x.numpy()
     with pytest.raises(RuntimeError, match="different devices, cpu and meta"):

@@ -210,6 +210,10 @@ def test_masks_of_attention_are_checked():
         attention(x, x, x, key_padding_mask=moka.zeros(3).bool())
     with pytest.raises(AssertionError, match="`attn_mask` to be `None`, 2-D or 3-D but found 1-D"):
         attention(x, x, x, attn_mask=moka.zeros(3).bool())
+    with pytest.raises(AssertionError, match=r"key_padded_mask.shape\[1\] to be 3, but got 5"):
+        attention(x, x, x, key_padding_mask=moka.zeros(3, 5).bool())
+    out, weights = attention(x[:, :0], x[:, :0], x[:, :0])
+    assert out.shape == (3, 0, 4) and weights.shape == (0, 3, 3)
 
 
 def test_affine_grid_of_one_pixel_warns_and_wrong_shapes_are_errors():

@@ -8,6 +8,7 @@
 #include "moka/ops/linear/linear.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
 
@@ -207,8 +208,8 @@ void einsum_run(const Any* in, Any* out) {
 
   DType dtype = tensors[0].dtype();
   for (const Tensor& t : tensors)
-    MOKA_CHECK(t.dtype() == dtype, "einsum: operands must have one type, got ", dtype, " and ", t.dtype(),
-               "; convert one of them");
+    MOKA_CHECK(t.dtype() == dtype, "einsum: expected scalar type ", scalar_name(dtype), " but found ",
+               scalar_name(t.dtype()), ": operands must have one type; convert one of them");
   std::vector<Labelled> operands;
   std::vector<int> times(size_t(ellipsis_label + widest), 0);
   std::vector<int64_t> sizes(times.size(), 1);

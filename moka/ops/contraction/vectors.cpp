@@ -7,6 +7,7 @@
 #include "moka/ops/linear/linear.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
 
@@ -16,8 +17,8 @@ void need_rank(const Tensor& t, int rank, std::string_view op, std::string_view 
              ", got shape ", t.sizes());
 }
 void same_type(const Tensor& a, const Tensor& b, std::string_view op) {
-  MOKA_CHECK(a.dtype() == b.dtype(), op, ": both tensors must have the same type, got ", a.dtype(), " and ",
-             b.dtype(), "; convert one of them");
+  MOKA_CHECK(a.dtype() == b.dtype(), op, ": expected both vectors to have same dtype, but found ",
+             scalar_name(a.dtype()), " and ", scalar_name(b.dtype()), "; convert one of them");
 }
 Tensor dot_of(const Tensor& a, const Tensor& b, std::string_view op) {
   need_rank(a, 1, op, "input");

@@ -62,6 +62,12 @@ void fill(const Tensor& t, const Arg& value) {
 }
 
 void shape_sizes(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 1, default_float()), device_of(f, 2)); }
+void shape_empty(Frame& f) {
+  if (!f.has(3) || f.infer || f.given & 1) return shape_sizes(f);
+  f.outs.resize(1);
+  f.outs[0] = new_strided_tensor(f.ints(0), format_strides(f.string(3), f.ints(0), f.name()),
+                                 dtype_of(f, 1, default_float()), device_of(f, 2));
+}
 void run_nothing(Frame&) {}
 template <int Value>
 void run_constant(Frame& f) {
@@ -167,6 +173,18 @@ void run_fill(Frame& f) { fill(f.outs[0], f.args[1]); }
 
 namespace ops {
 
+constinit const Op empty_op{
+    .schema =
+        "empty(int[] size, *, DType? dtype=None, Device? device=None, str? memory_format=None) -> Tensor",
+    .doc = "A tensor whose elements are not set.",
+    .method = "function",
+    .shape = shape_empty,
+    .kernels = {KernelRow{"fill", run_nothing}},
+    .derivative = none("it has no tensor arguments"),
+    .onnx = none("written as ConstantOfShape"),
+    .netdef = none("written as ConstantFill"),
+    .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},
+};
 #define MOKA_SIZED(name, text, kernel, onnx_map, netdef_map)                                          \
   constinit const Op name##_op {                                                                      \
     .schema = #name "(int[] size, *, DType? dtype=None, Device? device=None) -> Tensor", .doc = text, \
@@ -174,8 +192,6 @@ namespace ops {
     .derivative = none("it has no tensor arguments"), .onnx = onnx_map, .netdef = netdef_map,         \
     .samples = {no_tensors().with("size", {2, 3}), no_tensors().with("size", {0})},                   \
   }
-MOKA_SIZED(empty, "A tensor whose elements are not set.", run_nothing, none("written as ConstantOfShape"),
-           none("written as ConstantFill"));
 MOKA_SIZED(zeros, "A tensor of zeros.", run_constant<0>, none("written as ConstantOfShape"),
            none("written as ConstantFill"));
 MOKA_SIZED(ones, "A tensor of ones.", run_constant<1>, none("written as ConstantOfShape"),

@@ -87,6 +87,8 @@ void shape_scatter(Frame& f) {
       MOKA_CHECK(d < src.dim() && index.size(d) <= src.size(d), f.name(), ": index of shape ", index.sizes(),
                  " is larger than src of shape ", src.sizes());
   }
+  check_no_overlap(f, 2);
+  check_no_overlap(f, 3);
   f.output(0, x.sizes(), x.dtype());
 }
 template <bool Add>

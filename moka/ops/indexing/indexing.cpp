@@ -39,8 +39,9 @@ std::vector<Tensor> expand_masks(const Tensor& x, std::span<const Tensor> given,
     MOKA_CHECK_KIND(Index, first + t.dim() <= x.dim(), op, ": a mask of shape ", t.sizes(),
                     " does not fit shape ", x.sizes());
     for (int d = 0; d < t.dim(); d++)
-      MOKA_CHECK_KIND(Index, t.size(d) == x.size(first + d), op, ": the mask has shape ", t.sizes(),
-                      " but the indexed dimensions of ", x.sizes(), " start at ", first);
+      MOKA_CHECK_KIND(Index, t.size(d) == x.size(first + d), op, ": The shape of the mask ", t.sizes(),
+                      " at index ", d, " does not match the shape of the indexed tensor ", x.sizes(),
+                      " at index ", first + d);
     MaskPlaces places(as_contiguous(t));
     const int64_t sizes[] = {places.count()};
     int64_t* to[max_dims];

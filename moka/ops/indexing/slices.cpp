@@ -70,8 +70,8 @@ void run_embedding(Frame& f) {
   char* to = static_cast<char*>(f.outs[0].raw_data());
   for (int64_t i = 0; i < indices.numel(); i++) {
     int64_t at = indices.data<int64_t>()[i];
-    MOKA_CHECK_KIND(Index, at >= 0 && at < rows, "embedding: index ", at, " at position ", i,
-                    " is outside the ", rows, " rows of the weight");
+    MOKA_CHECK_KIND(Index, at >= 0 && at < rows, "embedding: index out of range in self: index ", at,
+                    " at position ", i, " is outside the ", rows, " rows of the weight");
     std::memcpy(to + static_cast<size_t>(i) * row, from + static_cast<size_t>(at) * row, row);
   }
 }
@@ -91,8 +91,9 @@ void run_one_hot(Frame& f) {
   std::memset(out, 0, f.outs[0].bytes());
   for (int64_t i = 0; i < x.numel(); i++) {
     int64_t c = x.data<int64_t>()[i];
-    MOKA_CHECK(c >= 0 && c < classes, "one_hot: class ", c, " at position ", i, " is outside 0 to ",
-               classes - 1);
+    MOKA_CHECK(c >= 0, "one_hot: Class values must be non-negative, got ", c, " at position ", i);
+    MOKA_CHECK(c < classes, "one_hot: Class values must be smaller than num_classes: class ", c,
+               " at position ", i, " is outside 0 to ", classes - 1);
     out[i * classes + c] = 1;
   }
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "moka/tensor/scalar_name.h"
+
 namespace moka {
 
 std::string_view argument_name(const Frame& f, int i) {
@@ -24,9 +26,10 @@ const Tensor& floating_argument(const Frame& f, int i) {
 }
 
 void check_same_dtype(const Frame& f, int i, int j) {
-  MOKA_CHECK(f.tensor(i).dtype() == f.tensor(j).dtype(), f.name(), ": ", argument_name(f, i), " has type ",
-             f.tensor(i).dtype(), " but ", argument_name(f, j), " has type ", f.tensor(j).dtype(),
-             "; convert one of them");
+  const DType found = f.tensor(i).dtype(), expected = f.tensor(j).dtype();
+  MOKA_CHECK(found == expected, f.name(), ": expected scalar type ", scalar_name(expected), " but found ",
+             scalar_name(found), ": ", argument_name(f, i), " has type ", found, " but ", argument_name(f, j),
+             " has type ", expected, "; convert one of them");
 }
 
 const Tensor& optional_argument(const Frame& f, int i, int like) {

@@ -32,7 +32,7 @@ int64_t window_outputs(const Frame& f, const char* axis, const Axis& a, bool cei
   int64_t padded = checked_add(a.in, checked_mul(2, a.padding, "padding"), "padding");
   MOKA_CHECK(reach <= padded, f.name(), ": the window reaches over ", reach, " places in ", axis,
              " but the input with its padding has only ", padded, " (input ", a.in, ", padding ", a.padding,
-             ", kernel ", a.kernel, ", dilation ", a.dilation, ")");
+             ", kernel ", a.kernel, ", dilation ", a.dilation, "): Output size is too small");
   int64_t steps = padded - reach;
   if (!ceil) return steps / a.stride + 1;
   int64_t out = steps / a.stride + (steps % a.stride != 0) + 1;

@@ -20,7 +20,7 @@ int64_t rows_of(std::span<const int64_t> sizes) {
 
 void linear_shape(Frame& f) {
   const Tensor &x = differentiable_argument(f, 0), &w = differentiable_argument(f, 1);
-  check_same_dtype(f, 1, 0);
+  check_factor_types(f, 0, 1);
   const Tensor& b = optional_argument(f, 2, 0);
   MOKA_CHECK(w.dim() == 2, "linear: weight must have shape [out, in], got ", w.sizes());
   MOKA_CHECK(x.dim() >= 1, "linear: input must have at least 1 dimension, got a scalar");

@@ -47,7 +47,7 @@ MatmulShape matmul_shape(std::string_view op, std::span<const int64_t> a, std::s
 void check_operands(const Frame& f, int a, int b) {
   tensor_argument(f, a);
   tensor_argument(f, b);
-  check_same_dtype(f, a, b);
+  check_factor_types(f, a, b);
   DTypeClass kind = family(f.tensor(a).dtype());
   MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned ||
                  kind == DTypeClass::Complex,

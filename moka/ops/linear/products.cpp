@@ -6,8 +6,10 @@
 #include <cstring>
 
 #include "moka/base/parallel.h"
+#include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/linear/gemm.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka {
 
@@ -189,6 +191,16 @@ Matrices as_matrices(const Tensor& t, size_t batch_dims, bool as_column) {
 Matrices transposed(Matrices m) {
   std::swap(m.row, m.column);
   return m;
+}
+
+void check_factor_types(const Frame& f, int a, int b) {
+  const DType x = f.tensor(a).dtype(), y = f.tensor(b).dtype();
+  if (x == y) return;
+  std::string first = scalar_name(x), second = scalar_name(y);
+  for (std::string* name : {&first, &second}) (*name)[0] |= 0x20;  // "float", as C++ has it
+  fail(f.name(), ": expected m1 and m2 to have the same dtype, but got: ", first, " != ", second, ": ",
+       argument_name(f, a), " has type ", x, " and ", argument_name(f, b), " has type ", y,
+       "; convert one of them");
 }
 
 }  // namespace moka

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "moka/base/small_vector.h"
+#include "moka/schema/frame.h"
 #include "moka/tensor/tensor.h"
 
 namespace moka {
@@ -23,5 +24,8 @@ void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int
 // column when `as_column`.
 Matrices as_matrices(const Tensor& t, size_t batch_dims, bool as_column);
 Matrices transposed(Matrices m);
+
+// Arguments a and b of a product must be tensors of one type.
+void check_factor_types(const Frame& f, int a, int b);
 
 }  // namespace moka

@@ -25,6 +25,9 @@ Settings settings(const Frame& f, int first) {
   const Tensor& x = floating_argument(f, first);
   const Tensor& t = tensor_argument(f, first + 1);
   Settings s;
+  s.smoothing = f.number(first + 5);
+  MOKA_CHECK(s.smoothing >= 0 && s.smoothing <= 1, f.name(),
+             ": label_smoothing must be between 0.0 and 1.0. Got: ", s.smoothing);
   s.shape = class_shape(f, x.sizes());
   s.probabilities = is_floating(t.dtype());
   if (s.probabilities) {
@@ -45,9 +48,6 @@ Settings settings(const Frame& f, int first) {
   }
   s.ignore_index = f.integer(first + 3);
   s.reduction = loss_reduction_argument(f, first + 4);
-  s.smoothing = f.number(first + 5);
-  MOKA_CHECK_KIND(Value, s.smoothing >= 0 && s.smoothing <= 1, f.name(),
-                  ": label_smoothing must be between 0 and 1, got ", s.smoothing);
   return s;
 }
 

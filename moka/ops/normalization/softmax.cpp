@@ -5,6 +5,7 @@
 #include "moka/ops/normalization/kernels.h"
 #include "moka/ops/normalization/normalization.h"
 #include "moka/ops/reduction/reduction.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
 
@@ -24,8 +25,8 @@ Lines lines(const Tensor& t, int dim) {
 void softmax_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   DType type = f.has(2) ? f.args[2].dtype : x.dtype();
-  MOKA_CHECK(is_floating(type), f.name(), ": the result must be floating, got ", type,
-             "; give dtype=float32 or convert the input with .float()");
+  MOKA_CHECK(is_floating(type), f.name(), ": not implemented for '", scalar_name(type),
+             "': the result must be floating; give dtype=float32 or convert the input with .float()");
   dim_argument(f, 1, x.dim());
   f.output(0, x.sizes(), type);
 }

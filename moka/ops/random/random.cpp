@@ -85,8 +85,9 @@ void run_rand(Frame& f) { fill_uniform(f, 1, 0, 1); }
 void run_randn(Frame& f) { fill_normal(f, 1, 0, 1); }
 
 void shape_randint(Frame& f) {
-  MOKA_CHECK(f.integer(0) < f.integer(1), "randint: low ", f.integer(0), " must be less than high ",
-             f.integer(1));
+  MOKA_CHECK(f.integer(0) < f.integer(1),
+             "randint: expects 'from' to be less than 'to', but got from=", f.integer(0),
+             " >= to=", f.integer(1));
   f.output(0, f.ints(2), dtype_of(f, 4, DType::I64), device_of(f, 5));
 }
 void run_randint(Frame& f) {
@@ -201,8 +202,9 @@ void shape_multinomial(Frame& f) {
   MOKA_CHECK(n > 0, "multinomial: num_samples must be positive, got ", n);
   MOKA_CHECK(w.size(-1) > 0 || (w.dim() == 2 && w.size(0) == 0),
              "multinomial: there are no categories to draw from, got weights of shape ", w.sizes());
-  MOKA_CHECK(f.flag(2) || n <= w.size(-1), "multinomial: cannot draw ", n, " of ", w.size(-1),
-             " categories without replacement");
+  MOKA_CHECK(f.flag(2) || n <= w.size(-1),
+             "multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement: ", n,
+             " samples of ", w.size(-1), " categories");
   Dims sizes(w.sizes());
   sizes.back() = n;
   exact_output(f, 0, sizes, DType::I64);
@@ -339,8 +341,9 @@ constinit const Op bernoulli_op{
     .doc = "1 with the probability given by each element, else 0.",
     .shape =
         [](Frame& f) {
-          check_no_overlap(f, 0);
-          shape_self(f);
+          check_no_overlap(f, 0);  // an output given keeps its type: 0 and 1 are in all
+          const Tensor& p = f.tensor(0);
+          f.output(0, p.sizes(), f.given & 1 ? f.outs[0].dtype() : p.dtype());
         },
     .kernels = {KernelRow{"philox", run_bernoulli}},
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},

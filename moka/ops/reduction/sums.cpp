@@ -5,6 +5,7 @@
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/gradients.h"
 #include "moka/ops/reduction/support.h"
+#include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
 
@@ -40,7 +41,8 @@ void mean_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   DType type = result_type(f, 3, x.dtype());
   check_number(f, x.dtype());
-  MOKA_CHECK(is_differentiable(type), "mean: the result must be floating, got ", type,
+  MOKA_CHECK(is_differentiable(type), "mean: could not infer output dtype. ", f.has(3) ? "Optional" : "Input",
+             " dtype must be either a floating point or complex dtype. Got: ", scalar_name(type),
              "; give dtype=float32 or convert the input with .float()");
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }

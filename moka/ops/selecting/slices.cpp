@@ -9,6 +9,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/selecting/selecting.h"
@@ -29,14 +30,14 @@ Lines lines_of(std::span<const int64_t> sizes, int dim) {
   }
   return l;
 }
-// Arguments: input, dim, index, then what is written.
-Tensor places_of(const Frame& f, int64_t limit) {
+// Arguments: input, dim, index, then what is written. Places from the end count where `wraps` says so.
+Tensor places_of(const Frame& f, int64_t limit, bool wraps = false) {
   Tensor index = to_dtype(f.tensor(2), DType::I64);
   Tensor out = new_tensor(index.sizes(), DType::I64);
   for (int64_t i = 0; i < index.numel(); i++) {
     int64_t at = index.data<int64_t>()[i];
-    MOKA_CHECK_KIND(Index, at >= -limit && at < limit, f.name(), ": index ", at, " at place ", i,
-                    " is out of bounds for dimension ", f.integer(1), " with size ", limit, " of shape ",
+    MOKA_CHECK_KIND(Index, at >= (wraps ? -limit : 0) && at < limit, f.name(), ": index ", at, " at place ",
+                    i, " is out of bounds for dimension ", f.integer(1), " with size ", limit, " of shape ",
                     f.tensor(0).sizes());
     out.data<int64_t>()[i] = at < 0 ? at + limit : at;
   }
@@ -49,6 +50,8 @@ void check_index(const Frame& f) {
   MOKA_CHECK_KIND(Index, index.dtype() == DType::I64 || index.dtype() == DType::I32, f.name(),
                   ": Expected dtype int32/int64 for index, got ", index.dtype());
   dim_argument(f, 1, f.tensor(0).dim());
+  check_no_overlap(f, 2);
+  check_no_overlap(f, 3);
 }
 void shape_with_source(Frame& f) {
   check_index(f);
@@ -141,7 +144,7 @@ void run_index_fill(Frame& f) {
   copy_input(f);
   const Tensor& out = f.outs[0];
   Lines l = lines_of(out.sizes(), dim_argument(f, 1, out.dim()));
-  Tensor places = places_of(f, l.count);
+  Tensor places = places_of(f, l.count, true);
   if (places.numel() == 0 || out.numel() == 0) return;
   // One slice of the value, copied to every place.
   const int64_t sizes[] = {l.inner};

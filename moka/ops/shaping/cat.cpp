@@ -48,8 +48,9 @@ void shape_cat(Frame& f) {
                " dimensions cannot be joined (shapes ", model->sizes(), " and ", t.sizes(), ")");
     for (int k = 0; k < t.dim(); k++)
       MOKA_CHECK(k == d || t.size(k) == model->size(k),
-                 "cat: Sizes of tensors must match except in dimension ", d, ": shapes ", model->sizes(),
-                 " and ", t.sizes(), " differ in dimension ", k);
+                 "cat: Sizes of tensors must match except in dimension ", d, ". Expected size ",
+                 model->size(k), " but got size ", t.size(k), " for tensor number ", &t - list.data(),
+                 " in the list: shapes ", model->sizes(), " and ", t.sizes(), " differ in dimension ", k);
     sizes[d] = checked_add(sizes[d], t.size(d), "cat");
   }
   f.output(0, sizes, dtype, list[0].device());
@@ -99,7 +100,8 @@ void shape_stack(Frame& f) {
   int d = wrap_dim(f.integer(1), list[0].dim() + 1, "stack");
   for (const Tensor& t : list)
     MOKA_CHECK(std::equal(t.sizes().begin(), t.sizes().end(), list[0].sizes().begin(), list[0].sizes().end()),
-               "stack: all tensors must have one shape, got ", list[0].sizes(), " and ", t.sizes());
+               "stack: stack expects each tensor to be equal size, but got ", list[0].sizes(),
+               " at entry 0 and ", t.sizes(), " at entry ", &t - list.data());
   Dims sizes(list[0].sizes());
   sizes.insert(static_cast<size_t>(d), static_cast<int64_t>(list.size()));
   f.output(0, sizes, dtype, list[0].device());

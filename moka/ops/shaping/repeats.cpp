@@ -18,8 +18,10 @@ void shape_repeat(Frame& f) {
   const Tensor& x = f.tensor(0);
   std::span<const int64_t> repeats = f.ints(1);
   int lead = static_cast<int>(repeats.size()) - x.dim();
-  MOKA_CHECK(lead >= 0, "repeat: ", repeats.size(), " repeats given for a ", x.dim(),
-             "-d tensor; expected at least as many");
+  MOKA_CHECK(lead >= 0,
+             "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+             "tensor: ",
+             repeats.size(), " came for ", x.dim());
   Dims sizes(repeats.size());
   for (size_t i = 0; i < repeats.size(); i++) {
     MOKA_CHECK(repeats[i] >= 0, "repeat: negative repeat ", repeats[i], " in ", repeats);

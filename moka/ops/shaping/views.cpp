@@ -58,10 +58,12 @@ Dims infer_sizes(std::span<const int64_t> sizes, int64_t numel, std::string_view
   if (unknown >= 0) {
     MOKA_CHECK(known != 0 || numel != 0, op, ": cannot reshape a tensor of 0 elements into shape ", sizes,
                " because the unspecified dimension size -1 can be any value");
-    MOKA_CHECK(known != 0 && numel % known == 0, op, ": shape ", sizes, " does not fit ", numel, " elements");
+    MOKA_CHECK(known != 0 && numel % known == 0, op, ": shape '", sizes, "' is invalid for input of size ",
+               numel);
     out[static_cast<size_t>(unknown)] = numel / known;
   } else {
-    MOKA_CHECK(known == numel, op, ": shape ", sizes, " has ", known, " elements but the tensor has ", numel);
+    MOKA_CHECK(known == numel, op, ": shape '", sizes, "' is invalid for input of size ", numel, ": it has ",
+               known, " elements");
   }
   return out;
 }
@@ -132,8 +134,10 @@ void run_unflatten(Frame& f) {
 void run_permute(Frame& f) {
   const Tensor& x = f.tensor(0);
   std::span<const int64_t> dims = f.ints(1);
-  MOKA_CHECK(static_cast<int>(dims.size()) == x.dim(), "permute: ", dims.size(), " dimensions given for a ",
-             x.dim(), "-d tensor");
+  MOKA_CHECK(static_cast<int>(dims.size()) == x.dim(),
+             "permute: number of dimensions in the tensor input does not match the length of the desired "
+             "ordering of dimensions i.e. input.dim() = ",
+             x.dim(), " is not equal to len(dims) = ", dims.size());
   Dims sizes(dims.size()), strides(dims.size());
   uint64_t seen = 0;
   for (size_t i = 0; i < dims.size(); i++) {
@@ -222,8 +226,8 @@ void run_expand(Frame& f) {
       strides[i] = x.stride(d);
     } else {
       MOKA_CHECK(x.size(d) == 1, "expand: The expanded size of the tensor (", wanted[i],
-                 ") must match the existing size (", x.size(d), ") of dimension ", d,
-                 ": only size 1 expands (shape ", x.sizes(), " to ", wanted, ")");
+                 ") must match the existing size (", x.size(d), ") at non-singleton dimension ", i,
+                 ".  Target sizes: ", wanted, ".  Tensor sizes: ", x.sizes());
       MOKA_CHECK(wanted[i] >= 0, "expand: negative size ", wanted[i], " in ", wanted);
       strides[i] = 0;
     }
@@ -309,8 +313,9 @@ void run_split(Frame& f) {
     if (parts.empty()) parts.push_back(0);
     return split_into(f, d, parts);
   }
-  MOKA_CHECK(total == x.size(d), "split: the sizes ", sizes, " add up to ", total, " but dimension ", d,
-             " of shape ", x.sizes(), " has ", x.size(d));
+  MOKA_CHECK(total == x.size(d), "split: split_with_sizes expects split_sizes to sum exactly to ", x.size(d),
+             " (input tensor's size at dimension ", d, "), but got split_sizes=", sizes, ", which sum to ",
+             total);
   split_into(f, d, sizes);
 }
 void run_chunk(Frame& f) {

@@ -10,7 +10,7 @@ from .. import _C
 from ..autograd import no_grad
 from ..nn import Module, Parameter
 
-__all__ = ["GraphModule"]
+__all__ = ["GraphModule", "check_inputs"]
 
 
 class _Holder(Module):
@@ -99,23 +99,7 @@ class GraphModule(Module):
         Raises:
             RuntimeError: it does not.
         """
-        sizes: dict[str, int] = {}
-        for name, wanted, came in zip(self.graph.inputs, self.graph.input_dims, inputs, strict=True):
-            if wanted is None:
-                continue
-            dtype, dims = wanted
-            shape = tuple(came.shape)
-            fits = came.dtype == dtype and len(shape) == len(dims)
-            for now, dim in zip(shape, dims, strict=False):
-                fits = fits and (
-                    dim is None or now == (sizes.setdefault(dim, now) if isinstance(dim, str) else dim)
-                )
-            if not fits:
-                text = ", ".join("?" if dim is None else str(dim) for dim in dims)
-                raise RuntimeError(
-                    f"input {name!r} of graph {self.graph.name!r} must be {dtype} [{text}], but {came.dtype} "
-                    f"{list(shape)} came" + (f", where {sizes}" if sizes else "")
-                )
+        check_inputs(self.graph, inputs)
 
     def _run(self, inputs: list[Any]) -> list[Any]:
         states = {name: getattr(owner, last) for name, (owner, last) in self._places.items()}
@@ -129,3 +113,28 @@ class GraphModule(Module):
     def extra_repr(self) -> str:
         """Inputs and outputs."""
         return f"{', '.join(self.graph.inputs)} -> {', '.join(self.graph.outputs)}"
+
+
+def check_inputs(graph: Any, inputs: Sequence[Any], types: bool = True) -> None:
+    """Whether the graph takes tensors of these sizes, and types where `types` is set.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    sizes: dict[str, int] = {}
+    for name, wanted, came in zip(graph.inputs, graph.input_dims, inputs, strict=True):
+        if wanted is None:
+            continue
+        dtype, dims = wanted
+        shape = tuple(came.shape)
+        fits = (not types or came.dtype == dtype) and len(shape) == len(dims)
+        for now, dim in zip(shape, dims, strict=False):
+            fits = fits and (
+                dim is None or now == (sizes.setdefault(dim, now) if isinstance(dim, str) else dim)
+            )
+        if not fits:
+            text = ", ".join("?" if dim is None else str(dim) for dim in dims)
+            raise RuntimeError(
+                f"input {name!r} of graph {graph.name!r} must be {dtype} [{text}], but {came.dtype} "
+                f"{list(shape)} came" + (f", where {sizes}" if sizes else "")
+            )

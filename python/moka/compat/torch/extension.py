@@ -12,8 +12,9 @@ from moka._C import Generator, Size, Tensor, device, dtype
 from moka.amp import autocast
 from moka.overrides import DisableTorchFunctionSubclass, disabled_torch_function_impl
 
-from .jit_extras import CompilationUnit, ScriptFunction, ScriptModule
+from .jit_extras import CompilationUnit, ScriptModule
 from .refusing import refused_class
+from .traced_modules import ScriptFunction
 
 __all__ = [
     "CompilationUnit",

@@ -14,10 +14,9 @@ from typing import List as List  # noqa: UP035
 from typing import Optional as Optional
 from typing import Tuple as Tuple  # noqa: UP035
 
-from moka.jit import TracedModule
 from moka.nn import Module
 
-from .refusing import refused_class, refused_function
+from .refusing import refused_class
 
 __all__ = [
     "Attribute",
@@ -25,10 +24,8 @@ __all__ = [
     "Error",
     "Final",
     "RecursiveScriptModule",
-    "ScriptFunction",
     "ScriptModule",
     "ScriptWarning",
-    "TopLevelTracedModule",
     "TracerWarning",
     "annotate",
     "enable_onednn_fusion",
@@ -57,9 +54,7 @@ _T = TypeVar("_T")
 _isinstance = isinstance
 
 BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = list
-ScriptFunction = refused_class("torch.jit.ScriptFunction", _NONE)
 CompilationUnit = refused_class("torch.jit.CompilationUnit", _NONE)
-TopLevelTracedModule = TracedModule
 
 
 class Error(RuntimeError):
@@ -177,6 +172,3 @@ def run_frozen_optimizations(mod: Any, *_: Any, **__: Any) -> None:
 
 def _qualified_name(obj: Any, mangle_name: bool = True) -> str:
     return f"{obj.__module__}.{obj.__qualname__}"
-
-
-trace_module = refused_function("torch.jit.trace_module", "trace one method at a time with torch.jit.trace")

@@ -100,8 +100,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "subgraph_rewriter".split()
     },
     "torch.hub": _here("hub"),
-    "torch.jit": (*_here("jit_extras"), "moka.jit"),  # its ignore is traced through
+    "torch.jit": (*_here("traced_modules", "jit_extras"), "moka.jit"),  # its ignore is traced through
     "torch.jit._script": _here("jit_extras"),
+    "torch.jit._trace": _here("traced_modules"),
     "torch.jit.annotations": _here("jit_extras"),
     "torch._library": _here("library"),
     "torch.library": _here("library"),

@@ -33,7 +33,6 @@ __all__ = [
     "initial_seed",
     "is_complex",
     "is_floating_point",
-    "is_nonzero",
     "is_storage",
     "is_tensor",
     "nan",
@@ -114,11 +113,6 @@ def is_floating_point(input: Tensor) -> bool:
 def is_complex(input: Tensor) -> bool:
     """Whether the elements are complex numbers."""
     return input.dtype.is_complex
-
-
-def is_nonzero(input: Tensor) -> bool:
-    """Whether the one element is not zero."""
-    return bool(input.item())
 
 
 def numel(input: Tensor) -> int:

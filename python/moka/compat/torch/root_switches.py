@@ -137,7 +137,7 @@ def _assert(condition: Any, message: str) -> None:
 
 
 def _assert_async(condition: Tensor, message: str = "Expected Tensor with single nonzero value") -> None:
-    if not bool(condition.item()):
+    if not bool(condition):
         raise RuntimeError(message)
 
 

@@ -209,13 +209,17 @@ def multi_head_attention_forward(
         attn_mask = None if attn_mask is None else pad(attn_mask, (0, extra))
         key_padding_mask = None if key_padding_mask is None else pad(key_padding_mask, (0, extra))
     keys = k.shape[1]
-    q, k, v = (t.reshape(batch, num_heads, -1, each) for t in (q, k, v))
+    q, k, v = (t.reshape(batch, num_heads, t.shape[1], each) for t in (q, k, v))
     if attn_mask is not None:
-        attn_mask = attn_mask.reshape(
-            -1 if attn_mask.shape[0] == 1 else batch,
-            *((1, length, keys) if attn_mask.shape[0] == 1 else (num_heads, length, keys)),
-        )
+        shared = attn_mask.shape[0] == 1
+        attn_mask = attn_mask.reshape(*((1, 1) if shared else (batch, num_heads)), *attn_mask.shape[1:])
     if key_padding_mask is not None:
+        if tuple(key_padding_mask.shape) != (batch, keys):
+            at = int(key_padding_mask.shape[0] == batch)
+            raise AssertionError(
+                f"{name}: Expected key_padded_mask.shape[{at}] to be {(batch, keys)[at]}, but got "
+                f"{key_padding_mask.shape[at]}"
+            )
         hidden = key_padding_mask.reshape(batch, 1, 1, keys)
         attn_mask = hidden if attn_mask is None else attn_mask + hidden
     p = dropout_p if training else 0.0

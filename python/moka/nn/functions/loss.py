@@ -529,6 +529,9 @@ def ctc_loss(
         values = given.tolist() if isinstance(given, Tensor) else list(given)
         return values if isinstance(values, list) else [values]
 
+    for given, which in ((input_lengths, "input"), (target_lengths, "target")):
+        if isinstance(given, Tensor) and (given.is_floating_point() or given.is_complex()):
+            raise RuntimeError(f"ctc_loss: {which}_lengths must be integral, got {given.dtype}")
     steps, labels = lengths(input_lengths), lengths(target_lengths)
     batched = log_probs.dim() == 3
     terms = _C.ctc_terms(
