@@ -119,6 +119,13 @@ def test_norms_of_half_types_do_not_leave_their_range(p):
     assert x.grad.dtype == moka.float16 and x.grad[0].item() == pytest.approx(100 ** (1 / p - 1), rel=1e-2)
 
 
+@pytest.mark.parametrize(("dtype", "length"), [("float16", 2000.0), ("float16", 2e-3), ("float32", 1e12)])
+def test_cosine_similarity_of_long_and_short_vectors(dtype, length):
+    a = moka.full((4,), length, dtype=getattr(moka, dtype))
+    b = moka.tensor([length, 0, 0, 0], dtype=a.dtype)
+    assert moka.nn.functional.cosine_similarity(a, b, dim=0).item() == pytest.approx(0.5, rel=2e-3)
+
+
 def test_tensordot_takes_a_number_or_lists():
     a, b = random((2, 3, 4), "float64"), random((3, 4, 5), "float64", 1)
     close(moka.tensordot(a, b), moka.einsum("ijk,jkl->il", a, b), "float64")

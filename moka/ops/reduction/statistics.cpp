@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "moka/ops/creation/creation.h"
+#include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/differentiable.h"
+#include "moka/ops/linalg/linalg.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -130,21 +132,20 @@ MOKA_UNBIASED(var_mean, "(Tensor var, Tensor mean)");
 MOKA_UNBIASED(std_mean, "(Tensor std, Tensor mean)");
 #undef MOKA_UNBIASED
 
-// Lengths are at least eps; under the root, so that the gradient of a zero vector is finite.
 constinit const Op cosine_similarity_op{
     .schema = "cosine_similarity(Tensor x1, Tensor x2, int[1] dim=1, float eps=1e-08) -> Tensor",
-    .doc = "The product of x1 and x2 along `dim` by the product of their lengths, each at least eps.",
+    .doc = "The sum along `dim` of the products of x1 and x2, each by its length there, at least eps.",
     .method = "function",
-    .body = body([](auto x1, auto x2, auto dim, auto eps) {
-      auto product = mul(x1, x2);
+    .body = eager_body([](const Any* in, Any* out) {
       // Both in the broadcast shape, in which `dim` is counted.
-      auto zero = zeros_like(product);
-      auto least = sum(zero, dim) + eps;
-      least = least * least;
-      auto a = add(x1, zero), b = add(x2, zero);
-      return sum(product, dim) / sqrt(maximum(sum(a * a, dim), least) * maximum(sum(b * b, dim), least));
+      const Tensor zero = zeros_like(mul(in[0].tensor(), in[1].tensor()));
+      const auto along = [&](const Any& x) -> Tensor {
+        const Tensor whole = add(x.tensor(), zero);
+        return whole / clamp_min(linalg_vector_norm(whole, 2, in[2], true), in[3]).tensor();
+      };
+      out[0] = sum(along(in[0]) * along(in[1]), in[2]);
     }),
-    .onnx = none("written as Mul, ReduceSum, Sqrt and Div"),
+    .onnx = none("written by its parts"),
     .netdef = none("Caffe2's takes matrices and has a fixed eps"),
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 3, 4}, {2, 3, 1}).with("dim", -1)},
 };
