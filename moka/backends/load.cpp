@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "moka/backends/llvm/bundle.h"
 #include "moka/backends/llvm/regions.h"
 #include "moka/backends/onednn/table.h"
 #include "moka/runtime/executable.h"
@@ -115,7 +116,9 @@ void register_backends() {
   static std::once_flag once;
   std::call_once(once, [] {
     pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
-#ifndef MOKA_PREDICTOR
+#ifdef MOKA_PREDICTOR  // code comes with packages or not at all
+    runtime::set_region_compiler(llvm::bundled_for_plan);
+#else
     runtime::set_region_compiler(llvm::compile_for_plan);
 #endif
     [&]<int... I>(std::integer_sequence<int, I...>) {

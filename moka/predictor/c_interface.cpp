@@ -153,6 +153,7 @@ moka::LoadOptions load_options(const moka_load_options* options) {
   if (!options) return out;
   if (MOKA_HAS(options, optimize)) out.optimize = options->optimize != 0;
   if (MOKA_HAS(options, max_bytes) && options->max_bytes) out.limits.max_bytes = options->max_bytes;
+  if (MOKA_HAS(options, code_key) && options->code_key) out.code_key = options->code_key;
   return out;
 }
 

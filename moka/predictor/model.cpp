@@ -36,6 +36,7 @@ Model of_package(package::Package package) {
   out.program = std::move(package.program);
   out.main = std::move(package.main);
   out.metadata = std::move(package.metadata);
+  out.files = std::move(package.files);
   return out;
 }
 

@@ -19,6 +19,7 @@ struct Model {
   std::string main;  // the graph that is run
   ModelFormat format = ModelFormat::Package;
   std::map<std::string, std::string> metadata;
+  std::map<std::string, Bytes> files;  // of packages: every entry beside program and weights
   const graph::Graph& graph() const { return *program.graphs.at(main); }
 };
 

@@ -105,6 +105,8 @@ typedef struct moka_load_options {
   size_t struct_size;
   int32_t optimize;   /* 1: rewrite the graph for speed, as without options; 0: run it as it is */
   uint64_t max_bytes; /* refuse files beyond this size; 0: the library's limit */
+  const char* code_key; /* file with the key whose mark compiled code in packages must carry to be run;
+                           NULL or "": MOKA_CODE_KEY names it, and without one no such code is run */
 } moka_load_options;
 
 /* Reads a .moka package or an ONNX model, whichever the content is. `options` may be NULL. */

@@ -5,9 +5,12 @@
 #include <chrono>
 #include <cmath>
 
+#include "moka/backends/llvm/bundle.h"
 #include "moka/base/error.h"
 #include "moka/passes/passes.h"
+#include "moka/predictor/plans.h"
 #include "moka/runtime/executable.h"
+#include "moka/schema/log.h"
 
 namespace moka {
 
@@ -76,6 +79,21 @@ Tensor as_tensor(const Any& value, const Port& port) {
   }
 }
 
+// What a package lists is a wish: sizes that do not fit are planned when they come.
+void plan_listed(const runtime::Executable& executable, const std::map<std::string, Bytes>& files) {
+  const auto listed = files.find(std::string(plans_name));
+  if (listed == files.end()) return;
+  try {
+    for (const std::vector<Tensor>& inputs : read_plans(listed->second.text(), plans_name)) {
+      const std::vector<Any> values(inputs.begin(), inputs.end());
+      executable.plan_summary(values);
+    }
+  } catch (const Error& e) {
+    if (log_enabled(Log::Backends))
+      log_line(Log::Backends, cat("package: not planned beforehand: ", e.what()));
+  }
+}
+
 }  // namespace
 
 Predictor Predictor::load(const std::string& path, const LoadOptions& options) {
@@ -93,10 +111,12 @@ Predictor Predictor::load_netdef(const std::string& init_path, const std::string
 
 Predictor::Predictor(Model model, const LoadOptions& options) {
   std::vector<Port> inputs = input_ports(model.graph()), outputs = output_ports(model.graph());
+  if (options.optimize) llvm::use_package_code(model.files, options.code_key);
   const std::unique_ptr<graph::Graph> graph = prepare(model, options.optimize);
   runtime::Options limits;
   loaded_.reset(new Loaded{std::move(inputs), std::move(outputs), model.format, std::move(model.metadata),
                            runtime::Executable(*graph, limits)});
+  if (options.optimize) plan_listed(loaded_->executable, model.files);
 }
 
 Predictor::Predictor(Predictor&&) noexcept = default;

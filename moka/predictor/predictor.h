@@ -27,6 +27,9 @@ struct Port {
 struct LoadOptions {
   Limits limits;
   bool optimize = true;  // rewrite the graph for speed; results may differ in the last bits
+  // Code that `moka build` put into a package is run where it was marked with the key in this file, never else. Empty:
+  // MOKA_CODE_KEY names the file.
+  std::string code_key;
 };
 
 struct RunOptions {

@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "moka/backends/llvm/bundle.h"
 #include "moka/backends/llvm/cache.h"
 #include "moka/backends/llvm/library.h"
 #include "moka/backends/llvm/object.h"
@@ -67,6 +68,7 @@ void compile_regions(std::span<const std::shared_ptr<const RegionPlan>> plans) {
 }
 
 void compile_for_plan(std::span<const runtime::RegionUse> regions) {
+  bundled_for_plan(regions);
   std::vector<std::shared_ptr<const RegionPlan>> plans;
   for (const runtime::RegionUse& r : regions) plans.push_back(region_plan(r.program, r.inputs));
   compile_regions(plans);

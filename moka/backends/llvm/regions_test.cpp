@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "moka/backends/llvm/cache.h"
 #include "moka/backends/llvm/library.h"
@@ -295,6 +296,40 @@ graph main(%x: float32[n, m], %y: float32[m]) {
     EXPECT_EQ(counts().compiled + counts().from_cache, first);
   }
   EXPECT_GT(first, 0u);
+}
+
+TEST_F(Regions, eight_threads_plan_and_run_regions) {
+  std::unique_ptr<graph::Graph> g = graph::parse(R"(moka-ir 1
+graph main(%x: float32[n, m], %y: float32[m]) {
+  %a = mul(%x, %y)
+  %b = softmax(%a, -1)
+  %c = sum(%b, [-1], true)
+  %d = sub(%b, %c)
+  %e = sin(%d)
+  return %e, %c
+}
+)");
+  passes::fuse_pointwise(*g);
+  runtime::Executable e(*g);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < 8; t++)
+    threads.emplace_back([&, t] {
+      std::mt19937 random(static_cast<unsigned>(t));
+      for (int i = 0; i < 1000; i++) {
+        const int64_t n = 1 + (t + i) % 5, m = i % 3 ? 40 : 7;
+        Tensor x = new_tensor(Dims{n, m}, DType::F32), y = new_tensor(Dims{m}, DType::F32);
+        std::fill_n(x.data<float>(), n * m, static_cast<float>(t));
+        std::fill_n(y.data<float>(), m, 0.5f);
+        const std::vector<Any> found = e.run(std::vector<Any>{Any(x), Any(y)});
+        const double each = element_as_double(found[0].tensor(), n * m - 1),
+                     sum = element_as_double(found[1].tensor(), n - 1);
+        if (std::abs(sum - 1) > 1e-5 || std::abs(each - std::sin(1.0 / static_cast<double>(m) - 1)) > 1e-5)
+          wrong++;
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(Regions, the_cache_gives_back_what_it_took_and_nothing_else) {

@@ -76,6 +76,7 @@ struct RunArgs : ArrayArgs {
   int repeat = 1;
   int threads = 0;  // 0: as many as the process may use
   double deadline = 0;
+  std::string code_key;
   bool json = false, no_optimize = false;
 };
 int run(const RunArgs& args);
@@ -89,6 +90,14 @@ struct ProfileArgs : ArrayArgs {
   bool json = false, no_optimize = false;
 };
 int profile(const ProfileArgs& args);
+
+struct BuildArgs {
+  ModelArgs model;
+  std::string output, key;  // empty: the package itself; MOKA_CODE_KEY
+  std::vector<std::string> targets;
+  std::vector<int64_t> batches;
+};
+int build(const BuildArgs& args);
 
 struct ConvertArgs {
   ModelArgs model;

@@ -32,6 +32,10 @@ constexpr const char* back_page = R"(Examples:
   moka convert model.onnx model.moka            the same model in another format
   moka convert new.onnx old.onnx --opset 11     the same model in an older operator set
   moka convert model.onnx weights.safetensors   its weights alone
+  moka build model.moka --target x86-64-v3 --key code.key
+                                                compiled code into the package, for machines without LLVM
+  moka run model.moka --random --code-key code.key
+                                                run with that code
 
 Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 an error, 2 wrong usage.)";
@@ -101,7 +105,37 @@ void describe_run(CLI::App* command, RunArgs& args) {
                    "Write what ran when as a trace file (open it in ui.perfetto.dev)")
       ->type_name("FILE");
   command->add_flag("--no-optimize", args.no_optimize, "Run the graph as it stands in the file");
+  command
+      ->add_option(
+          "--code-key", args.code_key,
+          "The key whose mark compiled code in a package must carry to be run; without it MOKA_CODE_KEY "
+          "names the file")
+      ->type_name("FILE");
   command->add_flag("--json", args.json, "Print the results as one JSON object");
+}
+
+void describe_build(CLI::App* command, BuildArgs& args) {
+  add_model(command, args.model);
+  command
+      ->add_option("-o,--output", args.output,
+                   "The package to write; without it the model's own file, a package")
+      ->type_name("FILE");
+  command
+      ->add_option("--target", args.targets,
+                   "Processors to compile for: x86-64-v3, x86-64-v4, aarch64; repeat for more")
+      ->required()
+      ->allow_extra_args(false);
+  command
+      ->add_option("-b,--batch", args.batches,
+                   "What free sizes are when the model is loaded and planned; repeat for more; without it 1")
+      ->check(positive)
+      ->allow_extra_args(false);
+  command
+      ->add_option(
+          "--key", args.key,
+          "The file with the key that marks the code, made where there is none; without it MOKA_CODE_KEY "
+          "names it")
+      ->type_name("FILE");
 }
 
 void describe_profile(CLI::App* command, ProfileArgs& args) {
@@ -153,6 +187,11 @@ int main(int argc, char** argv) {
       ->add_option("--page", info_args.page, "Write the graph as one HTML page to look at in a browser")
       ->type_name("FILE");
 
+  BuildArgs build_args;
+  CLI::App* build_command = app.add_subcommand(
+      "build", "Put compiled code and plans into a package, for predictors without a compiler");
+  describe_build(build_command, build_args);
+
   ConvertArgs convert_args;
   CLI::App* convert_command = app.add_subcommand("convert", "Write a model in another format");
   add_model(convert_command, convert_args.model);
@@ -172,13 +211,15 @@ int main(int argc, char** argv) {
     const bool none = app.get_subcommands().empty();
     if (none && !app.remaining().empty())
       return fail_usage(moka::cat("there is no command '", app.remaining()[0],
-                                  "'; there are run, profile, info and convert"));
-    return fail_usage(none && argc == 1 ? "a command is needed: run, profile, info or convert" : e.what());
+                                  "'; there are run, profile, info, build and convert"));
+    return fail_usage(none && argc == 1 ? "a command is needed: run, profile, info, build or convert"
+                                        : e.what());
   }
   try {
     if (run_command->parsed()) return run(run_args);
     if (profile_command->parsed()) return profile(profile_args);
     if (info_command->parsed()) return info(info_args);
+    if (build_command->parsed()) return build(build_args);
     return convert(convert_args);
   } catch (const UsageError& e) {
     return fail_usage(e.message);

@@ -213,6 +213,7 @@ int run(const RunArgs& args) {
   auto start = std::chrono::steady_clock::now();
   LoadOptions load_options;
   load_options.optimize = !args.no_optimize;
+  load_options.code_key = args.code_key;
   const Predictor predictor(load(args.model), load_options);
   times.load = seconds_since(start);
 
