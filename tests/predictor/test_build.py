@@ -30,7 +30,8 @@ def rows(tmp_path, moka, monkeypatch):
     with zipfile.ZipFile(package, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("notes.txt"), "a file of the user")
     np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=(6, 80)).astype(np.float32))
-    found = moka("build", package, "-o", tmp_path / "out.moka", "--target", "aarch64", "--key", "key", code=None)
+    out = tmp_path / "out.moka"
+    found = moka("build", package, "-o", out, "--target", "aarch64", "--key", "key", code=None)
     if "needs a compiler" in found.stderr:
         pytest.skip("libLLVM is not installed")
     return package
@@ -48,8 +49,8 @@ def outcome(moka, package, monkeypatch, **settings):
 
 def test_code_is_run_with_its_key_alone(moka, rows, tmp_path, monkeypatch):
     plain, _ = outcome(moka, rows, monkeypatch)
-    built = moka("build", rows, "--target", "x86-64-v3", "--target", "x86-64-v4", "--target", "aarch64", "-b", 6,
-                 "--key", "mine")
+    targets = [word for name in ("x86-64-v3", "x86-64-v4", "aarch64") for word in ("--target", name)]
+    built = moka("build", rows, *targets, "-b", 6, "--key", "mine")
     assert "made the key mine" in built.stderr and os.stat(tmp_path / "mine").st_mode & 0o777 == 0o600
     assert "x86-64-v4: 1 regions compiled, 0 run in tiles" in built.stdout
     with zipfile.ZipFile(rows) as archive:

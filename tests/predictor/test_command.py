@@ -211,8 +211,8 @@ def test_help_teaches(moka):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ((), "a command is needed: run, profile, info or convert"),
-        (("fly",), "no command 'fly'; there are run, profile, info and convert"),
+        ((), "a command is needed: run, profile, info, build or convert"),
+        (("fly",), "no command 'fly'; there are run, profile, info, build and convert"),
         (("run",), "model"),
         (("run", "MODEL"), "no --input was given"),
         (("run", "MODEL", "-i", "a.npy", "-i", "b.npy"), "the model has only 1: x"),
