@@ -12,13 +12,13 @@ from pathlib import Path
 __all__ = ["main"]
 
 _HERE = Path(__file__).absolute().parent  # (not resolved: a build links the package into a tree of its own)
-_NATIVE = ("run", "profile", "info", "convert")
+_NATIVE = ("run", "profile", "info", "build", "convert")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moka",
-        description="Models at the command line; run, profile, info and convert are the native program.",
+        description="Models at the command line; run, profile, info, build and convert are the native program.",
         epilog="Example:  moka run model.moka --input images.npy --output logits.npy",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run a model (.moka, .onnx, NetDef) on .npy files", add_help=False)
     commands.add_parser("profile", help="say where the time of a model goes, step by step", add_help=False)
     commands.add_parser("info", help="say what is in a model, a checkpoint or a weights file", add_help=False)
+    commands.add_parser("build", help="put compiled code and plans into a package", add_help=False)
     commands.add_parser("convert", help="write a model or weights in another format", add_help=False)
     commands.add_parser("diff", help="run two models and name the first value that differs", add_help=False)
     commands.add_parser(

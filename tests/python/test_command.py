@@ -21,7 +21,7 @@ def command(*words, code=0):
 
 def test_help_names_every_command():
     page = command("--help").stdout
-    for word in ("run", "info", "convert", "doctor", "coverage", "--cmake-dir"):
+    for word in ("run", "info", "build", "convert", "doctor", "coverage", "--cmake-dir"):
         assert word in page
     assert command().stdout == page
 
