@@ -18,7 +18,7 @@ _NATIVE = ("run", "profile", "info", "build", "convert")
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moka",
-        description="Models at the command line; run, profile, info, build and convert are the native program.",
+        description="Models at the command line; run, profile, info, build and convert are native.",
         epilog="Example:  moka run model.moka --input images.npy --output logits.npy",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
