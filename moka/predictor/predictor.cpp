@@ -67,16 +67,19 @@ Tensor scalar(DType dtype, T value) {
   return out;
 }
 
-Tensor as_tensor(const Any& value, const Port& port) {
+Any without_numbers(const Any& value) {
   switch (value.tag()) {
-    case Tag::Tensor: return value.tensor();
-    case Tag::Int: return scalar<int64_t>(DType::I64, value.to_int());
-    case Tag::Float: return scalar<double>(DType::F64, value.to_double());
-    case Tag::Bool: return scalar<bool>(DType::Bool, value.to_bool());
-    default:
-      fail_kind(ErrorKind::NotImplemented, "predictor: output '", port.name, "' is a ", tag_name(value.tag()),
-                "; predictors return tensors and numbers");
+    case Tag::Int: return Any(scalar<int64_t>(DType::I64, value.to_int()));
+    case Tag::Float: return Any(scalar<double>(DType::F64, value.to_double()));
+    case Tag::Bool: return Any(scalar<bool>(DType::Bool, value.to_bool()));
+    default: return value;
   }
+}
+
+Tensor as_tensor(const Any& value, const Port& port) {
+  MOKA_CHECK_KIND(NotImplemented, value.is_tensor(), "predictor: output '", port.name, "' is a ",
+                  tag_name(value.tag()), "; run() returns tensors and numbers, run_values() everything");
+  return value.tensor();
 }
 
 // What a package lists is a wish: sizes that do not fit are planned when they come.
@@ -131,9 +134,15 @@ const std::map<std::string, std::string>& Predictor::metadata() const { return l
 
 std::vector<Tensor> Predictor::run(std::span<const Tensor> inputs, const RunOptions& options) const {
   std::vector<Any> values(inputs.begin(), inputs.end());
-  const std::vector<Any> results = loaded_->executable.run(values, run_options(options));
+  const std::vector<Any> results = run_values(values, options);
   std::vector<Tensor> out;
   for (size_t i = 0; i < results.size(); i++) out.push_back(as_tensor(results[i], loaded_->outputs[i]));
+  return out;
+}
+
+std::vector<Any> Predictor::run_values(std::span<const Any> inputs, const RunOptions& options) const {
+  std::vector<Any> out = loaded_->executable.run(inputs, run_options(options));
+  for (Any& value : out) value = without_numbers(value);
   return out;
 }
 

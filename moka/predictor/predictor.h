@@ -60,6 +60,9 @@ class Predictor {
   // what the model takes and what came; numbers that a model returns become tensors without dimensions. Safe
   // from any number of threads at once.
   std::vector<Tensor> run(std::span<const Tensor> inputs, const RunOptions& options = {}) const;
+  // The same with everything that a model may take and give: lists, maps, strings, None for
+  // what is optional.
+  std::vector<Any> run_values(std::span<const Any> inputs, const RunOptions& options = {}) const;
   // By name; every input must be there and no other.
   std::map<std::string, Tensor> run(const std::map<std::string, Tensor>& inputs,
                                     const RunOptions& options = {}) const;

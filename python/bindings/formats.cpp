@@ -114,6 +114,22 @@ void bind_formats(nb::module_& m) {
       nb::arg("metadata") = std::map<std::string, std::string>(),
       nb::arg("functions") = std::vector<std::string>(), nb::arg("external_data") = false,
       nb::arg("external_threshold") = 1024, nb::arg("parameters_as_inputs") = false);
+  m.def(
+      "_onnx_convert",
+      [](const nb::object& source, int opset, const std::optional<std::string>& path) -> nb::object {
+        if (!nb::isinstance<nb::bytes>(source) && path) {
+          onnx::convert(nb::cast<std::string>(source), *path, opset);
+          return nb::none();
+        }
+        const bool memory = nb::isinstance<nb::bytes>(source);
+        const std::string name = memory ? "model" : nb::cast<std::string>(source);
+        const Bytes bytes = memory ? from_bytes(nb::cast<nb::bytes>(source)) : Bytes::of_file(name);
+        const std::string out = onnx::convert(bytes, name, opset);
+        if (!path) return to_bytes(out);
+        write_file(*path, out);
+        return nb::none();
+      },
+      nb::arg("source"), nb::arg("opset"), nb::arg("path") = nb::none());
   m.def("_reinterpret", reinterpret, nb::arg("tensor"), nb::arg("dtype"));
   m.attr("_onnx_opsets") = nb::make_tuple(onnx::oldest_written_opset, onnx::latest_opset);
 

@@ -339,10 +339,31 @@ int promised_rank(NodeReader& n, Rule rule) {
   return -1;
 }
 
+// Tensors that are joined have the same sizes in all other dimensions.
+void promise_joined_sizes(NodeReader& n, Value* y) {
+  const int rank = spelling::rank(y);
+  int64_t axis = n.integer("axis", 1), sum = 0;
+  axis = axis < 0 ? axis + rank : axis;
+  if (axis < 0 || axis >= rank) return;
+  for (int i = 0; i < n.inputs(); i++) {
+    if (!n.has(i) || spelling::rank(n[i]) != rank) return;
+    for (int d = 0; d < rank; d++) {
+      const graph::Dim& part = n[i]->type.dims[static_cast<size_t>(d)];
+      graph::Dim& whole = y->type.dims[static_cast<size_t>(d)];
+      if (d == axis) sum = part.fixed() && sum >= 0 ? sum + part.size : -1;
+      else if (part.fixed() && !whole.fixed()) whole = part;
+    }
+  }
+  if (graph::Dim& joined = y->type.dims[static_cast<size_t>(axis)]; sum >= 0 && !joined.fixed())
+    joined = graph::Dim{sum, {}};
+}
+
 }  // namespace
 
 void promise_ranks(NodeReader& n) {
   Value* y = n.outputs.empty() ? nullptr : n.outputs[0];
+  if (y && !y->constant() && spelling::has_rank(y) && n.node.domain.empty() && n.node.op == "Concat")
+    return promise_joined_sizes(n, y);
   if (!y || y->constant() || (spelling::has_rank(y) && spelling::has_dtype(y)) || !n.node.domain.empty())
     return;
   const auto rule = std::find_if(std::begin(rank_rules), std::end(rank_rules),
@@ -352,6 +373,7 @@ void promise_ranks(NodeReader& n) {
   const int rank = promised_rank(n, rule->rule);
   if (rank < 0) return;
   promise(y, dtype, rank);
+  if (n.node.op == "Concat") return promise_joined_sizes(n, y);
   if (rule->rule != Rule::Product || spelling::rank(n[1]) < 2) return;
   const graph::Dim& columns = n[1]->type.dims.back();
   if (columns.fixed()) y->type.dims.back() = columns;

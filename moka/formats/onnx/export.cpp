@@ -1,5 +1,7 @@
 // A graph as the bytes of a ModelProto.
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <optional>
 #include <protozero/pbf_writer.hpp>
@@ -7,6 +9,7 @@
 
 #include "moka/formats/onnx/exporter_internal.h"
 #include "moka/formats/onnx/onnx.h"
+#include "moka/tensor/strings.h"
 
 namespace moka::onnx {
 
@@ -22,14 +25,11 @@ using spelling::FileNode;
 
 namespace {
 
-// protobuf counts a message in 31 bits
-constexpr uint64_t largest_model = (uint64_t(1) << 31) - 1;
 constexpr std::string_view module_domain = "moka.modules";
 
 int code_of(DType dtype) {
   const int code = spelling::dtype_code(Dialect::Onnx, dtype);
-  MOKA_CHECK_KIND(NotImplemented, code && dtype != DType::String, "ONNX export: tensors of ",
-                  info(dtype).name, " cannot be written");
+  MOKA_CHECK_KIND(NotImplemented, code, "ONNX export: tensors of ", info(dtype).name, " cannot be written");
   return code;
 }
 
@@ -44,20 +44,37 @@ std::string packed(const Tensor& t, int bits) {
   return out;
 }
 
-// A file of tensors beside the model, or none.
-struct DataFile {
-  DataFile(const std::string& path, uint64_t least)
-      : file(path), location(path.substr(path.rfind('/') + 1)), least(least) {}
-  AtomicFile file;
-  std::string location;  // its name, as the model says it
-  uint64_t least;        // smaller tensors stay in the model
-};
+}  // namespace
 
-void write_tensor(pbf_writer& w, const Tensor& tensor, std::string_view name, DataFile* data = nullptr) {
+namespace {
+// Nothing that lies at the place already may lead outside of the folder.
+const std::string& checked_place(const std::string& path) {
+  struct stat status;
+  if (::lstat(path.c_str(), &status) != 0) return path;
+  MOKA_CHECK_KIND(File, S_ISREG(status.st_mode), "external data '", path,
+                  "': ", S_ISLNK(status.st_mode) ? "a symbolic link" : "something that is no file",
+                  " lies there, which is not written through; remove it first");
+  MOKA_CHECK_KIND(File, status.st_nlink == 1, "external data '", path, "': a file with ", status.st_nlink,
+                  " names (hard links) lies there; remove it first");
+  return path;
+}
+}  // namespace
+
+DataFile::DataFile(const std::string& path, uint64_t least)
+    : file(checked_place(path)), location(path.substr(path.rfind('/') + 1)), least(least) {}
+
+void write_tensor(pbf_writer& w, const Tensor& tensor, std::string_view name, DataFile* data) {
   const Tensor t = as_contiguous(tensor);
   w.add_packed_int64(1, t.sizes().begin(), t.sizes().end());
   w.add_int32(2, code_of(t.dtype()));
   if (!name.empty()) w.add_string(8, name.data(), name.size());
+  if (t.dtype() == DType::String) {  // never beside the model
+    for (int64_t i = 0; i < t.numel(); i++) {
+      const std::string_view text = texts_of(t)[i];
+      w.add_bytes(6, text.data(), text.size());
+    }
+    return;
+  }
   std::string small;
   std::string_view bytes(t.numel() ? static_cast<const char*>(t.raw_data()) : "", t.bytes());
   switch (t.dtype()) {
@@ -83,12 +100,28 @@ void write_tensor(pbf_writer& w, const Tensor& tensor, std::string_view name, Da
   w.add_enum(14, 1);
 }
 
+namespace {
+
 // Numbers are tensors without dimensions.
 void write_type(pbf_writer& out, const Type& given, std::string_view what) {
   Type type = given;
   if (type.kind == TypeKind::Int) type = Type::tensor(DType::I64, {});
   else if (type.kind == TypeKind::Bool) type = Type::tensor(DType::Bool, {});
   else if (type.kind == TypeKind::Float) type = Type::tensor(DType::F32, {});
+  if ((type.kind == TypeKind::List || type.kind == TypeKind::Optional) && type.elements.size() == 1) {
+    pbf_writer outer(out, type.kind == TypeKind::List ? 4 : 9);
+    pbf_writer element(outer, 1);
+    return write_type(element, type.elements[0], what);
+  }
+  if (type.kind == TypeKind::Dict && type.elements.size() == 2 && type.elements[0].has_dtype) {
+    pbf_writer map(out, 5);
+    map.add_int32(1, spelling::dtype_code(Dialect::Onnx, type.elements[0].dtype));
+    pbf_writer value(map, 2);
+    Type element = type.elements[1];  // one tensor holds the values of all keys
+    element.has_dims = true;
+    element.dims.clear();
+    return write_type(value, element, what);
+  }
   MOKA_CHECK_KIND(NotImplemented, type.kind == TypeKind::Tensor && type.has_dtype, "ONNX export: '", what,
                   "' has type ", type.text(), "; inputs and outputs must be tensors of a known element type");
   pbf_writer tensor(out, 1);
@@ -109,6 +142,8 @@ void write_type(pbf_writer& out, const Type& given, std::string_view what) {
     else dim.add_string(2, d.symbol);
   }
 }
+
+}  // namespace
 
 void write_value(pbf_writer& graph, int field, const spelling::FileValue& v) {
   pbf_writer w(graph, static_cast<uint32_t>(field));
@@ -159,7 +194,9 @@ void write_attribute(pbf_writer& node, const spelling::Attribute& a) {
   }
 }
 
+namespace {
 void write_graph(pbf_writer& g, const spelling::FileGraph& graph);
+}  // namespace
 
 void write_node(pbf_writer& node, const FileNode& n) {
   for (const std::string& i : n.inputs) node.add_string(1, i);
@@ -178,6 +215,8 @@ void write_node(pbf_writer& node, const FileNode& n) {
   }
   if (!n.domain.empty()) node.add_string(7, n.domain);
 }
+
+namespace {
 
 void write_graph(pbf_writer& g, const spelling::FileGraph& graph) {
   for (const FileNode& n : graph.nodes) {
@@ -301,6 +340,22 @@ int ir_version_of(int opset) {
   return 14;
 }
 
+FileModel described(const Graph& graph, int opset) {
+  const spelling::WritingRules rules{.dialect = Dialect::Onnx,
+                                     .version = opset,
+                                     .adapters = writing_adapters(),
+                                     .copies = "Identity",
+                                     .builtin = write_builtin,
+                                     .control = write_control,
+                                     .older = has_older_form,
+                                     .written_as = 13};
+  spelling::ModelWriter writer(rules);
+  FileModel model = writer.write(graph);
+  to_older_forms(model, opset);
+  spelling::drop_unread(model);
+  return model;
+}
+
 namespace {
 
 std::string written(const Graph& source, const ExportOptions& options, const std::string* path) {
@@ -310,18 +365,7 @@ std::string written(const Graph& source, const ExportOptions& options, const std
   std::unique_ptr<Graph> dynamic;
   if (!options.dynamic_sizes.empty()) dynamic = with_dynamic_sizes(source, options);
   const Graph& graph = dynamic ? *dynamic : source;
-  const spelling::WritingRules rules{.dialect = Dialect::Onnx,
-                                     .version = options.opset,
-                                     .adapters = writing_adapters(),
-                                     .copies = "Identity",
-                                     .builtin = write_builtin,
-                                     .control = write_control,
-                                     .older = has_older_form,
-                                     .written_as = 13};
-  spelling::ModelWriter writer(rules);
-  FileModel model = writer.write(graph);
-  to_older_forms(model, options.opset);
-  spelling::drop_unread(model);
+  FileModel model = described(graph, options.opset);
   std::vector<Function> functions;
   if (!options.functions.empty()) {
     MOKA_CHECK_KIND(Value, options.opset >= 15,

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <protozero/pbf_writer.hpp>
 #include <span>
 
+#include "moka/formats/files.h"
 #include "moka/formats/spelling/writer.h"
 
 namespace moka::onnx {
@@ -14,6 +16,33 @@ std::span<const spelling::WritingAdapter> tensor_writers();
 std::span<const spelling::WritingAdapter> number_writers();
 std::span<const spelling::WritingAdapter> indexing_writers();
 std::span<const spelling::WritingAdapter> layer_writers();
+std::span<const spelling::WritingAdapter> quantized_writers();
+
+bool range_of(DType dtype, double& low, double& high);  // of small integers; false: it is another type
+
+// protobuf counts a message in 31 bits
+inline constexpr uint64_t largest_model = (uint64_t(1) << 31) - 1;
+
+// A file of tensors beside the model.
+struct DataFile {
+  explicit DataFile(const std::string& path, uint64_t least = 0);
+  AtomicFile file;
+  std::string location;  // its name, as the model says it
+  uint64_t least;        // smaller tensors stay in the model
+};
+void write_tensor(protozero::pbf_writer& w, const Tensor& tensor, std::string_view name,
+                  DataFile* data = nullptr);
+void write_node(protozero::pbf_writer& w, const spelling::FileNode& node);
+void write_attribute(protozero::pbf_writer& node, const spelling::Attribute& attribute);
+// A ValueInfoProto as a field of a graph. NotImplemented where the type has no form in ONNX.
+void write_value(protozero::pbf_writer& graph, int field, const spelling::FileValue& value);
+// The graph as a file's operators, those that the opset has.
+spelling::FileModel described(const graph::Graph& graph, int opset);
+
+// The bytes of the graph's nodes; `kept` are the names that it shares with a file, all others begin with `stem`.
+std::vector<std::string> said_anew(const graph::Graph& graph, int opset,
+                                   const std::set<std::string_view>& kept, const std::string& stem);
+std::string constant_node(const std::string& name, const Tensor& value);  // its bytes
 
 // A Cast between; the name of its output.
 std::string cast(const spelling::NodeWriter& n, const std::string& input, DType dtype);

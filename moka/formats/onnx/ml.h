@@ -6,6 +6,8 @@
 
 namespace moka::onnx {
 
+inline constexpr std::string_view ml = "ai.onnx.ml";  // the domain
+
 bool given(NodeReader& n, std::string_view name);  // an attribute that is there and not empty
 // A list of numbers, or a tensor, as a vector of this type; empty where the attribute is missing.
 Tensor vector_of(NodeReader& n, std::string_view name, DType dtype);

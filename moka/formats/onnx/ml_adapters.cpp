@@ -344,7 +344,6 @@ bool cast_map(NodeReader& n) {
   return true;
 }
 
-constexpr std::string_view ml = "ai.onnx.ml";
 constexpr Adapter table[] = {
     {"ArrayFeatureExtractor", 1, 0, array_feature_extractor, ml},
     {"Binarizer", 1, 0, binarizer, ml},

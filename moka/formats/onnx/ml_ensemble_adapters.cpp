@@ -342,7 +342,6 @@ bool svm_classifier(NodeReader& n) {
   return true;
 }
 
-constexpr std::string_view ml = "ai.onnx.ml";
 constexpr Adapter table[] = {
     {"TreeEnsemble", 5, 0, tree_ensemble, ml},
     {"TreeEnsembleRegressor", 1, 0, tree_regressor, ml},

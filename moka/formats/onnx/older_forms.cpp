@@ -5,6 +5,7 @@
 #include <set>
 
 #include "moka/formats/onnx/exporter_internal.h"
+#include "moka/formats/onnx/opset_changes.h"
 #include "moka/formats/spelling/conversions.h"
 
 namespace moka::onnx {
@@ -16,34 +17,6 @@ using spelling::FileModel;
 using spelling::FileNode;
 
 namespace {
-
-// A constant input that was an attribute before opset `since`.
-struct Moved {
-  std::string_view op;
-  int since;
-  size_t input;
-  std::string_view attribute;
-  bool list = true;  // of integers; else one number
-};
-constexpr Moved moved[] = {
-    {"Squeeze", 13, 1, "axes"},         {"Unsqueeze", 13, 1, "axes"},  {"ReduceSum", 13, 1, "axes"},
-    {"Split", 13, 1, "split"},          {"Slice", 10, 1, "starts"},    {"Slice", 10, 2, "ends"},
-    {"Slice", 10, 3, "axes"},           {"Pad", 11, 1, "pads"},        {"Pad", 11, 2, "value", false},
-    {"Clip", 11, 1, "min", false},      {"Clip", 11, 2, "max", false}, {"TopK", 10, 1, "k"},
-    {"Dropout", 12, 1, "ratio", false},
-};
-// Attributes that came in that opset: their default is what older forms do.
-struct Added {
-  std::string_view op, attribute;
-  int since;
-  int64_t otherwise;
-};
-constexpr Added added[] = {
-    {"ArgMax", "select_last_index", 12, 0}, {"ArgMin", "select_last_index", 12, 0},
-    {"Reshape", "allowzero", 14, 0},        {"MaxPool", "ceil_mode", 10, 0},
-    {"AveragePool", "ceil_mode", 10, 0},    {"TopK", "sorted", 11, 1},
-    {"AveragePool", "dilations", 19, -1},   {"MaxPool", "dilations", 10, -1},
-};
 
 class Older {
  public:
@@ -95,15 +68,11 @@ class Older {
   }
 
   void node(FileNode& n) {
-    for (const Added& a : added) {
-      if (a.op != n.op || opset_ >= a.since) continue;
+    for (const Added& a : added_attributes()) {
+      if (a.op != n.op || opset_ >= a.since || a.attribute == "largest") continue;  // topk() turns it
       std::erase_if(n.attributes, [&](const Attribute& given) {
         if (given.name != a.attribute) return false;
-        Dims all;
-        if (spelling::to_ints(given.value, all))
-          for (int64_t v : all)
-            if (v != (a.otherwise < 0 ? 1 : a.otherwise))
-              refuse(n, cat("has ", a.attribute, " = ", given.value));
+        if (!says_nothing(a, given.value)) refuse(n, cat("has ", a.attribute, " = ", given.value));
         return true;
       });
     }
@@ -116,24 +85,13 @@ class Older {
         if (s != 1) refuse(n, "has steps");
       n.inputs.resize(4);
     }
-    for (const Moved& m : moved) {
+    for (const Moved& m : moved_attributes()) {
       if (m.op != n.op || opset_ >= m.since || n.inputs.size() <= m.input || n.inputs[m.input].empty())
         continue;
       const auto found = tensors_.find(n.inputs[m.input]);
       if (found == tensors_.end()) refuse(n, cat("has ", m.attribute, " known only when running"));
       Any value;
-      Dims all;
-      if (m.op == std::string_view("TopK")) {
-        if (!spelling::to_ints(Any(*found->second), all) || all.size() != 1) refuse(n, "has no number k");
-        value = Any(all[0]);
-      } else if (m.list) {
-        if (!spelling::to_ints(Any(*found->second), all)) refuse(n, cat("has no list ", m.attribute));
-        value = Any(all);
-      } else {
-        Any number;
-        if (!spelling::to_number(Any(*found->second), number)) refuse(n, cat("has no number ", m.attribute));
-        value = Any(number.to_double());
-      }
+      if (!attribute_of(m, *found->second, value)) refuse(n, cat("has no ", m.attribute));
       n.attributes.push_back({std::string(m.attribute), value});
       n.inputs[m.input].clear();
     }

@@ -14,7 +14,7 @@
 namespace moka::onnx {
 
 inline constexpr int latest_opset = 28;
-inline constexpr int oldest_written_opset = 9;
+inline constexpr int oldest_written_opset = 9, default_opset = 18;
 
 // The graph has the model's names: inputs, outputs, parameters (states of the graph), symbolic sizes; the scope of a
 // node's source is its name in the file. Errors name the file, the node and what does not fit.
@@ -33,7 +33,7 @@ Training load_training(const Bytes& bytes, std::string_view name, int algorithm 
                        const Limits& limits = {});
 
 struct ExportOptions {
-  int opset = 18;                // 9 to latest_opset
+  int opset = default_opset;     // 9 to latest_opset
   std::string producer = "moka";
   // Sizes of inputs that may vary: input name -> dimension -> the name of the size.
   std::map<std::string, std::map<int, std::string>> dynamic_sizes;
@@ -48,6 +48,18 @@ struct ExportOptions {
 // The bytes of a ModelProto, at most 2 GiB. NotImplemented names every operator that the opset cannot say.
 std::string save(const graph::Graph& graph, const ExportOptions& options = {});
 void save(const graph::Graph& graph, const std::string& path, const ExportOptions& options = {});
+// A model in another opset, 9 to latest_opset. Names, weights and nodes that mean the same there stay as they are; others
+// are said in that opset's way. NotImplemented names a node that it cannot say. From a path, tensors beside the model go
+// into a file beside `target`.
+std::string convert(const Bytes& bytes, std::string_view name, int opset, const Limits& limits = {});
+void convert(const std::string& path, const std::string& target, int opset, const Limits& limits = {});
+int opset_of(const Bytes& bytes, std::string_view name, const Limits& limits = {});
+
+// One value in a file of its own, as the test data of ONNX have it: a TensorProto, SequenceProto, OptionalProto or MapProto,
+// whichever the type says.
+Any read_value(const Bytes& bytes, std::string_view name, const graph::Type& type, const Limits& limits = {});
+std::string write_value(const Any& value, std::string_view name, const graph::Type& type);
+
 int ir_version_of(int opset);  // the oldest that may carry it
 
 }  // namespace moka::onnx

@@ -1,5 +1,6 @@
 // Adapters of quantized arithmetic: scales, zero points, products of integers.
 // SPDX-License-Identifier: Apache-2.0
+#include "moka/formats/onnx/exporter_internal.h"
 #include "moka/formats/onnx/running.h"
 #include "moka/formats/onnx/window.h"
 
@@ -8,9 +9,7 @@ namespace moka::onnx {
 using graph::Value;
 using spelling::named;
 
-namespace {
-
-// What a type of small integers or floats can hold at most.
+// What a type of small integers can hold.
 bool range_of(DType dtype, double& low, double& high) {
   switch (dtype) {
     case DType::U8: low = 0, high = 255; return true;
@@ -24,6 +23,8 @@ bool range_of(DType dtype, double& low, double& high) {
     default: return false;
   }
 }
+
+namespace {
 
 // A scale or zero point as it broadcasts over the input: one number, a vector along `axis`, or blocks along it.
 Value* aligned(NodeReader& n, Value* v, Value* x, int64_t axis, int64_t block) {

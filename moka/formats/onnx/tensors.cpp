@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -408,6 +409,11 @@ Bytes ExternalData::open(const std::string& location) {
     MOKA_CHECK_KIND(
         File, file.fd >= 0, "external data '", location, "': cannot be opened in '", folder_,
         "': ", errno == ELOOP || errno == EXDEV ? "symbolic links are not followed" : std::strerror(errno));
+    struct stat status;
+    MOKA_CHECK_KIND(
+        File, ::fstat(file.fd, &status) == 0 && (!S_ISREG(status.st_mode) || status.st_nlink == 1),
+        "external data '", location, "': has ", status.st_nlink,
+        " names (hard links), so it may belong to somebody outside of the folder; copy it into place");
     at->second = Bytes::of_file(cat("/dev/fd/", file.fd), limits_);
   } catch (...) {
     open_.erase(at);

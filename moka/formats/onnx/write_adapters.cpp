@@ -86,6 +86,18 @@ bool slice(NodeWriter& n) {
   return n.finish("Slice", inputs);
 }
 
+bool narrow(NodeWriter& n) {
+  auto end = [&] {
+    const Any *start = n.constant("start"), *length = n.constant("length");
+    if (start && length && (start->to_int() >= 0 || start->to_int() + length->to_int() < 0))
+      return n.ints_input(Dims{start->to_int() + length->to_int()});
+    if (start && start->to_int() < 0) return std::string();  // the sum may be 0, which is the front
+    return n.add("Add", {n.one_name("start"), n.one_name("length")});
+  }();
+  if (end.empty()) return n.declines("it starts behind the end by a length known only when running");
+  return n.finish("Slice", {n.name("input"), n.one_name("start"), end, n.ints_input(Dims{n.integer("dim")})});
+}
+
 bool flip(NodeWriter& n) {
   Dims dims;
   if (!n.ints("dims", dims)) return n.declines("dims are known only when running");
@@ -182,7 +194,8 @@ bool reduce(NodeWriter& n) {
                                    "ReduceMin", "ReduceProd", "ReduceLogSumExp"};
   const Any* keep = n.constant("keepdim");
   const Any* given = n.constant("dim");
-  if (!keep || !given) return n.declines("dim is known only when running");
+  const bool as_input = n.model.version() >= (kind == 0 ? 13 : 18);
+  if (!keep || (!given && !as_input)) return n.declines("dim is known only when running");
   DType from, to;
   if (!spelling::has_dtype(n.value("input"), &from) || !spelling::has_dtype(n.node.output(), &to))
     return n.declines("the element type is not known");
@@ -190,11 +203,13 @@ bool reduce(NodeWriter& n) {
   if (from != to)
     x = n.add("Cast", {x}, {{"to", Any(int64_t(spelling::dtype_code(spelling::Dialect::Onnx, to)))}});
   Dims dims;
-  if (!given->is_none()) spelling::to_ints(*given, dims);
+  if (given && !given->is_none()) spelling::to_ints(*given, dims);
   std::vector<Attribute> attributes{{"keepdims", Any(int64_t(keep->to_bool()))}};
   std::vector<std::string> inputs{x};
-  if (!dims.empty()) {
-    if (n.model.version() >= (kind == 0 ? 13 : 18)) inputs.push_back(n.ints_input(dims));
+  if (!given) {
+    inputs.push_back(n.ints_name("dim"));
+  } else if (!dims.empty()) {
+    if (as_input) inputs.push_back(n.ints_input(dims));
     else attributes.push_back({"axes", Any(dims)});
   }
   return n.finish(names[kind], inputs, attributes);
@@ -387,6 +402,7 @@ constexpr WritingAdapter table[] = {
     {"empty", 9, 0, full<0>},
     {"arange.start_step", 9, 0, arange},
     {"flip", 10, 0, flip},
+    {"narrow", 1, 0, narrow},
     {"pad_constant", 2, 0, pad},
     {"pad_border", 2, 0, pad_border},
     {"resample", 9, 0, resample},
@@ -413,8 +429,8 @@ constexpr WritingAdapter table[] = {
 std::span<const WritingAdapter> tensor_writers() { return table; }
 
 std::span<const std::span<const WritingAdapter>> writing_adapters() {
-  static const std::span<const WritingAdapter> families[] = {tensor_writers(), number_writers(),
-                                                             indexing_writers(), layer_writers()};
+  static const std::span<const WritingAdapter> families[] = {
+      quantized_writers(), tensor_writers(), number_writers(), indexing_writers(), layer_writers()};
   return families;
 }
 

@@ -353,7 +353,28 @@ bool inverse(NodeWriter& n) {
 
 bool det(NodeWriter& n) { return n.finish("Det", {n.name("A")}); }
 
+bool roi_align(NodeWriter& n) {
+  Dims size;
+  const Any *scale = n.constant("spatial_scale"), *aligned = n.constant("aligned"),
+            *mode = n.constant("mode");
+  if (!n.ints("output_size", size) || size.size() != 2 || !scale || !aligned || !mode)
+    return n.declines("its settings are known only when running");
+  std::vector<spelling::Attribute> attributes{
+      {"output_height", Any(size[0])},
+      {"output_width", Any(size[1])},
+      {"spatial_scale", Any(scale->to_double())},
+      {"sampling_ratio", Any(std::max<int64_t>(n.integer("sampling_ratio"), 0))},
+      {"mode", *mode}};
+  if (n.model.version() >= 16)
+    attributes.push_back(
+        {"coordinate_transformation_mode", Any(aligned->to_bool() ? "half_pixel" : "output_half_pixel")});
+  else if (aligned->to_bool()) return n.declines("aligned regions before opset 16");
+  return n.finish("RoiAlign", {n.name("input"), n.name("rois"), cast(n, n.name("batch_indices"), DType::I64)},
+                  attributes);
+}
+
 constexpr WritingAdapter table[] = {
+    {"roi_align", 10, 0, roi_align},
     {"linear", 7, 0, linear_of_gates},
     {"rnn_layer", 7, 0, rnn_layer},
     {"max_pool1d_with_indices", 10, 0, max_pool_places<1>},

@@ -58,12 +58,11 @@ int info(const InfoArgs& args);
 
 // The arrays that a model is run on.
 struct ArrayArgs {
-  std::vector<std::string> inputs;  // "file.npy" in the model's order, or "name=file.npy"
+  std::vector<std::string> inputs;  // "file.npy" or "file.pb" in the model's order, or "name=file.npy"
   int64_t batch = 0;                // 0: whole inputs, or the size that the model fixes
   bool random = false;
 };
-void check_inputs_given(const ArrayArgs& args, const char* command);
-std::vector<Tensor> read_inputs(const ArrayArgs& args, const std::vector<Port>& ports, const char* command);
+std::vector<Any> read_inputs(const ArrayArgs& args, const std::vector<Port>& ports, const char* command);
 // "name=file" or "file"; files go to the names in order. Returns the place of each port's file, empty where none
 // came.
 std::vector<std::string> assign_files(const std::vector<std::string>& given, const std::vector<Port>& ports,
@@ -102,7 +101,7 @@ int build(const BuildArgs& args);
 struct ConvertArgs {
   ModelArgs model;
   std::string output;
-  int opset = 18;
+  int opset = 0;  // 0: an ONNX file's own, else the default
 };
 int convert(const ConvertArgs& args);
 

@@ -26,9 +26,17 @@ int convert(const ConvertArgs& args) {
   if (!ends(".moka") && !ends(".onnx") && !ends(".pb") && !ends(".safetensors") && !ends(".txt"))
     throw UsageError{
         cat("convert: the ending of ", args.output, " is none of .moka, .onnx, .pb, .safetensors, .txt")};
+  if (ends(".onnx") && std::string_view(args.model.path).ends_with(".onnx")) {
+    const int opset =
+        args.opset ? args.opset : onnx::opset_of(Bytes::of_file(args.model.path), args.model.path);
+    onnx::convert(args.model.path, args.output, opset);
+    std::printf("%s: %s\n", args.output.c_str(), human_bytes(Bytes::of_file(args.output).size()).c_str());
+    return 0;
+  }
   const Model model = load(args.model);
   if (ends(".moka")) package::write(args.output, model.program, model.main, {model.metadata, {}});
-  else if (ends(".onnx")) onnx::save(model.graph(), args.output, {.opset = args.opset});
+  else if (ends(".onnx"))
+    onnx::save(model.graph(), args.output, {.opset = args.opset ? args.opset : onnx::default_opset});
   else if (ends(".pb")) netdef::save(model.graph(), init_net_of(args.output), args.output);
   else if (ends(".safetensors")) safetensors::write(args.output, tensors_of(model.graph()), model.metadata);
   else write_file(args.output, graph::print(model.graph()));

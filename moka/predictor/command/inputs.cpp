@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "moka/formats/npy/npy.h"
+#include "moka/formats/onnx/onnx.h"
 #include "moka/predictor/command/command.h"
 
 namespace moka::command {
@@ -79,20 +80,29 @@ std::vector<std::string> assign_files(const std::vector<std::string>& given, con
   return out;
 }
 
-void check_inputs_given(const ArrayArgs& args, const char* command) {
-  if (args.inputs.empty() && !args.random)
+namespace {
+Any read_input(const std::string& file, const Port& port) {
+  if (!file.ends_with(".pb")) return Any(fit_type(npy::read(file), port));
+  return onnx::read_value(Bytes::of_file(file), file, port.type);
+}
+}  // namespace
+
+std::vector<Any> read_inputs(const ArrayArgs& args, const std::vector<Port>& ports, const char* command) {
+  if (args.inputs.empty() && !args.random && !ports.empty())
     throw UsageError{
         cat(command, ": no --input was given; name arrays with -i FILE.npy, or ask for --random ones")};
-}
-
-std::vector<Tensor> read_inputs(const ArrayArgs& args, const std::vector<Port>& ports, const char* command) {
   const std::vector<std::string> files = assign_files(args.inputs, ports, "--input");
-  std::vector<Tensor> inputs;
+  std::vector<Any> inputs;
   for (size_t i = 0; i < ports.size(); i++) {
+    const bool may_be_missing = ports[i].type.kind == graph::TypeKind::Optional;
+    if (files[i].empty() && may_be_missing) {
+      inputs.emplace_back();
+      continue;
+    }
     if (files[i].empty() && !args.random)
       throw UsageError{cat(command, ": no --input for ", ports[i].name, " (", ports[i].type.text(), ")")};
-    inputs.push_back(files[i].empty() ? random_tensor(ports[i], args.batch)
-                                      : fit_type(npy::read(files[i]), ports[i]));
+    inputs.push_back(files[i].empty() ? Any(random_tensor(ports[i], args.batch))
+                                      : read_input(files[i], ports[i]));
   }
   return inputs;
 }

@@ -68,8 +68,10 @@ void add_model(CLI::App* command, ModelArgs& args) {
 
 void add_arrays(CLI::App* command, ArrayArgs& args) {
   command
-      ->add_option("-i,--input", args.inputs,
-                   "An input array: FILE.npy in the model's order, or NAME=FILE.npy; repeat for more")
+      ->add_option(
+          "-i,--input", args.inputs,
+          "An input: FILE.npy, or FILE.pb as ONNX's test data have it, in the model's order, or NAME=FILE; "
+          "repeat for more")
       ->type_name("[NAME=]FILE")
       ->allow_extra_args(false);
   command
@@ -85,7 +87,7 @@ void describe_run(CLI::App* command, RunArgs& args) {
   add_arrays(command, args);
   command
       ->add_option("-o,--output", args.outputs,
-                   "Where to keep an output: FILE.npy in the model's order, or NAME=FILE.npy")
+                   "Where to keep an output: FILE.npy or FILE.pb in the model's order, or NAME=FILE")
       ->type_name("[NAME=]FILE")
       ->allow_extra_args(false);
   command
@@ -200,8 +202,10 @@ int main(int argc, char** argv) {
                    "The file to write; its ending says the format: .moka, .onnx, .pb (Caffe2's predict net; "
                    "its init net goes beside it), .safetensors (weights alone), .txt (the graph to read)")
       ->required();
-  convert_command->add_option("--opset", convert_args.opset, "ONNX operator set to write, 9 to 28")
-      ->capture_default_str();
+  convert_command->add_option(
+      "--opset", convert_args.opset,
+      "ONNX operator set to write, 9 to 28; without it an ONNX file keeps its own, others "
+      "are written as 18");
 
   try {
     app.parse(argc, argv);

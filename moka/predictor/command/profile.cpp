@@ -42,12 +42,11 @@ void append_rows(std::string& out, const char* key, const std::vector<Trace::Row
 
 int profile(const ProfileArgs& args) {
   if (args.threads) set_num_threads(args.threads);
-  check_inputs_given(args, "profile");
   LoadOptions load_options;
   load_options.optimize = !args.no_optimize;
   const Predictor predictor(load(args.model), load_options);
-  const std::vector<Tensor> inputs = read_inputs(args, predictor.inputs(), "profile");
-  predictor.run(inputs);  // plans, packs weights, fills caches
+  const std::vector<Any> inputs = read_inputs(args, predictor.inputs(), "profile");
+  predictor.run_values(inputs);  // plans, packs weights, fills caches
   std::vector<double> laps;
   Trace trace;
   RunOptions watched;
@@ -56,12 +55,12 @@ int profile(const ProfileArgs& args) {
     Progress progress(cat("running ", args.model.path), 2 * args.repeat);
     for (int i = 0; i < args.repeat; i++) {
       const int64_t start = runtime::trace_clock();
-      predictor.run(inputs);
+      predictor.run_values(inputs);
       laps.push_back(static_cast<double>(runtime::trace_clock() - start) * 1e-9);
       progress.advance(1);
     }
     for (int i = 0; i < args.repeat; i++) {
-      predictor.run(inputs, watched);
+      predictor.run_values(inputs, watched);
       progress.advance(1);
     }
   }

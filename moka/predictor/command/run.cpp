@@ -10,6 +10,8 @@
 #include "moka/base/parallel.h"
 #include "moka/formats/json.h"
 #include "moka/formats/npy/npy.h"
+#include "moka/formats/onnx/onnx.h"
+#include "moka/graph/dictionary.h"
 #include "moka/predictor/command/command.h"
 #include "moka/predictor/predictor.h"
 #include "moka/runtime/trace.h"
@@ -42,10 +44,17 @@ struct Batches {
   bool whole = false;  // the model fixes the size: the last batch is filled up
 };
 
-Batches plan_batches(const std::vector<Tensor>& inputs, const std::vector<Port>& ports, int64_t wanted) {
+Batches plan_batches(const std::vector<Any>& values, const std::vector<Port>& ports, int64_t wanted) {
   Batches out;
   int64_t fixed_size = 0;
-  bool same = !inputs.empty();
+  bool same = !values.empty();
+  std::vector<Tensor> inputs;
+  for (const Any& v : values)
+    if (v.is_tensor()) inputs.push_back(v.tensor());
+  if (inputs.size() != values.size()) {
+    if (wanted) throw UsageError{"--batch: only tensors can be cut into batches"};
+    return out;
+  }
   for (size_t i = 0; i < inputs.size(); i++) {
     same = same && inputs[i].dim() > 0 && (i == 0 || inputs[i].size(0) == inputs[0].size(0));
     const graph::Type& type = ports[i].type;
@@ -67,10 +76,10 @@ Batches plan_batches(const std::vector<Tensor>& inputs, const std::vector<Port>&
 }
 
 // Runs all batches; outputs are joined along their first dimension.
-std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Tensor>& inputs,
-                                const Batches& batches, const RunOptions& options, Progress& progress) {
+std::vector<Any> run_batches(const Predictor& predictor, const std::vector<Any>& inputs,
+                             const Batches& batches, const RunOptions& options, Progress& progress) {
   if (!batches.total) {
-    std::vector<Tensor> outs = predictor.run(inputs, options);
+    std::vector<Any> outs = predictor.run_values(inputs, options);
     progress.advance(1);
     return outs;
   }
@@ -78,8 +87,8 @@ std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Te
   for (int64_t first = 0; first < batches.total; first += batches.size) {
     const int64_t have = std::min(batches.size, batches.total - first);
     std::vector<Tensor> part;
-    for (const Tensor& t : inputs)
-      part.push_back(padded_rows(t, first, have, batches.whole ? batches.size : have));
+    for (const Any& v : inputs)
+      part.push_back(padded_rows(v.tensor(), first, have, batches.whole ? batches.size : have));
     const std::vector<Tensor> outs = predictor.run(part, options);
     joined.resize(outs.size());
     for (size_t i = 0; i < outs.size(); i++) {
@@ -102,7 +111,7 @@ std::vector<Tensor> run_batches(const Predictor& predictor, const std::vector<Te
     }
     progress.advance(have);
   }
-  return joined;
+  return {joined.begin(), joined.end()};
 }
 
 struct Accuracy {
@@ -131,8 +140,10 @@ Accuracy measure_accuracy(const Tensor& output, const Tensor& labels) {
 struct Summary {
   double least = 0, mean = 0, most = 0;
 };
-Summary summarize(const Tensor& t) {
+Summary summarize(const Any& value) {
   Summary out;
+  if (!value.is_tensor()) return out;
+  const Tensor& t = value.tensor();
   if (t.numel() == 0 || is_complex(t.dtype()) || t.dtype() == DType::String) return out;
   const Tensor values = to_dtype(as_contiguous(t), DType::F64);
   const double* p = values.data<double>();
@@ -156,16 +167,28 @@ struct Times {
   int64_t rows = 0;                                   // in one pass
 };
 
-void print_json(const Predictor& predictor, const std::vector<Tensor>& outs, const Accuracy* accuracy,
+// "float32[2, 3]", or what else it is.
+std::string kind_of(const Any& value) {
+  if (value.is_tensor()) return cat(info(value.tensor().dtype()).name, value.tensor().sizes());
+  if (value.tag() == Tag::Tensors) return cat("list of ", value.tensors().size(), " tensors");
+  if (value.tag() == Tag::List) return cat("list of ", value.list().size());
+  return value.is_none() ? "none" : graph::dictionary_of(value.arg()) ? "map" : tag_name(value.tag());
+}
+
+void print_json(const Predictor& predictor, const std::vector<Any>& outs, const Accuracy* accuracy,
                 const Times& times, int repeat) {
   std::string out = "{\"outputs\":[";
   for (size_t i = 0; i < outs.size(); i++) {
     const Summary s = summarize(outs[i]);
     out += i ? ",{\"name\":" : "{\"name\":";
     append_json_string(out, predictor.outputs()[i].name);
-    out += cat(",\"dtype\":\"", info(outs[i].dtype()).name, "\",\"shape\":", outs[i].sizes(),
-               ",\"min\":", json_number(s.least), ",\"mean\":", json_number(s.mean),
-               ",\"max\":", json_number(s.most), "}");
+    if (!outs[i].is_tensor()) {
+      out += cat(",\"kind\":\"", kind_of(outs[i]), "\"}");
+      continue;
+    }
+    out += cat(",\"dtype\":\"", info(outs[i].tensor().dtype()).name,
+               "\",\"shape\":", outs[i].tensor().sizes(), ",\"min\":", json_number(s.least),
+               ",\"mean\":", json_number(s.mean), ",\"max\":", json_number(s.most), "}");
   }
   out += "]";
   if (accuracy)
@@ -179,12 +202,16 @@ void print_json(const Predictor& predictor, const std::vector<Tensor>& outs, con
   std::printf("%s\n", out.c_str());
 }
 
-void print_text(const Predictor& predictor, const std::vector<Tensor>& outs, const Accuracy* accuracy,
+void print_text(const Predictor& predictor, const std::vector<Any>& outs, const Accuracy* accuracy,
                 const Times& times, int repeat) {
   for (size_t i = 0; i < outs.size(); i++) {
+    if (!outs[i].is_tensor() || outs[i].tensor().dtype() == DType::String) {
+      std::printf("%s: %s\n", predictor.outputs()[i].name.c_str(), kind_of(outs[i]).c_str());
+      continue;
+    }
     const Summary s = summarize(outs[i]);
     std::printf("%s: %s, least %.6g, mean %.6g, greatest %.6g\n", predictor.outputs()[i].name.c_str(),
-                cat(info(outs[i].dtype()).name, outs[i].sizes()).c_str(), s.least, s.mean, s.most);
+                kind_of(outs[i]).c_str(), s.least, s.mean, s.most);
   }
   if (accuracy)
     std::printf(
@@ -208,7 +235,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 int run(const RunArgs& args) {
   if (args.threads) set_num_threads(args.threads);
-  check_inputs_given(args, "run");
   Times times;
   auto start = std::chrono::steady_clock::now();
   LoadOptions load_options;
@@ -219,17 +245,19 @@ int run(const RunArgs& args) {
 
   const std::vector<Port>& ports = predictor.inputs();
   const std::vector<std::string> places = assign_files(args.outputs, predictor.outputs(), "--output");
-  const std::vector<Tensor> inputs = read_inputs(args, ports, "run");
+  const std::vector<Any> inputs = read_inputs(args, ports, "run");
   Tensor labels;
   if (!args.labels.empty()) labels = npy::read(args.labels);
 
   const Batches batches = plan_batches(inputs, ports, args.inputs.empty() ? 0 : args.batch);
-  times.rows = batches.total ? batches.total : !inputs.empty() && inputs[0].dim() > 0 ? inputs[0].size(0) : 1;
+  times.rows = batches.total ? batches.total : 1;
+  if (!batches.total && !inputs.empty() && inputs[0].is_tensor() && inputs[0].tensor().dim() > 0)
+    times.rows = inputs[0].tensor().size(0);
   runtime::Trace trace;
   RunOptions options;
   options.deadline_seconds = args.deadline;
   if (!args.profile.empty()) options.trace = &trace;
-  std::vector<Tensor> outs;
+  std::vector<Any> outs;
   std::vector<double> laps;
   {
     Progress progress(cat("running ", args.model.path), (batches.total ? batches.total : 1) * args.repeat);
@@ -247,9 +275,16 @@ int run(const RunArgs& args) {
   if (options.trace) write_file(args.profile, trace.chrome_json());
   Accuracy accuracy;
   const bool judged = labels && !outs.empty();
-  if (judged) accuracy = measure_accuracy(outs[0], labels);
-  for (size_t i = 0; i < outs.size(); i++)
-    if (!places[i].empty()) npy::write(places[i], outs[i]);
+  if (judged) accuracy = measure_accuracy(outs[0].tensor(), labels);
+  for (size_t i = 0; i < outs.size(); i++) {
+    if (places[i].empty()) continue;
+    const Port& port = predictor.outputs()[i];
+    if (places[i].ends_with(".pb")) write_file(places[i], onnx::write_value(outs[i], port.name, port.type));
+    else if (outs[i].is_tensor()) npy::write(places[i], outs[i].tensor());
+    else
+      fail_kind(ErrorKind::NotImplemented, "output ", port.name, " is a ", kind_of(outs[i]),
+                ", which .npy cannot hold; write it as ", port.name, "=FILE.pb");
+  }
   (args.json ? print_json : print_text)(predictor, outs, judged ? &accuracy : nullptr, times, args.repeat);
   return 0;
 }

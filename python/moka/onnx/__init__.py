@@ -10,7 +10,7 @@ from typing import Any
 from .. import _C
 from .exporting import Program, export
 
-__all__ = ["Model", "Program", "Trainer", "export", "load"]
+__all__ = ["Model", "Program", "Trainer", "convert", "export", "load"]
 
 # Types that NumPy knows only through ml_dtypes, and an integer type of the same width.
 _BITS = {"bfloat16": "int16"} | dict.fromkeys(
@@ -51,14 +51,22 @@ class Model:
         """Everything that `run` can be asked for, in the order in which it is made, and its type."""
         return {**dict(self.graph.values()), **self.outputs}
 
-    def run(self, inputs: Any = (), *, outputs: Sequence[str] | None = None) -> list[Any]:
+    def run(self, inputs: Any = (), feeds: Any = None, *, outputs: Sequence[str] | None = None) -> list[Any]:
         """The outputs as NumPy arrays, all of them or those named in `outputs`.
 
         Args:
             inputs: a dict {name: array}, a list of arrays in the model's order, or one array. An array is
-                whatever NumPy makes one of; tensors are taken as they are.
+                whatever NumPy makes one of; tensors are taken as they are. What is optional may be missing.
+            feeds: the inputs, where the outputs' names come first: `run(None, {"x": array})` as
+                onnxruntime and onnx.reference have it.
             outputs: names of the outputs wanted, or of any value between; None for all outputs.
         """
+        if feeds is not None:
+            if outputs is not None:
+                raise TypeError("run: the outputs were named twice")
+            inputs, outputs = feeds, inputs
+        elif inputs is None:
+            inputs = ()
         given = self._in_order(inputs)
         if outputs is None:
             return [_to_array(value) for value in self._executable.run(*given)]
@@ -118,11 +126,12 @@ class Model:
     def _in_order(self, inputs: Any) -> list[Any]:
         if isinstance(inputs, Mapping):
             unknown = [name for name in inputs if name not in self.input_names]
-            missing = [name for name in self.input_names if name not in inputs]
+            optional = {name for name, kind in self.inputs.items() if kind.endswith("?")}
+            missing = [name for name in self.input_names if name not in inputs and name not in optional]
             if unknown or missing:
                 wrong = f"no input {unknown[0]!r}" if unknown else f"input {missing[0]!r} is not given"
                 raise ValueError(f"run: {wrong}; inputs are {', '.join(self.input_names)}")
-            given = [inputs[name] for name in self.input_names]
+            given = [inputs.get(name) for name in self.input_names]
         elif isinstance(inputs, (list, tuple)):
             given = list(inputs)
         else:
@@ -256,16 +265,56 @@ def _to_array(value: Any) -> Any:
     return value
 
 
-def load(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Model:
-    """Read an ONNX model from a path or from bytes.
+def load(source: Any) -> Model:
+    """Read an ONNX model from a path, from bytes, from a file opened for reading bytes, or a ModelProto.
 
     Tensors that the model keeps in files beside it are found when it is loaded by path, inside its folder
     only. Errors name the file, the node and what does not fit.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return Model(_C._onnx_load_bytes(bytes(source), "model"))
+    if hasattr(source, "SerializeToString"):
+        return Model(_C._onnx_load_bytes(source.SerializeToString(), "model"))
+    if hasattr(source, "read"):
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise TypeError("onnx.load: the file must be opened for reading bytes, mode 'rb'")
+        return Model(_C._onnx_load_bytes(data, getattr(source, "name", "model")))
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"onnx.load: a path or the bytes of a model are needed, but {type(source).__name__} came"
         )
     return Model(_C._onnx_load(os.fspath(source)))
+
+
+def convert(
+    source: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    opset: int,
+) -> bytes | None:
+    """A model in another opset: written to `path`, or as bytes when there is none.
+
+    Names, weights and nodes that mean the same in both opsets stay as they are; attributes that became inputs
+    are moved, and what the other opset says in another way is rewritten.
+
+    Args:
+        source: a path, the bytes of a model, or a ModelProto.
+        path: where the result goes; tensors that the model keeps beside it go into a file beside that.
+        opset: the version of ONNX's operators, 9 to 28, older or newer than the model's.
+
+    Raises NotImplementedError naming the node that the opset cannot say.
+    """
+    given: Any
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        given = bytes(source)
+    elif hasattr(source, "SerializeToString"):
+        given = source.SerializeToString()
+    elif isinstance(source, (str, os.PathLike)):
+        given = os.fspath(source)
+    else:
+        raise TypeError(
+            f"onnx.convert: a path or the bytes of a model are needed, but {type(source).__name__} came"
+        )
+    result: bytes | None = _C._onnx_convert(given, int(opset), None if path is None else os.fspath(path))
+    return result

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _C
-from . import Model, load
+from . import _BITS, Model, load
 
 __all__ = ["Difference", "compare", "main"]
 
@@ -96,38 +97,66 @@ def _difference(name: str, maker: str, x: Any, y: Any) -> Difference:
         return Difference(name, maker, 0, 0)
     wide = np.complex128 if x.dtype.kind == "c" or y.dtype.kind == "c" else np.float64
     x, y = x.astype(wide), y.astype(wide)
-    apart = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0, np.abs(x - y))
+    with np.errstate(invalid="ignore"):  # inf less inf
+        apart = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0, np.abs(x - y))
     largest = float(np.max(apart)) if not np.isnan(apart).any() else float("inf")
     finite = np.abs(np.where(np.isfinite(x), x, 0))
     return Difference(name, maker, largest, largest / max(float(finite.max()), 1e-12) if largest else 0.0)
 
 
-def random_inputs(model: Model, size: int = 1, seed: int = 0) -> dict[str, Any]:
-    """Arrays of the declared types; sizes that are open become `size`."""
+def random_inputs(
+    model: Model, size: int = 1, seed: int = 0, skip: Container[str] = ()
+) -> dict[str, Any]:
+    """Arrays of the declared types; sizes that are open become `size`. None is made for those in `skip`."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
     out = {}
     for name, text in model.inputs.items():
+        if name in skip:
+            continue
         kind, _, sizes = text.rstrip("]?").partition("[")
         if kind in ("", "tensor") or sizes == "...":
             raise ValueError(
                 f"diff: input {name!r} is {text}; give it as an array with --input {name}=FILE.npy"
             )
         shape = [int(s) if re.fullmatch(r"\d+", s) else size for s in sizes.replace(" ", "").split(",") if s]
-        if kind == "bool":
-            out[name] = rng.integers(0, 2, shape).astype(bool)
-        elif "int" in kind:
-            out[name] = rng.integers(0, 2, shape).astype(kind)
-        else:
-            out[name] = rng.standard_normal(shape).astype("float32" if kind == "bfloat16" else kind)
+        out[name] = _random_array(name, kind, shape, rng)
     return out
+
+
+def _random_array(name: str, kind: str, shape: list[int], rng: Any) -> Any:
+    import numpy as np
+
+    if kind == "string":
+        raise ValueError(f"diff: input {name!r} is of strings; give it with --input {name}=FILE.npy")
+    if kind == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    if kind in _BITS:  # NumPy's own "int4" has 4 bytes
+        import ml_dtypes
+
+        dtype = np.dtype(getattr(ml_dtypes, kind))
+    else:
+        dtype = np.dtype(kind)
+    if "int" in kind:
+        return rng.integers(0, 2, shape).astype(dtype)
+    if dtype.kind == "c":
+        return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(dtype)
+    return rng.standard_normal(shape).astype(dtype)
 
 
 def _load(path: str) -> Model:
     if path.endswith(".moka"):
         return Model(_C._package_load(path)[0])
     return load(path)
+
+
+def _plain(found: Difference) -> dict[str, Any]:
+    """For JSON, which has neither inf nor nan."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in vars(found).items()
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -159,21 +188,23 @@ def main(arguments: Sequence[str]) -> int:
     try:
         a, b = _load(options.a), _load(options.b)
         files = [pair.rpartition("=") for pair in options.input]
+        if len(files) > len(a.input_names):
+            names = ", ".join(a.input_names)
+            raise ValueError(f"{len(files)} inputs were given, {options.a} has {len(a.input_names)}: {names}")
+        wrong = [name for name, _, _ in files if name and name not in a.input_names]
+        if wrong:
+            raise ValueError(f"there is no input {wrong[0]!r}; inputs are {', '.join(a.input_names)}")
         given = {
             name or a.input_names[i]: np.load(file, allow_pickle=False)
             for i, (name, _, file) in enumerate(files)
         }
-        inputs = (
-            given
-            if set(a.input_names) <= set(given)
-            else random_inputs(a, options.size, options.seed) | given
-        )
+        inputs = random_inputs(a, options.size, options.seed, skip=given) | given
         outputs, first = compare(a, b, [inputs[name] for name in a.input_names], options.tolerance)
-    except (OSError, ValueError, RuntimeError, IndexError, NotImplementedError, KeyError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
         print(f"moka diff: {error}", file=sys.stderr)
         return 2
     if options.json:
-        answer = {"outputs": [vars(o) for o in outputs], "first": vars(first) if first else None}
+        answer = {"outputs": [_plain(o) for o in outputs], "first": _plain(first) if first else None}
         print(json.dumps(answer))
     elif not outputs:
         print(f"the outputs agree within {options.tolerance:g}: {', '.join(a.output_names)}")
