@@ -49,26 +49,33 @@ PyRef as_lists(PyObject* o, int depth) {
 
 bool is_list(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o); }
 
-void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
+// The type that holds all elements seen so far.
+struct Elements {
+  DType type = DType::Bool;
+  bool any = false;
+
+  void add(DType d) {
+    type = any ? promote(type, d) : d;
+    any = true;
+  }
+};
+
+void measure(PyObject* o, Dims& sizes, size_t depth, Elements& elements) {
   if (depth > static_cast<size_t>(max_dims))
     throw Error(ErrorKind::Value, "tensor: the list is nested too deeply");
   if (!is_list(o)) {
     if (is_tensor(o)) {  // lists of tensors stack
       const Tensor& t = unwrap(o);
       if (sizes.size() == depth) sizes.append(t.sizes());
-      rank = std::max(rank, is_complex(t.dtype())      ? 3
-                            : is_floating(t.dtype())   ? 2
-                            : t.dtype() == DType::Bool ? 0
-                                                       : 1);
-      return;
+      return elements.add(t.dtype());
     }
-    if (PyBool_Check(o)) rank = std::max(rank, 0);
-    else if (PyLong_Check(o)) rank = std::max(rank, 1);
-    else if (PyFloat_Check(o)) rank = std::max(rank, 2);
-    else if (PyComplex_Check(o)) rank = 3;
+    if (PyBool_Check(o)) elements.add(DType::Bool);
+    else if (PyLong_Check(o)) elements.add(DType::I64);
+    else if (PyFloat_Check(o)) elements.add(default_float());
+    else if (PyComplex_Check(o)) elements.add(default_float() == DType::F64 ? DType::C128 : DType::C64);
     else if (is_other_sequence(o)) throw OtherSequence{};
-    else if (is_index(o)) rank = std::max(rank, 1);
-    else if (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) rank = std::max(rank, 2);
+    else if (is_index(o)) elements.add(DType::I64);
+    else if (Py_TYPE(o)->tp_as_number && Py_TYPE(o)->tp_as_number->nb_float) elements.add(default_float());
     else
       throw Error(ErrorKind::Type,
                   cat("tensor: expected numbers, bools, tensors, or lists of them, got ", described(o)));
@@ -76,7 +83,7 @@ void measure(PyObject* o, Dims& sizes, size_t depth, int& rank) {
   }
   Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
   if (sizes.size() == depth) sizes.push_back(n);
-  for (Py_ssize_t i = 0; i < n; i++) measure(PySequence_Fast_GET_ITEM(o, i), sizes, depth + 1, rank);
+  for (Py_ssize_t i = 0; i < n; i++) measure(PySequence_Fast_GET_ITEM(o, i), sizes, depth + 1, elements);
 }
 
 struct Writer {
@@ -219,19 +226,15 @@ Tensor from_data(PyObject* data, const DType* wanted) {
     return stack(std::span<const Tensor>(parts), 0);
   }
   Dims sizes;
-  int rank = -1;
+  Elements elements;
   PyRef lists;
   try {
-    measure(data, sizes, 0, rank);
+    measure(data, sizes, 0, elements);
   } catch (const OtherSequence&) {
     lists = as_lists(data, 0);
     return from_data(lists.get(), wanted);
   }
-  DType dtype = wanted      ? *wanted
-                : rank == 0 ? DType::Bool
-                : rank == 1 ? DType::I64
-                : rank == 3 ? (default_float() == DType::F64 ? DType::C128 : DType::C64)
-                            : default_float();
+  const DType dtype = wanted ? *wanted : elements.any ? elements.type : default_float();
   Tensor out = new_tensor(sizes, dtype);
   if (out.numel()) Writer{out, sizes}.write(data, 0);
   return out;

@@ -46,6 +46,7 @@ _LAZY = {
     "profile": ("moka.profiler", "write_trace"),
     **{name: ("moka.written_functions", name) for name in ("constant_pad_nd", "frexp", "from_file")},
     **{name: ("moka.written_functions", name) for name in ("grid_sampler", "pairwise_distance")},
+    **{name: ("moka.low_rank", name) for name in ("nuclear_norm", "pca_lowrank", "svd_lowrank")},
     "segment_reduce": ("moka.written_functions", "segment_reduce"),
     **{name: ("moka.linalg", name) for name in ("chain_matmul", "einsum", "tensordot")},
     "autocast": ("moka.amp", "autocast"),

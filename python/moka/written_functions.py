@@ -180,7 +180,7 @@ def segment_reduce(
     out = out.scatter_reduce(axis, run, data, names.get(reduce, reduce), include_self=True)
     out = out.narrow(axis, 0, runs)
     if ranks and initial is not None:  # elements that equal it count
-        out = _C.where(out >= initial if reduce == "max" else out <= initial, out, initial)
+        out = _C.where(out < initial if reduce == "max" else out > initial, initial, out)  # NaN stays
     if reduce == "mean":
         shares = sizes.reshape((*sizes.shape, *(1 for _ in rest))).to(data.dtype)
         out = _C.where(shares > 0, out / shares, float("nan") if initial is None else out)

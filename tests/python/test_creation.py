@@ -195,3 +195,14 @@ def test_zeros_and_ones_are_drawn_into_any_type():
     out = moka.empty(3, dtype=moka.int32)
     moka.bernoulli(moka.tensor([0.0, 1.0, 1.0]), out=out)
     assert out.dtype == moka.int32 and out.tolist() == [0, 1, 1]
+
+
+def test_lists_of_tensors_have_the_type_that_holds_all():
+    def type_of(*entries):
+        return moka.tensor(list(entries)).dtype
+
+    double, half, word = (moka.tensor(1, dtype=d) for d in (moka.float64, moka.float16, moka.int32))
+    assert type_of(double, 2) == type_of(1.5, double) == moka.float64
+    assert type_of(half, 2) == moka.float16 and type_of(half, 2.0) == moka.float32
+    assert type_of(word, word) == moka.int32 and type_of(word, 2) == moka.int64
+    assert type_of() == moka.float32 and type_of(True, 2j) == moka.complex64

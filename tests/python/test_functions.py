@@ -261,3 +261,18 @@ def test_gumbel_softmax_is_one_hot_with_a_soft_gradient():
     assert sorted(sample.detach().reshape(-1).tolist())[-5:] == pytest.approx([1.0] * 5)
     (sample * moka.arange(4.0)).sum().backward()
     assert float(logits.grad.abs().sum()) > 0
+
+
+def test_values_that_are_not_finite_stay_where_they_are():
+    inf, nan = float("inf"), float("nan")
+    x = moka.tensor([1.0, -inf, 2.0], requires_grad=True)
+    x.gather(0, moka.tensor([0, 0])).sum().backward()
+    assert x.grad.tolist() == [2.0, 0.0, 0.0]
+    x = moka.tensor([1.0, nan, 2.0], requires_grad=True)
+    moka.nanquantile(x, 0.5).backward()
+    assert x.grad.tolist() == [0.5, 0.0, 0.5]
+    lengths = moka.tensor([1, 2, 0])
+    got = moka.segment_reduce(moka.tensor([5.0, nan, 3.0]), "min", lengths=lengths, initial=4.0)
+    assert got[0].item() == 4 and got[1].isnan().item() and got[2].item() == 4
+    assert moka.logsumexp(moka.ones(2, 0), 1).tolist() == [-inf, -inf]
+    assert moka.logsumexp(moka.ones(0, 2), (0,), keepdim=True).tolist() == [[-inf, -inf]]

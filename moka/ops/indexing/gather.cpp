@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "moka/base/parallel.h"
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
 #include "moka/ops/indexing/index_values.h"
 #include "moka/ops/kernels/given_output.h"
@@ -167,7 +168,7 @@ constinit const Op gather_op{
     .shape = shape_gather,
     .kernels = {KernelRow{"copy", run_gather}},
     .derivative = {wrt("input", [](auto dy, auto input, auto dim,
-                                   auto index) { return scatter_add(mul(input, 0), dim, index, dy); })},
+                                   auto index) { return scatter_add(zeros_like(input), dim, index, dy); })},
     .batch = over_dims("*dim"),
     .onnx = Format{{.map = "GatherElements(input, index, axis=dim)", .since = 11}},
     .netdef = none("Caffe2 has no such operator"),

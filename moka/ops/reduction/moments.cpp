@@ -241,6 +241,13 @@ bool log_sum_exp_rows(const Tensor& x, const Any& dim, bool keepdim, Tensor& out
 Tensor log_sum_exp_of(const Tensor& input, const Any& dim, const Any& keepdim) {
   const DType d = input.dtype();
   Tensor out;
+  if (input.numel() == 0 && input.has_storage() && !is_meta(input)) {  // the sum of nothing is 0
+    DimSet dims = 0;
+    for (int64_t k : dim.ints()) dims |= DimSet(1) << wrap_dim(k, input.dim(), "logsumexp");
+    const DType type = is_floating(d) || is_complex(d) ? d : default_float();
+    return full(reduced_sizes(input.sizes(), dims ? dims : ~DimSet(0), keepdim.to_bool()), -__builtin_inf(),
+                type);
+  }
   if ((d == DType::F32 || d == DType::F64) && log_sum_exp_rows(input, dim, keepdim.to_bool(), out))
     return out;
   Any x(is_floating(d) || is_complex(d) ? input : Tensor(to(input, default_float())));

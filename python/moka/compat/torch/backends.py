@@ -48,7 +48,9 @@ cudnn = SimpleNamespace(
     version=lambda: None,
 )
 cuda = SimpleNamespace(
-    matmul=SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=True), is_built=_no
+    matmul=SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=True),
+    is_built=_no,
+    preferred_linalg_library=lambda backend=None: "default",
 )
 mps = SimpleNamespace(is_available=_no, is_built=_no)
 mkl = SimpleNamespace(is_available=_no)

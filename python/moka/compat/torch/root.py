@@ -58,7 +58,11 @@ class _Typed(type):
 
     dtype: Any
 
-    def __call__(cls, *args: Any) -> Tensor:
+    def __call__(cls, *args: Any, device: Any = None) -> Tensor:
+        if device is not None and _C.device(device).type != "cpu":
+            raise RuntimeError(
+                f"{cls.__name__}: legacy constructor expects device type: cpu but got {device}"
+            )
         if len(args) == 1 and isinstance(args[0], (Tensor, TypedStorage, UntypedStorage)):
             return _shared(args[0], cls.dtype)
         if len(args) == 1 and not isinstance(args[0], (int, _C.Size)):
