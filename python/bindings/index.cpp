@@ -45,7 +45,15 @@ bool is_index_number(PyObject* o) {
   if (is_tensor(o))
     return unwrap(o).dim() == 0 && is_integral(unwrap(o).dtype()) && unwrap(o).dtype() != DType::U8 &&
            !is_followed(unwrap(o));
-  return !PyBool_Check(o) && PyIndex_Check(o);
+  if (PyBool_Check(o) || !PyIndex_Check(o)) return false;
+  if (!PySequence_Check(o)) return true;
+  // NumPy's arrays have __index__ too; it works for one integer without dimensions.
+  const bool array = PyObject_Size(o) >= 0;
+  PyErr_Clear();
+  if (array) return false;
+  PyRef index = PyRef::steal(PyNumber_Index(o));
+  PyErr_Clear();
+  return static_cast<bool>(index);
 }
 bool is_view_key(PyObject* o) {
   return o == Py_None || o == Py_Ellipsis || PySlice_Check(o) || is_single(o) || is_index_number(o) ||
@@ -181,6 +189,13 @@ Tensor without_leading_ones(Tensor v, int dims) {
   return v;
 }
 
+// Expanded dimensions have one place for all their elements: one of them is enough to write one value everywhere.
+Tensor each_place_once(Tensor x) {
+  for (int d = 0; d < x.dim(); d++)
+    if (x.stride(d) == 0 && x.size(d) > 1) x = moka::slice(x, d, int64_t(0), int64_t(1), int64_t(1));
+  return x;
+}
+
 // The dimensions of what a key selects.
 int result_dims(const Indexed& at) {
   int kept = at.base.dim(), wide = 0;
@@ -245,6 +260,7 @@ int set_item(PyObject* self, PyObject* key, PyObject* value) {
     // Views of x, written in place: gradients follow as for x.view(...).copy_(v).
     Indexed at = split_key(x, key);
     v = without_leading_ones(v, result_dims(at));
+    if (!at.advanced && v.numel() == 1) at.base = each_place_once(at.base);
     Arg args[4] = {at.base, v};
     if (at.advanced) {
       args[1] = std::span<const Tensor>(at.indices);

@@ -68,6 +68,7 @@ Tensor from_dlpack(nb::handle given) {
 void become(const Tensor& x, const Tensor& result, const std::string& name) {
   autograd::check_writable(x, name);
   if (autograd::grad_enabled()) autograd::check_rebase(x, name, false);
+  x.raise_version();
   if (x == result) return;
   MOKA_CHECK(x.has_storage() && result.impl()->storage == x.impl()->storage, name, ": the result is no view");
   follow_geometry(x, result);

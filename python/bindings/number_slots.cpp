@@ -116,7 +116,12 @@ PyObject* unary_abs(PyObject* a) {
   return guarded([&] { return wrap(abs(unwrap(a))); });
 }
 PyObject* unary_not(PyObject* a) {
-  return guarded([&] { return wrap(bitwise_not(unwrap(a))); });
+  return guarded([&] {
+    MOKA_CHECK_KIND(Type, is_integral(unwrap(a).dtype()) || unwrap(a).dtype() == DType::Bool,
+                    "~ (operator.invert) is only implemented on integer and Boolean-type tensors, got ",
+                    unwrap(a).dtype());
+    return wrap(bitwise_not(unwrap(a)));
+  });
 }
 PyObject* power_in_place(PyObject* a, PyObject* b, PyObject* modulus) {
   if (modulus != Py_None) Py_RETURN_NOTIMPLEMENTED;
@@ -167,9 +172,11 @@ PyObject* as_long(PyObject* o) {
 }
 PyObject* as_index(PyObject* o) {
   return guarded([&]() -> PyObject* {
-    const Tensor& t = only_element(o, "index");
-    MOKA_CHECK_KIND(Type, !is_floating(t.dtype()),
-                    "index: only integer tensors can be used as an index, got ", t.dtype());
+    const Tensor& t = unwrap(o);
+    MOKA_CHECK_KIND(Type, t.numel() == 1 && !is_floating(t.dtype()) && !is_complex(t.dtype()),
+                    "only integer tensors of a single element can be converted to an index, got ", t.dtype(),
+                    " of shape ", t.sizes());
+    only_element(o, "index");
     return PyLong_FromLongLong(element_as_int(t, 0));
   });
 }

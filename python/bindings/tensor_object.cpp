@@ -122,6 +122,9 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   }
   try {
     Py_ssize_t n = PyTuple_GET_SIZE(args);
+    if (n == 1 && is_tensor(PyTuple_GET_ITEM(args, 0)) &&
+        unwrap(PyTuple_GET_ITEM(args, 0)).dtype() == default_float())
+      return wrap(autograd::detach(unwrap(PyTuple_GET_ITEM(args, 0))));
     if (n == 1 && !PyLong_Check(PyTuple_GET_ITEM(args, 0)))
       return wrap(tensor_from_data(PyTuple_GET_ITEM(args, 0), default_float()));
     Dims sizes;

@@ -35,7 +35,8 @@ def _list(tensors: tuple[Any, ...]) -> list[Tensor]:
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """All tensors expanded to the one shape to which they broadcast."""
-    return tuple(_C.broadcast_tensors(_list(tensors)))
+    given = _list(tensors)
+    return tuple(_unless_same(t, r) for t, r in zip(given, _C.broadcast_tensors(given), strict=True))
 
 
 def broadcast_shapes(*shapes: int | Sequence[int]) -> _C.Size:
@@ -71,8 +72,12 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 
 def _atleast(function: Any, tensors: tuple[Any, ...]) -> Any:
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
-        return function(tensors[0])
-    return tuple(function(t) for t in _list(tensors))
+        return _unless_same(tensors[0], function(tensors[0]))
+    return tuple(_unless_same(t, function(t)) for t in _list(tensors))
+
+
+def _unless_same(tensor: Tensor, result: Tensor) -> Tensor:
+    return tensor if tensor.shape == result.shape else result
 
 
 def atleast_1d(*tensors: Any) -> Any:

@@ -78,7 +78,8 @@ Tensor roll_dim(const Tensor& x, int64_t shift, int64_t dim) {
   const Tensor pieces[] = {narrow(x, d, start, n - start), narrow(x, d, int64_t(0), start)};
   return concat(std::span<const Tensor>(pieces), d);
 }
-Tensor roll_dims(const Tensor& x, Ints shifts, Ints dims) {
+Tensor roll_dims(const Tensor& x, Ints shifts, const Any& given) {
+  const Dims dims = given.is_none() ? Dims{} : Dims(given.ints());
   MOKA_CHECK(!shifts.empty(), "roll: `shifts` required");
   if (dims.empty()) {
     MOKA_CHECK(shifts.size() == 1,
@@ -209,13 +210,14 @@ Tensor repeat_each(const Tensor& input, const Any& repeats, std::optional<int64_
     MOKA_CHECK(*output_size == joined[static_cast<size_t>(d)],
                "repeat_interleave: allocated size does not match required size: output_size is ",
                *output_size, " but the result has ", joined[static_cast<size_t>(d)]);
+  if (k == 1) return clone(x);
   return reshape(contiguous(expand(unsqueeze(x, d + 1), wide)), joined);
 }
 
 Tensor same(const Tensor& x) {
   MOKA_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool,
                   "positive: The `+` operator, on a bool tensor is not supported.");
-  return alias(x);
+  return x;
 }
 Tensor powers(const Tensor& x, std::optional<int64_t> count, bool increasing) {
   MOKA_CHECK(x.dim() == 1, "vander: expected a vector, got shape ", x.sizes());
@@ -264,7 +266,7 @@ MOKA_PART_OP(fliplr, "fliplr(Tensor input) -> Tensor", "input with its columns i
              flip_columns, shape(2, 3), shape(2, 0));
 MOKA_PART_OP(flipud, "flipud(Tensor input) -> Tensor", "input with its rows in reversed order.", flip_rows,
              shape(2, 3), shape(0));
-MOKA_PART_OP(roll, "roll(Tensor input, int[] shifts, int[] dims=[]) -> Tensor",
+MOKA_PART_OP(roll, "roll(Tensor input, int[] shifts, int[]? dims=[]) -> Tensor",
              "Elements shifted along dimensions, round the end; without dims along the flattened tensor.",
              roll_dims, shape(3, 4).with("shifts", {1, -2}).with("dims", {0, 1}),
              shape(2, 3).with("shifts", {-7}), shape(0, 3).with("shifts", {1}).with("dims", {1}));

@@ -30,7 +30,7 @@ Tensor as_complex(const Tensor& x, std::string_view op) {
   return is_complex(t.dtype()) ? t : Tensor(to(t, t.dtype() == DType::F64 ? DType::C128 : DType::C64));
 }
 Tensor as_real(const Tensor& x, std::string_view op) {
-  MOKA_CHECK(!is_complex(x.dtype()), op, ": expects a floating point input tensor, but got ", x.dtype());
+  MOKA_CHECK_KIND(Type, !is_complex(x.dtype()), op, ": expects a real input tensor, but got ", x.dtype());
   return as_float(x, op);
 }
 
@@ -238,7 +238,7 @@ namespace {
 // 0, 1, ... (n - 1) / 2, -(n / 2), ... -1, divided by n d.
 void frequencies_run(const Any* in, Any* out, bool half) {
   int64_t n = in[0].to_int(), count = half ? n / 2 + 1 : n;
-  MOKA_CHECK(n > 0, "fft.fftfreq: n must be positive, got ", n);
+  MOKA_CHECK(n >= 0, "fft.fftfreq: n must not be negative, got ", n);
   DType dtype = in[2].is_none() ? default_float() : in[2].dtype();
   Tensor t = new_tensor(Dims{count}, DType::F64);
   double unit = 1 / (double(n) * in[1].to_double());

@@ -19,6 +19,8 @@ void shape_index_select(Frame& f) {
   MOKA_CHECK(index.dim() <= 1, "index_select: the index must have at most 1 dimension, got shape ",
              index.sizes());
   check_integral(index, "index_select");
+  MOKA_CHECK(x.dim() || index.numel() == 1, "index_select(): Index to scalar can have only 1 value, got ",
+             index.numel(), " value(s)");
   Dims sizes(x.sizes());
   if (x.dim()) sizes[wrap_dim(f.integer(1), x.dim(), "index_select")] = index.numel();
   f.output(0, sizes, x.dtype());

@@ -12,7 +12,7 @@ constinit const Op relu_op{
     .schema = "relu(Tensor input) -> Tensor",
     .doc = "input above zero, 0 below.",
     .formula = pointwise_all<Relu>(DTypeRule::Same).with_bools(Bools::Refused),
-    .derivative = {fused("input", [](auto dy, auto, auto y) { return where(y > 0, dy, 0); })},
+    .derivative = {fused("input", [](auto dy, auto, auto y) { return where(y <= 0, 0, dy); })},
     .onnx = "Relu(input)",
     .netdef = "Relu(input)",
     .samples = {shape(3, 4), shape(0), shape(2, 1, 5)},

@@ -66,12 +66,17 @@ constinit const Op clamp_op{
     .doc = "min where input is below it, max where above. With one bound see clamp_min and clamp_max.",
     .formula = pointwise_all<Clamp>(DTypeRule::Same, 2).with_wide_numbers(),
     .derivative = {wrt("input", [](auto dy, auto x, auto low,
-                                   auto high) { return where(logical_and(ge(x, low), le(x, high)), dy, 0); }),
-                   wrt("min", [](auto dy, auto x, auto low,
-                                 auto high) { return where(logical_and(lt(x, low), lt(low, high)), dy, 0); }),
+                                   auto high) { return where(logical_and(gt(x, low), lt(x, high)), dy, 0); }),
+                   wrt("min",
+                       [](auto dy, auto x, auto low, auto high) {
+                         return where(ge(low, high), where(logical_and(lt(x, low), eq(low, high)), dy, 0),
+                                      where(lt(x, low), dy, where(eq(x, low), dy * 0.5, 0)));
+                       }),
                    wrt("max",
                        [](auto dy, auto x, auto low, auto high) {
-                         return where(logical_or(gt(x, high), lt(high, low)), dy, 0);
+                         return where(gt(low, high), dy,
+                                      where(gt(x, high), dy,
+                                            where(logical_and(eq(x, high), lt(low, high)), dy * 0.5, 0)));
                        })},
     .onnx = Format{{.map = "Clip(input, min=min, max=max)", .until = 11},
                    {.map = "Clip(input, min, max)", .since = 11}},
@@ -83,6 +88,11 @@ constinit const Op clamp_min_op{
     .schema = "clamp_min(Tensor input, Operand min) -> Tensor",
     .doc = "min where input is below it.",
     .body = body([](auto input, auto low) { return maximum(input, low); }),
+    .derivative = {wrt("input", [](auto dy, auto x, auto low) { return where(gt(x, low), dy, 0); }),
+                   wrt("min",
+                       [](auto dy, auto x, auto low) {
+                         return where(lt(x, low), dy, where(eq(x, low), dy * 0.5, 0));
+                       })},
     .onnx = none("written as Max"),
     .netdef = none("written as Max"),
     .samples = {shape(3, 4).with("min", -0.3), shape(0).with("min", 0)},
@@ -92,6 +102,11 @@ constinit const Op clamp_max_op{
     .schema = "clamp_max(Tensor input, Operand max) -> Tensor",
     .doc = "max where input is above it.",
     .body = body([](auto input, auto high) { return minimum(input, high); }),
+    .derivative = {wrt("input", [](auto dy, auto x, auto high) { return where(lt(x, high), dy, 0); }),
+                   wrt("max",
+                       [](auto dy, auto x, auto high) {
+                         return where(gt(x, high), dy, where(eq(x, high), dy * 0.5, 0));
+                       })},
     .onnx = none("written as Min"),
     .netdef = none("written as Min"),
     .samples = {shape(3, 4).with("max", 0.3), shape(0).with("max", 0)},

@@ -109,6 +109,10 @@ void var_backward_kernel(Frame& f) {
   copy_elements(strided_view(back, input.sizes(), strides, 0), f.outs[0]);
 }
 
+// An empty list is no dimension here: each element is its own result.
+DimSet truth_dims(const Frame& f, int ndim) {
+  return !f.args[1].is_none() && ints_argument(f, 1).empty() ? 0 : dims_argument(f, 1, ndim);
+}
 void truth_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   // Bytes once stood for truth values, and still answer with bytes.
@@ -118,13 +122,13 @@ void truth_shape(Frame& f) {
     MOKA_CHECK(to == DType::Bool || to == DType::U8, f.name(),
                " only supports bool tensor for result, got: ", to);
   }
-  f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
+  f.output(0, reduced_sizes(x.sizes(), truth_dims(f, x.dim()), f.flag(2)), type);
 }
 template <Reduce What>
 void truth_kernel(Frame& f) {
   const Tensor& out = f.outs[0];
   const Tensor truth = out.dtype() == DType::Bool ? out : new_tensor(out.sizes(), DType::Bool);
-  reduce_tensor(What, to_dtype(f.tensor(0), DType::Bool), dims_argument(f, 1, f.tensor(0).dim()), truth);
+  reduce_tensor(What, to_dtype(f.tensor(0), DType::Bool), truth_dims(f, f.tensor(0).dim()), truth);
   if (!(truth == out)) copy_elements(truth, out);
 }
 }  // namespace

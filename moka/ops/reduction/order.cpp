@@ -209,7 +209,6 @@ void topk_shape(Frame& f) {
   int64_t k = f.integer(1), size = x.dim() ? x.size(dim) : 1;
   MOKA_CHECK(k >= 0 && k <= size, "topk: selected index k out of range: it must be between 0 and ", size,
              ", the size of dimension ", dim, ", got ", k);
-  MOKA_CHECK(x.dim() != 0 || k == 1, "topk: a scalar has exactly 1 largest element, got k=", k);
   Dims sizes(x.sizes());
   if (x.dim()) sizes[static_cast<size_t>(dim)] = k;
   f.output(0, sizes, x.dtype());

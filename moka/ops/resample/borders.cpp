@@ -57,7 +57,8 @@ Border plan(const Frame& f, std::span<const int64_t> sizes, int first, bool with
       else if (circular) {
         // What a negative pad removes is not wrapped to.
         const int64_t low = std::max<int64_t>(-before, 0), high = in - std::max<int64_t>(-after, 0);
-        i = i < low ? i + (high - low) : i >= high ? i - (high - low) : i;
+        const int64_t kept = std::max<int64_t>(high - low, 1);
+        i = low + ((i - low) % kept + kept) % kept;
       }
       t.add(std::clamp<int64_t>(i, 0, in - 1), 1);
       t.finish_output();

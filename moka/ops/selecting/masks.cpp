@@ -90,9 +90,9 @@ Tensor put_flat(const Tensor& x, const Tensor& at, const Tensor& source, bool ac
   return reshape(index_put(flat(x), List(list), flat(source), accumulate), x.sizes());
 }
 Tensor take_along(const Tensor& x, const Tensor& at, std::optional<int64_t> dim) {
+  if (!dim) return gather(flat(x), int64_t(0), flat(at));
   MOKA_CHECK(at.dtype() == DType::I64, "take_along_dim(): dtype of indices should be Long but got ",
              at.dtype(), "; convert them with .long()");
-  if (!dim) return gather(flat(x), int64_t(0), flat(at));
   MOKA_CHECK(x.dim() == at.dim(),
              "take_along_dim(): input and indices should have the same number of dimensions, but "
              "got shapes ",

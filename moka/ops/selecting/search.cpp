@@ -91,11 +91,6 @@ void shape_searchsorted(Frame& f) {
         "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
         "tensor and input value tensor must match, but we got boundaries tensor ",
         bounds.sizes(), " and input value tensor ", x.sizes());
-    MOKA_CHECK(x.dtype() == bounds.dtype() || x.dim() == 0,
-               "searchsorted(): boundary tensor and input value tensor should have same dtype, but got "
-               "boundary tensor "
-               "dtype ",
-               bounds.dtype(), " and input value tensor dtype ", x.dtype());
   } else {
     MOKA_CHECK(bounds.dim() == 1,
                "searchsorted(): input value can be a scalar only when boundaries tensor dimension "

@@ -208,7 +208,15 @@ def _list_flatten_with_keys(d: list[Any]) -> tuple[list[Any], Any]:
     return [(SequenceKey(i), value) for i, value in enumerate(d)], None
 
 
+def _register_results(kind: Any) -> None:
+    """Named results of operators, such as those of max."""
+    SUPPORTED_NODES[kind] = NodeDef(kind, lambda d: (list(d), None), lambda values, _: kind(tuple(values)))
+    _keyed[kind] = _list_flatten_with_keys
+
+
 def _get_node_type(tree: Any) -> Any:
+    if isinstance(tree, tuple) and type(tree) not in SUPPORTED_NODES and hasattr(type(tree), "n_fields"):
+        _register_results(type(tree))
     return namedtuple if _named(tree) and type(tree) not in SUPPORTED_NODES else type(tree)
 
 

@@ -156,6 +156,8 @@ def normalize(
 ) -> Tensor:
     """x / max(norm of order p along dim, eps)."""
     size = input.abs()
+    if input.dtype in (_C.float16, _C.bfloat16):  # sums of powers leave their range where the norm does not
+        size = size.float()
     if p == 2:
         total = (size * size).sum(dim, keepdim=True)
         norm = _C.where(total > 0, _C.where(total > 0, total, 1).sqrt(), 0)
@@ -168,6 +170,8 @@ def normalize(
     else:
         total = size.pow(p).sum(dim, keepdim=True)
         norm = _C.where(total > 0, _C.where(total > 0, total, 1).pow(1 / p), 0)
+    if norm.dtype != input.dtype and not input.dtype.is_complex:
+        norm = norm.to(input.dtype)
     if out is not None:
         return _C.div(input, norm.clamp_min(eps), out=out)
     return input / norm.clamp_min(eps)

@@ -1,0 +1,118 @@
+"""Runs random short programs with torch and with Moka and prints the smallest that differ.
+
+python tests/peers/random_programs [AREA ...] --seed 0 --count 500 [--show KIND]
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import collections
+import mmap
+import os
+import pickle
+import random
+import re
+import sys
+import time
+import traceback
+import warnings
+
+import areas
+import compare
+
+SLICE = 100  # programs a child process runs
+
+
+def programs_of(area: str, seed: int, number: int) -> list[str]:
+    return areas.AREAS[area](random.Random(f"{area} {seed} {number}"))
+
+
+def run_slice(area: str, seed: int, first: int, last: int, place: mmap.mmap, out: int) -> None:
+    """Runs in a child: what it found goes through the pipe, the program that it is at through shared memory."""
+    warnings.simplefilter("ignore")
+    found = []
+    for number in range(first, last):
+        place[:8] = number.to_bytes(8, "little")
+        program = programs_of(area, seed, number)
+        difference = compare.difference(program)
+        if difference:
+            kind = difference.kind
+            smallest = compare.shrink(program, kind)
+            text = compare.difference(smallest) or difference
+            found.append((number, kind, text.at, text.text, smallest))
+    with os.fdopen(out, "wb") as pipe:
+        pickle.dump(found, pipe)
+
+
+def run_area(area: str, seed: int, count: int) -> list[tuple]:
+    found, number = [], 0
+    place = mmap.mmap(-1, 8)
+    while number < count:
+        last = min(number + SLICE, count)
+        source, sink = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(source)
+            try:
+                run_slice(area, seed, number, last, place, sink)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        os.close(sink)
+        with os.fdopen(source, "rb") as pipe:
+            data = pipe.read()
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            found += pickle.loads(data)
+            number = last
+        else:  # everything since the last slice is lost but the program that ended the process
+            number = int.from_bytes(place[:8], "little")
+            program = programs_of(area, seed, number)
+            found.append((number, "process died", program[-1], f"status {status}", program))
+            number += 1
+    return found
+
+
+def short(line: str) -> str:
+    return re.sub(r"A\(\[([^]]{60})[^]]+\]", r"A([\1 ...]", line)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("areas", nargs="*", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--each", type=int, default=2, help="examples of one kind at one function")
+    parser.add_argument("--lenient", action="store_true", help="also where torch refuses and Moka does not")
+    parser.add_argument("--program", type=int, help="prints this program of the area")
+    options = parser.parse_args()
+    if options.program is not None:
+        print("\n".join(programs_of(options.areas[0], options.seed, options.program)))
+        return 0
+    total = 0
+    for area in options.areas or areas.AREAS:
+        begin = time.time()
+        found = run_area(area, options.seed, options.count)
+        counts = collections.Counter(kind for _, kind, *_ in found)
+        shown: collections.Counter = collections.Counter()
+        for number, kind, at, text, program in found:
+            if kind == "lenient" and not options.lenient:
+                continue
+            key = (kind, compare.function_of(at))
+            shown[key] += 1
+            if shown[key] > options.each:
+                continue
+            print(f"--- {area} {number}: {kind}: {short(text)}")
+            print("\n".join(f"    {short(line)}" for line in program))
+        hidden = {k: n for k, n in shown.items() if n > options.each}
+        if hidden:
+            print("    more of the same:", ", ".join(f"{f} ({k}) {n}" for (k, f), n in hidden.items()))
+        print(f"=== {area}: {options.count} programs, {dict(counts)}, {time.time() - begin:.0f} s", flush=True)
+        total += sum(n for kind, n in counts.items() if kind != "lenient")
+    return 1 if total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
