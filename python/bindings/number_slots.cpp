@@ -174,8 +174,8 @@ PyObject* as_index(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor& t = unwrap(o);
     MOKA_CHECK_KIND(Type, t.numel() == 1 && !is_floating(t.dtype()) && !is_complex(t.dtype()),
-                    "only integer tensors of a single element can be converted to an index, got ", t.dtype(),
-                    " of shape ", t.sizes());
+                    "index: only integer tensors of a single element can be converted to an index, got ",
+                    t.dtype(), " of shape ", t.sizes());
     only_element(o, "index");
     return PyLong_FromLongLong(element_as_int(t, 0));
   });

@@ -53,7 +53,8 @@ void imag_view(Frame& f) {
 }
 void as_real_view(Frame& f) {
   const Tensor& z = tensor_argument(f, 0);
-  MOKA_CHECK_KIND(Type, is_complex(z.dtype()), "view_as_real: is only supported for complex tensors, got ", z.dtype());
+  MOKA_CHECK_KIND(Type, is_complex(z.dtype()), "view_as_real: is only supported for complex tensors, got ",
+                  z.dtype());
   Tensor parts = part_view(z, 0);
   Dims sizes(parts.sizes()), strides(parts.strides());
   sizes.push_back(2);

@@ -41,12 +41,23 @@ def array(library: Any) -> Any:
 
 
 def names_for(library: Any) -> dict[str, Any]:
-    functional = library.nn.functional
     return {
-        "T": library, "F": functional, "nn": library.nn, "A": array(library), "np": np, "nan": math.nan, "inf": math.inf,
-        "copy": copy, "pickle": pickle, "io": io, "math": math, "func": library.func, "roundtrip": lambda x: pickle.loads(pickle.dumps(x)),
-        "D": library.distributions, "autograd": library.autograd,
-    }  # fmt: skip
+        "T": library,
+        "F": library.nn.functional,
+        "nn": library.nn,
+        "D": library.distributions,
+        "func": library.func,
+        "autograd": library.autograd,
+        "A": array(library),
+        "np": np,
+        "math": math,
+        "nan": math.nan,
+        "inf": math.inf,
+        "io": io,
+        "copy": copy,
+        "pickle": pickle,
+        "roundtrip": lambda x: pickle.loads(pickle.dumps(x)),
+    }
 
 
 def function_of(statement: str) -> str:
@@ -56,13 +67,14 @@ def function_of(statement: str) -> str:
     return names[0] if names else statement.split("=")[0].strip()
 
 
-def difference(program: list[str]) -> Difference | None:
+def difference(program: list[str], strides: bool = True) -> Difference | None:
+    """The first statement after which the two differ; `strides` says whether strides count."""
     theirs, ours = names_for(torch), names_for(moka)
     torch.manual_seed(0)
     moka.manual_seed(0)
     try:
         for statement in program:
-            before = {n: id(theirs[n]) for n in plain_names(theirs)}
+            before = {n: versions(theirs[n], ours.get(n)) for n in plain_names(theirs)}
             expected, found = attempt(statement, theirs), attempt(statement, ours)
             if expected is not None or found is not None:
                 kind = compare_errors(expected, found)
@@ -70,7 +82,7 @@ def difference(program: list[str]) -> Difference | None:
                     text = f"{describe(expected)} | moka: {describe(found)}"
                     return Difference(kind, statement, f"{statement}: {text}")
                 continue
-            problem = compare_states(theirs, ours, before)
+            problem = compare_states(theirs, ours, before, strides)
             if problem:
                 return Difference(problem[0], statement, f"{statement}: {problem[1]}")
     finally:
@@ -93,6 +105,8 @@ def describe(error: Exception | None) -> str:
 
 
 def compare_errors(expected: Exception | None, found: Exception | None) -> str | None:
+    if isinstance(expected, NameError) or isinstance(found, NameError):
+        return None
     if found is None:
         return None if WIDER.search(str(expected)) or isinstance(expected, NotImplementedError) else "lenient"
     if expected is None:
@@ -109,23 +123,34 @@ def plain_names(names: dict[str, Any]) -> list[str]:
     return [n for n in names if re.fullmatch(r"[a-z]\d*", n)]
 
 
-def compare_states(theirs: dict[str, Any], ours: dict[str, Any], before: dict[str, int]) -> tuple[str, str] | None:
-    """Versions count where the statement made no new tensor."""
-    written = {n for n, number in before.items() if id(theirs[n]) == number}
+def versions(x: Any, y: Any) -> tuple | None:
+    try:
+        return (id(x), x._version, y._version) if isinstance(x, torch.Tensor) else None
+    except RuntimeError:
+        return None
+
+
+def compare_states(
+    theirs: dict[str, Any], ours: dict[str, Any], before: dict[str, Any], strides: bool
+) -> tuple[str, str] | None:
+    for name, old in before.items():
+        new = versions(theirs[name], ours[name])
+        if old and new and old[0] == new[0] and new[1] - old[1] != new[2] - old[2]:
+            return "version", f"{name} was written {new[1] - old[1]} times | moka: {new[2] - old[2]}"
     tensors: list[tuple[str, Any, Any]] = []
     for name in plain_names(theirs):
-        problem = compare_values(name, theirs[name], ours.get(name), tensors, written)
-        if problem:
+        problem = compare_values(name, theirs[name], ours.get(name), tensors)
+        if problem and (strides or problem[0] != "stride"):
             return problem
     return compare_aliases(tensors)
 
 
-def compare_values(name: str, x: Any, y: Any, tensors: list, written: Any = ()) -> tuple[str, str] | None:
+def compare_values(name: str, x: Any, y: Any, tensors: list) -> tuple[str, str] | None:
     if isinstance(x, torch.Tensor):
         if not isinstance(y, moka.Tensor):
             return "kind", f"{name} is {type(y).__name__}"
         tensors.append((name, x, y))
-        return compare_tensors(name, x, y, written)
+        return compare_tensors(name, x, y)
     if isinstance(x, (tuple, list)) and type(x) is not torch.Size:
         if not isinstance(y, (tuple, list)) or len(x) != len(y):
             return "kind", f"{name}: {len(x)} parts for {y!r:.60}"
@@ -151,11 +176,14 @@ def compare_values(name: str, x: Any, y: Any, tensors: list, written: Any = ()) 
     if type(x) is not type(y) and not isinstance(x, type):
         return "kind", f"{name}: {x!r:.80} | moka: {y!r:.80}"
     if isinstance(x, np.generic) and x.dtype.kind in "fc":
-        return None if close(np.asarray(x), np.asarray(y), str(x.dtype)) else ("value", f"{name}: {x!r} | moka: {y!r}")
+        alike = close(np.asarray(x), np.asarray(y), str(x.dtype))
+        return None if alike else ("value", f"{name}: {x!r} | moka: {y!r}")
+    if isinstance(y, str):
+        y = y.replace("moka.", "torch.")
     return None if x == y else ("value", f"{name}: {x!r:.200} | moka: {y!r:.200}")
 
 
-def compare_tensors(name: str, x: Any, y: Any, written: Any = ()) -> tuple[str, str] | None:
+def compare_tensors(name: str, x: Any, y: Any) -> tuple[str, str] | None:
     try:
         x.is_leaf  # noqa: B018 - parts of split refuse to say once they were written
     except RuntimeError:
@@ -164,11 +192,10 @@ def compare_tensors(name: str, x: Any, y: Any, written: Any = ()) -> tuple[str, 
     if dtype != str(y.dtype).split(".")[-1]:
         return "dtype", f"{name} is {dtype} | moka: {y.dtype}"
     if tuple(x.shape) != tuple(y.shape):
-        return "shape", f"{name} has {tuple(x.shape)} | moka: {tuple(y.shape)}"
+        return "shape", f"{name} has {list(x.shape)} | moka: {list(y.shape)}"
     if x.requires_grad != y.requires_grad or x.is_leaf != y.is_leaf:
-        return "graph", f"{name} requires_grad {x.requires_grad} leaf {x.is_leaf} | moka: {y.requires_grad} {y.is_leaf}"
-    if name in written and x._version != y._version:
-        return "version", f"{name} has version {x._version} | moka: {y._version}"
+        text = f"{name} requires_grad {x.requires_grad} leaf {x.is_leaf}"
+        return "graph", f"{text} | moka: {y.requires_grad} {y.is_leaf}"
     a, b = numbers(x), numbers(y)
     if not close(a, b, dtype):
         return "value", f"{name}: {brief(a)} | moka: {brief(b)}"
@@ -215,10 +242,13 @@ def close(a: np.ndarray, b: np.ndarray, dtype: str) -> bool:
     a, b = a[finite], b[finite]
     if not a.size:
         return True
-    typical = float(np.median(np.abs(a)))
-    limit = rtol * np.abs(a) + rtol * min(typical, float(np.abs(a).max())) + (1e-30 if typical == 0 else rtol * 0.1)
+    limit = rtol * (np.abs(a) + min(float(np.median(np.abs(a))), float(np.abs(a).max())) + 0.1)
     with np.errstate(all="ignore"):
-        return bool((np.abs(a - b) <= limit).all()) and bool((np.signbit(a) == np.signbit(b))[a == 0].all() or rtol)
+        return bool((np.abs(a - b) <= limit).all())
+
+
+def memory(x: Any) -> int:
+    return x.untyped_storage().data_ptr()
 
 
 def compare_aliases(tensors: list) -> tuple[str, str] | None:
@@ -229,21 +259,22 @@ def compare_aliases(tensors: list) -> tuple[str, str] | None:
         for other, u, v in tensors[:i]:
             if not u.numel():
                 continue
-            expected = x.untyped_storage().data_ptr() == u.untyped_storage().data_ptr()
-            if expected != (y.untyped_storage().data_ptr() == v.untyped_storage().data_ptr()):
+            expected, found = memory(x) == memory(u), memory(y) == memory(v)
+            if expected != found:
                 return "alias", f"{name} and {other} share memory: {expected} | moka: {not expected}"
-            if expected and x.storage_offset() - u.storage_offset() != y.storage_offset() - v.storage_offset():
+            apart = x.storage_offset() - u.storage_offset()
+            if expected and apart != y.storage_offset() - v.storage_offset():
                 return "offset", f"{name}: {x.storage_offset()} | moka: {y.storage_offset()}"
     return None
 
 
-def shrink(program: list[str], kind: str) -> list[str]:
+def shrink(program: list[str], kind: str, strides: bool) -> list[str]:
     """Leaves out statements as long as the same kind of difference stays."""
     at = len(program) - 1
     while at >= 0:
         shorter = program[:at] + program[at + 1 :]
-        found = difference(shorter) if shorter else None
-        if found and found.kind == kind and not (found.text.count("NameError") or found.text.count("not defined")):
+        found = difference(shorter, strides) if shorter else None
+        if found and found.kind == kind and "not defined" not in found.text:
             program = shorter
         at -= 1
     return program
