@@ -188,3 +188,50 @@ def test_arithmetic_that_quantizes_is_written_as_a_pair() -> None:
     assert [n.op_type for n in out.graph.node] == ["QuantizeLinear", "DequantizeLinear"]
     np.testing.assert_array_equal(moka.onnx.load(out).run([x])[0], program(_C.from_numpy(x)).numpy())
     assert numpy_helper.to_array(out.graph.initializer[0]).shape == ()
+
+
+def sequences(opset: int) -> onnx.ModelProto:
+    """A loop that grows a list of tensors of several sizes, which is read afterwards."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Slice", ["x", "zero", "end"], ["part"]),
+            helper.make_node("SequenceInsert", ["list", "part"], ["longer"]),
+            helper.make_node("Add", ["end", "one"], ["next"]),
+            helper.make_node("Identity", ["go"], ["again"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("end", TensorProto.INT64, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("again", TensorProto.BOOL, []),
+            helper.make_tensor_sequence_value_info("longer", TensorProto.FLOAT, ["n"]),
+            helper.make_tensor_value_info("next", TensorProto.INT64, [1]),
+        ],
+    )
+    nodes = [
+        helper.make_node("SequenceEmpty", [], ["empty"], dtype=TensorProto.FLOAT),
+        helper.make_node("Loop", ["turns", "", "empty", "one"], ["parts", "last"], body=body),
+        helper.make_node("ConcatFromSequence", ["parts"], ["y"], axis=0),
+        helper.make_node("SequenceLength", ["parts"], ["n"]),
+        helper.make_node("SequenceAt", ["parts", "place"], ["second"]),
+    ]
+    constants = {"zero": np.array([0]), "one": np.array([1]), "turns": np.int64(3), "place": np.int64(1)}
+    return make_model(nodes, {"x": [4]}, ["y", "n", "second"], constants, opset=opset)
+
+
+def test_lists_of_tensors_are_written_as_sequences() -> None:
+    graph = moka.onnx.load(sequences(13))
+    x = np.arange(4, dtype=np.float32)
+    for opset in (13, 18, 23):
+        out = onnx.load_from_string(moka.onnx.export(graph, opset_version=opset))
+        assert "Loop" in [n.op_type for n in out.graph.node]
+        y, n, second = moka.onnx.load(out).run([x])
+        assert y.tolist() == [0, 0, 1, 0, 1, 2]
+        assert n == 3
+        assert second.tolist() == [0, 1]
+    with pytest.raises(NotImplementedError, match="loop"):
+        moka.onnx.export(graph, opset_version=11)

@@ -161,6 +161,13 @@ def test_sizes_of_joined_parts_are_known_from_one_of_them() -> None:
     np.testing.assert_array_equal(model.run([x])[0], expected)
 
 
+@pytest.mark.parametrize("key", [[3, 6, 8], [2, 0, 6, 8], [2, 2, 6, 8]])
+def test_keys_that_do_not_fit_the_queries_are_refused(key: list[int]) -> None:
+    mask: list[int] = [4, 6]
+    with pytest.raises((ValueError, RuntimeError), match="heads|dimensions"):
+        moka.onnx.load(one_node("Attention", [[2, 3, 4, 8], key, [2, 3, 6, 8], mask], 24))
+
+
 def test_differences_of_models_with_odd_inputs(tmp_path: Path, capsys: Any) -> None:
     a, b, text = (str(tmp_path / f"{name}.onnx") for name in "abt")
     onnx.save(one_node("Relu", [["n", 3]]), a)

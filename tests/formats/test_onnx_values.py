@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx_suite import all_cases
+from onnx_suite import Case, all_cases
 
 PROGRAM = Path(os.environ.get("MOKA_BUILD", "")) / "bin" / "moka"
 pytestmark = pytest.mark.skipif(not PROGRAM.is_file(), reason="needs the native program")
@@ -63,11 +64,17 @@ test_cast_FLOAT_to_UINT4 test_optional_get_element_sequence
 """
 
 
+@functools.cache
+def cases() -> dict[str, Case]:
+    wanted = "|".join(CASES.split())
+    return {case.name: case for case in all_cases(f"^({wanted})$")}
+
+
 @pytest.mark.parametrize("name", CASES.split())
 def test_the_program_alone_runs_a_case_of_the_suite(name: str, tmp_path: Path) -> None:
-    case = next((c for c in all_cases(f"^{name}$")), None)
-    if case is None:
+    if name not in cases():
         pytest.skip("this version of the suite has no such case")
+    case = cases()[name]
     model = case.model()
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     inputs, outputs = case.data_sets(model)[0]

@@ -92,12 +92,19 @@ Value* root_of_scale(NodeReader& n, Value* q, DType dtype) {
 }
 
 Whole times_heads(NodeReader& n, Value* q, Value* k) {
-  return arithmetic(n, "floordiv", size_of(n, q, 1), size_of(n, k, 1));
+  const Whole queries = size_of(n, q, 1), keys = size_of(n, k, 1);
+  MOKA_CHECK_KIND(File,
+                  !queries.fixed() || !keys.fixed() || (keys.number > 0 && queries.number % keys.number == 0),
+                  queries.number, " heads of queries are no multiple of ", keys.number, " heads of keys");
+  return arithmetic(n, "floordiv", queries, keys);
 }
 
 bool attention(NodeReader& n) {
   Attending a{n[0], n[1], n[2], dtype_of(n[0], "the query"), rank_of(n[0], "the query") == 3};
   MOKA_CHECK_KIND(File, a.flat || rank_of(n[0], "the query") == 4, "the query must have 3 or 4 dimensions");
+  for (int i : {1, 2})
+    MOKA_CHECK_KIND(File, spelling::rank(n[i]) < 0 || spelling::rank(n[i]) == rank_of(n[0], "the query"),
+                    "query, key and value must have the same number of dimensions");
   MOKA_CHECK_KIND(File, n.has(4) == n.has(5), "past_key and past_value must be given together");
   const bool causal = n.integer("is_causal", 0) != 0;
   const double cap = n.number("softcap", 0);

@@ -199,6 +199,8 @@ Value* join_heads(NodeReader& n, Value* x) {
 Value* repeat_heads(NodeReader& n, Value* x, Whole times) {
   if (times.fixed() && times.number == 1) return x;
   Wholes s = sizes_of(n, x);
+  MOKA_CHECK_KIND(File, s.size() == 4, "keys and values must have 4 dimensions, or 3 like the query, got ",
+                  s.size());
   Value* wide = expanded_to(n, n.call("unsqueeze", {x, int64_t(2)}), {s[0], s[1], times, s[2], s[3]});
   return reshaped(n, wide, {s[0], arithmetic(n, "mul", s[1], times), s[2], s[3]});
 }

@@ -329,7 +329,18 @@ bool like(NodeWriter& n) {
   return n.finish("ConstantOfShape", {n.add("Shape", {n.name("input")})}, {{"value", Any(fill)}});
 }
 
-bool joined(NodeWriter& n) { return is_said_with_its_loop(n.node); }
+template <bool stacked>
+bool joined(NodeWriter& n) {
+  if (is_said_with_its_loop(n.node)) return true;
+  const graph::Value* list = n.value("tensors");
+  const graph::Node* maker = list->producer();
+  const Any* dim = n.constant("dim");
+  if (!dim || list->type.kind != graph::TypeKind::List || n.model.version() < 11 ||
+      (maker && (maker->kind == graph::NodeKind::List || maker->kind == graph::NodeKind::Op)))
+    return false;
+  return n.finish("ConcatFromSequence", {n.name("tensors")},
+                  {{"axis", Any(dim->to_int())}, {"new_axis", Any(int64_t(stacked))}});
+}
 
 template <bool largest>
 bool arg_reduce(NodeWriter& n) {
@@ -388,7 +399,8 @@ bool split(NodeWriter& n) {
 }
 
 constexpr WritingAdapter table[] = {
-    {"cat", 1, 0, joined},
+    {"cat", 1, 0, joined<false>},
+    {"stack", 1, 0, joined<true>},
     {"flatten", 1, 0, flatten},
     {"reshape", 5, 0, reshape},
     {"slice", 1, 0, slice},

@@ -18,6 +18,12 @@ using spelling::ModelWriter;
 
 namespace {
 
+// Lists of tensors are sequences, from opset 11 on.
+bool tensor_list(const Value* v) {
+  return v && v->type.kind == TypeKind::List && !v->type.elements.empty() &&
+         v->type.elements[0].kind == TypeKind::Tensor;
+}
+
 class ValueWriter {
  public:
   ValueWriter(ModelWriter& model, const Node& node) : model_(model), node_(node) {}
@@ -84,6 +90,7 @@ class ValueWriter {
       }
       return finish("Cast", {input(0)}, {dtype_attribute("to", type)});
     }
+    if (!node_.inputs().empty() && tensor_list(node_.input(0))) return sequence(name, why);
     if (!ints_list(node_.inputs().empty() ? nullptr : node_.input(0))) return refuse(why);
     if (name == "len") return finish("Size", {input(0)});
     if (name == "index") return finish("Gather", {input(0), input(1)}, {{"axis", Any(int64_t(0))}});
@@ -103,6 +110,36 @@ class ValueWriter {
   }
 
  private:
+  bool sequence(std::string_view name, std::string& why) {
+    if (model_.version() < 11) return refuse(why, "lists of tensors before opset 11");
+    if (name == "len") return finish("SequenceLength", {input(0)});
+    if (name == "index") return finish("SequenceAt", {input(0), input(1)});
+    if (name == "append") return finish("SequenceInsert", {input(0), input(1)});
+    return refuse(why);
+  }
+  // Parts of an operator's list are its inputs; what else reads a list needs a value.
+  bool list_is_read() const {
+    for (const Value::Use& use : node_.output()->uses())
+      if (!use.node || use.node->kind != NodeKind::Op) return true;
+    return false;
+  }
+  bool tensors(std::string& why) {
+    if (!list_is_read()) return true;
+    if (model_.version() < 11) return refuse(why, "lists of tensors before opset 11");
+    if (!node_.inputs().empty()) {
+      std::vector<std::string> parts;
+      for (size_t i = 0; i < node_.inputs().size(); i++) parts.push_back(input(static_cast<int>(i)));
+      return finish("SequenceConstruct", parts);
+    }
+    std::vector<const Value*> lists{node_.output()};
+    for (const Value::Use& use : node_.output()->uses())
+      if (use.node && use.node->kind == NodeKind::Loop && use.index >= 2)
+        lists.push_back(use.node->output(use.index - 2));
+    for (const Value* v : lists)
+      if (tensor_list(v) && v->type.elements[0].has_dtype)
+        return finish("SequenceEmpty", {}, {dtype_attribute("dtype", v->type.elements[0].dtype)});
+    return refuse(why, "an empty list of tensors whose type is not known");
+  }
   bool refuse(std::string& why, std::string_view reason = "ONNX has no form of it") {
     why = std::string(reason);
     return false;
@@ -158,6 +195,7 @@ class ValueWriter {
     return finish("Cast", {input(0)}, {dtype_attribute("to", type)});
   }
   bool list(std::string& why) {
+    if (tensor_list(node_.output())) return tensors(why);
     if (node_.inputs().empty()) return refuse(why, "an empty list");
     std::vector<std::string> parts;
     for (size_t i = 0; i < node_.inputs().size(); i++) {
@@ -174,14 +212,15 @@ class ValueWriter {
   const Node& node_;
 };
 
-bool fits(const Value* v) {
+bool fits(const Value* v, int version) {
+  if (tensor_list(v) && v->type.elements[0].has_dtype) return version >= 13;
   return v->type.kind == TypeKind::Tensor || v->type.kind == TypeKind::Int ||
          v->type.kind == TypeKind::Bool || v->type.kind == TypeKind::Float;
 }
 
 bool write_if(ModelWriter& model, Node& node, std::string& why) {
   for (Value* v : node.outputs())
-    if (!fits(v)) {
+    if (!fits(v, model.version())) {
       why = cat("a branch gives ", v->type.text());
       return false;
     }
@@ -236,11 +275,11 @@ bool write_loop(ModelWriter& model, Node& node, std::string& why) {
   std::vector<Scan> scans;
   for (int k = 0; k < count; k++) {
     Scan scan;
-    if (fits(node.output(k))) {
-      carried.push_back(k);
-    } else if (find_scan(node, k, scan)) {
+    if (find_scan(node, k, scan)) {
       scanned.push_back(k);
       scans.push_back(scan);
+    } else if (fits(node.output(k), model.version())) {
+      carried.push_back(k);
     } else {
       why = cat("it carries ", node.output(k)->type.text(), "; ONNX's Loop carries tensors");
       return false;
@@ -261,7 +300,7 @@ bool write_loop(ModelWriter& model, Node& node, std::string& why) {
   scalar.dtype = DType::Bool;
   body.inputs.push_back({model.unique(model.scoped(node, "condition")), scalar});
   auto tensor_type = [](const Type& t) {
-    if (t.kind == TypeKind::Tensor) return t;
+    if (t.kind == TypeKind::Tensor || t.kind == TypeKind::List) return t;
     return Type::tensor(t.kind == TypeKind::Int    ? DType::I64
                         : t.kind == TypeKind::Bool ? DType::Bool
                                                    : DType::F32,
@@ -307,8 +346,10 @@ bool write_control(ModelWriter& model, Node& node, std::string& why) {
 // What a loop's scan output was joined with has been said with the loop.
 bool is_said_with_its_loop(const Node& node) {
   if (node.op_name() != "cat") return false;
-  const Node* maker = node.argument("tensors")->producer();
-  return maker && maker->kind == NodeKind::Loop;
+  const Value* list = node.argument("tensors");
+  Node* maker = list->producer();
+  Scan scan;
+  return maker && maker->kind == NodeKind::Loop && find_scan(*maker, list->index(), scan);
 }
 
 }  // namespace moka::onnx
