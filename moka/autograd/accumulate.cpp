@@ -11,6 +11,7 @@
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/shaping/shaping.h"
 #include "moka/tensor/meta.h"
+#include "moka/tensor/wrapper.h"
 
 namespace moka::autograd {
 
@@ -40,7 +41,7 @@ void drop_base(const Tensor& t) {
 
 bool is_own(const Tensor& t) {
   const TensorImpl* i = t.impl();
-  return i->references.load(std::memory_order_relaxed) == 1 && i->storage &&
+  return i->references.load(std::memory_order_relaxed) == 1 && i->storage && !is_wrapper(t) &&
          i->storage->references.load(std::memory_order_relaxed) == 1 && !i->storage->read_only &&
          t.is_contiguous();
 }
@@ -49,7 +50,7 @@ void accumulate(Tensor& sum, Tensor g, bool create_graph) {
   const bool recorded = create_graph || forward_active();
   if (!recorded) drop_base(g);
   if (!sum) sum = std::move(g);
-  else if (!recorded && sum.dtype() == g.dtype() && is_own(sum)) add_in_place(sum, g);
+  else if (!recorded && sum.dtype() == g.dtype() && is_own(sum) && !is_wrapper(g)) add_in_place(sum, g);
   else sum = add(sum, g);
 }
 
@@ -61,6 +62,10 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
       return;
     }
     drop_base(g);
+    if (is_wrapper(g)) {
+      m.grad = detach(g);
+      return;
+    }
     if (Dims strides = leaf_strides(leaf); !strides.empty()) {
       m.grad = new_strided_tensor(g.sizes(), strides, g.dtype(), g.device());
       copy_elements(g, m.grad);
@@ -71,7 +76,7 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
       copy_elements(g, m.grad);
     }
     m.grad.impl()->layers &= ~layer::autograd;
-  } else if (create_graph || forward_active()) {
+  } else if (create_graph || forward_active() || is_wrapper(g) || is_wrapper(m.grad)) {
     m.grad = add(m.grad, g);
   } else {
     add_in_place(m.grad, g);  // whoever holds .grad sees it grow, as in PyTorch

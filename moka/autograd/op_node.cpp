@@ -11,6 +11,7 @@
 #include "moka/ops/pointwise/driver.h"
 #include "moka/schema/reading.h"
 #include "moka/tensor/meta.h"
+#include "moka/tensor/wrapper.h"
 
 namespace moka::autograd {
 
@@ -226,9 +227,11 @@ void run_derivative(const Op& op, const Row& row, const Any* in, Any* out, bool 
   if (d.fused && !recorded && !forward_active() && !is_batched(in[0].tensor())) {
     // One kernel over all parameters, in the type of the gradient.
     DType dtype = in[0].tensor().dtype();
-    bool serves = is_floating(dtype);  // a real gradient of complex operands (abs) is not one real kernel
+    // A real gradient of complex operands (abs) is not one real kernel.
+    bool serves = is_floating(dtype) && !is_wrapper(in[0].tensor());
     for (int i = 1; i < d.parameters && serves; i++)
-      serves = !in[i].is_tensor() || (!is_complex(in[i].tensor().dtype()) && !is_batched(in[i].tensor()));
+      serves = !in[i].is_tensor() || (!is_complex(in[i].tensor().dtype()) && !is_batched(in[i].tensor()) &&
+                                      !is_wrapper(in[i].tensor()));
     if (serves) {
       Arg operands[16];
       for (int i = 0; i < d.parameters; i++)

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "moka/autograd/forward.h"
+#include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/wrapper.h"
 
 namespace moka::autograd {
 
@@ -23,8 +25,13 @@ SavedTensorHooks* saved_tensor_hooks() { return hooks; }
 SavedTensorHooks* set_saved_tensor_hooks(SavedTensorHooks* now) { return std::exchange(hooks, now); }
 
 Tensor copy_with_history(const Tensor& t) {
-  Tensor copy = new_tensor(t.sizes(), t.dtype(), t.device());
-  copy_elements(t, copy);
+  Tensor copy;
+  if (is_wrapper(t)) {
+    copy = clone(detach(t));
+  } else {
+    copy = new_tensor(t.sizes(), t.dtype(), t.device());
+    copy_elements(t, copy);
+  }
   if (Edge e = gradient_edge(t)) set_history(copy, e.node, e.slot);
   if (forward_active()) copy_tangents(t, copy);
   return copy;

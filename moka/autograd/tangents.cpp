@@ -74,12 +74,6 @@ Tensor root_of(const Tensor& t, int level) {
   Tensor base = base_of(t);
   return base ? root_of(base, level) : t;
 }
-ViewGeometry geometry(const Tensor& root, const Tensor& view) {
-  MOKA_CHECK_KIND(NotImplemented, root.dtype() == view.dtype(),
-                  "forward mode: writing in place through views of another type (", view.dtype(), " of ",
-                  root.dtype(), ") is not supported; use the form that returns a new tensor");
-  return ViewGeometry(root, view);
-}
 
 // The tangent of a tensor that is not batched. It may be batched itself.
 Tensor read(const Tensor& t, int level) {
@@ -89,7 +83,7 @@ Tensor read(const Tensor& t, int level) {
   if (root == t) return whole->value;
   Tangent* own = find(t, level);
   if (own && own->stamp == whole->stamp) return own->value;
-  Tensor part = whole->value ? geometry(root, t).part_of(whole->value) : Tensor();
+  Tensor part = whole->value ? ViewGeometry(root, t).part_of(whole->value) : Tensor();
   Tangent& seen = make(t, level);
   seen.root = root;
   seen.stamp = find(root, level)->stamp;
@@ -216,7 +210,7 @@ void write_tangent(const Tensor& handle, int level, Tensor tangent) {
   if (Tangent* own = find(t, level)) own->value = Tensor();
   if (!before) before = zeros_like(root);
   bool as_graph = grad_enabled() || forward_active() || is_batched(before) || (part && is_batched(part));
-  whole.value = geometry(root, t).put(std::move(before), part, as_graph);
+  whole.value = ViewGeometry(root, t).put(std::move(before), part, as_graph);
   whole.stamp++;
 }
 

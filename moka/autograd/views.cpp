@@ -7,6 +7,7 @@
 #include "moka/autograd/accumulate.h"
 #include "moka/autograd/forward.h"
 #include "moka/autograd/op_node.h"
+#include "moka/ops/complex/complex.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka::autograd {
@@ -64,11 +65,19 @@ void check_origin(const Tensor& view, std::string_view op) {
 }  // namespace
 
 // ---- geometry
-ViewGeometry::ViewGeometry(const Tensor& base, const Tensor& view)
-    : base_sizes_(base.sizes()),
-      sizes_(view.sizes()),
-      strides_(view.strides()),
-      offset_(view.numel() ? view.impl()->offset - base.impl()->offset : 0) {
+ViewGeometry::ViewGeometry(const Tensor& whole, const Tensor& part) {
+  const bool mixed = is_complex(whole.dtype()) != is_complex(part.dtype());
+  MOKA_CHECK_KIND(NotImplemented, mixed || whole.dtype() == part.dtype(),
+                  "writing in place: gradients through a view of ", part.dtype(), " of a tensor of ",
+                  whole.dtype(), " are not supported; clone() it first");
+  whole_in_parts_ = mixed && is_complex(whole.dtype());
+  part_in_parts_ = mixed && is_complex(part.dtype());
+  const Tensor base = whole_in_parts_ ? view_as_real(detach(whole)) : whole;
+  const Tensor view = part_in_parts_ ? view_as_real(detach(part)) : part;
+  base_sizes_ = Dims(base.sizes());
+  sizes_ = Dims(view.sizes());
+  strides_ = Dims(view.strides());
+  offset_ = view.numel() ? view.impl()->offset - base.impl()->offset : 0;
   if (base.is_contiguous()) return;
   MOKA_CHECK_KIND(NotImplemented, is_non_overlapping(base.sizes(), base.strides()),
                   "writing in place: gradients through views of a tensor whose elements share memory (sizes ",
@@ -78,26 +87,31 @@ ViewGeometry::ViewGeometry(const Tensor& base, const Tensor& view)
   for (int d = 0; d < base.dim(); d++) reach_ += (base.size(d) - 1) * base.stride(d);
 }
 
-Tensor ViewGeometry::in_memory_order(const Tensor& whole) const {
+Tensor ViewGeometry::in_memory_order(const Tensor& gradient) const {
+  const Tensor whole = whole_in_parts_ ? view_as_real(gradient) : gradient;
   if (!reach_) return whole;
   const int64_t memory[] = {reach_};
   return strided_part_backward(whole, std::span<const int64_t>(memory), base_sizes_, base_strides_, 0);
 }
 Tensor ViewGeometry::from_memory_order(const Tensor& memory) const {
-  return reach_ ? strided_part(memory, base_sizes_, base_strides_, 0) : memory;
+  const Tensor whole = reach_ ? strided_part(memory, base_sizes_, base_strides_, 0) : memory;
+  return whole_in_parts_ ? view_as_complex(whole) : whole;
 }
 
 Tensor ViewGeometry::part_of(const Tensor& whole) const {
-  return strided_part(in_memory_order(whole), sizes_, strides_, offset_);
+  const Tensor part = strided_part(in_memory_order(whole), sizes_, strides_, offset_);
+  return part_in_parts_ ? view_as_complex(part) : part;
 }
-Tensor ViewGeometry::spread(const Tensor& part) const {
-  if (!reach_) return strided_part_backward(part, base_sizes_, sizes_, strides_, offset_);
+Tensor ViewGeometry::spread(const Tensor& gradient) const {
+  const Tensor part = part_in_parts_ ? view_as_real(gradient) : gradient;
+  if (!reach_) return from_memory_order(strided_part_backward(part, base_sizes_, sizes_, strides_, offset_));
   const int64_t memory[] = {reach_};
   return from_memory_order(
       strided_part_backward(part, std::span<const int64_t>(memory), sizes_, strides_, offset_));
 }
-Tensor ViewGeometry::put(Tensor whole, const Tensor& part, bool create_graph) const {
-  if (!create_graph && !forward_active() && !reach_ && is_own(whole) &&
+Tensor ViewGeometry::put(Tensor whole, const Tensor& gradient, bool create_graph) const {
+  const Tensor part = gradient && part_in_parts_ ? view_as_real(gradient) : gradient;
+  if (!create_graph && !forward_active() && !reach_ && !whole_in_parts_ && is_own(whole) &&
       (!part || part.dtype() == whole.dtype())) {
     copy_elements(part ? part : zeros_like(shape_only({}, whole.dtype())),
                   strided_view(whole, sizes_, strides_, whole.impl()->offset + offset_));

@@ -22,6 +22,8 @@ class ViewGeometry {
   Tensor in_memory_order(const Tensor& whole) const;
   Tensor from_memory_order(const Tensor& memory) const;
 
+  // Where one of both is complex and the other real, all geometry is that of the numbers' parts.
+  bool whole_in_parts_ = false, part_in_parts_ = false;
   Dims base_sizes_, base_strides_;  // strides only where the base is not contiguous
   Dims sizes_, strides_;
   int64_t offset_;

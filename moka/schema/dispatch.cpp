@@ -19,10 +19,11 @@
 #include "moka/tensor/meta.h"
 #include "moka/tensor/scalar_name.h"
 #include "moka/tensor/strings.h"
+#include "moka/tensor/wrapper.h"
 
 namespace moka {
 
-thread_local ThreadLayers thread_layers;
+thread_local ThreadLayers thread_layers{layer::autograd | layer::batch | layer::wrapper, 0};
 void (*formula_runner)(Frame&) = nullptr;
 
 namespace {
@@ -300,11 +301,13 @@ void check_result_fits(std::string_view op, DType result, DType target) {
 void set_layer_handler(uint32_t layer, LayerHandler handler) { handlers[std::countr_zero(layer)] = handler; }
 
 void dispatch_layers(Frame& frame, uint32_t layers) {
-  while (layers) {
-    int top = 31 - std::countl_zero(layers);
+  while (const uint32_t above = layers & ~layer::wrapper) {
+    int top = 31 - std::countl_zero(above);
     layers &= ~(1u << top);
     if (handlers[top]) return handlers[top](frame, layers);
   }
+  constexpr int last = std::countr_zero(layer::wrapper);
+  if (layers && handlers[last]) return handlers[last](frame, 0);
   run_op(frame);
 }
 

@@ -9,6 +9,7 @@
 
 #include "moka/tensor/allocator.h"
 #include "moka/tensor/strings.h"
+#include "moka/tensor/wrapper.h"
 
 namespace moka {
 
@@ -217,6 +218,7 @@ Tensor alias_of(const Tensor& t) {
   to->numel = from->numel;
   std::copy(from->sizes, from->sizes + from->ndim, to->sizes);
   std::copy(from->strides, from->strides + from->ndim, to->strides);
+  to->layers = from->layers & layer::wrapper;
   if ((to->counter = from->counter)) add_ref(to->counter);
   if ((to->storage = from->storage)) add_ref(to->storage);
   return out;

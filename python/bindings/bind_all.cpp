@@ -1,6 +1,7 @@
 // Fills the module with every part that this build has.
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/modules.h"
+#include "python/bindings/wrapper.h"
 
 namespace moka::python {
 
@@ -13,6 +14,7 @@ void bind_all(nanobind::module_& m) {
   bind_memory(m);
   bind_pickle(m);
   bind_watch(m);
+  bind_wrapper(m);
 }
 
 }  // namespace moka::python

@@ -22,6 +22,7 @@
 #include "python/bindings/methods.h"
 #include "python/bindings/number_slots.h"
 #include "python/bindings/size.h"
+#include "python/bindings/wrapper.h"
 
 namespace moka::python {
 
@@ -143,7 +144,9 @@ PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
 // ---- attributes
 PyObject* get_shape(PyObject* o, void*) { return make_shape(unwrap(o)); }
 PyObject* get_dtype(PyObject* o, void*) { return dtype_object(impl_of(o)->dtype); }
-PyObject* get_device(PyObject* o, void*) { return device_object(unwrap(o).device()); }
+PyObject* get_device(PyObject* o, void*) {
+  return guarded([&] { return device_object(shown_device(unwrap(o))); });
+}
 PyObject* get_ndim(PyObject* o, void*) { return PyLong_FromLong(impl_of(o)->ndim); }
 PyObject* get_requires_grad(PyObject* o, void*) {
   return PyBool_FromLong(autograd::requires_grad(unwrap(o)));
@@ -338,6 +341,8 @@ PyObject* wrap(const Tensor& t) {
     Py_INCREF(o);
     return o;
   }
+  if (__builtin_expect(impl->layers & layer::wrapper, 0))
+    if (PyObject* o = wrap_stand_in(t)) return o;
   TensorObject* o;
   if (free_count) {
     o = free_objects[--free_count];

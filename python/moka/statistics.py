@@ -112,7 +112,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | N
             f"renorm: Dimension out of range: a {input.dim()}-d tensor has no dimension {dim}"
         )
     lengths = _norm_over(input, float(p), [d for d in range(input.dim()) if d != axis], True)
-    result = input * _C.where(lengths > maxnorm, maxnorm / (lengths + 1e-7), 1.0)
+    long = lengths > maxnorm
+    result = input * _C.where(long, maxnorm / (_C.where(long, lengths, 1.0) + 1e-7), 1.0)
     return result if out is None else out.copy_(result)
 
 

@@ -25,10 +25,10 @@ constinit const Op hardsigmoid_op{
     .schema = "hardsigmoid(Tensor input) -> Tensor",
     .doc = "(input + 3) / 6 clamped to [0, 1].",
     .method = "function",
-    .formula = pointwise<HardSigmoid>(DTypeRule::Floating, 3),
+    .formula = pointwise<HardSigmoid>(DTypeRule::Same, 3),
     .derivative = {fused(
         "input",
-        [](auto dy, auto x) { return where(x <= -3, 0, where(x >= 3, 0, dy * 0.16666666666666666)); })},
+        [](auto dy, auto x) { return where(x > -3, where(x < 3, dy * 0.16666666666666666, 0), 0); })},
     .onnx = none("written as Add, Clip and Mul"),
     .netdef = none("written as Add, Clip and Mul"),
     .samples = {shape(3, 4), shape(0)},
@@ -40,10 +40,10 @@ constinit const Op hardswish_op{
     .schema = "hardswish(Tensor input) -> Tensor",
     .doc = "input * hardsigmoid(input) (Howard et al. 2019).",
     .method = "function",
-    .formula = pointwise<HardSwish>(DTypeRule::Floating, 4),
+    .formula = pointwise<HardSwish>(DTypeRule::Same, 4),
     .derivative = {fused("input",
                          [](auto dy, auto x) {
-                           return where(x <= -3, 0, where(x >= 3, dy, dy * (x * 0.33333333333333333 + 0.5)));
+                           return where(x <= -3, 0, where(x < 3, dy * (x * 0.33333333333333333 + 0.5), dy));
                          })},
     .onnx = Format{{.map = "HardSwish(input)", .since = 14}},
     .netdef = none("written as its parts"),
@@ -55,7 +55,7 @@ struct HardShrink {
 constinit const Op hardshrink_op{
     .schema = "hardshrink(Tensor input, Number lambd=0.5) -> Tensor",
     .doc = "0 in [-lambd, lambd], input outside.",
-    .formula = pointwise<HardShrink, 1>(DTypeRule::Floating, 2),
+    .formula = pointwise<HardShrink, 1>(DTypeRule::Same, 2),
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(abs(x) <= bound, 0, dy); })},
     .onnx = Format{{.map = "Shrink(input, lambd=lambd, bias?=0.0)", .since = 9}},
     .netdef = none("written as Where"),
@@ -70,7 +70,7 @@ constinit const Op softshrink_op{
     .schema = "softshrink(Tensor input, Number lambd=0.5) -> Tensor",
     .doc = "0 in [-lambd, lambd], input moved by lambd towards 0 outside.",
     .method = "function",
-    .formula = pointwise<SoftShrink, 1>(DTypeRule::Floating, 2),
+    .formula = pointwise<SoftShrink, 1>(DTypeRule::Same, 2),
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(abs(x) <= bound, 0, dy); })},
     .onnx = none("written as Shrink where bias equals lambd"),
     .netdef = none("written as Where"),
@@ -110,7 +110,7 @@ constinit const Op prelu_kernel_op{
     .schema = "prelu_kernel(Tensor input, Tensor weight) -> Tensor",
     .doc = "Identity above zero, weight * x below; weight broadcasts as it is.",
     .method = "function",
-    .formula = pointwise<PRelu>(DTypeRule::Floating, 2),
+    .formula = pointwise<PRelu>(DTypeRule::Same, 2),
     .derivative = {fused("input", [](auto dy, auto x, auto slope) { return where(x > 0, dy, dy * slope); }),
                    fused("weight", [](auto dy, auto x) { return where(x > 0, 0, dy * x); })},
     .onnx = "PRelu(input, weight)",

@@ -12,9 +12,9 @@ constinit const Op celu_op{
     .schema = "celu(Tensor input, Number alpha=1.0) -> Tensor",
     .doc = "Identity above zero, alpha * (exp(x / alpha) - 1) below (Barron 2017).",
     .method = "function",
-    .formula = pointwise<Celu, 1>(DTypeRule::Floating, 10),
+    .formula = pointwise<Celu, 1>(DTypeRule::Same, 10),
     .derivative = {fused("input",
-                         [](auto dy, auto x, auto alpha) { return where(x > 0, dy, dy * exp(x / alpha)); })},
+                         [](auto dy, auto x, auto alpha) { return where(x <= 0, dy * exp(x / alpha), dy); })},
     .onnx = Format{{.map = "Celu(input, alpha=alpha)", .since = 12}},
     .netdef = none("written as its parts"),
     .samples = {shape(3, 4), shape(0), shape(5).with("alpha", 0.5)},
@@ -29,10 +29,10 @@ constinit const Op selu_op{
     .schema = "selu(Tensor input) -> Tensor",
     .doc = "Scaled elu that keeps mean and variance (Klambauer et al. 2017).",
     .method = "function",
-    .formula = pointwise<Selu>(DTypeRule::Floating, 10),
+    .formula = pointwise<Selu>(DTypeRule::Same, 10),
     .derivative = {fused("input",
                          [](auto dy, auto x, auto y) {
-                           return dy * where(x > 0, 1.0507009873554805, y + 1.7580993408473766);
+                           return dy * where(x <= 0, y + 1.7580993408473766, 1.0507009873554805);
                          })},
     .onnx = "Selu(input, alpha?=1.67326319217681884765625, gamma?=1.05070102214813232421875)",
     .netdef = "Selu(input, alpha?=1.6732632423543772, scale?=1.0507009873554805)",
@@ -47,7 +47,7 @@ constinit const Op logsigmoid_op{
     .schema = "logsigmoid(Tensor input) -> Tensor",
     .doc = "log(1 / (1 + exp(-input))) without overflow.",
     .method = "function",
-    .formula = pointwise<LogSigmoid>(DTypeRule::Floating, 20),
+    .formula = pointwise<LogSigmoid>(DTypeRule::Same, 20),
     .derivative = {fused("input", [](auto dy, auto x) { return dy * sigmoid(-x); })},
     .onnx = none("written as Sigmoid and Log"),
     .netdef = none("written as Sigmoid and Log"),
@@ -65,7 +65,7 @@ constinit const Op mish_op{
     .schema = "mish(Tensor input) -> Tensor",
     .doc = "input * tanh(softplus(input)) (Misra 2019).",
     .method = "function",
-    .formula = pointwise<Mish>(DTypeRule::Floating, 12),
+    .formula = pointwise<Mish>(DTypeRule::Same, 12),
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            auto e = exp(minimum(x, 20)), n = e * (e + 2), t = n / (n + 2);

@@ -137,7 +137,7 @@ struct Angle {
   constexpr auto operator()(auto x) const { return where(x < 0, 3.141592653589793238, x * 0); }
 };
 struct Sgn {
-  constexpr auto operator()(auto x) const { return where(x > 0, 1, where(x < 0, -1, x * 0)); }
+  constexpr auto operator()(auto x) const { return where(x > 0, 1, where(x < 0, -1, 0)); }
 };
 }  // namespace
 
@@ -267,7 +267,7 @@ constinit const Op angle_backward_op{
 };
 constinit const Op sgn_op{
     .schema = "sgn(Tensor input) -> Tensor",
-    .doc = "The sign; of complex numbers input / |input|, and 0 of 0.",
+    .doc = "The sign; of complex numbers input / |input|; 0 of 0 and of a real NaN.",
     .formula = pointwise_all<Sgn>(DTypeRule::Same),
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto y) {

@@ -71,7 +71,7 @@ struct Gcd {
 constinit const Op gcd_op{
     .schema = "gcd(Tensor input, Tensor other) -> Tensor",
     .doc = "The greatest common divisor, not negative.",
-    .formula = pointwise_integral<Gcd>(100),
+    .formula = pointwise_integral<Gcd>(100).with_bools(Bools::Refused),
     .derivative = none("takes integers only"),
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
@@ -87,7 +87,7 @@ struct Lcm {
 constinit const Op lcm_op{
     .schema = "lcm(Tensor input, Tensor other) -> Tensor",
     .doc = "The least common multiple, not negative.",
-    .formula = pointwise_integral<Lcm>(100),
+    .formula = pointwise_integral<Lcm>(100).with_bools(Bools::Refused),
     .derivative = none("takes integers only"),
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),

@@ -6,6 +6,7 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -28,7 +29,7 @@ struct Divide {
 void same_shape(Frame& f) { formula_output(f, 2, DTypeRule::Same); }
 template <class F>
 void checked(Frame& f) {
-  static constexpr Formula formula = pointwise_all<F>(DTypeRule::Same, 20);
+  static constexpr Formula formula = pointwise_all<F>(DTypeRule::Same, 20).with_bools(Bools::Refused);
   check_divisor(f, 1);
   formula_result(f, formula, {f.args[0], f.args[1]});
 }
@@ -94,7 +95,8 @@ constinit const Op floor_divide_op{
     .doc = "The quotient rounded down, Python's //; integers stay integers.",
     .shape = same_shape,
     .kernels = {KernelRow{.name = "formula", .run = checked<FloorDivide>}},
-    .derivative = none("a rounded quotient is constant between its steps"),
+    .derivative = {unwritten(
+        "a rounded quotient jumps between its steps; div(rounding_mode='floor') has the derivative 0")},
     .onnx = none("written as Div and Floor"),
     .netdef = none("written as Div and Floor"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1).no_gradient(), shapes({0}, {1}).no_gradient()},

@@ -54,7 +54,7 @@ struct LogAddExp {
 constinit const Op logaddexp_op{
     .schema = "logaddexp(Tensor input, Tensor other) -> Tensor",
     .doc = "log(exp(input) + exp(other)) without overflow.",
-    .formula = pointwise<LogAddExp>(DTypeRule::Floating, 20),
+    .formula = pointwise<LogAddExp>(DTypeRule::Same, 20),
     .derivative = {wrt("input", [](auto dy, auto x, auto other) { return dy / (1 + conj(exp(other - x))); }),
                    wrt("other", [](auto dy, auto input, auto x) { return dy / (1 + conj(exp(input - x))); })},
     .onnx = none("written as Exp, Add and Log"),
@@ -70,7 +70,7 @@ struct LogAddExp2 {
 constinit const Op logaddexp2_op{
     .schema = "logaddexp2(Tensor input, Tensor other) -> Tensor",
     .doc = "log2(2^input + 2^other) without overflow.",
-    .formula = pointwise<LogAddExp2>(DTypeRule::Floating, 20),
+    .formula = pointwise<LogAddExp2>(DTypeRule::Same, 20),
     .derivative = {wrt("input", [](auto dy, auto x, auto other) { return dy / (1 + exp2(other - x)); }),
                    wrt("other", [](auto dy, auto input, auto x) { return dy / (1 + exp2(input - x)); })},
     .onnx = none("written as Pow, Add and Log"),

@@ -5,6 +5,7 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -30,7 +31,7 @@ struct Hypot {
 constinit const Op hypot_op{
     .schema = "hypot(Tensor input, Tensor other) -> Tensor",
     .doc = "sqrt(input^2 + other^2) without overflow.",
-    .formula = pointwise<Hypot>(DTypeRule::Floating, 8),
+    .formula = pointwise<Hypot>(DTypeRule::Same, 8),
     .derivative = {wrt("input", [](auto dy, auto x, auto, auto y) { return dy * x / y; }),
                    wrt("other", [](auto dy, auto, auto x, auto y) { return dy * x / y; })},
     .onnx = none("written as Mul, Add and Sqrt"),
@@ -62,9 +63,13 @@ constinit const Op fmax_op{
     .doc = "The larger of both; a number wins over NaN.",
     .formula = pointwise_all<FMax>(DTypeRule::Same),
     .derivative = {wrt("input",
-                       [](auto dy, auto x, auto y) { return where(logical_or(x >= y, isnan(y)), dy, 0); }),
+                       [](auto dy, auto x, auto y) {
+                         return where(eq(x, y), dy * 0.5, where(logical_or(x > y, isnan(y)), dy, 0));
+                       }),
                    wrt("other",
-                       [](auto dy, auto x, auto y) { return where(logical_or(x >= y, isnan(y)), 0, dy); })},
+                       [](auto dy, auto x, auto y) {
+                         return where(eq(x, y), dy * 0.5, where(logical_or(x > y, isnan(y)), 0, dy));
+                       })},
     .onnx = none("written as IsNaN, Where and Max"),
     .netdef = none("written as IsNaN, Where and Max"),
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
@@ -79,9 +84,13 @@ constinit const Op fmin_op{
     .doc = "The smaller of both; a number wins over NaN.",
     .formula = pointwise_all<FMin>(DTypeRule::Same),
     .derivative = {wrt("input",
-                       [](auto dy, auto x, auto y) { return where(logical_or(x <= y, isnan(y)), dy, 0); }),
+                       [](auto dy, auto x, auto y) {
+                         return where(eq(x, y), dy * 0.5, where(logical_or(x < y, isnan(y)), dy, 0));
+                       }),
                    wrt("other",
-                       [](auto dy, auto x, auto y) { return where(logical_or(x <= y, isnan(y)), 0, dy); })},
+                       [](auto dy, auto x, auto y) {
+                         return where(eq(x, y), dy * 0.5, where(logical_or(x < y, isnan(y)), 0, dy));
+                       })},
     .onnx = none("written as IsNaN, Where and Min"),
     .netdef = none("written as IsNaN, Where and Min"),
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
@@ -92,8 +101,9 @@ struct NextAfter {
 constinit const Op nextafter_op{
     .schema = "nextafter(Tensor input, Tensor other) -> Tensor",
     .doc = "The next number after input towards other.",
-    .formula = pointwise<NextAfter>(DTypeRule::Floating, 10),
-    .derivative = none("steps of one unit in the last place are not continuous"),
+    .formula = pointwise<NextAfter>(DTypeRule::Same, 10),
+    .derivative = {wrt("input", [](auto dy, auto x, auto y) { return where(eq(x, y), 0, dy); }),
+                   wrt("other", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({3, 4}, {3, 4}).no_gradient(), shapes({0}, {1}).no_gradient()},
@@ -119,7 +129,7 @@ constinit const Op heaviside_op{
                                 static constexpr Formula formula = pointwise_all<Heaviside>(DTypeRule::Same);
                                 formula_result(f, formula, {f.args[0], f.args[1]});
                               }}},
-    .derivative = none("a step"),
+    .derivative = {unwritten("a step")},
     .onnx = none("written as Where"),
     .netdef = none("written as Where"),
     .samples = {shapes({3, 4}, {3, 4}).no_gradient(), shapes({0}, {1}).no_gradient()},
@@ -131,7 +141,7 @@ struct AddCDiv {
 constinit const Op addcdiv_op{
     .schema = "addcdiv(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
     .doc = "input + value * tensor1 / tensor2.",
-    .formula = pointwise<AddCDiv, 3>(DTypeRule::Floating, 4),
+    .formula = pointwise<AddCDiv, 3>(DTypeRule::Same, 4),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("tensor1",
                        [](auto dy, auto, auto, auto b, auto value) { return dy * conj(value) / conj(b); }),

@@ -16,7 +16,7 @@ struct Frac {
 constinit const Op frac_op{
     .schema = "frac(Tensor input) -> Tensor",
     .doc = "The part behind the point, with the sign of input.",
-    .formula = pointwise<Frac>(DTypeRule::Floating, 4),
+    .formula = pointwise<Frac>(DTypeRule::Same, 4),
     .derivative = {wrt("input", [](auto dy) { return dy; })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),

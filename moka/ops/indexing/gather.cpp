@@ -213,7 +213,7 @@ constinit const Op gather_corner_op{
     .shape = [](Frame& f) { f.output(0, f.ints(3), f.tensor(0).dtype()); },
     .kernels = {KernelRow{"copy", run_gather_corner}},
     .derivative = {wrt("dy", [](auto ddx, auto dy, auto dim,
-                                auto index) { return scatter_add(mul(dy, 0), dim, index, ddx); })},
+                                auto index) { return scatter_add(zeros_like(dy), dim, index, ddx); })},
     .onnx = none("a gradient's part"),
     .netdef = none("a gradient's part"),
     .samples = {},

@@ -6,6 +6,7 @@
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/linalg/matrices.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka::ops {
 
@@ -355,7 +356,7 @@ constinit const Op geqrf_op{
         "it.",
     .shape = geqrf_shape,
     .kernels = {KernelRow{.name = "lapack", .run = geqrf_kernel}},
-    .derivative = none("use linalg.qr, which has one"),
+    .derivative = {unwritten("use linalg.qr, which has one")},
     .onnx = no_format(),
     .netdef = no_netdef(),
     .autocast = Autocast::Float32,

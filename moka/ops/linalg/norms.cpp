@@ -101,7 +101,7 @@ void vector_norm_backward_run(const Any* in, Any* out) {
   } else if (p == 1) {
     out[0] = Any(sgn(x) * dy);
   } else if (std::isinf(p)) {
-    Tensor size = abs(x), top = eq(size, y);
+    Tensor size = abs(x), top = logical_or(eq(size, y), logical_and(isnan(size), isnan(y)));
     Tensor ties = sum(top, dims.empty() ? Any() : Any(dims), true).tensor();
     out[0] = Any(sgn(x) * where(top, dy / ties, 0));
   } else if (p == 2) {

@@ -24,7 +24,7 @@ struct LeakyRelu {
 constinit const Op leaky_relu_op{
     .schema = "leaky_relu(Tensor input, Number negative_slope=0.01) -> Tensor",
     .doc = "Identity above zero, negative_slope * x below.",
-    .formula = pointwise<LeakyRelu, 1>(DTypeRule::Floating),
+    .formula = pointwise<LeakyRelu, 1>(DTypeRule::Same),
     .derivative = {fused("input", [](auto dy, auto x, auto slope) { return where(x > 0, dy, dy * slope); })},
     .onnx = "LeakyRelu(input, alpha=negative_slope)",
     .netdef = "LeakyRelu(input, alpha=negative_slope)",
@@ -37,9 +37,9 @@ struct Elu {
 constinit const Op elu_op{
     .schema = "elu(Tensor input, Number alpha=1.0) -> Tensor",
     .doc = "Identity above zero, alpha * (exp(x) - 1) below.",
-    .formula = pointwise<Elu, 1>(DTypeRule::Floating, 8),
+    .formula = pointwise<Elu, 1>(DTypeRule::Same, 8),
     .derivative = {fused(
-        "input", [](auto dy, auto x, auto alpha, auto y) { return dy * where(x > 0, 1, y + alpha); })},
+        "input", [](auto dy, auto x, auto alpha, auto y) { return dy * where(x <= 0, y + alpha, 1); })},
     .onnx = "Elu(input, alpha=alpha)",
     .netdef = "Elu(input, alpha=alpha)",
     .samples = {shape(3, 4), shape(0), shape(2, 1, 5).with("alpha", 0.5)},
@@ -79,7 +79,7 @@ constinit const Op gelu_op{
     .doc =
         "input * Phi(input), Phi the distribution function of the standard normal (Hendrycks, Gimpel 2016).",
     .method = "function",
-    .formula = pointwise<Gelu>(DTypeRule::Floating, 24),
+    .formula = pointwise<Gelu>(DTypeRule::Same, 24),
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            return dy * ((1 + erf(x * 0.70710678118654752)) * 0.5 +
@@ -99,7 +99,7 @@ constinit const Op gelu_tanh_op{
     .schema = "gelu_tanh(Tensor input) -> Tensor",
     .doc = "The tanh approximation of gelu.",
     .method = "function",
-    .formula = pointwise<GeluTanh>(DTypeRule::Floating, 16),
+    .formula = pointwise<GeluTanh>(DTypeRule::Same, 16),
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            auto t = tanh((x + x * x * x * 0.044715) * 0.79788456080286536);
@@ -118,7 +118,7 @@ constinit const Op silu_op{
     .schema = "silu(Tensor input) -> Tensor",
     .doc = "input * sigmoid(input), also called swish.",
     .method = "function",
-    .formula = pointwise<Silu>(DTypeRule::Floating, 10),
+    .formula = pointwise<Silu>(DTypeRule::Same, 10),
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            auto s = sigmoid(x);
@@ -139,7 +139,7 @@ constinit const Op softplus_op{
     .schema = "softplus(Tensor input, Number beta=1.0, Number threshold=20.0) -> Tensor",
     .doc = "log(1 + exp(beta * input)) / beta; linear where beta * input exceeds threshold.",
     .method = "function",
-    .formula = pointwise<Softplus, 1>(DTypeRule::Floating, 24),
+    .formula = pointwise<Softplus, 1>(DTypeRule::Same, 24),
     .derivative = {wrt("input",
                        [](auto dy, auto x, auto beta, auto threshold) {
                          return where(x * beta > threshold, dy, dy * sigmoid(x * beta));
@@ -158,7 +158,7 @@ constinit const Op hardtanh_op{
     .method = "function",
     .formula = pointwise_all<Hardtanh, 1>(DTypeRule::Same, 2),
     .derivative = {fused("input", [](auto dy, auto x, auto low,
-                                     auto high) { return where(x > low, where(x < high, dy, 0), 0); })},
+                                     auto high) { return where(x <= low, 0, where(x >= high, 0, dy)); })},
     .onnx = none("written as Clip"),
     .netdef = none("written as Clip"),
     .samples = {shape(3, 4), shape(0), shape(5).with("min_val", -0.5)},

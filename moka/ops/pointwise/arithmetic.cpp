@@ -83,7 +83,7 @@ struct Pow {
 constinit const Op pow_op{
     .schema = "pow(Operand input, Operand exponent) -> Tensor",
     .doc = "input raised to exponent, broadcasting.",
-    .formula = pointwise_all<Pow>(DTypeRule::Same, 40).with_natural_exponent(),
+    .formula = pointwise_all<Pow>(DTypeRule::Same, 40).with_natural_exponent().with_bools(Bools::Refused),
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto exponent) {
                          auto power = zeros_like(input) + exponent;  // exponent may be a number
@@ -107,12 +107,14 @@ struct Maximum {
 };
 constinit const Op maximum_op{
     .schema = "maximum(Operand input, Operand other) -> Tensor",
-    .doc = "The larger of both; NaN wins; the gradient is shared where both are equal.",
+    .doc =
+        "The larger of both; NaN wins; the gradient is shared where both are equal, and goes to both beside "
+        "NaN.",
     .formula = pointwise_all<Maximum>(DTypeRule::Same).with_wide_numbers(),
     .derivative = {fused("input", [](auto dy, auto x,
-                                     auto y) { return where(x > y, dy, where(eq(x, y), dy * 0.5, 0)); }),
+                                     auto y) { return where(x < y, 0, where(eq(x, y), dy * 0.5, dy)); }),
                    fused("other", [](auto dy, auto x,
-                                     auto y) { return where(y > x, dy, where(eq(x, y), dy * 0.5, 0)); })},
+                                     auto y) { return where(y < x, 0, where(eq(x, y), dy * 0.5, dy)); })},
     .onnx = "Max(input, other)",
     .netdef = "Max(input, other)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
@@ -123,12 +125,14 @@ struct Minimum {
 };
 constinit const Op minimum_op{
     .schema = "minimum(Operand input, Operand other) -> Tensor",
-    .doc = "The smaller of both; NaN wins; the gradient is shared where both are equal.",
+    .doc =
+        "The smaller of both; NaN wins; the gradient is shared where both are equal, and goes to both beside "
+        "NaN.",
     .formula = pointwise_all<Minimum>(DTypeRule::Same).with_wide_numbers(),
     .derivative = {fused("input", [](auto dy, auto x,
-                                     auto y) { return where(x < y, dy, where(eq(x, y), dy * 0.5, 0)); }),
+                                     auto y) { return where(x > y, 0, where(eq(x, y), dy * 0.5, dy)); }),
                    fused("other", [](auto dy, auto x,
-                                     auto y) { return where(y < x, dy, where(eq(x, y), dy * 0.5, 0)); })},
+                                     auto y) { return where(y > x, 0, where(eq(x, y), dy * 0.5, dy)); })},
     .onnx = "Min(input, other)",
     .netdef = "Min(input, other)",
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},
@@ -142,7 +146,7 @@ struct Lerp {
 constinit const Op lerp_op{
     .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
     .doc = "input + weight * (end - input), computed from the nearer end.",
-    .formula = pointwise<Lerp>(DTypeRule::Floating, 2),
+    .formula = pointwise<Lerp>(DTypeRule::Same, 2),
     .derivative = {wrt("input", [](auto dy, auto, auto, auto weight) { return dy - dy * conj(weight); }),
                    wrt("end", [](auto dy, auto, auto, auto weight) { return dy * conj(weight); }),
                    wrt("weight", [](auto dy, auto input, auto end) { return dy * conj(end - input); })},
@@ -157,7 +161,7 @@ struct AddCMul {
 constinit const Op addcmul_op{
     .schema = "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
     .doc = "input + value * tensor1 * tensor2.",
-    .formula = pointwise_all<AddCMul, 3>(DTypeRule::Same, 2),
+    .formula = pointwise_all<AddCMul, 3>(DTypeRule::Same, 2).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("tensor1",
                        [](auto dy, auto, auto, auto b, auto value) { return dy * conj(b * value); }),

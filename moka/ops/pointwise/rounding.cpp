@@ -63,8 +63,10 @@ struct Clamp {
 };
 constinit const Op clamp_op{
     .schema = "clamp(Tensor input, Operand min, Operand max) -> Tensor",
-    .doc = "min where input is below it, max where above. With one bound see clamp_min and clamp_max.",
-    .formula = pointwise_all<Clamp>(DTypeRule::Same, 2).with_wide_numbers(),
+    .doc =
+        "min where input is below it, max where above; the gradient is 0 at the bounds. With one bound see "
+        "clamp_min and clamp_max.",
+    .formula = pointwise_all<Clamp>(DTypeRule::Same, 2).with_wide_numbers().with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy, auto x, auto low,
                                    auto high) { return where(logical_and(gt(x, low), lt(x, high)), dy, 0); }),
                    wrt("min",

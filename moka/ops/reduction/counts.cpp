@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "moka/ops/reduction/lines.h"
+#include "moka/ops/unwritten.h"
 #include "moka/tensor/meta.h"
 
 namespace moka::ops {
@@ -209,7 +210,7 @@ constinit const Op unique_all_op{
         "each element went, and how many there are of each.",
     .method = "function",
     .view = run_unique,
-    .derivative = none("the choice does not change continuously"),
+    .derivative = {unwritten("the choice does not change continuously")},
     .onnx = none("written as Unique by an adapter"),
     .netdef = none("Caffe2's Unique is for 1-D integers"),
     .samples = {shape(6).in(Domain::Integer).no_gradient(),

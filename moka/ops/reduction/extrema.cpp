@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "moka/ops/kernels/given_output.h"
+#include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/reduction/support.h"
 
 namespace moka::ops {
@@ -84,6 +85,12 @@ void max_dim_kernel(Frame& f) {
 constexpr auto extremum_gradient = [](auto dy, auto input, auto dim, auto keepdim, auto y) {
   auto chosen = eq(input, reduction_expand(y, shape_of(input), dim, keepdim));
   return mul(chosen, reduction_expand(dy / sum(chosen, dim, keepdim), shape_of(input), dim, keepdim));
+};
+
+// Of the whole tensor: of NaNs too.
+constexpr auto whole_extremum_gradient = [](auto dy, auto input, auto y) {
+  auto chosen = logical_or(eq(input, y), logical_and(isnan(input), isnan(y)));
+  return where(chosen, dy / sum(chosen), 0);
 };
 
 // ---- elements chosen by their places along one dimension
@@ -237,6 +244,7 @@ constinit const Op max_op{
     .schema = "max(Tensor input) -> Tensor",
     .doc = "Largest element of the whole tensor.",
     .body = body([](auto input) { return amax(input); }),
+    .derivative = {wrt("input", whole_extremum_gradient)},
     .onnx = none("written as ReduceMax"),
     .netdef = none("written as ReduceMax"),
     .samples = {shape(3, 4).in(Domain::Distinct), shape()},
@@ -245,6 +253,7 @@ constinit const Op min_op{
     .schema = "min(Tensor input) -> Tensor",
     .doc = "Smallest element of the whole tensor.",
     .body = body([](auto input) { return amin(input); }),
+    .derivative = {wrt("input", whole_extremum_gradient)},
     .onnx = none("written as ReduceMin"),
     .netdef = none("written as ReduceMin"),
     .samples = {shape(3, 4).in(Domain::Distinct), shape()},

@@ -139,7 +139,7 @@ void run_scatter_reduce(Frame& f) {
 std::tuple<Tensor, Tensor> reduce_gradient(const Tensor& dy, const Tensor& x, int64_t dim,
                                            const Tensor& index, const Tensor& whole, std::string_view reduce,
                                            bool include_self, const Tensor& y) {
-  if (index.numel() == 0) return {dy, mul(whole, 0)};
+  if (index.numel() == 0) return {dy, zeros_like(whole)};
   bool cut =
       !std::equal(whole.sizes().begin(), whole.sizes().end(), index.sizes().begin(), index.sizes().end());
   Tensor src = whole;

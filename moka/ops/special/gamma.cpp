@@ -7,6 +7,7 @@
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/pointwise/driver.h"
 #include "moka/ops/special/lanes.h"
+#include "moka/ops/unwritten.h"
 
 namespace moka {
 MOKA_LANES(lgamma, special::log_gamma)
@@ -103,7 +104,8 @@ constinit const Op special_zeta_op{
     .doc = "The Hurwitz zeta function: sum of (other + k)^-input over k >= 0.",
     .method = "function",
     .formula = pointwise<Zeta>(DTypeRule::Floating, 200),
-    .derivative = {wrt("other", [](auto dy, auto x,
+    .derivative = {wrt("input", [](auto dy) { return unwritten_gradient(dy, "special_zeta: input"); }),
+                   wrt("other", [](auto dy, auto x,
                                    auto q) { return neg(dy * x * special_zeta(add(x, ones_like(q)), q)); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
@@ -116,8 +118,9 @@ struct IGamma {
 constinit const Op igamma_op{
     .schema = "igamma(Tensor input, Tensor other) -> Tensor",
     .doc = "The regularized lower incomplete gamma function P(input, other).",
-    .formula = pointwise<IGamma>(DTypeRule::Floating, 250),
-    .derivative = {wrt("other",
+    .formula = pointwise<IGamma>(DTypeRule::Same, 250),
+    .derivative = {wrt("input", [](auto dy) { return unwritten_gradient(dy, "igamma: input"); }),
+                   wrt("other",
                        [](auto dy, auto a, auto x) { return dy * exp((a - 1) * log(x) - x - lgamma(a)); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
@@ -129,9 +132,10 @@ struct IGammaC {
 constinit const Op igammac_op{
     .schema = "igammac(Tensor input, Tensor other) -> Tensor",
     .doc = "The regularized upper incomplete gamma function Q(input, other).",
-    .formula = pointwise<IGammaC>(DTypeRule::Floating, 250),
-    .derivative = {wrt(
-        "other", [](auto dy, auto a, auto x) { return neg(dy * exp((a - 1) * log(x) - x - lgamma(a))); })},
+    .formula = pointwise<IGammaC>(DTypeRule::Same, 250),
+    .derivative = {wrt("input", [](auto dy) { return unwritten_gradient(dy, "igammac: input"); }),
+                   wrt("other", [](auto dy, auto a,
+                                   auto x) { return neg(dy * exp((a - 1) * log(x) - x - lgamma(a))); })},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive).no_gradient(), shapes({0}, {1}).no_gradient()},
