@@ -6,9 +6,11 @@
 #include <mutex>
 
 #include "moka/autograd/accumulate.h"
+#include "moka/ops/creation/creation.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
 #include "moka/tensor/meta.h"
+#include "moka/tensor/wrapper.h"
 
 namespace moka::autograd {
 
@@ -243,9 +245,14 @@ Root root_of(const Tensor& t, Tensor g) {
     MOKA_CHECK(t.numel() == 1,
                "backward: a gradient must be given unless the root has one element; it has shape ",
                t.sizes());
-    g = new_tensor(t.sizes(), t.dtype(), t.device());
-    double one = 1;
-    if (!is_meta(g)) convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
+    if (is_wrapper(t)) {
+      GradModeScope off(false);
+      g = ones_like(t);
+    } else {
+      g = new_tensor(t.sizes(), t.dtype(), t.device());
+      double one = 1;
+      if (!is_meta(g)) convert_elements(&one, DType::F64, g.raw_data(), g.dtype(), 1);
+    }
   }
   MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
              "backward: Mismatch in shape: the gradient given has a shape of ", g.sizes(),

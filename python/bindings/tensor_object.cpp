@@ -367,6 +367,8 @@ PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
   add_ref(t.impl());
   o->impl = t.impl();
   t.impl()->python = o;
+  static PyObject* const answers = PyUnicode_InternFromString("__torch_dispatch__");
+  if (_PyType_Lookup(type, answers)) t.impl()->layers |= layer::wrapper;
   if (thread_layers.forced & layer::capture) follow_new(t);
   return reinterpret_cast<PyObject*>(o);
 }

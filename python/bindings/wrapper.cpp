@@ -2,7 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "python/bindings/wrapper.h"
 
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
+
+#include <string>
+#include <unordered_set>
 
 #include "moka/autograd/history.h"
 #include "moka/schema/body.h"
@@ -29,6 +33,10 @@ StandIn* stand_in(const Tensor& t) {
 
 PyObject* handler = nullptr;  // (operator, arguments, given outputs, in place) -> results, or NotImplemented
 thread_local int modes = 0;
+std::unordered_set<std::string>& shown_whole() {
+  static auto* names = new std::unordered_set<std::string>;
+  return *names;
+}
 
 void show_modes(int count) {
   modes = count;
@@ -57,8 +65,9 @@ void take_results(Frame& f, nb::object found) {
 }
 
 void leave_to_python(Frame& f, uint32_t) {
-  // Composites are seen by their parts.
-  if (!handler || (f.op.body && !has_kernels(f.op))) return run_op(f);
+  // Composites are seen by their parts, but those that torch has kernels for.
+  if (!handler || (f.op.body && !has_kernels(f.op) && !shown_whole().contains(info(f.op).schema.name)))
+    return run_op(f);
   GilHeld gil;
   nb::list args, outs;
   for (int i = 0; i < f.count; i++) args.append(any_to_python(Any::copy(f.args[i])));
@@ -70,7 +79,16 @@ void leave_to_python(Frame& f, uint32_t) {
   nb::object found;
   {
     LayersOff off(layer::autograd);
-    found = nb::borrow(handler)(info(f.op).schema.name.c_str(), args, outs, in_place);
+    struct NotMeta {  // the wrapper has no memory, but what it stands for may
+      int before = std::exchange(meta_bodies, 0);
+      ~NotMeta() { meta_bodies = before; }
+    } not_meta;
+    try {
+      found = nb::borrow(handler)(info(f.op).schema.name.c_str(), args, outs, in_place);
+    } catch (nb::python_error& e) {
+      e.restore();
+      throw PythonErrorSet{};
+    }
   }
   if (found.is(nb::handle(Py_NotImplemented))) {
     LayersOff off(layer::wrapper);
@@ -131,8 +149,14 @@ void bind_wrapper(nb::module_& m) {
       "_is_wrapper", [](nb::handle t) { return is_tensor(t.ptr()) && is_wrapper(unwrap(t.ptr())); },
       nb::arg("value"), "Whether operators on the value are left to its class.");
   m.def(
-      "_dispatch_handler", [](nb::object call) { Py_XSETREF(handler, call.release().ptr()); },
-      nb::arg("call"), "What operators on wrappers, and all under modes, are left to.");
+      "_dispatch_handler",
+      [](nb::object call, const std::vector<std::string>& whole) {
+        shown_whole().insert(whole.begin(), whole.end());
+        Py_XSETREF(handler, call.release().ptr());
+      },
+      nb::arg("call"), nb::arg("whole"),
+      "What operators on wrappers, and all under modes, are left to; composites by their parts but those "
+      "named.");
   m.def(
       "_dispatch_modes",
       [](int count) {

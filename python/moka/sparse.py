@@ -1,4 +1,4 @@
-"""Sparse tensors: coordinates or compressed rows, and values; a type beside Tensor, which operators ask.
+"""Sparse tensors: coordinates or compressed rows, and values; a subclass of Tensor, which operators ask.
 
 The layout stands on dense operators: values carry the gradient, products gather and add rows.
 """
@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from . import _C
 from ._C import Tensor
+from .dispatching import make_wrapper_subclass
 from .layouts import layout
+from .overrides import DisableTorchFunctionSubclass
 from .statistics import unique
 
-__all__ = ["SparseTensor", "sparse_coo_tensor", "sparse_csr_tensor", "to_sparse", "to_sparse_csr"]
+__all__ = [
+    "SparseTensor",
+    "sparse_coo_tensor",
+    "sparse_csr_tensor",
+    "sparse_mask",
+    "to_sparse",
+    "to_sparse_csr",
+]
 
 sparse_coo, sparse_csr = layout("sparse_coo"), layout("sparse_csr")
 
 
-class SparseTensor:
+class SparseTensor(Tensor):
     """A tensor of which only some elements are stored, the others being zero.
 
     Args:
@@ -31,6 +41,9 @@ class SparseTensor:
         compressed: whether it shows itself as rows (CSR).
     """
 
+    def __new__(cls, indices: Tensor, values: Tensor, size: Any, *_: Any, **__: Any) -> SparseTensor:
+        return make_wrapper_subclass(cls, size, dtype=values.dtype, device=values.device)
+
     def __init__(
         self,
         indices: Tensor,
@@ -40,20 +53,9 @@ class SparseTensor:
         compressed: bool = False,
     ) -> None:
         self._places, self._numbers = indices, values
-        self.shape = _C.Size(tuple(int(n) for n in size))
         self._coalesced, self._compressed = coalesced or compressed, compressed
 
     # What it is
-
-    @property
-    def dtype(self) -> Any:
-        """The type of the elements."""
-        return self._numbers.dtype
-
-    @property
-    def device(self) -> Any:
-        """Where the values are."""
-        return self._numbers.device
 
     @property
     def layout(self) -> Any:
@@ -86,12 +88,12 @@ class SparseTensor:
         """What made its values."""
         return self._numbers.grad_fn
 
-    is_cuda = is_quantized = is_meta = is_nested = is_mkldnn = False
-
     @property
-    def ndim(self) -> int:
-        """How many dimensions there are."""
-        return len(self.shape)
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made its values."""
+        return self._numbers.is_leaf
+
+    is_cuda = is_quantized = is_meta = is_nested = is_mkldnn = False
 
     def dim(self) -> int:
         """How many dimensions there are."""
@@ -232,9 +234,56 @@ class SparseTensor:
         """The same without history."""
         return self._with(self._numbers.detach())
 
-    def clone(self) -> SparseTensor:
+    def clone(self, *_: Any, **__: Any) -> SparseTensor:
         """A copy."""
         return self._with(self._numbers.clone())
+
+    def _become(self, other: SparseTensor) -> SparseTensor:
+        self._places, self._numbers, self._coalesced = other._places, other._numbers, other._coalesced
+        return self
+
+    def _coalesced_(self, coalesced: bool) -> SparseTensor:
+        self._coalesced = coalesced
+        return self
+
+    def __deepcopy__(self, memo: Any) -> SparseTensor:
+        return self.clone()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        parts = self._places, self._numbers, tuple(self.shape), self._coalesced, self._compressed
+        return SparseTensor, parts
+
+    def is_contiguous(self, *_: Any, **__: Any) -> bool:
+        """True."""
+        return True
+
+    def norm(self, p: Any = 2, *_: Any, **__: Any) -> Tensor:
+        """The norm of all elements."""
+        return self.coalesce()._numbers.norm(p)
+
+    def sparse_mask(self, mask: SparseTensor) -> SparseTensor:
+        """The elements at the places of `mask`."""
+        return sparse_mask(self.to_dense(), mask)
+
+    def resize_as_(self, other: SparseTensor) -> SparseTensor:
+        """As many elements as `other`, where that has as many dimensions."""
+        return self
+
+    def item(self) -> Any:
+        """The only element, as a number."""
+        return self.to_dense().item()
+
+    def tolist(self) -> Any:
+        """All elements, as lists of numbers."""
+        return self.to_dense().tolist()
+
+    def softmax(self, dim: int, dtype: Any = None) -> SparseTensor:
+        """The softmax along a dimension; elements that are not stored count as -inf."""
+        return _softmax(self, dim, dtype, False)
+
+    def log_softmax(self, dim: int, dtype: Any = None) -> SparseTensor:
+        """The logarithm of softmax."""
+        return _softmax(self, dim, dtype, True)
 
     def requires_grad_(self, requires_grad: bool = True) -> SparseTensor:
         """Whether the values take part in gradients from now on."""
@@ -334,14 +383,6 @@ class SparseTensor:
     def __truediv__(self, other: Any) -> SparseTensor:
         return self.div(other)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _EACH:
-            return lambda *args: self._apply(lambda values: getattr(values, name)(*args))
-        raise AttributeError(
-            f"'{type(self).__name__}' object has no attribute {name!r}; to_dense() gives a Tensor, which may "
-            "have it"
-        )
-
     def __repr__(self) -> str:
         def part(name: str, value: Tensor) -> str:
             indent = " " * (len("tensor(") + len(name) + 1)
@@ -360,11 +401,37 @@ class SparseTensor:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__
-        if name in _FUNCTIONS:
-            return _FUNCTIONS[name](*args, **(kwargs or {}))
-        if args and isinstance(args[0], SparseTensor) and hasattr(args[0], name):
-            return getattr(args[0], name)(*args[1:], **(kwargs or {}))
-        raise NotImplementedError(f"{name}: not defined for sparse tensors; use to_dense()")
+        if name in ("__get__", "__set__") or name in _ABOUT:
+            with DisableTorchFunctionSubclass():
+                return func(*args, **(kwargs or {}))
+        return _call(name, args, kwargs or {})
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _call(func.overloadpacket.__name__, args, kwargs or {})
+
+
+# What is asked of any tensor, and needs no elements.
+_ABOUT = frozenset(
+    "size dim numel __len__ element_size is_floating_point is_complex is_signed register_hook retain_grad "
+    "__hash__ data_ptr is_same_size type".split()
+)
+
+
+def _call(name: str, args: Any, kwargs: Any) -> Any:
+    """What a function or method of this name does with sparse tensors among its arguments."""
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name](*args, **kwargs)
+    if args and isinstance(args[0], SparseTensor):
+        if name in _EACH:
+            return args[0]._apply(lambda values: getattr(values, name)(*args[1:], **kwargs))
+        own = SparseTensor.__dict__.get(name)
+        if isinstance(own, FunctionType) and own.__globals__ is globals():
+            return own(*args, **kwargs)
+    raise NotImplementedError(
+        f"Could not run '{name}' with arguments from the 'SparseCPU' backend: it is not defined for sparse "
+        "tensors; use to_dense()"
+    )
 
 
 _EACH = frozenset(  # what leaves zero at zero
@@ -378,7 +445,29 @@ def _product(a: Any, b: Any, *_: Any, **__: Any) -> Any:
 
 
 def _sum_of(a: Any, b: Any, *, alpha: Any = 1) -> Any:
-    return a.add(b, alpha=alpha) if isinstance(a, SparseTensor) else b.to_dense().mul(alpha).add(a)
+    if isinstance(a, SparseTensor):
+        return a.add(b, alpha=alpha)
+    return a.index_put(tuple(b._places), b._numbers * alpha, accumulate=True)
+
+
+def _add_to(a: Any, b: Any, *, alpha: Any = 1) -> Any:
+    """a += alpha * b."""
+    if not isinstance(a, SparseTensor):
+        if tuple(a.shape) != tuple(b.shape):
+            raise RuntimeError(
+                f"add_: a sparse tensor of shape {list(b.shape)} cannot be added to {list(a.shape)}"
+            )
+        return a.index_put_(tuple(b._places), (b._numbers * alpha).to(a.dtype), accumulate=True)
+    return a._become(a.add(b, alpha=alpha))
+
+
+def _copied(a: Any, b: Any, *_: Any) -> Any:
+    """a = b, in a's memory."""
+    return a._become(b.clone()) if isinstance(a, SparseTensor) else a.copy_(b.to_dense())
+
+
+def _dense(value: Any) -> Tensor:
+    return value.to_dense() if isinstance(value, SparseTensor) else value
 
 
 def _product_and_sum(mat: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
@@ -389,6 +478,15 @@ def _product_and_sum(mat: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: An
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("mm", "matmul", "spmm", "smm", "mv", "__matmul__"), _product),
     "add": _sum_of,
+    "add_": _add_to,
+    "sub_": lambda a, b, alpha=1: _add_to(a, b, alpha=-alpha),
+    "copy_": _copied,
+    "zero_": lambda a: a._become(SparseTensor(a._places[:, :0], a._numbers[:0], a.shape, True)),
+    "mul_": lambda a, b: a._become(a.mul(b)),
+    "div_": lambda a, b: a._become(a.div(b)),
+    "empty_like": lambda a, **_: SparseTensor(a._places[:, :0], a._numbers[:0], a.shape, True),
+    "equal": lambda a, b: _C.equal(_dense(a), _dense(b)),
+    "allclose": lambda a, b, *rest, **named: _C.allclose(_dense(a), _dense(b), *rest, **named),
     "addmm": _product_and_sum,
     "sub": lambda a, b, alpha=1: _sum_of(a, b, alpha=-alpha),
     "mul": lambda a, b: a.mul(b) if isinstance(a, SparseTensor) else b.mul(a),
@@ -464,6 +562,37 @@ def to_sparse(dense: Tensor, *_: Any, layout: Any = None, **__: Any) -> SparseTe
     places = dense.detach().nonzero().t().contiguous()
     made = SparseTensor(places, dense[tuple(places)], dense.shape, True)
     return made.to_sparse_csr() if layout == sparse_csr else made
+
+
+def sparse_mask(dense: Tensor, mask: SparseTensor) -> SparseTensor:
+    """The elements of a dense tensor at the places of `mask`; the shapes must be equal."""
+    if tuple(dense.shape) != tuple(mask.shape):
+        raise RuntimeError(
+            f"sparse_mask(): operands have incompatible sizes; self has size {list(dense.shape)} but mask "
+            f"has size {list(mask.shape)}"
+        )
+    return SparseTensor(mask._places, dense[tuple(mask._places)], mask.shape, mask._coalesced)
+
+
+def _softmax(x: SparseTensor, dim: int, dtype: Any, logarithm: bool) -> SparseTensor:
+    whole = x.coalesce()
+    values = whole._numbers if dtype is None else whole._numbers.to(dtype)
+    axis = dim % whole.dim()
+    if axis >= whole.sparse_dim():  # within each stored value
+        along = axis - whole.sparse_dim() + 1
+        return whole._with(values.log_softmax(along) if logarithm else values.softmax(along))
+    line = _C.zeros(whole._nnz(), dtype=_C.int64)
+    for d in range(whole.sparse_dim()):
+        if d != axis:
+            line = line * whole.shape[d] + whole._places[d]
+    lines, into = unique(line, sorted=True, return_inverse=True)
+    count = (lines.numel(), *values.shape[1:])
+    spread = into.reshape(-1, *[1] * (values.dim() - 1)).expand(values.shape)
+    lowest = _C.full(count, -math.inf, dtype=values.dtype)
+    largest = lowest.scatter_reduce(0, spread, values.detach(), "amax")
+    moved = values - largest[into]
+    total = _C.zeros(count, dtype=values.dtype).index_add(0, into, moved.exp())
+    return whole._with(moved - total.log()[into] if logarithm else moved.exp() / total[into])
 
 
 def to_sparse_csr(dense: Tensor, *_: Any) -> SparseTensor:

@@ -31,6 +31,13 @@ def to_sparse(self: Tensor, *args: Any, **kwargs: Any) -> Any:
     return sparse.to_sparse(self, *args, **kwargs)
 
 
+def sparse_mask(self: Tensor, mask: Any) -> Any:
+    """The elements at the places of a sparse tensor."""
+    from . import sparse
+
+    return sparse.sparse_mask(self, mask)
+
+
 def to_sparse_csr(self: Tensor, *args: Any) -> Any:
     """The elements of a matrix that are not zero, as compressed rows."""
     from . import sparse
@@ -399,6 +406,7 @@ METHODS: dict[str, Any] = {
     "pin_memory": pin_memory,
     "set_": set_,
     "share_memory_": _itself,
+    "sparse_mask": sparse_mask,
     "storage": storage,
     "storage_type": storage_type,
     "to_sparse": to_sparse,
@@ -435,8 +443,19 @@ def _torch_function(cls: type, func: Any, types: Any, args: Any = (), kwargs: An
     return default_torch_function(cls, func, types, args, kwargs)
 
 
+def _make_wrapper_subclass(cls: type, size: Any, *args: Any, **kwargs: Any) -> Any:
+    """A tensor of class `cls` without elements, whose __torch_dispatch__ answers for operators on it."""
+    from .dispatching import make_wrapper_subclass
+
+    return make_wrapper_subclass(cls, size, *args, **kwargs)
+
+
 def _init_subclass(cls: type, **kwargs: Any) -> None:
     super(Tensor, cls).__init_subclass__(**kwargs)
+    if hasattr(cls, "__torch_dispatch__"):
+        from .dispatching import install as hear_of_operators
+
+        hear_of_operators()
     how = cls.__torch_function__  # type: ignore[attr-defined]
     if getattr(how, "__name__", "") != "disabled_torch_function_impl":
         from .overrides import prepare
@@ -467,6 +486,7 @@ def install() -> None:
         "__reduce_ex__": _reduce,
         "__array_namespace__": _array_namespace,
         "__init_subclass__": classmethod(_init_subclass),
+        "_make_wrapper_subclass": staticmethod(_make_wrapper_subclass),
         "__torch_function__": classmethod(_torch_function),
         "histogram": _histogram,
         "lu": _lu,

@@ -80,5 +80,71 @@ def test_what_does_not_fit_is_refused():
         example() @ moka.ones(2, 2)
     with pytest.raises(NotImplementedError, match="use to_dense"):
         moka.conv1d(example(), moka.ones(1, 1, 1))
-    with pytest.raises(AttributeError, match="to_dense"):
+    with pytest.raises(NotImplementedError, match="to_dense"):
         example().unfold(0, 1, 1)
+
+
+def test_embeddings_have_sparse_gradients():
+    table = moka.nn.Embedding(4, 2, padding_idx=3, sparse=True)
+    moka.nn.init.ones_(table.weight)
+    (table(moka.tensor([[1, 2], [2, 3]])) * 3).sum().backward()
+    gradient = table.weight.grad
+    assert gradient.is_sparse and isinstance(gradient, moka.Tensor) and not gradient.is_coalesced()
+    assert gradient.coalesce().indices().tolist() == [[1, 2]]
+    assert gradient.coalesce().values().tolist() == [[3.0, 3.0], [6.0, 6.0]]
+    table(moka.tensor([0])).sum().backward()  # gradients add up
+    assert table.weight.grad.to_dense().tolist() == [[1.0, 1.0], [3.0, 3.0], [6.0, 6.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_bags_have_sparse_gradients(mode):
+    dense, thin = (moka.nn.EmbeddingBag(4, 2, mode=mode, sparse=sparse) for sparse in (False, True))
+    thin.load_state_dict(dense.state_dict())
+    weights = [None, None]
+    if mode == "sum":
+        weights = [moka.tensor([0.5, 1.0, 2.0], requires_grad=True) for _ in range(2)]
+    for bag, each in zip((dense, thin), weights, strict=True):
+        (bag(moka.tensor([1, 2, 2]), moka.tensor([0, 2]), each) ** 2).sum().backward()
+    assert moka.allclose(thin.weight.grad.to_dense(), dense.weight.grad)
+    if mode == "sum":
+        assert moka.allclose(weights[0].grad, weights[1].grad)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: moka.optim.SGD(p, lr=0.1),
+        lambda p: moka.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+        lambda p: moka.optim.Adagrad(p, lr=0.1),
+        lambda p: moka.optim.SparseAdam(p, lr=0.1),
+    ],
+)
+def test_optimizers_take_sparse_gradients(make):
+    tables = [moka.nn.Embedding(4, 2, sparse=sparse) for sparse in (False, True)]
+    tables[1].load_state_dict(tables[0].state_dict())
+    for table in tables:
+        optimizer = make(list(table.parameters()))
+        for _ in range(3):
+            optimizer.zero_grad()
+            (table(moka.tensor([1, 2, 2])) ** 2).sum().backward()
+            optimizer.step()
+    assert moka.allclose(tables[0].weight, tables[1].weight, atol=1e-6)
+
+
+def test_other_optimizers_refuse_sparse_gradients():
+    table = moka.nn.Embedding(4, 2, sparse=True)
+    optimizer = moka.optim.Adam(table.parameters())
+    table(moka.tensor([1])).sum().backward()
+    with pytest.raises(RuntimeError, match="Adam does not support sparse .* consider SparseAdam"):
+        optimizer.step()
+
+
+def test_softmax_of_what_is_stored():
+    values = moka.tensor([3.0, 4.0, 5.0], requires_grad=True)
+    s = sparse.sparse_coo_tensor([[0, 1, 1], [2, 0, 2]], values, (2, 3))
+    lines = s.softmax(1)
+    expected = moka.tensor([4.0, 5.0]).softmax(0)
+    assert moka.allclose(lines.to_dense()[1], moka.stack([expected[0], moka.tensor(0.0), expected[1]]))
+    (lines.to_dense() * moka.arange(6).reshape(2, 3)).sum().backward()
+    assert values.grad[0] == 0 and moka.allclose(values.grad[1], -values.grad[2])
+    assert moka.allclose(s.log_softmax(0).coalesce().values().exp(), s.softmax(0).coalesce().values())

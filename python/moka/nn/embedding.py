@@ -75,7 +75,7 @@ class Embedding(_Table):
         padding_idx: an index whose vector starts at zero and gets no gradient.
         max_norm: vectors longer than this (in the norm of order norm_type) are shrunk when they are used.
         scale_grad_by_freq: whether gradients are divided by how often an index occurs.
-        sparse: accepted for torch's sake; gradients are dense.
+        sparse: whether the gradient is a sparse tensor of the rows that were used.
     """
 
     def __init__(

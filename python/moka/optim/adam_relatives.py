@@ -199,7 +199,7 @@ class SparseAdam(Optimizer):
     only
     their averages change.
 
-    Gradients are dense tensors here; a row (first dimension) whose gradient is zero everywhere counts as not
+    Gradients are sparse; in a dense one a row (first dimension) that is zero everywhere counts as not
     touched. No weight decay.
 
     Args:
@@ -207,6 +207,7 @@ class SparseAdam(Optimizer):
     """
 
     state_numbers = ("step",)
+    takes_sparse = True
 
     def __init__(
         self,
@@ -226,10 +227,34 @@ class SparseAdam(Optimizer):
                 if parameter.is_sparse or parameter.is_complex():
                     raise ValueError(f"SparseAdam: parameter {i} must be a dense real tensor")
 
+    @staticmethod
+    def _step_sparse(
+        parameter: Tensor,
+        gradient: Any,
+        state: dict[str, Any],
+        betas: tuple[float, float],
+        lr: float,
+        eps: float,
+    ) -> None:
+        """One step by a sparse gradient: of the elements that it has."""
+        places, values = tuple(gradient.indices()), gradient.values()
+        if values.numel() == 0:
+            return
+        (beta1, beta2), average, squares = betas, state["exp_avg"], state["exp_avg_sq"]
+        m = average[places] * beta1 + values * (1 - beta1)
+        v = squares[places] * beta2 + values * values * (1 - beta2)
+        average.index_put_(places, m)
+        squares.index_put_(places, v)
+        rate = lr * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
+        parameter.index_put_(places, m / (v.sqrt() + eps) * -rate, accumulate=True)
+
     def update(self, group: dict[str, Any]) -> None:
         (beta1, beta2), lr = group["betas"], number(group["lr"])
         for parameter, gradient, state in self.each(group, _fresh):
             state["step"] += 1
+            if gradient.is_sparse:
+                self._step_sparse(parameter, gradient.coalesce(), state, (beta1, beta2), lr, group["eps"])
+                continue
             touched = gradient.reshape(gradient.shape[0] if gradient.dim() else 1, -1) != 0
             rows = touched.any(1).nonzero().reshape(-1)
             if rows.numel() == 0:

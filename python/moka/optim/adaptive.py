@@ -29,6 +29,7 @@ class Adagrad(Optimizer):
     """
 
     state_numbers = ("step",)
+    takes_sparse = True
 
     def __init__(
         self,
@@ -87,6 +88,9 @@ class Adagrad(Optimizer):
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
+            if parameter.grad.is_sparse:
+                self._step_sparse(group, parameter)
+                continue
             state = self.state[parameter]
             if not state:
                 state.update(self._fresh(group, parameter))
@@ -103,6 +107,21 @@ class Adagrad(Optimizer):
                 number(group["eps"]),
                 group["maximize"],
             )
+
+    def _step_sparse(self, group: dict[str, Any], parameter: Tensor) -> None:
+        """One step by a sparse gradient: of the elements that it has."""
+        if group["weight_decay"]:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        state = self.state[parameter]
+        if not state:
+            state.update(self._fresh(group, parameter))
+        state["step"] += 1
+        gradient = (-parameter.grad if group["maximize"] else parameter.grad).coalesce()  # type: ignore[operator, union-attr]
+        places, values = tuple(gradient.indices()), gradient.values()
+        state["sum"].index_put_(places, values * values, accumulate=True)
+        rate = number(group["lr"]) / (1 + (state["step"] - 1) * group["lr_decay"])
+        steps = values / (state["sum"][places].sqrt() + group["eps"]) * -rate
+        parameter.index_put_(places, steps, accumulate=True)
 
     def share_memory(self) -> None:
         """Nothing to do: the sums live in memory of this process, which threads share."""

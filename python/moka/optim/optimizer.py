@@ -94,6 +94,13 @@ def check_modes(name: str, options: Mapping[str, Any]) -> None:
             )
 
 
+def refuse_sparse(name: str, parameters: Iterable[Any]) -> None:
+    """Raise where a gradient is sparse, for optimizers that change all elements in every step."""
+    if any(p.grad is not None and p.grad.is_sparse for p in parameters):
+        hint = ", please consider SparseAdam instead" if name.startswith("Adam") else ""
+        raise RuntimeError(f"{name} does not support sparse gradients{hint}")
+
+
 def _itself(tensors: list[Any]) -> list[Any]:
     return tensors
 
@@ -121,6 +128,7 @@ class Optimizer:
 
     # State entries that are kept as numbers and may come as tensors of one element in a state dict.
     state_numbers: tuple[str, ...] = ()
+    takes_sparse = False  # whether update() knows sparse gradients
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -265,6 +273,8 @@ class Optimizer:
                 loss = closure()
         with set_grad_enabled(bool(self.defaults.get("differentiable", False))):
             for group in self.param_groups:
+                if not self.takes_sparse:
+                    refuse_sparse(type(self).__name__, group["params"])
                 self.update(group)
         return loss
 

@@ -31,6 +31,7 @@ class SGD(Optimizer):
     """
 
     state_numbers = ("step",)
+    takes_sparse = True
 
     def __init__(
         self,
@@ -69,6 +70,9 @@ class SGD(Optimizer):
             self._update_differentiably(group)
             return
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        for parameter in [p for p in parameters if p.grad.is_sparse]:
+            self._step_sparse(group, parameter)
+        parameters = [p for p in parameters if not p.grad.is_sparse]
         if not group["momentum"]:
             self._step(group, parameters, [], False)
             return
@@ -79,6 +83,21 @@ class SGD(Optimizer):
             self.state[parameter]["momentum_buffer"] = _C.zeros_like(parameter)
         for some, first in ((fresh, True), (known, False)):
             self._step(group, some, [self.state[p]["momentum_buffer"] for p in some], first)
+
+    def _step_sparse(self, group: dict[str, Any], parameter: Any) -> None:
+        """One step by a sparse gradient."""
+        gradient = -parameter.grad if group["maximize"] else parameter.grad
+        if number(group["weight_decay"]):
+            gradient = gradient.add(parameter, alpha=number(group["weight_decay"]))
+        if group["momentum"]:
+            state = self.state[parameter]
+            before = state.get("momentum_buffer")
+            direction = gradient.clone()
+            if before is not None:
+                direction = before * group["momentum"] + gradient * (1 - group["dampening"])
+            state["momentum_buffer"] = direction
+            gradient = gradient + direction * group["momentum"] if group["nesterov"] else direction
+        parameter.add_(gradient, alpha=-number(group["lr"]))
 
     def _step(self, group: dict[str, Any], parameters: list[Any], directions: list[Any], first: bool) -> None:
         """One pass over all memory of these parameters."""

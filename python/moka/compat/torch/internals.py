@@ -26,7 +26,7 @@ PREFIXES = (
     *("torch.distributed.tensor", "torch.distributed.utils", "torch.export", "torch.fx.experimental"),
     *("torch.fx.passes", "torch.nn.attention.flex_attention", "torch.nn.intrinsic", "torch.nn.qat"),
     *("torch.testing._internal", "torch.utils._config_module", "torch.utils._cxx_pytree"),
-    *("torch.utils._python_dispatch", "torch.utils._sympy", "torch.utils._triton"),
+    *("torch.utils._sympy", "torch.utils._triton"),
     *("torch.utils.bundled_inputs", "torch.utils.data.datapipes"),
     *("torch.utils.mobile_optimizer", "torch.utils.weak", "torch._C._distributed_rpc", "torch._C._dynamo"),
     *("torch._C._functorch", "torch._C._profiler"),

@@ -193,6 +193,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.flop_counter": _here("flop_counter"),
     "torch.utils.hooks": _here("hooks"),
     "torch.utils.model_zoo": _here("hub"),
+    "torch.utils._python_dispatch": _here("python_dispatch"),
     "torch.utils.tensorboard": _here("tensorboard"),
     "torch.utils.tensorboard.summary": ("moka.utils.summaries",),
     "torch.utils.tensorboard.writer": _here("tensorboard"),

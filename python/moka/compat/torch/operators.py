@@ -35,6 +35,7 @@ class Packet:
         self._qualified_op_name, self._run = f"{namespace}::{name}", run
         self.__name__ = name
         self.__doc__ = run.__doc__
+        self.__module__ = f"torch._ops.{namespace}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._run(*args, **kwargs)
@@ -42,8 +43,7 @@ class Packet:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        overload = Packet(*self._qualified_op_name.split("::"), self._run)
-        overload.overloadpacket = self
+        overload = Overload(self, name)
         setattr(self, name, overload)
         return overload
 
@@ -52,7 +52,50 @@ class Packet:
         return ["default"]
 
     def __repr__(self) -> str:
-        return f"<operator {self._qualified_op_name}>"
+        return f"<OpOverloadPacket(op='{self._qualified_op_name.replace('::', '.')}')>"
+
+    def __str__(self) -> str:
+        return self._qualified_op_name.replace("::", ".")
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
+class Overload(Packet):
+    """One overload of an operator, such as torch.ops.aten.add.Tensor."""
+
+    def __init__(self, packet: Packet, overload: str) -> None:
+        self.namespace, name = packet._qualified_op_name.split("::")
+        super().__init__(self.namespace, name, packet._run)
+        self.overloadpacket, self._overloadname, self._opname = packet, overload, name
+        self.__name__ = f"{name}.{overload}"
+        self._schema_name = name
+
+    def name(self) -> str:
+        """aten::add.Tensor; the default overload is left out."""
+        return self._qualified_op_name + ("" if self._overloadname == "default" else f".{self._overloadname}")
+
+    def __repr__(self) -> str:
+        return f"<OpOverload(op='{self.overloadpacket}', overload='{self._overloadname}')>"
+
+    def __str__(self) -> str:
+        return f"{self.overloadpacket}.{self._overloadname}"
+
+
+# Names among torch's whose arguments are not those of Moka's operator.
+_RUNS: dict[str, Any] = {
+    "_softmax": lambda self, dim, half_to_float=False: moka.softmax(self, dim),
+    "_log_softmax": lambda self, dim, half_to_float=False: moka.log_softmax(self, dim),
+    "embedding": lambda weight, indices, *_, **__: moka._C.embedding(weight, indices),
+}
+
+
+def aten_packet(name: str, base: str) -> Packet:
+    """torch.ops.aten.<name>; `base` is Moka's operator behind it, where that is nothing that torch has."""
+    aten = __getattr__("aten")
+    if name not in aten.__dict__ and name not in _RUNS and _own(name) is None:
+        setattr(aten, name, Packet("aten", name, moka._C._operators[base]))
+    return getattr(aten, name)
 
 
 def _own(name: str) -> Any:
@@ -80,8 +123,12 @@ class Namespace:
 
         run = registered(f"{self.name}::{name}")
         if run is None and self.name in ("aten", "prims"):
-            run = _own(name) or refused_function(
-                f"torch.ops.{self.name}.{name}", "Moka has no such operator", NotImplementedError
+            run = (
+                _RUNS.get(name)
+                or _own(name)
+                or refused_function(
+                    f"torch.ops.{self.name}.{name}", "Moka has no such operator", NotImplementedError
+                )
             )
         if run is None:
             raise AttributeError(f"torch.ops.{self.name} has no operator {name!r}")

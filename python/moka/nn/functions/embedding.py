@@ -87,6 +87,10 @@ def embedding(
     padding_idx = _row("embedding", padding_idx, weight)
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)
+    if sparse and weight.requires_grad and _C.is_grad_enabled():
+        from .sparse_embedding import embedding_rows
+
+        return embedding_rows(weight, input, padding_idx, scale_grad_by_freq)
     rows = _C.embedding(weight, input)
     if padding_idx is None and not scale_grad_by_freq:
         return rows
@@ -141,6 +145,20 @@ def embedding_bag(
         raise NotImplementedError(f"embedding_bag: per_sample_weights are for mode 'sum', got mode {mode!r}")
     if max_norm is not None:
         _renormalize(weight, input, max_norm, norm_type)
+    if sparse and weight.requires_grad and _C.is_grad_enabled():
+        from .sparse_embedding import embedding_bags
+
+        padding_idx = _row("embedding_bag", padding_idx, weight)
+        return embedding_bags(
+            weight,
+            input,
+            offsets,
+            mode,
+            per_sample_weights,
+            include_last_offset,
+            padding_idx,
+            scale_grad_by_freq,
+        )
     return _C.embedding_bag(
         weight, input, offsets, mode, per_sample_weights, include_last_offset, padding_idx, scale_grad_by_freq
     )[0]
