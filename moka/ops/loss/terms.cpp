@@ -21,12 +21,12 @@ constinit const Op smooth_l1_terms_op{
     .derivative = {fused("input",
                          [](auto dy, auto x, auto t, auto beta) {
                            auto d = x - t;
-                           return where(d >= beta, dy, where(d <= -beta, -dy, dy * d / beta));
+                           return where(abs(d) >= beta, where(d > 0, dy, where(d < 0, -dy, 0)), dy * d / beta);
                          }),
                    fused("target",
                          [](auto dy, auto x, auto t, auto beta) {
                            auto d = t - x;
-                           return where(d >= beta, dy, where(d <= -beta, -dy, dy * d / beta));
+                           return where(abs(d) >= beta, where(d > 0, dy, where(d < 0, -dy, 0)), dy * d / beta);
                          })},
     .onnx = none("written as its parts"),
     .netdef = none("Caffe2's SmoothL1Loss sums with weights"),
@@ -48,12 +48,12 @@ constinit const Op huber_terms_op{
     .derivative = {fused("input",
                          [](auto dy, auto x, auto t, auto delta) {
                            auto d = x - t;
-                           return where(d > delta, dy * delta, where(d < -delta, -dy * delta, dy * d));
+                           return where(abs(d) > delta, where(d > 0, dy * delta, -dy * delta), dy * d);
                          }),
                    fused("target",
                          [](auto dy, auto x, auto t, auto delta) {
                            auto d = t - x;
-                           return where(d > delta, dy * delta, where(d < -delta, -dy * delta, dy * d));
+                           return where(abs(d) > delta, where(d > 0, dy * delta, -dy * delta), dy * d);
                          })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
