@@ -21,12 +21,14 @@ constinit const Op smooth_l1_terms_op{
     .derivative = {fused("input",
                          [](auto dy, auto x, auto t, auto beta) {
                            auto d = x - t;
-                           return where(abs(d) >= beta, where(d > 0, dy, where(d < 0, -dy, 0)), dy * d / beta);
+                           return where(abs(d) >= beta, where(d > 0, dy, where(d < 0, -dy, 0)),
+                                        dy * d / beta);
                          }),
                    fused("target",
                          [](auto dy, auto x, auto t, auto beta) {
                            auto d = t - x;
-                           return where(abs(d) >= beta, where(d > 0, dy, where(d < 0, -dy, 0)), dy * d / beta);
+                           return where(abs(d) >= beta, where(d > 0, dy, where(d < 0, -dy, 0)),
+                                        dy * d / beta);
                          })},
     .onnx = none("written as its parts"),
     .netdef = none("Caffe2's SmoothL1Loss sums with weights"),
