@@ -241,9 +241,9 @@ def aten_call(
 
 @functools.cache
 def _operator(packet: str, overload: str, base: str) -> Any:
-    from .compat.torch.operators import aten_packet
+    from .aten import packet_of
 
-    return getattr(aten_packet(packet, base), overload)
+    return getattr(packet_of(packet, base), overload)
 
 
 # Composites of Moka that are one operator among torch's.
