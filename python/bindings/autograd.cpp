@@ -282,6 +282,10 @@ PyObject* tensor_retain_grad(PyObject* self, PyObject*) {
     return Py_NewRef(Py_None);
   });
 }
+PyObject* tensor_retains_grad(PyObject* self, PyObject*) {
+  const autograd::GradMeta* m = autograd::meta(unwrap(self));
+  return PyBool_FromLong(m && m->retains_grad);
+}
 PyObject* tensor_register_hook(PyObject* self, PyObject* hook) {
   return guarded([&] {
     PyRef keep = PyRef::share(hook);
@@ -355,6 +359,7 @@ PyMethodDef methods[] = {
     {"_is_view", tensor_is_view, METH_NOARGS, "Whether it is a view that follows its base's gradients."},
     {"is_inference", tensor_is_inference, METH_NOARGS, "Whether it was made under inference_mode."},
     {"_gradient_edge", tensor_gradient_edge, METH_NOARGS, nullptr},
+    {"_retains_grad", tensor_retains_grad, METH_NOARGS, nullptr},
     {"_raise_version", tensor_raise_version, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr}};
 }  // namespace

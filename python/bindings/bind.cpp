@@ -224,6 +224,7 @@ int find_keyword(const Given& g, PyObject* key, std::string_view word) {
     if (PyUnicode_Compare(names[i], key) == 0) return static_cast<int>(i);
   if (word == "axis") return g.schema.find_arg("dim");
   if (word == "keepdims") return g.schema.find_arg("keepdim");
+  if (word == "split_size") return g.schema.find_arg("split_size_or_sections");  // as the method calls it
   if (word == "x2") return g.schema.find_arg("other");
   for (std::string_view first : {"x", "a", "x1", "self"})
     if (word == first) return g.schema.find_arg("input");

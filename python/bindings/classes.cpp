@@ -209,7 +209,10 @@ PyGetSetDef device_getset[] = {{"type", [](PyObject* o, void*) { return text_obj
                                 nullptr, "Which device of its type; None for the CPU.", nullptr},
                                {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
-Generator& generator_of(PyObject* o) { return *reinterpret_cast<GeneratorObject*>(o)->generator; }
+PyObject* standard_generator;  // stands for the calling thread's default stream
+Generator& generator_of(PyObject* o) {
+  return o == standard_generator ? default_generator() : *reinterpret_cast<GeneratorObject*>(o)->generator;
+}
 PyObject* generator_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyObject* o = type->tp_alloc(type, 0);
   if (!o) return nullptr;
@@ -220,7 +223,7 @@ PyObject* generator_new(PyTypeObject* type, PyObject*, PyObject*) {
 }
 void generator_dealloc(PyObject* o) {
   PyTypeObject* type = Py_TYPE(o);
-  release(static_cast<Object*>(&generator_of(o)));
+  release(static_cast<Object*>(reinterpret_cast<GeneratorObject*>(o)->generator));
   type->tp_free(o);
   Py_DECREF(type);
 }
@@ -402,6 +405,7 @@ int init_classes(PyObject* module) {
   if (!standard) return -1;
   standard->generator = &default_generator();
   add_ref(static_cast<Object*>(standard->generator));
+  standard_generator = reinterpret_cast<PyObject*>(standard);
   return PyModule_AddObject(module, "default_generator", reinterpret_cast<PyObject*>(standard));
 }
 

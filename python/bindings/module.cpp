@@ -72,6 +72,11 @@ NB_MODULE(_C, m) {
       "_draw_as_torch", [](bool on) { set_default_engine(on ? Engine::Mersenne : Engine::Philox); },
       nb::arg("on"),
       "Whether streams made from now on, and the default one, give the numbers that torch gives.");
+  m.def(
+      "_thread_generator",
+      [](nb::handle own) { set_thread_generator(own.is_none() ? nullptr : generator_value(own.ptr())); },
+      nb::arg("own").none(),
+      "Makes `own`, which must be kept alive, the default stream of this thread; None goes back.");
   m.def("_draws_as_torch", [] { return default_engine() == Engine::Mersenne; });
   m.def("seed_state", [] {
     auto s = default_generator().state();

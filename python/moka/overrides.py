@@ -257,7 +257,7 @@ _UNTOUCHED = {
     *("__class__", "__class_getitem__", "__delattr__", "__dict__", "__dictoffset__", "__dir__", "__doc__"),
     *("__getattribute__", "__getstate__", "__hash__", "__init__", "__init_subclass__", "__module__"),
     *("__new__", "__reduce__", "__setattr__", "__sizeof__", "__str__", "__subclasshook__", "__weakref__"),
-    *("__torch_function__", "__weaklistoffset__", "_make_subclass", "_make_wrapper_subclass"),
+    *("__torch_function__", "__weaklistoffset__", "_make_subclass", "_make_wrapper_subclass", "as_subclass"),
 }
 
 

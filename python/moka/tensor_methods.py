@@ -215,10 +215,16 @@ def as_subclass(self: Tensor, cls: type) -> Any:
     """The same elements and history as a tensor of a subclass."""
     if not (isinstance(cls, type) and issubclass(cls, Tensor)):
         raise TypeError(f"as_subclass: a subclass of Tensor is needed, but {cls!r:.40} came")
-    shown = self.view_as(self)
-    if cls is Tensor:
-        return shown
-    return Tensor._make_subclass(cls, shown, False) if not shown.requires_grad else _with_history(cls, shown)
+    before = _C._overrides_disabled(1)  # subclasses use it to come back to plain tensors
+    try:
+        shown = _C.view_as(self, self)
+        if cls is Tensor:
+            return shown
+        if shown.requires_grad:
+            return _with_history(cls, shown)
+        return Tensor._make_subclass(cls, shown, False)
+    finally:
+        _C._overrides_disabled(before)
 
 
 def _with_history(cls: type, shown: Tensor) -> Any:
@@ -380,6 +386,21 @@ def _array_wrap(self: Tensor, array: Any, *_: Any, **__: Any) -> Tensor:
     return _C.from_numpy(array.astype("uint8").copy()).bool() if array.dtype == bool else _C.tensor(array)
 
 
+def _output_nr(self: Tensor) -> int:
+    """Which result of its node this is; 0 for leaves."""
+    return 0 if self.grad_fn is None else self._gradient_edge()[1]
+
+
+def _polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return _C.polygamma(n, self)
+
+
+def _polygamma_(self: Tensor, n: int) -> Tensor:
+    """polygamma, into this tensor."""
+    return self.copy_(_C.polygamma(n, self))
+
+
 METHODS: dict[str, Any] = {
     "__array_wrap__": _array_wrap,
     "__reversed__": _reversed,
@@ -404,6 +425,9 @@ METHODS: dict[str, Any] = {
     "map_": map_,
     "new": new,
     "pin_memory": pin_memory,
+    "polygamma": _polygamma,
+    "polygamma_": _polygamma_,
+    "record_stream": lambda self, s: None,
     "set_": set_,
     "share_memory_": _itself,
     "sparse_mask": sparse_mask,
@@ -419,6 +443,7 @@ METHODS: dict[str, Any] = {
     "xpu": _no_device("xpu"),
 }
 PROPERTIES: dict[str, Any] = {
+    "is_cpu": lambda self: self.device.type == "cpu",
     "is_maia": lambda self: False,
     "is_meta": lambda self: self.device.type == "meta",
     "is_mkldnn": lambda self: False,
@@ -432,6 +457,9 @@ PROPERTIES: dict[str, Any] = {
     "is_hpu": lambda self: False,
     "is_ipu": lambda self: False,
     "layout": lambda self: layouts.strided,
+    "name": lambda self: None,
+    "output_nr": _output_nr,
+    "retains_grad": lambda self: self._retains_grad(),
     "volatile": lambda self: False,
 }
 

@@ -43,7 +43,8 @@ def read(file: BinaryIO, name: str) -> Any:
     """The value of a file of torch.save, zip or legacy."""
     try:
         path = getattr(file, "name", None)
-        if isinstance(path, (str, os.PathLike)):
+        on_disk = isinstance(getattr(file, "raw", file), io.FileIO)  # entries of archives have names too
+        if on_disk and isinstance(path, (str, os.PathLike)):
             return _C._pickle_load(os.fspath(path), _make)
         return _C._pickle_load_bytes(file.read(), name, _make)
     except (OSError, ValueError, RuntimeError, TypeError) as error:

@@ -378,10 +378,20 @@ def test_collate_keeps_the_structure():
 
 
 def test_collate_names_the_sample_that_does_not_fit():
-    with pytest.raises(ValueError, match=r"sample 1 of the batch has shape \[3\], the first one \[2\]"):
+    with pytest.raises(RuntimeError, match=r"sample 1 of the batch has shape \[3\], the first one \[2\]"):
         default_collate([moka.zeros(2), moka.zeros(3)])
     with pytest.raises(TypeError, match="give the loader a collate_fn"):
         default_collate([object()])
+
+
+def test_programs_say_how_their_types_are_joined(monkeypatch):
+    class Words(str):
+        pass
+
+    monkeypatch.setitem(
+        moka.data.collate.default_collate_fn_map, Words, lambda batch, collate_fn_map: " ".join(batch)
+    )
+    assert default_collate([{"w": Words("a"), "n": 1}, {"w": Words("b"), "n": 2}])["w"] == "a b"
 
 
 def test_data_are_found_under_the_name_of_torch():
@@ -396,3 +406,49 @@ def test_samplers_are_generic_types():
             return iter([[0, 1]])
 
     assert list(Pairs()) == [[0, 1]]
+
+
+def test_streams_are_chained_and_datasets_stacked():
+    class Count(moka.data.IterableDataset):
+        def __init__(self, n):
+            self.n = n
+
+        def __iter__(self):
+            return iter(range(self.n))
+
+        def __len__(self):
+            return self.n
+
+    chained = Count(2) + Count(3)
+    assert (list(chained), len(chained)) == ([0, 1, 0, 1, 2], 5)
+    with pytest.raises(AssertionError, match="IterableDataset"):
+        list(moka.data.ChainDataset([[1]]))
+    a, b = moka.arange(4), moka.arange(4) * 2
+    stacked = moka.data.StackDataset(moka.data.TensorDataset(a), b)
+    assert stacked[1][1].item() == 2 and len(stacked) == 4
+    named = moka.data.StackDataset(x=a, y=b)
+    assert [batch["y"].tolist() for batch in DataLoader(named, 3)] == [[0, 2, 4], [6]]
+    with pytest.raises(ValueError, match="same size"):
+        moka.data.StackDataset(a, b[:2])
+
+
+def test_without_batches_samples_are_converted_and_lists_of_indices_fetched_at_once():
+    class Rows(moka.data.Dataset):
+        def __getitem__(self, index):
+            return {"x": np.asarray(index, np.float32), "name": "row"}
+
+        def __len__(self):
+            return 4
+
+    first = next(iter(DataLoader(Rows(), batch_size=None)))
+    assert isinstance(first["x"], moka.Tensor) and first["name"] == "row"
+    sampler = moka.data.BatchSampler(range(4), 2, False)
+    pairs = DataLoader(Rows(), batch_size=None, sampler=sampler, collate_fn=lambda s: s["x"])
+    assert [batch.tolist() for batch in pairs] == [[0, 1], [2, 3]]
+    assert DataLoader(Rows()).collate_fn is default_collate
+
+    class Several(Rows):
+        def __getitems__(self, indices):
+            return [moka.tensor(10 * i) for i in indices]
+
+    assert [batch.tolist() for batch in DataLoader(Several(), 3)] == [[0, 10, 20], [30]]

@@ -99,8 +99,10 @@ class Generator final : public Object {
   std::unique_ptr<Mersenne> twister_;
 };
 
-// Used where no generator is given; seeded with a fixed number until manual_seed.
+// Used where no generator is given; seeded with a fixed number until manual_seed. A thread may have its own.
 Generator& default_generator();
+// Makes `own`, which must outlive its use, the default of the calling thread; null goes back to the common one.
+void set_thread_generator(Generator* own);
 // Streams made from now on, and the default one, which starts again, use this engine.
 void set_default_engine(Engine engine);
 

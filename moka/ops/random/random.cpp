@@ -19,7 +19,9 @@ namespace moka {
 
 namespace {
 Engine engine_of_streams = Engine::Philox;
-}
+thread_local Generator* own_stream = nullptr;
+}  // namespace
+void set_thread_generator(Generator* own) { own_stream = own; }
 Engine default_engine() { return engine_of_streams; }
 void set_default_engine(Engine engine) {
   engine_of_streams = engine;
@@ -27,6 +29,7 @@ void set_default_engine(Engine engine) {
 }
 
 Generator& default_generator() {
+  if (own_stream) return *own_stream;
   static Generator* g = [] {
     Generator* made = new Generator(5489);
     add_ref(static_cast<Object*>(made));

@@ -2,8 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .augment import Compose, Normalize, RandomHorizontalFlip, RandomShift
-from .collate import default_collate
-from .dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from .collate import default_collate, default_convert
+from .dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
 from .idx import IdxError, read_idx
 from .images import MNIST, Digits, FashionMNIST, ImageDataset
 from .loader import DataLoader
@@ -21,6 +30,7 @@ from .workers import LoaderError, WorkerInfo, get_worker_info, sample_random
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "Compose",
     "ConcatDataset",
     "DataLoader",
@@ -40,12 +50,14 @@ __all__ = [
     "SampleRandom",
     "Sampler",
     "SequentialSampler",
+    "StackDataset",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",
     "WeightedRandomSampler",
     "WorkerInfo",
     "default_collate",
+    "default_convert",
     "get_worker_info",
     "random_split",
     "read_idx",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,31 @@ import numpy as np
 from moka import _C
 from moka._C import Tensor
 
-__all__ = ["default_collate"]
+__all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
+
+# Types of samples that programs add: type -> function(batch, collate_fn_map=...) that joins them.
+default_collate_fn_map: dict[Any, Callable[..., Any]] = {}
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
     """Join samples of the same structure.
 
     Tensors and arrays are stacked along a new first dimension, numbers become a tensor (float64 or int64),
-    strings a list; tuples, lists and dicts are joined entry by entry.
+    strings a list; tuples, lists and dicts are joined entry by entry. `default_collate_fn_map` may say how
+    further types are joined.
     """
+    return collate(batch, collate_fn_map=default_collate_fn_map)
+
+
+def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable[..., Any]] | None = None) -> Any:
+    """default_collate with functions for further types: of the type itself, else of the first base."""
     first = batch[0]
+    if collate_fn_map:
+        join = collate_fn_map.get(type(first))
+        if join is None:
+            join = next((join for kind, join in collate_fn_map.items() if isinstance(first, kind)), None)
+        if join is not None:
+            return join(batch, collate_fn_map=collate_fn_map)
     if isinstance(first, Tensor):
         _check_shapes(batch)
         return _C.stack(list(batch), 0)
@@ -38,12 +53,14 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, (str, bytes)):
         return list(batch)
     if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+        return {
+            key: collate([sample[key] for sample in batch], collate_fn_map=collate_fn_map) for key in first
+        }
     if isinstance(first, (tuple, list)):
         sizes = {len(sample) for sample in batch}
         if len(sizes) != 1:
-            raise ValueError(f"default_collate: samples have different numbers of entries: {sorted(sizes)}")
-        joined = [default_collate(list(entries)) for entries in zip(*batch, strict=True)]
+            raise RuntimeError(f"default_collate: samples have different numbers of entries: {sorted(sizes)}")
+        joined = [collate(list(part), collate_fn_map=collate_fn_map) for part in zip(*batch, strict=True)]
         return type(first)(*joined) if hasattr(first, "_fields") else joined
     raise TypeError(
         "default_collate: samples must be made of tensors, arrays, numbers, strings, dicts, tuples "
@@ -52,11 +69,24 @@ def default_collate(batch: Sequence[Any]) -> Any:
     )
 
 
+def default_convert(data: Any) -> Any:
+    """Arrays as tensors, inside lists, tuples and dicts too; everything else as it is."""
+    if isinstance(data, (np.ndarray, np.generic)):
+        return data if data.dtype.kind in "SUO" else _C.from_numpy(np.asarray(data))
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*map(default_convert, data))
+    if isinstance(data, (tuple, list)):
+        return [default_convert(value) for value in data]
+    return data
+
+
 def _check_shapes(batch: Sequence[Any]) -> None:
     shape = tuple(batch[0].shape)
     for place, sample in enumerate(batch):
         if tuple(sample.shape) != shape:
-            raise ValueError(
+            raise RuntimeError(
                 f"default_collate: sample {place} of the batch has shape {list(sample.shape)}, the first one "
                 f"{list(shape)}; make them equal in the dataset or give the loader a collate_fn"
             )

@@ -16,7 +16,16 @@ from moka._C import Tensor
 
 from .randomness import SampleRandom, draw_seed, shuffled
 
-__all__ = ["ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset", "random_split"]
+__all__ = [
+    "ChainDataset",
+    "ConcatDataset",
+    "Dataset",
+    "IterableDataset",
+    "StackDataset",
+    "Subset",
+    "TensorDataset",
+    "random_split",
+]
 
 Sample = TypeVar("Sample", covariant=True)
 
@@ -43,6 +52,30 @@ class IterableDataset(Dataset[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         raise NotImplementedError(f"{type(self).__name__} defines no __iter__()")
+
+    def __add__(self, other: Dataset[Any]) -> ChainDataset:  # type: ignore[override]
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset[Any]):
+    """Several streams one after the other."""
+
+    def __init__(self, datasets: Iterable[Dataset[Any]]) -> None:
+        super().__init__()
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[Any]:
+        for dataset in self.datasets:
+            yield from self._stream(dataset)
+
+    def __len__(self) -> int:
+        return sum(len(self._stream(dataset)) for dataset in self.datasets)
+
+    @staticmethod
+    def _stream(dataset: Any) -> Any:
+        if not isinstance(dataset, IterableDataset):
+            raise AssertionError(f"ChainDataset: every part must be an IterableDataset, not {dataset!r}")
+        return dataset
 
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
@@ -111,6 +144,48 @@ class ConcatDataset(Dataset[Sample]):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+class StackDataset(Dataset[Any]):
+    """Sample i is (datasets[0][i], datasets[1][i], ...), or a dict where datasets are given by name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args and kwargs:
+            raise ValueError("StackDataset: datasets come by position or by name, not both")
+        if not args and not kwargs:
+            raise ValueError("StackDataset: at least one dataset is needed")
+        self.datasets = args or kwargs
+        sizes = [len(dataset) for dataset in self._parts()]
+        if any(size != sizes[0] for size in sizes):
+            raise ValueError(f"StackDataset: datasets must have the same size, but have {sizes}")
+        self._length = sizes[0]
+
+    def _parts(self) -> list[Any]:
+        return list(self.datasets.values() if isinstance(self.datasets, dict) else self.datasets)
+
+    def _together(self, entries: Iterable[Any]) -> Any:
+        if isinstance(self.datasets, dict):
+            return dict(zip(self.datasets, entries, strict=True))
+        return tuple(entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._together(dataset[index] for dataset in self._parts())
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        columns = []
+        for dataset in self._parts():
+            several = getattr(dataset, "__getitems__", None)
+            samples = several(indices) if callable(several) else [dataset[i] for i in indices]
+            if len(samples) != len(indices):
+                raise ValueError(
+                    f"StackDataset: __getitems__ of {type(dataset).__name__} gave {len(samples)} samples "
+                    f"for {len(indices)} indices"
+                )
+            columns.append(samples)
+        return [self._together(entries) for entries in zip(*columns, strict=True)]
+
+    def __len__(self) -> int:
+        return self._length
 
 
 def random_split(

@@ -9,6 +9,7 @@ from typing import Any
 
 from moka import _C
 
+from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .randomness import draw_as_torch, draw_seed
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
@@ -29,7 +30,8 @@ class DataLoader:
         sampler: gives indices, in place of `shuffle`.
         batch_sampler: gives lists of indices, in place of batch_size, shuffle, sampler and drop_last.
         num_workers: threads that make batches ahead; 0 makes them when asked for. Never forks.
-        collate_fn: makes a batch of a list of samples; default_collate when None.
+        collate_fn: makes a batch of a list of samples; default_collate when None. Without batches it is
+            called with each sample; default_convert when None.
         pin_memory: warns, as there is no device memory to copy to.
         drop_last: leave out a last batch that is smaller.
         timeout: seconds to wait for a batch before an error names what the worker is at; 0 waits for ever.
@@ -97,7 +99,6 @@ class DataLoader:
         self.dataset = dataset
         self.batch_size = None if batch_sampler is not None else batch_size
         self.num_workers = num_workers
-        self.collate_fn = collate_fn
         self.drop_last = drop_last
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
@@ -126,8 +127,15 @@ class DataLoader:
                 self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
         elif iterable and batch_size is not None:
             BatchSampler((), batch_size, drop_last)  # checks batch_size
+        if collate_fn is None:
+            collate_fn = default_collate if self._auto_collation else default_convert
+        self.collate_fn = collate_fn
 
     _owns_sampler = False
+
+    @property
+    def _auto_collation(self) -> bool:
+        return self.batch_size is not None or self.batch_sampler is not None
 
     @property
     def seed(self) -> int:
@@ -156,7 +164,15 @@ class DataLoader:
 
     def _deliver(self, token: object) -> Iterator[Any]:
         epoch, first = self._epoch, self._delivered
-        fetcher = Fetcher(self.dataset, self.collate_fn, self.seed, epoch, self.batch_size, self.drop_last)
+        fetcher = Fetcher(
+            self.dataset,
+            self.collate_fn,
+            self.seed,
+            epoch,
+            self.batch_size,
+            self.drop_last,
+            self._auto_collation,
+        )
         work = self._work(epoch, fetcher)
         if self.num_workers:
             batches = threaded_batches(

@@ -7,9 +7,12 @@ import atexit
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
+
+from moka import _C
 
 from .collate import default_collate
 from .dataset import IterableDataset
@@ -67,19 +70,22 @@ class Fetcher:
     def __init__(
         self,
         dataset: Any,
-        collate: Callable[[list[Any]], Any] | None,
+        collate: Callable[[Any], Any],
         seed: int,
         epoch: int,
         batch_size: int | None,
         drop_last: bool,
+        batches: bool,
     ) -> None:
         self.dataset = dataset
         self.seed = seed
         self.epoch = epoch
         self.batch_size = batch_size
         self.drop_last = drop_last
-        self.collate = default_collate if collate is None else collate
-        self.whole = collate is None and hasattr(dataset, "fetch_batch")
+        self.collate = collate
+        self.batches = batches
+        self.whole = collate is default_collate and hasattr(dataset, "fetch_batch")
+        self.several = getattr(dataset, "__getitems__", None)
         self.streaming = isinstance(dataset, IterableDataset)
 
     def stream(self) -> Iterator[Any]:
@@ -95,22 +101,31 @@ class Fetcher:
     def fetch(self, work: Any, at: Callable[[Any], None]) -> Any:
         """The batch for one piece of work; `at` is told which sample is worked on."""
         if self.streaming:
-            return self.collate(work) if self.batch_size is not None else work
-        if not isinstance(work, (list, tuple)):
-            return self._sample(work, at)
+            return self.collate(work)
+        if not self.batches:
+            return self.collate(self._sample(work, at))
         if self.whole:
             return self.dataset.fetch_batch(work, SampleRandom(self.seed, self.epoch, work))
+        if callable(self.several):
+            return self.collate(self.several(work))
         samples = [self._sample(index, at) for index in work]
         at(None)
         return self.collate(samples)
 
     def _sample(self, index: Any, at: Callable[[Any], None]) -> Any:
         at(index)
-        _here.sample = (self.seed, self.epoch, [index if isinstance(index, int) else hash(index)])
+        _here.sample = (self.seed, self.epoch, _numbers(index))
         try:
             return self.dataset[index]
         finally:
             _here.sample = None
+
+
+def _numbers(index: Any) -> list[int]:
+    """Numbers that stand for an index; a list of indices is many."""
+    if isinstance(index, list):
+        return [number for entry in index for number in _numbers(entry)]
+    return [index if isinstance(index, int) else hash(index)]
 
 
 def _place(dataset: Any, batch: int, sample: Any) -> str:
@@ -153,16 +168,24 @@ class _Shared:
         self.stopped = False
         self.busy: dict[int, tuple[int, Any, float]] = {}
         self.threads: list[threading.Thread] = []
+        # As torch: each worker draws from a stream of its own, so its batches are always the same ones.
+        self.turns = _C._draws_as_torch() and not fetcher.streaming
+        self.kept: list[deque[tuple[int, Any]]] = [deque() for _ in range(workers)]
 
-    def take(self) -> tuple[int, Any] | None:
+    def take(self, worker: int) -> tuple[int, Any] | None:
         """The next piece of work with its number; None when there is no more."""
         with self.taking:
+            if self.kept[worker]:
+                return self.kept[worker].popleft()
             if self.stopped or self.end is not None:
                 return None
             for number, piece in self.work:
-                if number >= self.first:
-                    self.taken = number + 1
+                if number < self.first:
+                    continue
+                self.taken = number + 1
+                if not self.turns or number % self.workers == worker:
                     return number, piece
+                self.kept[number % self.workers].append((number, piece))
             with self.changed:
                 self.end = self.taken
                 self.changed.notify_all()
@@ -193,6 +216,7 @@ def _run_worker(shared: _Shared, worker: int, init: Callable[[int], None] | None
     fetcher = shared.fetcher
     _here.worker = WorkerInfo(worker, shared.workers, fetcher.seed + worker, fetcher.dataset)
     number, sample = -1, None
+    own = _own_stream(fetcher.seed + worker) if _C._draws_as_torch() else None
 
     def at(index: Any) -> None:
         nonlocal sample
@@ -202,7 +226,13 @@ def _run_worker(shared: _Shared, worker: int, init: Callable[[int], None] | None
     try:
         if init is not None:
             init(worker)
-        while (taken := shared.take()) is not None:
+        while True:
+            if shared.turns:
+                _C._thread_generator(None)  # samplers draw as without workers
+            taken = shared.take(worker)
+            _C._thread_generator(own)
+            if taken is None:
+                return
             number, piece = taken
             with shared.changed:
                 while number >= shared.wanted + shared.ahead and not shared.stopped:
@@ -225,6 +255,15 @@ def _run_worker(shared: _Shared, worker: int, init: Callable[[int], None] | None
                 shared.failure = (f"DataLoader: worker {worker}, {what}", error)
             shared.stopped = True
             shared.changed.notify_all()
+    finally:
+        _C._thread_generator(None)
+
+
+def _own_stream(seed: int) -> Any:
+    own = _C.Generator()
+    own.manual_seed(seed)
+    _C._thread_generator(own)
+    return own
 
 
 def threaded_batches(

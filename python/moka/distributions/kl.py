@@ -34,7 +34,7 @@ from .utils import sum_last
 
 __all__ = ["kl_divergence", "register_kl"]
 
-_table: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
+_KL_REGISTRY: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
 _found: dict[tuple[type, type], Callable[[Any, Any], Tensor] | None] = {}
 
 
@@ -49,7 +49,7 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Any], Any]:
             raise TypeError(f"register_kl: Expected {name} to be a Distribution subclass but got {kind}")
 
     def register(function: Any) -> Any:
-        _table[type_p, type_q] = function
+        _KL_REGISTRY[type_p, type_q] = function
         _found.clear()
         return function
 
@@ -60,15 +60,15 @@ def _find(type_p: type, type_q: type) -> Callable[[Any, Any], Tensor] | None:
     above_p, above_q = type_p.__mro__, type_q.__mro__
     near = [
         (above_p.index(kind_p), above_q.index(kind_q))
-        for kind_p, kind_q in _table
+        for kind_p, kind_q in _KL_REGISTRY
         if kind_p in above_p and kind_q in above_q
     ]
     if not near:
         return None
     by_p = min(near)
     by_q = min(near, key=lambda place: (place[1], place[0]))
-    function = _table[above_p[by_p[0]], above_q[by_p[1]]]
-    if function is not _table[above_p[by_q[0]], above_q[by_q[1]]]:
+    function = _KL_REGISTRY[above_p[by_p[0]], above_q[by_p[1]]]
+    if function is not _KL_REGISTRY[above_p[by_q[0]], above_q[by_q[1]]]:
         warnings.warn(
             f"Ambiguous kl_divergence({type_p.__name__}, {type_q.__name__}). Please "
             f"register_kl({above_p[by_p[0]].__name__}, {above_q[by_q[1]].__name__})",

@@ -48,7 +48,14 @@ _global_forward_hooks_always_called: dict[int, bool] = {}
 _global_backward_hooks: dict[int, Hook] = {}
 _global_backward_pre_hooks: dict[int, Hook] = {}
 _global_is_full_backward_hook: bool | None = None
-_registration: dict[str, dict[int, Hook]] = {"parameter": {}, "buffer": {}, "module": {}}
+_global_parameter_registration_hooks: dict[int, Hook] = {}
+_global_buffer_registration_hooks: dict[int, Hook] = {}
+_global_module_registration_hooks: dict[int, Hook] = {}
+_registration = {
+    "parameter": _global_parameter_registration_hooks,
+    "buffer": _global_buffer_registration_hooks,
+    "module": _global_module_registration_hooks,
+}
 
 
 def registration_hooks(kind: str, module: Any, name: str, value: Any) -> Any:

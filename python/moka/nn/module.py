@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from moka._C import Tensor
 
@@ -34,9 +34,10 @@ class Module(Stateful, Calling, Converting):
 
     call_super_init = False  # whether Module.__init__ passes its arguments on (for several base classes)
     training: bool
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, Tensor | None]
-    _modules: dict[str, Module | None]
+    if TYPE_CHECKING:  # programs evaluate the annotations of modules with names of their own
+        _parameters: dict[str, Parameter | None]
+        _buffers: dict[str, Tensor | None]
+        _modules: dict[str, Module | None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         put = self.__dict__.__setitem__

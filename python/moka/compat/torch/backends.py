@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+from .refusing import refused_class
+
 __all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
 
 
@@ -52,6 +54,47 @@ cuda = SimpleNamespace(
     is_built=_no,
     preferred_linalg_library=lambda backend=None: "default",
 )
+_KERNELS = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
+
+
+def _kernel_switches() -> None:
+    """Which kernels attention may use on CUDA: kept, and without effect."""
+
+    def switch(name: str) -> Any:
+        return lambda enabled: _KERNELS.update({name: bool(enabled)})
+
+    def asked(name: str) -> Any:
+        return lambda: _KERNELS[name]
+
+    for name in _KERNELS:
+        setattr(cuda, f"enable_{name}_sdp", switch(name))
+        setattr(cuda, f"{name}_sdp_enabled", asked(name))
+
+
+@contextmanager
+def _sdp_kernel(
+    enable_flash: bool = True,
+    enable_math: bool = True,
+    enable_mem_efficient: bool = True,
+    enable_cudnn: bool = True,
+) -> Iterator[None]:
+    """A block in which the switches are these."""
+    before = dict(_KERNELS)
+    _KERNELS.update(
+        flash=enable_flash, math=enable_math, mem_efficient=enable_mem_efficient, cudnn=enable_cudnn
+    )
+    try:
+        yield
+    finally:
+        _KERNELS.update(before)
+
+
+_kernel_switches()
+cuda.sdp_kernel = _sdp_kernel
+cuda.is_flash_attention_available = _no
+cuda.can_use_flash_attention = cuda.can_use_efficient_attention = cuda.can_use_cudnn_attention = _no
+cuda.SDPAParams = refused_class("torch.backends.cuda.SDPAParams", "there are no kernels of CUDA to ask for")
+cuda.preferred_linalg_library = cuda.preferred_blas_library = lambda backend=None: "default"
 mps = SimpleNamespace(is_available=_no, is_built=_no)
 mkl = SimpleNamespace(is_available=_no)
 mkldnn = SimpleNamespace(is_available=_yes, enabled=True, deterministic=False, allow_tf32=True)

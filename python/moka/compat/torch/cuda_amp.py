@@ -4,15 +4,24 @@
 from __future__ import annotations
 
 import functools
+from enum import Enum
 from typing import Any
 
 import moka
 from moka import amp
 
-__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
+__all__ = ["GradScaler", "OptState", "autocast", "custom_bwd", "custom_fwd"]
 
 custom_fwd = functools.partial(amp.custom_fwd, device_type="cuda")
 custom_bwd = functools.partial(amp.custom_bwd, device_type="cuda")
+
+
+class OptState(Enum):
+    """How far an optimizer is in its round of a GradScaler."""
+
+    READY = 0
+    UNSCALED = 1
+    STEPPED = 2
 
 
 class autocast(amp.autocast):

@@ -4,13 +4,37 @@
 from __future__ import annotations
 
 import collections.abc as container_abcs
+import re
+from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-from moka.data import DataLoader, default_collate, get_worker_info
+import numpy as np
+
+from moka.data import DataLoader, default_collate, default_convert, get_worker_info
+from moka.data.collate import collate as collate
+from moka.data.collate import default_collate_fn_map as default_collate_fn_map
+from moka.data.randomness import draw_as_torch
 
 __all__ = ["container_abcs", "default_collate", "default_convert", "get_worker_info", "string_classes"]
 
 string_classes = (str, bytes)
+np_str_obj_array_pattern = re.compile(r"[SaUO]")
+
+
+_collate_fn_t = Callable[[list[Any]], Any]
+_worker_init_fn_t = Callable[[int], None]
+
+
+def _generate_state(base_seed: int, worker_id: int) -> list[int]:
+    """The seed of NumPy's numbers in a worker."""
+    entropy = [worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
+    return np.random.SeedSequence(entropy).generate_state(4).tolist()
+
+
+def collate_tensor_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
+    """The tensors stacked."""
+    return default_collate(batch)
 
 
 class _DatasetKind:
@@ -19,7 +43,33 @@ class _DatasetKind:
 
 
 class _BaseDataLoaderIter:
-    """The type of torch's own iterators; a DataLoader here makes others."""
+    """Batches of anything with the attributes of torch's DataLoader, made when asked for; a DataLoader here
+    makes other iterators.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self._dataset, self._collate = loader.dataset, loader.collate_fn
+        self._together = loader._auto_collation
+        self._drop_last = getattr(loader, "drop_last", False)
+        streaming = loader._dataset_kind == _DatasetKind.Iterable
+        self._stream = iter(loader.dataset) if streaming else None
+        self._indices = iter(loader._index_sampler)
+        self._base_seed = draw_as_torch(getattr(loader, "generator", None))
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        index = next(self._indices)
+        if self._stream is None:
+            samples = [self._dataset[i] for i in index] if self._together else self._dataset[index]
+            return self._collate(samples)
+        if not self._together:
+            return self._collate(next(self._stream))
+        samples = list(islice(self._stream, len(index)))
+        if not samples or (self._drop_last and len(samples) < len(index)):
+            raise StopIteration
+        return self._collate(samples)
 
 
 class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
@@ -28,13 +78,6 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
 
 class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """As above."""
-
-
-def default_convert(data: Any) -> Any:
-    """Arrays of NumPy as tensors, inside lists and dicts too; everything else as it is."""
-    from moka.data.collate import default_convert as convert
-
-    return convert(data)
 
 
 _InfiniteConstantSampler = type(

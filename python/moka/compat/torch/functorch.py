@@ -35,6 +35,9 @@ class FunctionalModule(nn.Module):
         return functional_call(self.stateless_model, state, args, kwargs)
 
 
+FunctionalModuleWithBuffers = FunctionalModule
+
+
 def _parameters_of(model: nn.Module, disable_autograd_tracking: bool) -> Tensors:
     found = tuple(model.parameters())
     return tuple(p.detach() for p in found) if disable_autograd_tracking else found

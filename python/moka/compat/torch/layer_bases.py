@@ -19,6 +19,7 @@ from moka.nn.padding import _Circular as _CircularPadNd
 from moka.nn.padding import _ConstantPad as _ConstantPadNd
 from moka.nn.padding import _Reflection as _ReflectionPadNd
 from moka.nn.padding import _Replication as _ReplicationPadNd
+from moka.nn.parameter import Parameter
 from moka.nn.pooling import _Adaptive as _AdaptiveAvgPoolNd
 from moka.nn.pooling import _AdaptiveMax as _AdaptiveMaxPoolNd
 from moka.nn.pooling import _AvgPool as _AvgPoolNd
@@ -31,6 +32,7 @@ from .small import _ntuple, _pair, _quadruple, _single, _triple
 __all__ = ["F", "LazyModuleMixin", "RemovableHandle", "UninitializedParameter"]
 
 F = functional
+_ParameterMeta = type(Parameter)
 
 
 class _WeightedLoss(_Loss):

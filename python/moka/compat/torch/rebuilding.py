@@ -94,6 +94,12 @@ def _get_available_device_type() -> None:
     return None
 
 
+def _get_device_module(device_type: str) -> Any:
+    from .root_switches import get_device_module
+
+    return get_device_module(device_type)
+
+
 def _flatten_dense_tensors(tensors: Iterable[Tensor]) -> Tensor:
     return _C.cat([tensor.contiguous().view(-1) for tensor in tensors])
 

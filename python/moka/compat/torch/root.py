@@ -9,6 +9,7 @@ from typing import Any
 
 from moka import _C
 from moka._C import Tensor
+from moka.nn import Module
 from moka.random import initial_seed, seed
 from moka.storage import TypedStorage, UntypedStorage
 from moka.tensor_methods import set_
@@ -135,8 +136,16 @@ def typename(obj: Any) -> str:
 
 
 def compile(model: Callable[..., Any] | None = None, **_: Any) -> Any:
-    """Gives back the callable: eager operators run as they are. `moka.jit.trace` makes graphs."""
-    return (lambda function: function) if model is None else model
+    """Gives back a function, and a Module one step down: eager operators run as they are. `moka.jit.trace`
+    makes graphs.
+    """
+    if model is None:
+        return compile
+    if isinstance(model, Module):
+        from .dynamo import OptimizedModule
+
+        return OptimizedModule(model)
+    return model
 
 
 def set_default_device(device: Any) -> None:

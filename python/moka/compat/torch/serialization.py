@@ -29,6 +29,7 @@ __all__ = [
 FILE_LIKE: TypeAlias = Any
 MAP_LOCATION: TypeAlias = Any
 
+DEFAULT_PROTOCOL = 2
 _safe: list[Any] = []
 
 

@@ -91,6 +91,86 @@ def _profiler_enabled() -> bool:
     return False
 
 
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """None: the CPU's stream is no device's."""
+    return [], []
+
+
+def set_device_states(devices: Any, states: Any, *, device_type: str | None = None) -> None:
+    """Nothing, as above."""
+
+
+def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The tensors apart from their history, needing gradients as before."""
+    if not isinstance(inputs, tuple):
+        raise RuntimeError(
+            f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}"
+        )
+    return tuple(
+        value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+        for value in inputs
+    )
+
+
+def is_namedtuple_class(cls: type) -> bool:
+    """Whether it is a class of named tuples."""
+    return isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")
+
+
+def is_namedtuple_instance(obj: object) -> bool:
+    """Whether it is a named tuple."""
+    return is_namedtuple_class(type(obj))
+
+
+is_namedtuple = is_namedtuple_instance
+
+
+def is_structseq_class(cls: type) -> bool:
+    """Whether it is a class such as that of time.localtime()."""
+    sizes = ("n_fields", "n_sequence_fields", "n_unnamed_fields")
+    if not isinstance(cls, type) or not issubclass(cls, tuple):
+        return False
+    return all(type(getattr(cls, name, None)) is int for name in sizes)
+
+
+def is_structseq_instance(obj: object) -> bool:
+    """Whether its class is such a one."""
+    return is_structseq_class(type(obj))
+
+
+is_structseq = is_structseq_instance
+
+
+def _list_flatten(d: Sequence[Any]) -> tuple[list[Any], Any]:
+    return list(d), None
+
+
+def _list_unflatten(values: Iterable[Any], context: Any) -> list[Any]:
+    return list(values)
+
+
+_tuple_flatten = _list_flatten
+
+
+def _tuple_unflatten(values: Iterable[Any], context: Any) -> tuple[Any, ...]:
+    return tuple(values)
+
+
+def _namedtuple_flatten(d: Any) -> tuple[list[Any], Any]:
+    return list(d), type(d)
+
+
+def _namedtuple_unflatten(values: Iterable[Any], context: Any) -> Any:
+    return context(*values)
+
+
+def tree_is_leaf(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+    """Whether there is no container."""
+    from moka.utils import pytree
+
+    return pytree._is_leaf(tree, is_leaf)
+
+
 def record(fn: Callable[..., Any], error_handler: Any = None) -> Callable[..., Any]:
     """The function; its errors are printed as usual."""
     return fn

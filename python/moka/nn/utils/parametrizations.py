@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 from moka import _C
 from moka._C import Tensor
 from moka.autograd import no_grad
@@ -108,56 +105,82 @@ def spectral_norm(
 
 
 class _Orthogonal(Module):
-    """Q of the Cayley map or the matrix exponential of a skew-symmetric matrix, times a fixed orthogonal
-    base."""
+    """Matrices with orthonormal columns (rows, where they are wide), made of a skew-symmetric matrix A by its
+    exponential or the Cayley map, or of Householder's reflections; times an orthogonal base.
+    """
 
-    def __init__(self, weight: Tensor, kind: str, base: Tensor) -> None:
+    base: Tensor | None
+
+    def __init__(self, kind: str, with_base: bool) -> None:
         super().__init__()
-        self.kind = kind
-        self.register_buffer("base", base)
+        self.orthogonal_map = kind
+        self.with_base = with_base
+        if with_base:
+            self.register_buffer("base", None)
 
     def forward(self, original: Tensor) -> Tensor:
-        rows, columns = original.shape[-2], original.shape[-1]
-        tall = rows >= columns
-        x = original if tall else original.transpose(-2, -1)
-        n, k = x.shape[-2], x.shape[-1]
-        below = _C.tensor([[1.0 if i > j else 0.0 for j in range(k)] for i in range(n)], dtype=x.dtype)
-        skew = x * below
+        wide = original.shape[-2] < original.shape[-1]
+        x = original.mT if wide else original
+        n, k = x.shape[-2:]
+        if self.orthogonal_map == "householder":
+            below = x.tril(-1)
+            q = _C.linalg_householder_product(below, 2.0 / (1.0 + (below * below).sum(-2)))
+            q = q * x.diagonal(0, -2, -1).detach().unsqueeze(-2)
+        else:
+            below = x.tril()
+            if k < n:
+                below = _C.cat([below, below.new_zeros(*below.shape[:-1], n - k)], -1)
+            skew = below - below.mH
+            if self.orthogonal_map == "matrix_exp":
+                q = _C.linalg_matrix_exp(skew)
+            else:
+                identity = _C.eye(n, dtype=skew.dtype)
+                q = _C.linalg_solve(identity - skew / 2, identity + skew / 2)
+            q = q[..., :k]
+        if self.with_base and self.base is not None:
+            q = _C.matmul(self.base, q)
+        return q.mT if wide else q
+
+    @no_grad()
+    def right_inverse(self, value: Tensor) -> Tensor:
+        """A parameter whose matrix is the orthogonal one nearest to `value`: kept as the base, where there is
+        one.
+        """
+        wide = value.shape[-2] < value.shape[-1]
+        q = value.mT if wide else value
+        n, k = q.shape[-2:]
+        if not self.with_base:
+            if self.orthogonal_map != "householder":
+                raise NotImplementedError(
+                    f"orthogonal: a weight can be assigned only with use_trivialization=True or "
+                    f"orthogonal_map='householder', not with {self.orthogonal_map!r}"
+                )
+            a, tau = _C.geqrf(q)
+            sign = _C.where(tau == 0, -a.diagonal(0, -2, -1).sign(), a.diagonal(0, -2, -1).sign())
+            a.diagonal(0, -2, -1).copy_(sign)
+            return a.mT if wide else a
         if k < n:
-            skew = _C.cat([skew, _C.zeros((*x.shape[:-1], n - k), dtype=x.dtype)], -1)
-        skew = skew - skew.transpose(-2, -1)
-        q = _exponential(skew) if self.kind == "matrix_exp" else _cayley(skew)
-        q = _C.matmul(self.base, q)[..., :k]
-        return q if tall else q.transpose(-2, -1)
+            q = _orthonormal(_C.cat([q, _C.randn(*q.shape[:-1], n - k, dtype=q.dtype)], -1))
+        else:
+            q = q.clone() if _is_orthonormal(q) else _orthonormal(q)
+        self.base = q
+        start = _C.zeros_like(value)
+        start.diagonal(0, -2, -1).fill_(-1.0)  # all maps make the identity of it
+        return start
 
 
-def _identity(like: Tensor) -> Tensor:
-    return _C.eye(like.shape[-1], dtype=like.dtype)
+def _is_orthonormal(q: Tensor) -> bool:
+    from ...numeric_types import finfo
+
+    eps = 10 * q.shape[-2] * finfo(q.dtype).eps
+    identity = _C.eye(q.shape[-1], dtype=q.dtype)
+    return bool(((_C.matmul(q.mH, q) - identity).abs() <= eps).all().item())
 
 
-def _exponential(matrix: Tensor) -> Tensor:
-    """exp by scaling and squaring of its series (Moler and Van Loan 2003, method 3)."""
-    size = matrix.detach().abs().sum(-1).max().item()
-    halvings = max(0, math.ceil(math.log2(size)) + 1) if size > 0 else 0
-    small = matrix / 2.0**halvings
-    result = term = _identity(matrix).expand(matrix.shape)
-    for i in range(1, 19 if matrix.dtype == _C.float64 else 12):
-        term = _C.matmul(term, small) / i
-        result = result + term
-    for _ in range(halvings):
-        result = _C.matmul(result, result)
-    return result
-
-
-def _cayley(matrix: Tensor) -> Tensor:
-    """(I - A/2)^-1 (I + A/2), the inverse by Newton's iteration X = X (2 I - M X)."""
-    identity = _identity(matrix)
-    m = identity - matrix / 2
-    # M M^T = I - A^2 / 4 is at least I, so this start converges.
-    x = m.transpose(-2, -1) / (m.detach() * m.detach()).sum().item()
-    for _ in range(60):
-        x = _C.matmul(x, 2 * identity - _C.matmul(m, x))
-    return _C.matmul(x, identity + matrix / 2)
+def _orthonormal(x: Tensor) -> Tensor:
+    """Q of the QR factorization whose R has a positive diagonal."""
+    a, tau = _C.geqrf(x)
+    return _C.linalg_householder_product(a, tau) * a.diagonal(0, -2, -1).sgn().unsqueeze(-2)
 
 
 def orthogonal(
@@ -167,30 +190,25 @@ def orthogonal(
     *,
     use_trivialization: bool = True,
 ) -> Module:
-    """weight has orthonormal columns (or rows, where it is wide): weight = B exp(A) with A skew-symmetric.
+    """weight has orthonormal columns (or rows, where it is wide).
 
     Args:
-        orthogonal_map: "matrix_exp" or "cayley" ("matrix_exp" unless given).
-        use_trivialization: B is the orthogonal matrix nearest to the first weight; else the identity.
+        orthogonal_map: "matrix_exp" or "cayley" of a skew-symmetric matrix, or "householder" for products of
+            reflections; "matrix_exp" for square and complex weights unless given, else "householder".
+        use_trivialization: the map is taken around the orthogonal matrix nearest to the first weight, and
+            weights can be assigned.
     """
     weight = getattr(module, name)
-    if not isinstance(weight, Tensor) or weight.dim() < 2:
+    if not isinstance(weight, Tensor):
+        raise ValueError(f"orthogonal: {name!r} of {type(module).__name__} is no parameter or buffer")
+    if weight.dim() < 2:
         raise ValueError(f"orthogonal: {name!r} must be a matrix or a batch of matrices")
-    kind = orthogonal_map or "matrix_exp"
-    if kind not in ("matrix_exp", "cayley"):
-        raise ValueError(f"orthogonal: orthogonal_map must be 'matrix_exp' or 'cayley', not {kind!r}")
-    n = max(weight.shape[-2:])
-    base: Any = _C.eye(n, dtype=weight.dtype)
-    if use_trivialization:
-        import numpy as np
-
-        values = weight.detach().numpy()
-        values = values if weight.shape[-2] >= weight.shape[-1] else np.swapaxes(values, -2, -1)
-        q, r = np.linalg.qr(values, mode="complete")
-        sign = np.ones(q.shape[:-2] + (n,), dtype=q.dtype)
-        diagonal = np.sign(np.diagonal(r, axis1=-2, axis2=-1))
-        sign[..., : diagonal.shape[-1]] = np.where(diagonal == 0, 1, diagonal)
-        base = _C.from_numpy(np.ascontiguousarray(q * sign[..., None, :]))
-    with no_grad():
-        weight.zero_()
-    return register_parametrization(module, name, _Orthogonal(weight, kind, base))
+    square = weight.shape[-2] == weight.shape[-1]
+    kind = orthogonal_map or ("matrix_exp" if square or weight.is_complex() else "householder")
+    if kind not in ("matrix_exp", "cayley", "householder"):
+        raise ValueError(
+            f"orthogonal: orthogonal_map must be 'matrix_exp', 'cayley' or 'householder', not {kind!r}"
+        )
+    if kind == "householder" and weight.is_complex():
+        raise ValueError("orthogonal: the householder map is for real weights")
+    return register_parametrization(module, name, _Orthogonal(kind, use_trivialization), unsafe=True)

@@ -1,0 +1,141 @@
+"""Corners of torch that other people's programs use; the numbers are PyTorch's own."""
+# SPDX-License-Identifier: Apache-2.0
+
+from test_compat_torch import inside
+
+
+def test_workers_draw_the_numbers_of_torchs_workers():
+    told = inside(
+        """
+        import torch
+        class D(torch.utils.data.Dataset):
+            def __len__(self):
+                return 6
+            def __getitem__(self, i):
+                return torch.rand(1), torch.initial_seed() % 1000
+        torch.manual_seed(0)
+        for x, seeds in torch.utils.data.DataLoader(D(), 2, shuffle=True, num_workers=2):
+            print([round(v, 4) for v in x.flatten().tolist()], seeds.tolist())
+        print(torch.initial_seed())
+        """
+    )
+    assert told.splitlines() == [
+        "[0.7821, 0.0536] [455, 455]",
+        "[0.6938, 0.298] [456, 456]",
+        "[0.9888, 0.1949] [455, 455]",
+        "0",
+    ]
+
+
+def test_orthogonal_weights_are_torchs():
+    told = inside(
+        """
+        import torch
+        from torch.nn.utils import parametrizations
+        for base in (True, False):
+            torch.manual_seed(2)
+            layer = torch.nn.Linear(2, 3, bias=False)
+            parametrizations.orthogonal(layer, use_trivialization=base)
+            print([round(v, 4) for v in layer.weight.flatten().tolist()])
+            with torch.no_grad():
+                layer.weight = torch.eye(3)[:, :2] * 2
+            print((layer.weight - torch.eye(3)[:, :2]).abs().max().item() < 1e-5)
+            print(sorted(layer.state_dict()))
+        """
+    ).splitlines()
+    weight = "[0.4118, -0.7829, 0.4923, -0.2396, 0.7669, 0.5742]"
+    assert told[0] == told[3] == weight and told[1] == told[4] == "True"
+    assert told[2] == "['parametrizations.weight.0.base', 'parametrizations.weight.original']"
+
+
+def test_compiled_modules_stand_one_step_down():
+    told = inside(
+        """
+        import copy, torch
+        m = torch.nn.Linear(2, 1)
+        c = torch.compile(m, backend="eager")
+        print(list(c.state_dict()), c._orig_mod is m, c.in_features, isinstance(c, torch.nn.Module))
+        c.eval()
+        c.extra = 5
+        print(m.training, m.extra, c(torch.ones(2)).item() == m(torch.ones(2)).item())
+        print(copy.deepcopy(c).weight.equal(m.weight), type(torch.compile(dynamic=True)(m)).__name__)
+        """
+    )
+    assert told.splitlines() == [
+        "['_orig_mod.weight', '_orig_mod.bias'] True 2 True",
+        "False 5 True",
+        "True OptimizedModule",
+    ]
+
+
+def test_functions_at_torchs_root_and_attributes_of_tensors():
+    told = inside(
+        """
+        import torch
+        print(round(torch.kl_div(torch.tensor([.1, .2]), torch.tensor([.3, .7]), 2).item(), 4))
+        print(torch.frobenius_norm(torch.tensor([[3., 4.]]), (0, 1)).item())
+        print(torch.norm_except_dim(torch.tensor([[3., 4.], [0., 1.]]), 2, 0).tolist())
+        weights = torch.ones(4, 2) * .1, torch.ones(4, 1), None, None
+        h = torch.lstm_cell(torch.ones(1, 2), (torch.zeros(1, 1), torch.ones(1, 1)), *weights)
+        print([round(v.item(), 4) for v in h])
+        a, b = torch.ones(3, requires_grad=True).split(split_size=2)
+        b.retain_grad()
+        print(b.output_nr, b.retains_grad, a.retains_grad, b.is_cpu, round(b.polygamma(1).item(), 4))
+        from torch.nn.attention.bias import causal_lower_right
+        q, k, v = torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3, 2), torch.arange(6.).reshape(1, 1, 3, 2)
+        mask = causal_lower_right(2, 3)
+        print(torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).tolist())
+        torch.backends.cuda.enable_flash_sdp(False)
+        with torch.backends.cuda.sdp_kernel(enable_math=False):
+            print(torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.math_sdp_enabled())
+        print(torch.backends.cuda.math_sdp_enabled(), torch.signal.windows.hann(3).tolist())
+        """
+    )
+    assert told.splitlines() == [
+        *("-0.7809", "5.0", "[[5.0], [1.0]]", "[0.3174, 0.6584]", "1 True False True 1.6449"),
+        *("[[[[1.0, 2.0], [2.0, 3.0]]]]", "True False", "True [0.0, 1.0, 0.0]"),
+    ]
+
+
+def test_weak_dictionaries_and_context_decorators():
+    told = inside(
+        """
+        import torch
+        from torch.utils._contextlib import _DecoratorContextManager
+        from torch.utils.weak import TensorWeakRef, WeakIdKeyDictionary
+        table, key = WeakIdKeyDictionary(), torch.ones(2)
+        table[key] = 1
+        table[torch.ones(2)] = 2
+        print(len(table), table[key], torch.ones(2) in table, TensorWeakRef(key)() is key)
+        class Loud(_DecoratorContextManager):
+            def __enter__(self):
+                print("in", end=" ")
+            def __exit__(self, *_):
+                print("out", end=" ")
+        @Loud()
+        def f(x):
+            return x
+        @Loud()
+        def g():
+            got = yield 1
+            yield got
+        made = g()
+        print(f(3), next(made), made.send(5))
+        """
+    )
+    assert told.splitlines() == ["1 1 False True", "in out in out in out 3 1 5", "in out "]
+
+
+def test_files_inside_of_archives_are_read(tmp_path):
+    told = inside(
+        f"""
+        import torch, zipfile
+        with zipfile.ZipFile({str(tmp_path / "a.zip")!r}, "w") as archive:
+            with archive.open("w.pth", "w") as entry:
+                torch.save({{"w": torch.ones(2)}}, entry)
+        with zipfile.ZipFile({str(tmp_path / "a.zip")!r}) as archive:
+            with archive.open("w.pth") as entry:
+                print(torch.load(entry)["w"].tolist())
+        """
+    )
+    assert told == "[1.0, 1.0]\n"
