@@ -1,7 +1,9 @@
-"""Operators on large tensors against torch: microseconds a call, in turns in one run.
+"""Operators against torch: microseconds a call, in turns in one run.
 
-Run with `./dev bench ops`. Each library works in a process of its own; while one is timed the other
-sleeps. The table gives the median over the rounds and torch's time over ours, the worst first.
+Run with `./dev bench ops`: hot operators on large tensors; with `-- --samples` the samples of every
+operator of the table that torch has in the same form, which are small, so that calls are measured. Each
+library works in a process of its own; while one is timed the other sleeps. The table gives the median over
+the rounds and torch's time over ours, the worst first.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import _samples
 import _workers
 
 
@@ -122,27 +125,50 @@ def programs(lib: Any) -> dict[str, Callable[[], Any]]:
     }  # fmt: skip
 
 
-def work(library: str, threads: int) -> None:
-    """Answer (name, seconds) with the seconds of one call, from a loop of about that length."""
-    calls = programs(_workers.library(library, threads))
+def work(library: str, threads: int, samples: bool) -> None:
+    """Answer (name, seconds) with the seconds of one call, from a loop of about that length; an empty
+    question with the names and the shapes of their results.
+    """
+    lib = _workers.library(library, threads)
+    if samples:
+        calls = _samples.calls(lib, library == "moka")
+    else:
+        calls = {name: (call, []) for name, call in programs(lib).items()}
 
     def timed(name: str, seconds: float) -> float:
-        return _workers.seconds_of(calls[name], seconds)
+        return _workers.seconds_of(calls[name][0], seconds)
 
-    _workers.answer(lambda *question: timed(*question) if question else list(calls))
+    shapes = {name: shape for name, (_, shape) in calls.items()}
+    _workers.answer(lambda *question: timed(*question) if question else shapes)
+
+
+def by_operator(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row an operator: the sums over its samples."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        name = row["name"].rpartition(" ")[0]
+        into = found.setdefault(name, {"name": name, "moka_us": 0.0, "torch_us": 0.0})
+        for key in ("moka_us", "torch_us"):
+            into[key] += row[key]
+        into["ratio"] = into["torch_us"] / into["moka_us"]
+    return list(found.values())
 
 
 def main() -> int:
     parser = _workers.parser(__doc__, 0.05)
     parser.add_argument("--names", nargs="*", help="which calls (default: all)")
+    parser.add_argument("--samples", action="store_true", help="the samples of every operator instead")
+    parser.add_argument("--most", type=int, help="how many of the worst to print (default: all)")
     options = parser.parse_args()
     if options.work:
-        work(options.work, options.threads)
+        work(options.work, options.threads, options.samples)
         return 0
-    words = ("--threads", str(options.threads))
+    words = ("--threads", str(options.threads), *(["--samples"] if options.samples else []))
     workers = {library: _workers.Worker(__file__, library, *words) for library in ("moka", "torch")}
+    shapes = {library: worker.ask() for library, worker in workers.items()}
+    names = [n for n, shape in shapes["moka"].items() if shapes["torch"].get(n) == shape]
     rows = []
-    for name in options.names or workers["moka"].ask():
+    for name in options.names or names:
         times: dict[str, list[float]] = {library: [] for library in workers}
         for _ in range(options.rounds):
             for library, worker in workers.items():
@@ -151,15 +177,18 @@ def main() -> int:
         rows.append({"name": name, "moka_us": mine, "torch_us": peer, "ratio": peer / mine})
     for worker in workers.values():
         worker.close()
+    if options.samples:
+        rows = by_operator(rows)
     rows.sort(key=lambda row: row["ratio"])
     if options.json:
         print(json.dumps(rows, indent=1))
         return 0
     print(f"{'microseconds a call':34} {'Moka':>10} {'torch':>10}   ratio")
-    for row in rows:
+    for row in rows[: options.most]:
         print(f"{row['name']:34} {row['moka_us']:10.1f} {row['torch_us']:10.1f}  {row['ratio']:6.2f}x")
     mean = _workers.geometric_mean(rows)
     print(f"{'geometric mean of ' + str(len(rows)):56}  {mean:6.2f}x")
+    print("the worst 20:", ", ".join(f"{row['name']} {row['ratio']:.2f}" for row in rows[:20]))
     return 0
 
 

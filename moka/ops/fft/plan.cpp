@@ -8,11 +8,11 @@
 #include <mutex>
 
 #include "moka/base/error.h"
+#include "moka/ops/fft/passes.h"
 
 namespace moka::fft {
 
 namespace {
-constexpr int largest_radix = 31;
 constexpr size_t kept_plans = 32;
 
 // exp(-2 pi i k / n), in long double so that it is as exact as the type.
@@ -24,92 +24,9 @@ std::complex<T> root(int64_t k, int64_t n) {
   return {static_cast<T>(std::cos(x)), static_cast<T>(-std::sin(x))};
 }
 
-// Two real numbers with the arithmetic that the loops need; std::complex's product checks for NaN.
 template <class T>
-struct Pair {
-  T re, im;
-  friend Pair operator+(Pair a, Pair b) { return {a.re + b.re, a.im + b.im}; }
-  friend Pair operator-(Pair a, Pair b) { return {a.re - b.re, a.im - b.im}; }
-  friend Pair operator*(Pair a, Pair b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
-  friend Pair operator*(Pair a, T s) { return {a.re * s, a.im * s}; }
-};
-template <class T>
-Pair<T> turned(Pair<T> a) {  // a / i
-  return {a.im, -a.re};
-}
-
-// One pass over factor r of a transform of length n = r m whose elements lie s apart:
-// y[q + s (r p + k)] = W_n^(p k) sum over j of x[q + s (p + m j)] W_r^(j k).
-template <class T>
-void pass(int r, int64_t n, int64_t s, const Pair<T>* x, Pair<T>* y, const Pair<T>* roots, int64_t length) {
-  const int64_t m = n / r, step = s * m;
-  using P = Pair<T>;
-  if (r == 2) {
-    for (int64_t p = 0; p < m; p++) {
-      P w = roots[p * s];
-      const P* a = x + s * p;
-      P* out = y + s * 2 * p;
-      for (int64_t q = 0; q < s; q++) {
-        P u = a[q], v = a[q + step];
-        out[q] = u + v;
-        out[q + s] = (u - v) * w;
-      }
-    }
-  } else if (r == 4) {
-    for (int64_t p = 0; p < m; p++) {
-      P w1 = roots[p * s], w2 = roots[2 * p * s], w3 = roots[3 * p * s];
-      const P* a = x + s * p;
-      P* out = y + s * 4 * p;
-      for (int64_t q = 0; q < s; q++) {
-        P a0 = a[q], a1 = a[q + step], a2 = a[q + 2 * step], a3 = a[q + 3 * step];
-        P s02 = a0 + a2, d02 = a0 - a2, s13 = a1 + a3, d13 = turned(a1 - a3);
-        out[q] = s02 + s13;
-        out[q + s] = (d02 + d13) * w1;
-        out[q + 2 * s] = (s02 - s13) * w2;
-        out[q + 3 * s] = (d02 - d13) * w3;
-      }
-    }
-  } else if (r == 3) {
-    const T sine = T(0.86602540378443864676372317075294L);
-    for (int64_t p = 0; p < m; p++) {
-      P w1 = roots[p * s], w2 = roots[2 * p * s];
-      const P* a = x + s * p;
-      P* out = y + s * 3 * p;
-      for (int64_t q = 0; q < s; q++) {
-        P a0 = a[q], sum = a[q + step] + a[q + 2 * step],
-          difference = turned(a[q + step] - a[q + 2 * step]) * sine;
-        P middle = a0 - sum * T(0.5);
-        out[q] = a0 + sum;
-        out[q + s] = (middle + difference) * w1;
-        out[q + 2 * s] = (middle - difference) * w2;
-      }
-    }
-  } else {
-    P in[largest_radix], w[largest_radix];
-    for (int k = 0; k < r; k++) w[k] = roots[k * (length / r)];
-    for (int64_t p = 0; p < m; p++) {
-      const P* a = x + s * p;
-      P* out = y + s * r * p;
-      for (int64_t q = 0; q < s; q++) {
-        for (int j = 0; j < r; j++) in[j] = a[q + j * step];
-        // Pairs j, r - j share their products: the roots are conjugates.
-        P total = in[0];
-        for (int j = 1; j < r; j++) total = total + in[j];
-        out[q] = total;
-        for (int k = 1; 2 * k < r; k++) {
-          P even = in[0], odd{0, 0};
-          for (int j = 1; 2 * j < r; j++) {
-            P c = w[k * j % r];
-            even = even + (in[j] + in[r - j]) * c.re;
-            P d = in[j] - in[r - j];
-            odd = odd + P{-d.im * c.im, d.re * c.im};
-          }
-          out[q + k * s] = (even + odd) * roots[p * k * s];
-          out[q + (r - k) * s] = (even - odd) * roots[p * (r - k) * s];
-        }
-      }
-    }
-  }
+Pair<T> product(Pair<T> a, Pair<T> b) {
+  return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re};
 }
 }  // namespace
 
@@ -179,16 +96,16 @@ void Plan<T>::run_chirp(std::complex<T>* line, std::complex<T>* scratch) const {
   const auto* chirp = reinterpret_cast<const Pair<T>*>(chirp_.data());
   const auto* spectrum = reinterpret_cast<const Pair<T>*>(chirp_spectrum_.data());
   int64_t length = inner_->size();
-  for (int64_t k = 0; k < n_; k++) padded[k] = x[k] * chirp[k];
+  for (int64_t k = 0; k < n_; k++) padded[k] = product(x[k], chirp[k]);
   for (int64_t k = n_; k < length; k++) padded[k] = {0, 0};
   inner_->run(scratch, scratch + length);
   // The inverse transform is the transform of the conjugate, conjugated.
   for (int64_t k = 0; k < length; k++) {
-    Pair<T> product = padded[k] * spectrum[k];
-    padded[k] = {product.re, -product.im};
+    const Pair<T> z = product(padded[k], spectrum[k]);
+    padded[k] = {z.re, -z.im};
   }
   inner_->run(scratch, scratch + length);
-  for (int64_t k = 0; k < n_; k++) x[k] = Pair<T>{padded[k].re, -padded[k].im} * chirp[k];
+  for (int64_t k = 0; k < n_; k++) x[k] = product(Pair<T>{padded[k].re, -padded[k].im}, chirp[k]);
 }
 
 template <class T>

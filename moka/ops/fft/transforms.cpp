@@ -7,6 +7,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/eager_body.h"
 #include "moka/ops/fft/fft.h"
+#include "moka/ops/fft/passes.h"
 #include "moka/ops/fft/plan.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/scratch.h"
@@ -113,6 +114,10 @@ void r2c_shape(Frame& f) {
   last = last / 2 + 1;
   f.output(0, sizes, complex_of(x.dtype()));
 }
+template <class T>
+fft::Pair<T>* pairs_of(std::complex<T>* p) {
+  return reinterpret_cast<fft::Pair<T>*>(p);
+}
 // The last dimension of both is the one transformed; both contiguous.
 template <class T>
 void real_lines(const Tensor& x, const Tensor& y, T scale, bool forward) {
@@ -126,15 +131,11 @@ void real_lines(const Tensor& x, const Tensor& y, T scale, bool forward) {
     for (int64_t p = first; p < last; p++) {
       const T* a = from + 2 * p * n;
       bool two = 2 * p + 1 < lines;
-      for (int64_t i = 0; i < n; i++) line[i] = C(a[i], two ? a[n + i] : T(0));
+      fft::join_lines<T>(n, a, two ? a + n : nullptr, pairs_of(line.data()));
       plan->run(line.data(), scratch.data());
       C* out = to + 2 * p * half;
-      T h = scale * T(0.5), sign = forward ? T(1) : T(-1);
-      for (int64_t k = 0; k < half; k++) {
-        C u = line[k], v = line[k ? n - k : 0];
-        out[k] = C((u.real() + v.real()) * h, (u.imag() - v.imag()) * h * sign);
-        if (two) out[half + k] = C((u.imag() + v.imag()) * h, (v.real() - u.real()) * h * sign);
-      }
+      fft::split_spectra<T>(n, pairs_of(line.data()), scale, forward, pairs_of(out),
+                            two ? pairs_of(out + half) : nullptr);
     }
   });
 }
