@@ -26,5 +26,8 @@ void draw_normal(Generator::Draw d, int64_t first, int64_t last, int64_t n, floa
                  float* p) {
   MOKA_BY_ISA(Blocks::normal)(d, first, last, n, mean, deviation, p);
 }
+void draw_words(Generator::Draw d, int64_t first, int64_t last, uint32_t* p) {
+  MOKA_BY_ISA(Blocks::words)(d, first, last, p);
+}
 
 }  // namespace moka

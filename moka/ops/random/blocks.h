@@ -1,4 +1,4 @@
-// Uniform and normal numbers by vectors of blocks.
+// Words, uniform and normal numbers by vectors of blocks.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -12,5 +12,8 @@ void draw_uniform(Generator::Draw d, int64_t first, int64_t last, int64_t n, flo
 // mean + deviation z, z normal (Box and Muller: pairs of words give pairs of numbers).
 void draw_normal(Generator::Draw d, int64_t first, int64_t last, int64_t n, float mean, float deviation,
                  float* p);
+
+// The words of the blocks [first, last), four each.
+void draw_words(Generator::Draw d, int64_t first, int64_t last, uint32_t* p);
 
 }  // namespace moka

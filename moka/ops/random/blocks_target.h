@@ -54,6 +54,15 @@ struct Blocks {
     return __builtin_convertvector((Ints)(w >> 8), V) * 0x1p-24f;
   }
 
+  static void words(Generator::Draw d, int64_t first, int64_t last, uint32_t* p) {
+    for (int64_t block = first; block < last; block += L) {
+      Words c[4];
+      draw(d, static_cast<uint64_t>(block), c);
+      for (int i = 0; i < L && block + i < last; i++, p += 4)
+        for (int k = 0; k < 4; k++) p[k] = c[k][i];
+    }
+  }
+
   template <bool Upper, int... I>
   static V zip_at(V a, V b, std::integer_sequence<int, I...>) {
     return __builtin_shufflevector(a, b, ((I & 1) * L + I / 2 + (Upper ? L / 2 : 0))...);

@@ -128,13 +128,19 @@ void run_randperm(Frame& f) {
   }
   std::iota(p, p + n, 0);
   Generator::Draw d = draw_from(f, 1);
-  for (int64_t i = n - 1; i > 0; i--) {  // Fisher and Yates
-    uint32_t w[4];
-    Philox(d.seed, d.offset, static_cast<uint64_t>(i)).next(w);
-    uint64_t bits = uint64_t(w[0]) << 32 | w[1];
-    std::swap(
-        p[i],
-        p[static_cast<int64_t>((static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(i + 1)) >> 64)]);
+  // Fisher and Yates; place i takes the words of block i.
+  constexpr int64_t together = 256;
+  uint32_t words[4 * together];
+  for (int64_t last = n; last > 1;) {
+    const int64_t first = std::max<int64_t>(last - together, 1);
+    draw_words(d, first, last, words);
+    while (last > first) {
+      const int64_t i = --last;
+      const uint32_t* w = words + 4 * (i - first);
+      const uint64_t bits = uint64_t(w[0]) << 32 | w[1];
+      const auto place = static_cast<unsigned __int128>(bits) * static_cast<uint64_t>(i + 1) >> 64;
+      std::swap(p[i], p[static_cast<int64_t>(place)]);
+    }
   }
   if (!(t == out)) copy_elements(t, out);
 }
