@@ -27,7 +27,8 @@ std::string print_llvm_rows(const Program& program, std::string_view name,
 // What stands before and behind the functions of a module.
 std::string print_llvm_module(std::string_view functions, const Target& target);
 
-// A kernel in CUDA's C++ for NVRTC: one thread an element, `long long n` and then results and inputs as pointers.
+// A kernel in CUDA's C++ for NVRTC: one thread an element, `long long n` and then results and inputs as pointers. Row
+// programs are refused; elements that a page refuses come out as anything.
 std::string print_cuda(const Program& program, std::string_view name);
 
 }  // namespace moka::lanes
