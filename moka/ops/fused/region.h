@@ -16,7 +16,7 @@ namespace moka {
 constexpr int most_region_inputs = 12, most_region_results = 4, most_region_nodes = 48;
 constexpr int most_lanes = 32;  // that generated code works on at once
 constexpr int most_region_values = 240;  // with numbers and conversions
-constexpr int most_spare_rows = 64; // that generated code keeps between its loops over a row
+constexpr int most_spare_rows = 64;  // that generated code keeps between its loops over a row
 
 // Operators over the last dimension that a region may hold. Spread: a line's value for all its elements.
 enum class RowWork : uint8_t {
