@@ -149,7 +149,8 @@ class Printer {
 }  // namespace
 
 std::string print_cuda(const Program& program, std::string_view name) {
-  MOKA_CHECK_KIND(NotImplemented, !program.rows, "print_cuda: programs that work on rows have no CUDA source yet");
+  MOKA_CHECK_KIND(NotImplemented, !program.rows,
+                  "print_cuda: programs that work on rows have no CUDA source yet");
   return Printer(program).function(name);
 }
 
