@@ -34,6 +34,9 @@ template <class T, int N>
 struct Num {
   typedef T V __attribute__((vector_size(sizeof(T) * N)));
   using Bits = typename Mask<T, N>::Bits;
+  // Integers wrap around: they are added as unsigned numbers.
+  typedef std::conditional_t<std::is_integral_v<T>, std::make_unsigned_t<LaneInt<T>>, T> Wrapping
+      __attribute__((vector_size(sizeof(T) * N)));
   using M = Mask<T, N>;
   using Lane = T;
   V v;
@@ -41,22 +44,22 @@ struct Num {
   static MOKA_INLINE Num of(T x) { return {V{} + x}; }
   // Adding 0.0 would turn -0.0 into 0.0: constants of formulas are never -0.0, lanes are copied as they are.
 
-#define MOKA_NUM_BINARY(op)                                                 \
-  friend MOKA_INLINE Num operator op(Num a, Num b) { return {a.v op b.v}; } \
-  template <class C>                                                        \
-    requires std::is_arithmetic_v<C>                                        \
-  friend MOKA_INLINE Num operator op(Num a, C b) {                          \
-    return {a.v op of(static_cast<T>(b)).v};                                \
-  }                                                                         \
-  template <class C>                                                        \
-    requires std::is_arithmetic_v<C>                                        \
-  friend MOKA_INLINE Num operator op(C a, Num b) {                          \
-    return {of(static_cast<T>(a)).v op b.v};                                \
+#define MOKA_NUM_BINARY(op, type)                                                           \
+  friend MOKA_INLINE Num operator op(Num a, Num b) { return {(V)((type)a.v op(type) b.v)}; } \
+  template <class C>                                                                        \
+    requires std::is_arithmetic_v<C>                                                        \
+  friend MOKA_INLINE Num operator op(Num a, C b) {                                          \
+    return a op of(static_cast<T>(b));                                                      \
+  }                                                                                         \
+  template <class C>                                                                        \
+    requires std::is_arithmetic_v<C>                                                        \
+  friend MOKA_INLINE Num operator op(C a, Num b) {                                          \
+    return of(static_cast<T>(a)) op b;                                                      \
   }
-  MOKA_NUM_BINARY(+)
-  MOKA_NUM_BINARY(-)
-  MOKA_NUM_BINARY(*)
-  MOKA_NUM_BINARY(/)
+  MOKA_NUM_BINARY(+, Wrapping)
+  MOKA_NUM_BINARY(-, Wrapping)
+  MOKA_NUM_BINARY(*, Wrapping)
+  MOKA_NUM_BINARY(/, V)
 #undef MOKA_NUM_BINARY
 #define MOKA_NUM_COMPARE(op)                                                                 \
   friend MOKA_INLINE M operator op(Num a, Num b) { return {a.v op b.v ? ~Bits{} : Bits{}}; } \
@@ -72,7 +75,7 @@ struct Num {
   MOKA_NUM_COMPARE(==)
   MOKA_NUM_COMPARE(!=)
 #undef MOKA_NUM_COMPARE
-  friend MOKA_INLINE Num operator-(Num a) { return {-a.v}; }
+  friend MOKA_INLINE Num operator-(Num a) { return {(V)(-(Wrapping)a.v)}; }
 };
 
 template <class T, int N>

@@ -441,7 +441,8 @@ TEST_F(Regions, cuda_source_compiles_where_the_toolkit_is) {
       reinterpret_cast<int (*)(void*, int, const char* const*)>(dlsym(nvrtc, "nvrtcCompileProgram"));
   const auto log_size = reinterpret_cast<int (*)(void*, size_t*)>(dlsym(nvrtc, "nvrtcGetProgramLogSize"));
   const auto get_log = reinterpret_cast<int (*)(void*, char*)>(dlsym(nvrtc, "nvrtcGetProgramLog"));
-  ASSERT_TRUE(create && build && log_size && get_log);
+  const auto destroy = reinterpret_cast<int (*)(void**)>(dlsym(nvrtc, "nvrtcDestroyProgram"));
+  ASSERT_TRUE(create && build && log_size && get_log && destroy);
   for (DType dtype : {DType::F32, DType::F64, DType::BF16, DType::I64, DType::Bool}) {
     const std::vector<Tensor> inputs = {new_tensor(Dims{4}, dtype)};
     const auto plan = region_plan(
@@ -456,6 +457,7 @@ TEST_F(Regions, cuda_source_compiles_where_the_toolkit_is) {
     log_size(program, &size);
     std::string text(size, '\0');
     get_log(program, text.data());
+    destroy(&program);
     EXPECT_EQ(status, 0) << text << source;
   }
 }

@@ -97,6 +97,8 @@ struct RowLoops {
   int loops = 1, spare_rows = 0;
 };
 RowLoops plan_loops(const Program& program);
+// Code that goes over a row more often than this is slower than the operators' kernels over tiles.
+inline constexpr int most_row_loops = 4;
 
 // Adds what a formula's text (Formula::text) computes in type `compute` (F32, F64, I32, I64) of operands to the page;
 // nothing where some of its functions have no reading as lanes.
@@ -105,7 +107,8 @@ std::optional<int> read_formula(Page& page, std::string_view text, Type compute,
 // The same for work on rows; weight and bias may be -1.
 std::optional<int> read_row_work(Page& page, RowWork work, Type compute, int input, int weight, int bias,
                                  double epsilon);
-// The program of a planned region; nothing where a formula or type in it has no reading as lanes.
+// The program of a planned region; nothing where a formula or type in it has no reading as lanes, or where its code would
+// go over rows more than most_row_loops times.
 std::optional<Program> read_region(const RegionPlan& plan);
 
 }  // namespace moka::lanes

@@ -183,6 +183,10 @@ class RegionReader {
 };
 }  // namespace
 
-std::optional<Program> read_region(const RegionPlan& plan) { return RegionReader(plan).run(); }
+std::optional<Program> read_region(const RegionPlan& plan) {
+  std::optional<Program> program = RegionReader(plan).run();
+  if (program && program->rows && plan_loops(*program).loops > most_row_loops) return std::nullopt;
+  return program;
+}
 
 }  // namespace moka::lanes

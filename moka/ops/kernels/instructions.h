@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <type_traits>
 
 #include "moka/ops/kernels/settled.h"
@@ -62,7 +63,7 @@ MOKA_INLINE bool any_bit(B bits) {
   }
 #endif
   LaneOf<B> all = 0;
-  for (size_t i = 0; i < sizeof(B) / sizeof(all); i++) all |= bits[i];
+  for (std::size_t i = 0; i < sizeof(B) / sizeof(all); i++) all |= bits[i];
   return all != 0;
 }
 // The larger (smaller) of x and a bound; NaN in x stays.

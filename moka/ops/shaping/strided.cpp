@@ -11,19 +11,20 @@ namespace moka {
 
 namespace {
 // The part of a contiguous tensor; errors name the operator.
-void check_lengths(const Frame& f, std::span<const int64_t> sizes, std::span<const int64_t> strides) {
+void check_part(const Frame& f, std::span<const int64_t> sizes, std::span<const int64_t> strides) {
   MOKA_CHECK(sizes.size() == strides.size(), f.name(), ": ", sizes.size(), " sizes but ", strides.size(),
              " strides");
+  for (size_t d = 0; d < sizes.size(); d++)
+    MOKA_CHECK(sizes[d] >= 0 && strides[d] >= 0, f.name(), ": negative numbers in sizes ", sizes,
+               " or strides ", strides);
 }
 Tensor part_view(const Frame& f, const Tensor& whole, std::span<const int64_t> sizes,
                  std::span<const int64_t> strides, int64_t offset) {
-  check_lengths(f, sizes, strides);
+  check_part(f, sizes, strides);
   MOKA_CHECK(offset >= 0, f.name(), ": negative offset ", offset);
   int64_t last = offset;
   bool empty = false;
   for (size_t d = 0; d < sizes.size(); d++) {
-    MOKA_CHECK(sizes[d] >= 0 && strides[d] >= 0, f.name(), ": negative numbers in sizes ", sizes,
-               " or strides ", strides);
     empty |= sizes[d] == 0;
     if (sizes[d] > 1) last = checked_add(last, checked_mul(sizes[d] - 1, strides[d], "part"), "part");
   }
@@ -43,7 +44,7 @@ void shape_part_backward(Frame& f) {
   f.output(0, f.ints(1), f.tensor(0).dtype());
 }
 void run_part_backward(Frame& f) {
-  check_lengths(f, f.ints(2), f.ints(3));
+  check_part(f, f.ints(2), f.ints(3));
   if (is_non_overlapping(f.ints(2), f.ints(3))) {
     std::memset(f.outs[0].raw_data(), 0, f.outs[0].bytes());
     return copy_elements(f.tensor(0), part_view(f, f.outs[0], f.ints(2), f.ints(3), f.integer(4)));
