@@ -10,11 +10,15 @@
 #include <thread>
 
 #include "moka/base/error.h"
+#include "moka/base/team.h"
 
 #ifdef _OPENMP
 #include <omp.h>
 #include <pthread.h>
 #include <sched.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 namespace moka {
@@ -67,10 +71,65 @@ void run_region(int64_t begin, int64_t end, int64_t chunk, int threads,
   }
   if (error) std::rethrow_exception(error);
 }
+
+// Opens a region, from a fresh thread where that has to be.
+void open_region(FunctionRef<void()> region) {
+  watch_forks();
+  used_openmp.store(true, std::memory_order_relaxed);
+  if (!forked.load(std::memory_order_relaxed)) return region();
+  std::exception_ptr error;
+  std::thread([&] {
+    try {
+      region();
+    } catch (...) {
+      error = std::current_exception();
+    }
+  }).join();
+  if (error) std::rethrow_exception(error);
+}
 #endif
 }  // namespace
 
+void Team::wait() {
+  if (members == 1) return;
+  const unsigned before = meeting_.count.load(std::memory_order_relaxed);
+  if (meeting_.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == members) {
+    meeting_.arrived.store(0, std::memory_order_relaxed);
+    meeting_.count.store(before + 1, std::memory_order_release);
+    return;
+  }
+  // The others are a moment away, or have lost their core.
+  for (int turn = 0; meeting_.count.load(std::memory_order_acquire) == before; turn++) {
+#if defined(__x86_64__)
+    if (turn < 4000) {
+      _mm_pause();
+      continue;
+    }
+#endif
+    std::this_thread::yield();
+  }
+}
+
 #ifdef _OPENMP
+void run_team(int most, FunctionRef<void(Team&)> body) {
+  Team::Meeting meeting;
+  const int threads = most < num_threads() ? most : num_threads();
+  if (threads <= 1 || in_parallel()) {
+    Team alone(meeting, 0, 1);
+    return body(alone);
+  }
+  open_region([&] {
+#pragma omp parallel num_threads(threads)
+    {
+      const bool outer = inside_region;
+      inside_region = true;
+      Team team(meeting, omp_get_thread_num(), omp_get_num_threads());
+      body(team);
+      inside_region = outer;
+    }
+  });
+}
+
 int num_threads() {
   int n = wanted_threads.load(std::memory_order_relaxed);
   if (n) return n;
@@ -96,21 +155,15 @@ void parallel_for(int64_t begin, int64_t end, int64_t grain, FunctionRef<void(in
   int threads = num_threads();
   if (int64_t most = (items + grain - 1) / grain; most < threads) threads = static_cast<int>(most);
   if (threads <= 1 || in_parallel()) return body(begin, end);
-  watch_forks();
-  used_openmp.store(true, std::memory_order_relaxed);
-  int64_t chunk = (items + threads - 1) / threads;
-  if (!forked.load(std::memory_order_relaxed)) return run_region(begin, end, chunk, threads, body);
-  std::exception_ptr error;
-  std::thread([&] {
-    try {
-      run_region(begin, end, chunk, threads, body);
-    } catch (...) {
-      error = std::current_exception();
-    }
-  }).join();
-  if (error) std::rethrow_exception(error);
+  const int64_t chunk = (items + threads - 1) / threads;
+  open_region([&] { run_region(begin, end, chunk, threads, body); });
 }
 #else
+void run_team(int, FunctionRef<void(Team&)> body) {
+  Team::Meeting meeting;
+  Team alone(meeting, 0, 1);
+  body(alone);
+}
 int num_threads() { return 1; }
 void set_num_threads(int n) {
   MOKA_CHECK_KIND(Value, n >= 1 && n <= 4096, "set_num_threads: expected 1 to 4096 threads, got ", n);

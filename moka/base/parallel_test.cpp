@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <set>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "moka/base/error.h"
+#include "moka/base/team.h"
 
 namespace moka {
 namespace {
@@ -101,6 +103,28 @@ TEST_F(Parallel, AnErrorInAWorkerArrivesOnceAndTheNextLoopWorks) {
   parallel_for(0, 100, 1, [&](int64_t first, int64_t last) { sum += last - first; });
   EXPECT_EQ(sum, 100);
   EXPECT_FALSE(in_parallel());
+}
+
+TEST_F(Parallel, ATeamMeetsAfterEveryStep) {
+  for (int threads : {1, 2, 5}) {
+    set_num_threads(threads);
+    std::vector<int64_t> now(5);
+    std::atomic<int> wrong{0}, members{0};
+    run_team(3, [&](Team& team) {
+      members++;
+      for (int64_t step = 1; step <= 200; step++) {
+        now[static_cast<size_t>(team.index)] = step;
+        team.wait();
+        for (int i = 0; i < team.members; i++) wrong += now[static_cast<size_t>(i)] != step;
+        team.wait();
+      }
+    });
+    EXPECT_EQ(wrong, 0);
+    EXPECT_GE(members, 1);
+    EXPECT_LE(members, std::min(threads, 3));
+    parallel_for(0, 2, 1,
+                 [&](int64_t, int64_t) { run_team(3, [&](Team& team) { EXPECT_EQ(team.members, 1); }); });
+  }
 }
 
 TEST_F(Parallel, AnErrorInANestedLoopLeavesTheThreadUsable) {

@@ -55,6 +55,8 @@ int fuse_activation(graph::Graph& graph);
 int fuse_pointwise(graph::Graph& graph);
 // Weights of linear layers are packed into panels; they must be constants.
 int pack_weights(graph::Graph& graph);
+// Weights of recurrent layers' states are packed; they must be constants.
+int pack_recurrent(graph::Graph& graph);
 // Chains of convolutions work on channels in blocks (moka/ops/blocked), where a back end has a kernel for that; weights
 // must be constants. Returns the number of convolutions.
 int block_channels(graph::Graph& graph);

@@ -39,6 +39,7 @@ constexpr Pass optimizing[] = {
     {"remove_dead", remove_dead},  // users that are gone would keep values from being fused
     {"fuse_activation", fuse_activation},
     {"pack_weights", pack_weights},
+    {"pack_recurrent", pack_recurrent},
     {"block_channels", block_channels},  // sees convolutions with all that they do
     {"fold_constants", fold},  // filters are packed now
     {"remove_dead", remove_dead},

@@ -137,6 +137,33 @@ def test_linear_layers_read_packed_weights(inside, outside):
             assert found.shape == right.shape and moka.allclose(found, right, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("hidden", [5, 16, 70])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN", "relu"])
+def test_recurrent_layers_read_packed_weights(kind, hidden):
+    options = {"num_layers": 2, "bidirectional": True, "bias": hidden != 16}
+    if kind == "relu":
+        kind, options["nonlinearity"] = "RNN", "relu"
+    net = getattr(nn, kind)(7, hidden, **options)
+    traced = optimized(net, 6, 2, 7, dynamic={"input": {0: "t", 1: "n"}})
+    assert operators(traced).count("rnn_layer_packed") == 4 and "rnn_layer" not in operators(traced)
+    for shape in ((6, 2), (1, 1), (3, 17)):
+        x = moka.randn(*shape, 7)
+        with moka.no_grad():
+            expected, last = net(x)
+        found = traced(x)
+        last = last if isinstance(last, tuple) else (last,)
+        found_last = found[1] if isinstance(found[1], tuple) else found[1:]
+        for ours, right in zip((found[0], *found_last), (expected, *last), strict=True):
+            assert ours.shape == right.shape and moka.allclose(ours, right, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_with_projection_stay():
+    net = nn.LSTM(3, 8, proj_size=4)
+    traced = optimized(net, 5, 2, 3)
+    x = moka.randn(5, 2, 3)
+    assert moka.allclose(traced(x)[0], net(x)[0], atol=1e-6) and "rnn_layer" in operators(traced)
+
+
 @pytest.mark.parametrize("kernel, stride, padding, dilation", [(3, 2, 1, 1), (2, 1, 0, 2), (5, 3, 2, 1)])
 def test_maximum_of_blocked_pictures(kernel, stride, padding, dilation):
     pool = nn.MaxPool2d(kernel, stride, padding, dilation)

@@ -7,6 +7,8 @@
 
 namespace moka {
 
+struct Frame;
+
 enum class CellKind { Lstm, Gru, Tanh, Relu };
 
 struct RnnShape {
@@ -20,6 +22,13 @@ struct RnnShape {
   int64_t kept() const { return kind == CellKind::Lstm || kind == CellKind::Gru ? 4 * hidden : 0; }
   int64_t rows() const { return start.back(); }
 };
+
+// Reads and checks arguments `first`.. of a layer: gates, h0, c0, weight_hh, bias_hh, weight_hr, batch_sizes, mode,
+// reverse. With packed weights (pack_recurrent) there is no weight_hr.
+RnnShape rnn_shape(const Frame& f, int first, bool packed = false);
+
+// Packed weights hold the units in blocks of so many.
+inline constexpr int64_t packed_units = 16;
 
 template <class T>
 struct RnnInputs {

@@ -7,12 +7,11 @@
 #include "moka/ops/recurrent/kernels.h"
 #include "moka/ops/recurrent/parts.h"
 
-namespace moka::ops {
+namespace moka {
 
-namespace {
-// Arguments `first`..: gates, h0, c0, weight_hh, bias_hh, weight_hr, batch_sizes, mode, reverse.
-RnnShape layer_shape(const Frame& f, int first) {
-  std::string_view op = f.name(), mode = f.string(first + 7);
+RnnShape rnn_shape(const Frame& f, int first, bool packed) {
+  const int rest = first + (packed ? 5 : 6);  // batch_sizes
+  std::string_view op = f.name(), mode = f.string(rest + 1);
   RnnShape s;
   MOKA_CHECK_KIND(Value, mode == "lstm" || mode == "gru" || mode == "tanh" || mode == "relu", op,
                   ": mode must be 'lstm', 'gru', 'tanh' or 'relu', got '", mode, "'");
@@ -20,26 +19,27 @@ RnnShape layer_shape(const Frame& f, int first) {
            : mode == "gru"  ? CellKind::Gru
            : mode == "tanh" ? CellKind::Tanh
                             : CellKind::Relu;
-  s.reverse = f.flag(first + 8);
+  s.reverse = f.flag(rest + 2);
   const bool lstm = s.kind == CellKind::Lstm;
-  const Tensor &gates = floating_argument(f, first), &h0 = floating_argument(f, first + 1),
-               &weight = floating_argument(f, first + 3);
-  for (int i = 1; i < 6; i++)
-    if (f.has(first + i)) {
-      floating_argument(f, first + i);
-      check_same_dtype(f, first + i, first);
+  const Tensor &gates = floating_argument(f, first), &h0 = floating_argument(f, first + 1);
+  MOKA_CHECK_KIND(NotImplemented, !packed || gates.dtype() == DType::F32, op, ": gates must be float32, got ",
+                  gates.dtype());
+  for (int i = first + 1; i < rest; i++)
+    if (f.has(i)) {
+      floating_argument(f, i);
+      check_same_dtype(f, i, first);
     }
   MOKA_CHECK(f.has(first + 2) == lstm, op, ": c0 belongs to mode 'lstm', got mode '", mode, "'",
              lstm ? " without it" : "");
   MOKA_CHECK(gates.dim() == 2 && gates.size(1) % s.gates() == 0, op, ": gates must have shape [rows, ",
              s.gates(), " * hidden], got ", gates.sizes());
   s.hidden = gates.size(1) / s.gates();
-  s.project = f.has(first + 5);
+  s.project = !packed && f.has(first + 5);
   MOKA_CHECK(!s.project || lstm, op, ": weight_hr belongs to mode 'lstm', got mode '", mode, "'");
   MOKA_CHECK(h0.dim() == 2, op, ": h0 must have shape [batch, size], got ", h0.sizes());
   s.projected = s.project ? h0.size(1) : s.hidden;
   s.start.push_back(0);
-  Dims sizes = ints_argument(f, first + 6);
+  Dims sizes = ints_argument(f, rest);
   if (sizes.size() == 1 && sizes[0] > 0 && gates.size(0) % sizes[0] == 0) {  // the same in every step
     const int64_t batch = sizes[0];
     for (int64_t rows = gates.size(0) - batch; rows > 0; rows -= batch) sizes.push_back(batch);
@@ -58,12 +58,18 @@ RnnShape layer_shape(const Frame& f, int first) {
              s.batch.empty() ? 0 : s.batch[0], " rows but h0 has shape ", h0.sizes());
   check_shape(f, first + 1, Dims{h0.size(0), s.projected});
   if (lstm) check_shape(f, first + 2, Dims{h0.size(0), s.hidden});
-  check_shape(f, first + 3, Dims{gates.size(1), s.projected});
+  if (packed)
+    check_shape(f, first + 3,
+                Dims{(s.hidden + packed_units - 1) / packed_units, s.hidden, s.gates(), packed_units});
+  else check_shape(f, first + 3, Dims{gates.size(1), s.projected});
   if (f.has(first + 4)) check_shape(f, first + 4, Dims{gates.size(1)});
   if (s.project) check_shape(f, first + 5, Dims{s.projected, s.hidden});
-  (void)weight;
   return s;
 }
+
+namespace ops {
+
+namespace {
 Tensor operand(const Frame& f, int i) {
   return f.has(i) ? as_contiguous(in_kernel_dtype(f.tensor(i))) : Tensor();
 }
@@ -85,12 +91,12 @@ struct Operands {
 };
 
 void layer_output(Frame& f) {
-  RnnShape s = layer_shape(f, 0);
+  RnnShape s = rnn_shape(f, 0);
   f.output(0, Dims{s.rows(), s.state()}, f.tensor(0).dtype());
   f.output(1, Dims{s.rows(), s.kept()}, kernel_dtype(f.tensor(0).dtype()));
 }
 void layer_kernel(Frame& f) {
-  RnnShape s = layer_shape(f, 0);
+  RnnShape s = rnn_shape(f, 0);
   Operands in(f, 0);
   KernelOutput states(f, 0);
   if (in.t[0].dtype() == DType::F64)
@@ -101,7 +107,7 @@ void layer_kernel(Frame& f) {
 
 // Arguments: grad, states, kept, and those of the layer.
 RnnShape check_backward(const Frame& f) {
-  RnnShape s = layer_shape(f, 3);
+  RnnShape s = rnn_shape(f, 3);
   for (int i = 0; i < 2; i++) {
     floating_argument(f, i);
     check_same_dtype(f, i, 3);
@@ -197,6 +203,7 @@ constinit const Op rnn_layer_backward_op{
     .samples = {},
 };
 
-}  // namespace moka::ops
+}  // namespace ops
+}  // namespace moka
 
 MOKA_OP_TABLE(recurrent, MOKA_RECURRENT_OPS)

@@ -6,6 +6,6 @@
 
 // clang-format off
 #define MOKA_RECURRENT_OPS(OP) \
-  OP(rnn_layer) OP(rnn_layer_backward)
+  OP(rnn_layer) OP(rnn_layer_backward) OP(pack_recurrent) OP(rnn_layer_packed)
 // clang-format on
 MOKA_RECURRENT_OPS(MOKA_DECLARE_OP)
