@@ -15,6 +15,7 @@
 #include "moka/backends/llvm/bundle.h"
 #include "moka/backends/llvm/regions.h"
 #include "moka/backends/onednn/table.h"
+#include "moka/ops/blocked/blocked.h"
 #include "moka/runtime/executable.h"
 #include "moka/schema/frame.h"
 #include "moka/schema/log.h"
@@ -106,6 +107,10 @@ template <int Which>
 void run(Frame& f) {
   row<Which>()->run(f);
 }
+int64_t wanted_filter_block(const Frame& f) {
+  if (forked.load(std::memory_order_relaxed) || !loaded().table) return 0;
+  return loaded().table->filter_block(f);
+}
 template <int Which>
 void add() {
   add_kernel(served[Which], KernelRow{.name = "onednn", .run = run<Which>, .declines = declines<Which>});
@@ -121,6 +126,7 @@ void register_backends() {
 #else
     runtime::set_region_compiler(llvm::compile_for_plan);
 #endif
+    set_filter_block(wanted_filter_block);
     [&]<int... I>(std::integer_sequence<int, I...>) {
       (add<I>(), ...);
     }(std::make_integer_sequence<int, int(std::size(served))>{});

@@ -1,14 +1,20 @@
 // Convolutions, and what stands between them, work on pictures whose channels lie in blocks as wide as a vector: the
-// ordinary tensors [batch, blocks, height, width, block] of moka/ops/blocked. Pictures go into blocks before the first
-// convolution and come back where something else reads them. After fold_batch_norm and fuse_activation.
+// ordinary tensors [batch, blocks, height, width, block] of moka/ops/blocked, or of which all channels are one block:
+// channels last. Pictures go into blocks before the first convolution and come back where something else reads them.
+// After fold_batch_norm and fuse_activation.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "moka/base/cpu.h"
+#include "moka/ops/blocked/blocked.h"
 #include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
+#include "moka/schema/log.h"
 
 namespace moka::passes {
 
@@ -38,6 +44,98 @@ int64_t channels_of(const Value* v) {
   return t.dims[1].size;
 }
 
+// What a convolution of the graph asks for, where its filters are known: dense ones, or one for each channel.
+struct Convolution {
+  Tensor weight;
+  int64_t channels = 0, filters = 0;
+  bool depthwise = false;
+};
+std::optional<Convolution> convolution_of(const Node& n) {
+  const Tensor* weight = constant_tensor(n.argument("weight"));
+  const Any* groups = n.argument("groups")->constant();
+  if (!weight || weight->dtype() != DType::F32 || weight->dim() != 4 || !groups ||
+      channels_of(n.output()) < 0)
+    return {};
+  for (const char* setting : {"stride", "padding", "dilation"})
+    if (!n.argument(setting)->constant()) return {};
+  Convolution c{*weight, channels_of(n.argument("input")), weight->size(0), groups->to_int() != 1};
+  if (c.depthwise) {
+    if (groups->to_int() != c.channels || c.filters != c.channels || weight->size(1) != 1) return {};
+  } else if (c.channels < 0 || weight->size(1) != c.channels || c.filters == 0) {
+    return {};
+  }
+  return c;
+}
+
+// ---- channels last
+
+// A size of the picture, or one that many pictures have where it is open.
+int64_t size_of(const Type& t, size_t d) { return t.dims[d].fixed() ? t.dims[d].size : d == 0 ? 1 : 56; }
+// The block of filters that the back end wants, 0 where it has no fast kernel.
+int64_t last_block(const Node& n, const Convolution& c) {
+  const FilterBlock ask = filter_block();
+  const Op* conv = find_op("conv2d_blocked");
+  if (!ask || !conv || c.channels == 0) return 0;
+  const Type& t = n.argument("input")->type;
+  const int64_t height = c.weight.size(2), width = c.weight.size(3), filled = (c.filters + 15) / 16 * 16;
+  const Tensor x = new_tensor(Dims{size_of(t, 0), 1, size_of(t, 2), size_of(t, 3), c.channels}, DType::F32);
+  const Tensor w =
+      new_tensor(c.depthwise ? Dims{height, width, filled} : Dims{filled / 16, height, width, c.channels, 16},
+                 DType::F32);
+  const auto given = [&](const char* name) {
+    const Value* v = n.argument(name);
+    return v && !is_none(v) ? Arg(w) : Arg();  // only that it is there matters
+  };
+  const Value* activation = n.argument("activation");
+  Arg args[] = {x,
+                w,
+                given("bias"),
+                n.argument("stride")->constant()->arg(),
+                n.argument("padding")->constant()->arg(),
+                n.argument("dilation")->constant()->arg(),
+                Arg(c.channels),
+                Arg(c.filters),
+                given("addend"),
+                activation ? activation->constant()->arg() : Arg(std::string_view("none"))};
+  Frame frame(*conv, args, static_cast<int>(std::size(args)));
+  try {
+    return ask(frame);
+  } catch (const Error&) {  // such a picture does not fit
+    return 0;
+  }
+}
+using LastBlocks = std::unordered_map<const Node*, int64_t>;
+// Whether channels go last, and in which blocks filters lie then. Measured on AVX-512: dense convolutions are a tenth to a
+// fifth faster over channels last, networks with depthwise ones a twentieth slower
+// (docs/decisions/009-blocked-channels.md).
+bool channels_last(Graph& graph, LastBlocks& blocks) {
+  std::vector<std::pair<Node*, Convolution>> convolutions;
+  size_t depthwise = 0;
+  for (Node* n : *graph.main())
+    if (n->kind == NodeKind::Op && (n->op_name() == "conv2d" || n->op_name() == "conv2d_fused"))
+      if (const std::optional<Convolution> c = convolution_of(*n)) {
+        convolutions.emplace_back(n, *c);
+        depthwise += c->depthwise;
+      }
+  const auto decide = [&](bool last, auto... why) {
+    if (log_enabled(Log::Passes) && !convolutions.empty())
+      log_line(Log::Passes,
+               cat("block_channels: ", last ? "channels last" : "channels in blocks of 16", ", ", why...));
+    return last;
+  };
+  if (depthwise * 10 > convolutions.size())
+    return decide(false, depthwise, " of ", convolutions.size(), " convolutions are depthwise");
+  double all = 0, served = 0;
+  for (const auto& [n, c] : convolutions) {
+    const Type& t = n->output()->type;
+    const double work = double(c.weight.numel()) * double(size_of(t, 2)) * double(size_of(t, 3));
+    const int64_t block = blocks[n] = last_block(*n, c);
+    all += work, served += block ? work : 0;
+  }
+  return decide(all > 0 && served >= 0.9 * all, static_cast<int64_t>(all > 0 ? 100 * served / all : 0),
+                "% of the arithmetic has fast kernels for that");
+}
+
 // Formulas that may also see the zeros behind the last channel.
 bool is_pointwise(std::string_view op) {
   static constexpr std::string_view all[] = {
@@ -48,7 +146,9 @@ bool is_pointwise(std::string_view op) {
 
 class Blocker {
  public:
-  Blocker(Graph& graph, int64_t block) : graph_(graph), block_(block) {}
+  // In blocks of `block` channels, or channels last where it is 0.
+  Blocker(Graph& graph, int64_t block, const LastBlocks* last = nullptr)
+      : graph_(graph), block_(block), last_(last) {}
 
   int run() {
     std::vector<Node*> nodes;
@@ -83,7 +183,8 @@ class Blocker {
   Value* blocked(Value* v, Node& user) {
     auto at = blocked_.find(v);
     if (at != blocked_.end()) return at->second;
-    return blocked_[v] = call("block_channels", user, {v, constant(user, Any(block_))});
+    return blocked_[v] =
+               call("block_channels", user, {v, constant(user, Any(block_ ? block_ : channels_of(v)))});
   }
   // `now` stands for the result of n. Who needs it as it was gets it out of its blocks; nobody else pays for that.
   void replace(Node& n, Value* now) {
@@ -97,37 +198,35 @@ class Blocker {
   }
 
   void convolution(Node& n) {
+    const std::optional<Convolution> c = convolution_of(n);
+    if (!c) return;
     Value* x = n.argument("input");
-    const Tensor* weight = constant_tensor(n.argument("weight"));
-    const Any* groups = n.argument("groups")->constant();
-    if (!weight || weight->dtype() != DType::F32 || weight->dim() != 4 || !groups ||
-        channels_of(n.output()) < 0)
-      return;
-    for (const char* setting : {"stride", "padding", "dilation"})
-      if (!n.argument(setting)->constant()) return;
-    const int64_t channels = channels_of(x), filters = weight->size(0), g = groups->to_int();
-    std::string kind = "dense";
-    if (g != 1) {
-      if (g != channels || filters != channels || weight->size(1) != 1) return;
-      kind = "depthwise";
-    } else if (channels < 0 || weight->size(1) != channels || filters == 0) {
-      return;
-    } else if (channels < block_ / 2 && !is_blocked(x)) {
-      kind = "plain";  // the picture itself
-    }
+    const int64_t channels = c->channels, filters = c->filters, block = filters_in(n);
+    if (block == 0) return;
+    std::string kind = c->depthwise ? depthwise_kind() : "dense";
+    // The picture itself, or all its channels in one block.
+    const bool itself = block_ && channels < block_ / 2 && !is_blocked(x);
+    if (!c->depthwise && (!block_ || itself)) kind = "plain";
     Value* packed =
-        call("pack_filters", n, {n.argument("weight"), constant(n, Any(block_)), constant(n, Any(kind))});
+        call("pack_filters", n, {n.argument("weight"), constant(n, Any(block)), constant(n, Any(kind))});
     Value* addend = n.argument("addend");
     Value* activation = n.argument("activation");
     Value* now =
         call("conv2d_blocked", n,
-             {kind == "plain" ? x : blocked(x, n), packed, n.argument("bias"), n.argument("stride"),
+             {kind == "plain" && itself ? x : blocked(x, n), packed, n.argument("bias"), n.argument("stride"),
               n.argument("padding"), n.argument("dilation"), constant(n, Any(channels)),
               constant(n, Any(filters)), !addend || is_none(addend) ? constant(n, Any()) : blocked(addend, n),
               activation ? activation : constant(n, Any("none"))});
     replace(n, now);
     convolutions_++;
   }
+
+  int64_t filters_in(const Node& conv) const {
+    if (!last_) return block_ ? block_ : 16;
+    const auto at = last_->find(&conv);
+    return at == last_->end() ? 0 : at->second;
+  }
+  std::string depthwise_kind() const { return block_ ? "depthwise" : "last depthwise"; }
 
   void pointwise(Node& n) {
     const int64_t channels = channels_of(n.output());
@@ -148,9 +247,9 @@ class Blocker {
 
   // Each channel by itself: a depthwise convolution with these filters [channels, 1, height, width].
   Value* depthwise(Node& n, const Tensor& filters, Value* bias, Value* stride, Value* padding) {
-    Value* packed =
-        call("pack_filters", n,
-             {constant(n, Any(filters)), constant(n, Any(block_)), constant(n, Any("depthwise"))});
+    Value* packed = call("pack_filters", n,
+                         {constant(n, Any(filters)), constant(n, Any(block_ ? block_ : 16)),
+                          constant(n, Any(depthwise_kind()))});
     const Any channels(filters.size(0));
     return call("conv2d_blocked", n,
                 {blocked_.at(n.input(0)), packed, bias, stride, padding, constant(n, Any(Dims{1, 1})),
@@ -282,7 +381,7 @@ class Blocker {
       return;
     bool any = false;
     for (Value* v : list->inputs()) {
-      if (channels_of(v) <= 0 || channels_of(v) % block_) return;
+      if (channels_of(v) <= 0 || (block_ && channels_of(v) % block_)) return;
       any |= is_blocked(v);
     }
     if (!any) return;
@@ -290,11 +389,12 @@ class Blocker {
     for (Value* v : list->inputs()) parts.push_back(blocked(v, n));
     Node* now = graph_.create(NodeKind::List, {graph_.main(), &n}, parts, 1);
     infer_types(*now);
-    replace(n, call("cat", n, {now->output(), constant(n, Any(int64_t(1)))}));
+    replace(n, call("cat", n, {now->output(), constant(n, Any(int64_t(block_ ? 1 : 4)))}));
   }
 
   Graph& graph_;
   const int64_t block_;
+  const LastBlocks* last_;
   int convolutions_ = 0;
   std::unordered_map<const Value*, Value*> blocked_;
 };
@@ -302,7 +402,10 @@ class Blocker {
 
 int block_channels(Graph& graph) {
   const int64_t block = isa() == Isa::Avx512 ? 16 : 8;
-  return is_served(block) ? block_channels(graph, block) : 0;
+  if (!is_served(block)) return 0;
+  LastBlocks blocks;
+  if (block == 16 && channels_last(graph, blocks)) return Blocker(graph, 0, &blocks).run();
+  return block_channels(graph, block);
 }
 int block_channels(Graph& graph, int64_t block) { return Blocker(graph, block).run(); }
 

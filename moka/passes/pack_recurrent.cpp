@@ -6,6 +6,7 @@
 
 #include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
+#include "moka/passes/replace.h"
 
 namespace moka::passes {
 
@@ -40,12 +41,7 @@ class Packer {
     const std::vector<Value*> inputs{
         n.argument("gates"),   n.argument("h0"),          n.argument("c0"),   packed(weight, *w, gates, at),
         n.argument("bias_hh"), n.argument("batch_sizes"), n.argument("mode"), n.argument("reverse")};
-    Node* node = graph_.create_op(get_op("rnn_layer_packed"), at, inputs);
-    node->source = n.source;
-    node->name = n.name;
-    node->output()->type = n.output(0)->type;
-    node->output()->name = n.output(0)->name;
-    n.output(0)->replace_all_uses_with(node->output());
+    stand_for(*n.output(0), n, *graph_.create_op(get_op("rnn_layer_packed"), at, inputs));
     n.destroy();
     return 1;
   }

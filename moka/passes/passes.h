@@ -60,6 +60,6 @@ int pack_recurrent(graph::Graph& graph);
 // Chains of convolutions work on channels in blocks (moka/ops/blocked), where a back end has a kernel for that; weights
 // must be constants. Returns the number of convolutions.
 int block_channels(graph::Graph& graph);
-int block_channels(graph::Graph& graph, int64_t block);  // for whoever serves it
+int block_channels(graph::Graph& graph, int64_t block);  // for whoever serves it; 0: channels last
 
 }  // namespace moka::passes

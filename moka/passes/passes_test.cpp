@@ -477,6 +477,39 @@ graph main(%x: float32[n, 1, 4, 4], %y: float32[n, 2, 4, 4]) {
 )");
 }
 
+TEST_F(Passes, block_channels_can_put_channels_last) {
+  std::unique_ptr<Graph> g = parse(R"(moka-ir 1
+graph main(%x: float32[n, 2, 4, 4]) {
+  %w = constant float32[3, 2, 1, 1] {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}
+  %v = constant float32[3, 1, 1, 1] {1.0, 2.0, 3.0}
+  %a = conv2d_fused(%x, %w, activation = "relu")
+  %b = conv2d_fused(%a, %v, groups = 3, addend = %a)
+  %l = list(%a, %b)
+  %c = cat(%l, 1)
+  return %c
+}
+)");
+  verify(*g);
+  EXPECT_EQ(block_channels(*g, 0), 2);
+  remove_dead(*g);
+  verify(*g);
+  EXPECT_EQ(print(*g), R"(moka-ir 1
+graph main(%x: float32[n, 2, 4, 4]) {
+  %w: float32[3, 2, 1, 1] = constant float32[3, 2, 1, 1] {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}
+  %v: float32[3, 1, 1, 1] = constant float32[3, 1, 1, 1] {1.0, 2.0, 3.0}
+  %0: float32[1, 1, 1, 2, 16] = pack_filters(%w, 16, "plain")
+  %1: float32[n, 1, 4, 4, 2] = block_channels(%x, 2)
+  %2: float32[n, 1, 4, 4, 3] = conv2d_blocked(%1, %0, none, [1, 1], [0, 0], [1, 1], 2, 3, none, "relu")
+  %3: float32[1, 1, 16] = pack_filters(%v, 16, "last depthwise")
+  %4: float32[n, 1, 4, 4, 3] = conv2d_blocked(%2, %3, none, [1, 1], [0, 0], [1, 1], 3, 3, %2, "none")
+  %5: [float32[n, 1, 4, 4, 3]] = list(%2, %4)
+  %6: float32[n, 1, 4, 4, 6] = cat(%5, 4)
+  %c: float32[n, 6, 4, 4] = unblock_channels(%6, 6)
+  return %c
+}
+)");
+}
+
 TEST_F(Passes, specialize_shapes_makes_sizes_known) {
   std::unique_ptr<Graph> g = parse(R"(moka-ir 1
 graph main(%x: float32[n, 3], %y: float32[n]) {

@@ -59,7 +59,10 @@ class Counter {
       if (name.starts_with("conv_transpose"))
         return madds(product(find("weight"), 1), product(find("input")));
       if (name == "conv2d_blocked") {  // filters in blocks: the first and the last dimension number them
-        const int64_t filters = times(last(find("weight")), complete_ ? find("weight")->sizes[0] : 0);
+        const bool inside = complete_ && find("weight")->sizes.size() == 3;  // the last dimension alone
+        const int64_t filters = times(last(find("weight")), !complete_ ? 0
+                                                            : inside   ? 1
+                                                                       : find("weight")->sizes[0]);
         return filters ? madds(product(find("weight")) / filters, product(out())) : 0;
       }
       return madds(product(find("weight"), 1),

@@ -43,6 +43,39 @@ def convolution(inside, outside, kernel, stride=1, groups=1):
     )
 
 
+class Wide(nn.Module):
+    """Dense convolutions, whose channels go last, and what stands between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.narrow = convolution(3, 70, 7, 2), convolution(70, 20, 1)
+        self.side, self.joined = convolution(70, 20, 3), convolution(110, 130, 3, 2)
+        self.norm = nn.BatchNorm2d(130)
+        self.last = nn.Conv2d(130, 1, 1)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.gelu(self.first(x)), 3, 2, 1)
+        y = F.relu(self.narrow(x) + self.side(x))
+        x = self.joined(moka.cat([x, y, y * 2], 1))
+        x = F.avg_pool2d(F.silu(self.norm(moka.tanh(x) * x)), 2, 1)
+        return self.last(x * moka.sigmoid(x.mean((2, 3), keepdim=True))), x.mean((2, 3)), x[:, 3:5]
+
+
+def test_channels_last():
+    net = Wide()
+    for sizes in ({}, {"x": {0: "n", 2: "h", 3: "w"}}):  # also filters packed for other sizes
+        traced = optimized(net, 1, 3, 40, 36, dynamic=sizes)
+        if "conv2d_blocked" not in operators(traced):
+            pytest.skip("no back end serves blocked channels here")
+        assert "conv2d" not in operators(traced) and "batch_norm" not in operators(traced)
+        for shape in ((1, 3, 40, 36), (1, 3, 160, 160), (4, 3, 31, 50)) if sizes else ((1, 3, 40, 36),):
+            x = moka.randn(*shape)
+            with moka.no_grad():
+                expected = net(x)
+            for found, right in zip(traced(x), expected, strict=True):
+                assert found.shape == right.shape and moka.allclose(found, right, rtol=1e-5, atol=2e-5)
+
+
 class Mixed(nn.Module):
     """Everything that works on blocks, and things between that do not."""
 
@@ -238,6 +271,19 @@ def test_norms_and_averages_of_blocked_pictures():
         expected = net(x)
     for found, right in zip(traced(x), expected, strict=True):
         assert found.shape == right.shape and moka.allclose(found, right, atol=1e-5)
+
+
+def test_channels_in_blocks_on_other_processors():
+    code = (
+        "import test_inference as t;"
+        "t.test_channels_last(); t.test_convolutions_work_on_blocked_channels();"
+        "t.test_norms_and_averages_of_blocked_pictures();"
+        "t.test_one_convolution(20, 3, 2, 1, 1)"
+    )
+    folder = os.path.dirname(__file__)
+    environment = os.environ | {"MOKA_MAX_ISA": "avx2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=folder, timeout=120, check=False)
+    assert done.returncode == 0
 
 
 def test_other_types_and_weights_that_are_inputs_stay():

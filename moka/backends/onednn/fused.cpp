@@ -18,10 +18,11 @@ dnnl::primitive_attr fused_attributes(bool addend, int activation) {
   return attr;
 }
 
-void run_fused(Frame& f, const FusedLayer* layer, int addend) {
+void run_fused(Frame& f, const FusedLayer* layer, int addend, const Tensor* other_weight) {
   try {
     if (!layer) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
-    const Tensor x = as_contiguous(f.tensor(0)), w = as_contiguous(f.tensor(1));
+    const Tensor x = as_contiguous(f.tensor(0)),
+                 w = as_contiguous(other_weight ? *other_weight : f.tensor(1));
     const Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
     const Tensor& out = f.outs[0];
     if (f.has(addend)) {

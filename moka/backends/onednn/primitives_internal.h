@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "moka/backends/onednn/table.h"
+#include "moka/tensor/tensor.h"
 
 namespace moka::onednn {
 
@@ -88,8 +89,12 @@ void finish(FusedLayer& layer, const typename Primitive::primitive_desc& desc) {
   layer.primitive = Primitive(desc);
   layer.scratchpad = desc.scratchpad_desc();
 }
-// Runs it on arguments 0 to 2 (input, weight, bias) and `addend`, whose memory may be the result's.
-void run_fused(Frame& f, const FusedLayer* layer, int addend);
+// Runs it on arguments 0 to 2 (input, weight, bias) and `addend`, whose memory may be the result's; `other_weight`, where
+// given, stands for the weight.
+void run_fused(Frame& f, const FusedLayer* layer, int addend, const Tensor* other_weight = nullptr);
+
+// See moka/ops/blocked/blocked.h.
+int64_t filter_block(const Frame& f);
 
 std::span<const Row> convolution_rows();
 std::span<const Row> blocked_rows();

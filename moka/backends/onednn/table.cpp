@@ -66,6 +66,6 @@ const moka::onednn::Table* moka_onednn_table() {
       all->insert(all->end(), some.begin(), some.end());
     return all;
   }();
-  static const Table table{table_version, rows->data(), rows->size()};
+  static const Table table{table_version, rows->data(), rows->size(), filter_block};
   return &table;
 }

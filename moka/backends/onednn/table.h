@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace moka {
@@ -17,11 +18,12 @@ struct Row {
   void (*run)(Frame&);
 };
 
-inline constexpr int table_version = 1;
+inline constexpr int table_version = 2;
 struct Table {
   int version = table_version;  // both libraries are built together; another version is not used
   const Row* rows = nullptr;
   size_t count = 0;
+  int64_t (*filter_block)(const Frame&) = nullptr;  // see moka/ops/blocked/blocked.h
 };
 
 }  // namespace moka::onednn

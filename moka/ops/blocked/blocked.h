@@ -18,14 +18,23 @@ enum class Filters : uint8_t {
   Dense,  // [filter blocks, channel blocks, height, width, channel in block, filter in block]
   Plain,  // [filter blocks, height, width, channels, filter in block]: the picture is not blocked
   Depthwise,  // [blocks, height, width, channel in block]: one filter for each channel
+  Last,  // as Plain, over a picture whose channels are one block
+  LastDepthwise,  // [height, width, channels and what fills their last block], over such a picture
 };
 
 struct BlockedConv {
   ConvGeometry g;
   Filters filters = Filters::Dense;
-  int64_t block = 16;
+  int64_t block = 16;  // of filters; for LastDepthwise the channels that fill all blocks
+  bool last() const { return filters == Filters::Last || filters == Filters::LastDepthwise; }
 };
 // Reads and checks the arguments of conv2d_blocked.
 BlockedConv blocked_geometry(const Frame& f);
+
+// Convolutions over pictures whose channels are one block, [batch, 1, height, width, channels]: the block of filters that
+// the back end wants for these arguments of conv2d_blocked, 0 where nobody has a fast kernel. Null without a back end.
+using FilterBlock = int64_t (*)(const Frame& f);
+FilterBlock filter_block();
+void set_filter_block(FilterBlock by);
 
 }  // namespace moka

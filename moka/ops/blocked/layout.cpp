@@ -26,8 +26,10 @@ namespace moka::ops {
 
 namespace {
 int64_t block_argument(const Frame& f, int i) {
+  constexpr int64_t most = int64_t(1) << 20;
   const int64_t block = f.integer(i);
-  MOKA_CHECK_KIND(Value, block > 0 && block <= 64, f.name(), ": block must be from 1 to 64, got ", block);
+  MOKA_CHECK_KIND(Value, block > 0 && block <= most, f.name(), ": block must be from 1 to ", most, ", got ",
+                  block);
   return block;
 }
 int64_t blocks(int64_t channels, int64_t block) { return (channels + block - 1) / block; }
@@ -105,8 +107,9 @@ Filters filters_argument(const Frame& f, int i) {
   const std::string_view kind = f.string(i);
   if (kind == "dense") return Filters::Dense;
   if (kind == "plain") return Filters::Plain;
-  MOKA_CHECK_KIND(Value, kind == "depthwise", f.name(), ": kind must be dense, plain or depthwise, got '",
-                  kind, "'");
+  if (kind == "last depthwise") return Filters::LastDepthwise;
+  MOKA_CHECK_KIND(Value, kind == "depthwise", f.name(),
+                  ": kind must be dense, plain, depthwise or last depthwise, got '", kind, "'");
   return Filters::Depthwise;
 }
 void pack_shape(Frame& f) {
@@ -115,11 +118,15 @@ void pack_shape(Frame& f) {
   switch (filters_argument(f, 2)) {
     case Filters::Dense:
       return f.output(0, Dims{filters, blocks(w.size(1), b), w.size(2), w.size(3), b, b}, w.dtype());
-    case Filters::Plain: return f.output(0, Dims{filters, w.size(2), w.size(3), w.size(1), b}, w.dtype());
+    case Filters::Plain:
+    case Filters::Last: return f.output(0, Dims{filters, w.size(2), w.size(3), w.size(1), b}, w.dtype());
     case Filters::Depthwise:
-      MOKA_CHECK(w.size(1) == 1, f.name(), ": depthwise filters have one channel, got ", w.sizes());
-      return f.output(0, Dims{filters, w.size(2), w.size(3), b}, w.dtype());
+    case Filters::LastDepthwise: break;
   }
+  MOKA_CHECK(w.size(1) == 1, f.name(), ": depthwise filters have one channel, got ", w.sizes());
+  if (filters_argument(f, 2) == Filters::Depthwise)
+    f.output(0, Dims{filters, w.size(2), w.size(3), b}, w.dtype());
+  else f.output(0, Dims{w.size(2), w.size(3), checked_mul(filters, b, "pack_filters")}, w.dtype());
 }
 void pack_kernel(Frame& f) {
   const Tensor w = as_contiguous(f.tensor(0));
@@ -131,6 +138,12 @@ void pack_kernel(Frame& f) {
   float* to = f.outs[0].data<float>();
   if (!rows) {
     std::fill_n(to, f.outs[0].numel(), 0.f);
+    return;
+  }
+  if (kind == Filters::LastDepthwise) {
+    const int64_t width = f.outs[0].size(2);
+    for (int64_t t = 0; t < taps; t++)
+      for (int64_t c = 0; c < width; c++) to[t * width + c] = c < w.size(0) ? from[c * taps + t] : 0;
     return;
   }
   parallel_for(0, blocks(w.size(0), b), 65536 / (rows * b) + 1, [&](int64_t first, int64_t last) {
@@ -218,7 +231,8 @@ constinit const Op pack_filters_op{
     .doc =
         "Filters [filters, channels, height, width] as conv2d_blocked reads them; kind is dense, plain (for "
         "a picture "
-        "that is not blocked) or depthwise.",
+        "that is not blocked, or whose channels are one block), depthwise or last depthwise (for channels in "
+        "one block).",
     .method = "none",
     .shape = pack_shape,
     .kernels = {KernelRow{"copy", pack_kernel}},
@@ -226,7 +240,8 @@ constinit const Op pack_filters_op{
     .onnx = none("made after a graph is exported"),
     .netdef = none("made after a graph is exported"),
     .samples = {shape(6, 5, 3, 2).with("block", 4), shape(6, 3, 3, 2).with("block", 4).with("kind", "plain"),
-                shape(6, 1, 3, 3).with("block", 4).with("kind", "depthwise")},
+                shape(6, 1, 3, 3).with("block", 4).with("kind", "depthwise"),
+                shape(6, 1, 3, 2).with("block", 4).with("kind", "last depthwise")},
 };
 constinit const Op max_pool2d_blocked_op{
     .schema =

@@ -16,7 +16,7 @@ template <CellKind Kind>
 struct PackedStep {
   static constexpr int L = lanes<float>, Gates = packed_gates(Kind);
   static constexpr int registers = L == 16 ? 32 : 16;
-  static constexpr int most = Gates == 1 ? 8 : (registers - 4) / Gates;  // rows at a time
+  static constexpr int most = Gates == 1 || registers == 32 ? 6 : 3;  // rows at a time
   using V = Vec<float>;
   using N = Num<float, L>;
 
@@ -51,35 +51,44 @@ struct PackedStep {
       for_constants<Parts>([&](auto p) __attribute__((always_inline)) { term(p, k + p); });
     if constexpr (Parts > 1)
       for (; k < s.hidden; k++) term(std::integral_constant<int, 0>{}, k);
-    const int64_t n = s.hidden - unit;
+    float totals[Rows][Gates][L];
     for_constants<Rows>([&](auto r) __attribute__((always_inline)) {
-      N u[Gates];
       for_constants<Gates>([&](auto g) __attribute__((always_inline)) {
         V total = sum[0][r][g];
         for_constants<Parts>([&](auto p) __attribute__((always_inline)) {
           if constexpr (p > 0) total += sum[p][r][g];
         });
-        u[g] = {total};
-        if (s.bias) u[g] = u[g] + get(s.bias + g * s.hidden + unit, n);
+        store(totals[r][g], total);
       });
-      const float* a = s.gates + r * Gates * s.hidden + unit;
-      float* to = s.after + r * s.after_row + unit;
-      const auto gate = [&](int g) __attribute__((always_inline)) { return get(a + g * s.hidden, n); };
-      if constexpr (Kind == CellKind::Lstm) {
-        const N i = number_sigmoid(gate(0) + u[0]), f = number_sigmoid(gate(1) + u[1]),
-                c = number_tanh(gate(2) + u[2]), o = number_sigmoid(gate(3) + u[3]);
-        const N cell = f * get(s.cell + r * s.cell_row + unit, n) + i * c;
-        put(to + s.hidden, cell, n);
-        put(to, o * number_tanh(cell), n);
-      } else if constexpr (Kind == CellKind::Gru) {
-        const N reset = number_sigmoid(gate(0) + u[0]), z = number_sigmoid(gate(1) + u[1]),
-                c = number_tanh(gate(2) + reset * u[2]);
-        put(to, c + z * (get(h + r * s.before_row + unit, n) - c), n);
-      } else {
-        const N v = gate(0) + u[0];
-        put(to, Kind == CellKind::Relu ? number_where(v < 0.f, 0.f, v) : number_tanh(v), n);
-      }
     });
+    for (int64_t r = 0; r < Rows; r++) cell(s, unit, r, totals[r][0]);
+  }
+
+  // One row of the step: the state's part of the gates, L units each, is in `total`.
+  __attribute__((noinline)) static void cell(const PackedStepInputs& s, int64_t unit, int64_t r,
+                                             const float* total) {
+    const int64_t n = s.hidden - unit;
+    const auto own = [&](int g) __attribute__((always_inline)) {
+      const N u{load<V>(total + g * L)};
+      return s.bias ? u + get(s.bias + g * s.hidden + unit, n) : u;
+    };
+    const float* a = s.gates + r * Gates * s.hidden + unit;
+    float* to = s.after + r * s.after_row + unit;
+    const auto gate = [&](int g) __attribute__((always_inline)) { return get(a + g * s.hidden, n); };
+    if constexpr (Kind == CellKind::Lstm) {
+      const N i = number_sigmoid(gate(0) + own(0)), f = number_sigmoid(gate(1) + own(1)),
+              c = number_tanh(gate(2) + own(2)), o = number_sigmoid(gate(3) + own(3));
+      const N now = f * get(s.cell + r * s.cell_row + unit, n) + i * c;
+      put(to + s.hidden, now, n);
+      put(to, o * number_tanh(now), n);
+    } else if constexpr (Kind == CellKind::Gru) {
+      const N reset = number_sigmoid(gate(0) + own(0)), z = number_sigmoid(gate(1) + own(1)),
+              c = number_tanh(gate(2) + reset * own(2));
+      put(to, c + z * (get(s.before + r * s.before_row + unit, n) - c), n);
+    } else {
+      const N v = gate(0) + own(0);
+      put(to, Kind == CellKind::Relu ? number_where(v < 0.f, 0.f, v) : number_tanh(v), n);
+    }
   }
 
   // All rows of a step, units of the blocks [first, last).
