@@ -105,9 +105,8 @@ int64_t last_block(const Node& n, const Convolution& c) {
   }
 }
 using LastBlocks = std::unordered_map<const Node*, int64_t>;
-// Whether channels go last, and in which blocks filters lie then. Measured on AVX-512: dense convolutions are a tenth to a
-// fifth faster over channels last, networks with depthwise ones a twentieth slower
-// (docs/decisions/009-blocked-channels.md).
+// Whether channels go last, and in which blocks filters lie then. On AVX-512 dense convolutions are about a tenth faster
+// that way; for depthwise ones nothing is shown yet (docs/decisions/009-blocked-channels.md).
 bool channels_last(Graph& graph, LastBlocks& blocks) {
   std::vector<std::pair<Node*, Convolution>> convolutions;
   size_t depthwise = 0;
