@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 #include "moka/formats/spelling/conversions.h"
 
 namespace moka::onnx {

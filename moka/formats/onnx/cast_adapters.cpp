@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 
 namespace moka::onnx {
 

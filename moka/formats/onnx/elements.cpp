@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 #include "moka/graph/builtins.h"
 
 namespace moka::onnx {

@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "moka/formats/onnx/importer_internal.h"
-#include "moka/formats/onnx/microsoft.h"
+#include "moka/formats/onnx/microsoft_internal.h"
 #include "moka/formats/onnx/onnx.h"
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 #include "moka/graph/expr.h"
 #include "moka/schema/frame.h"
 

@@ -1,6 +1,6 @@
 // Operators of onnxruntime's domain that join products, activations, normalizations and embeddings.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/microsoft.h"
+#include "moka/formats/onnx/microsoft_internal.h"
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "moka/formats/onnx/microsoft.h"
+#include "moka/formats/onnx/microsoft_internal.h"
 
 namespace moka::onnx {
 

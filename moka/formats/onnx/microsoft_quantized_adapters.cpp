@@ -1,6 +1,6 @@
 // Quantized operators of onnxruntime's domain: numbers are made floats, computed with, and quantized again.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/microsoft.h"
+#include "moka/formats/onnx/microsoft_internal.h"
 
 namespace moka::onnx {
 

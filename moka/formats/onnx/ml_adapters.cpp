@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "moka/formats/onnx/ml.h"
+#include "moka/formats/onnx/ml_internal.h"
 #include "moka/tensor/strings.h"
 
 namespace moka::onnx {

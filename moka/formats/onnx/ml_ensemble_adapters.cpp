@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "moka/formats/onnx/ml.h"
+#include "moka/formats/onnx/ml_internal.h"
 
 namespace moka::onnx {
 

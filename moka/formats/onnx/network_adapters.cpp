@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "moka/formats/onnx/running.h"
-#include "moka/formats/onnx/window.h"
+#include "moka/formats/onnx/running_internal.h"
+#include "moka/formats/onnx/window_internal.h"
 #include "moka/formats/spelling/conversions.h"
 #include "moka/schema/frame.h"
 

@@ -1,8 +1,8 @@
 // Adapters of quantized arithmetic: scales, zero points, products of integers.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/formats/onnx/exporter_internal.h"
-#include "moka/formats/onnx/running.h"
-#include "moka/formats/onnx/window.h"
+#include "moka/formats/onnx/running_internal.h"
+#include "moka/formats/onnx/window_internal.h"
 
 namespace moka::onnx {
 

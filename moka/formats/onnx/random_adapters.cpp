@@ -1,7 +1,7 @@
 // Adapters of random numbers and of dropout. A node that names a seed draws that seed's numbers in every run, those that
 // ONNX's reference evaluator draws; others draw from the one generator that the user seeds.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 
 namespace moka::onnx {
 

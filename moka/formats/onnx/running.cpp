@@ -1,6 +1,6 @@
 // Sizes, numbers and loops of a graph that is being built, known now or when it runs.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 
 #include "moka/graph/builtins.h"
 

@@ -1,6 +1,6 @@
 // Adapters of sequences and optional values: lists of the graph, and none.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 #include "moka/graph/graph.h"
 
 namespace moka::onnx {

@@ -1,6 +1,6 @@
 // Adapters of operators on strings.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 #include "moka/tensor/strings.h"
 
 namespace moka::onnx {

@@ -1,7 +1,7 @@
 // Adapters of the optimizers of ai.onnx.preview.training: each takes a rate, a count of steps, and then all parameters,
 // all gradients and the states of all parameters.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 
 namespace moka::onnx {
 

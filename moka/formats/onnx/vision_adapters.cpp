@@ -1,7 +1,7 @@
 // Adapters of what detectors and image networks need: boxes, regions, grids, deformed convolutions.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/formats/onnx/running.h"
-#include "moka/formats/onnx/window.h"
+#include "moka/formats/onnx/running_internal.h"
+#include "moka/formats/onnx/window_internal.h"
 
 namespace moka::onnx {
 

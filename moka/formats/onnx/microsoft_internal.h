@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "moka/formats/onnx/running.h"
+#include "moka/formats/onnx/running_internal.h"
 
 namespace moka::onnx {
 
