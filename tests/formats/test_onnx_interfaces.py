@@ -161,6 +161,18 @@ def test_sizes_of_joined_parts_are_known_from_one_of_them() -> None:
     np.testing.assert_array_equal(model.run([x])[0], expected)
 
 
+def test_a_region_of_unknown_rank_is_cropped() -> None:
+    model = one_node(
+        "Resize", [[1, 1, 4, 4], [8]], 18, {"s": np.zeros(0, np.float32), "n": np.array([1, 1, 3, 3])},
+        mode="linear", coordinate_transformation_mode="tf_crop_and_resize",
+    )  # fmt: skip
+    image = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    region = np.array([0, 0, 0.4, 0.6, 1, 1, 0.6, 0.8], np.float32)
+    wanted = moka.onnx.load(model).run([image, region])[0]
+    model.graph.input[1].type.tensor_type.ClearField("shape")
+    np.testing.assert_array_equal(moka.onnx.load(model).run([image, region])[0], wanted)
+
+
 @pytest.mark.parametrize("key", [[3, 6, 8], [2, 0, 6, 8], [2, 2, 6, 8]])
 def test_keys_that_do_not_fit_the_queries_are_refused(key: list[int]) -> None:
     mask: list[int] = [4, 6]

@@ -166,7 +166,8 @@ class Resizing {
     const int rank = rank_of(n_[0], "the input");
     out = spread(n_, out, {static_cast<int>(a.dim)}, rank);
     const DType dtype = dtype_of(y, "the result");
-    return n_.call("where", {out, constant_number(n_, n_.number("extrapolation_value", 0), dtype), y});
+    Value* beyond = constant_number(n_, n_.number("extrapolation_value", 0), dtype);
+    return promise(n_.call("where", {out, beyond, y}), dtype, rank);  // the region may be of unknown rank
   }
 
   Value* chosen(Value* x, const Axis& a) {
@@ -187,6 +188,7 @@ class Resizing {
 
   Wholes sizes_after(Value* x, const Axis& a) {
     Wholes sizes;
+    MOKA_CHECK_KIND(NotImplemented, a.dim < spelling::rank(x), "the number of dimensions is lost on the way");
     for (const graph::Dim& d : x->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
     sizes[static_cast<size_t>(a.dim)] = a.to.fixed() ? a.to.number : -1;
     return sizes;
