@@ -44,17 +44,17 @@ struct Num {
   static MOKA_INLINE Num of(T x) { return {V{} + x}; }
   // Adding 0.0 would turn -0.0 into 0.0: constants of formulas are never -0.0, lanes are copied as they are.
 
-#define MOKA_NUM_BINARY(op, type)                                                           \
+#define MOKA_NUM_BINARY(op, type)                                                            \
   friend MOKA_INLINE Num operator op(Num a, Num b) { return {(V)((type)a.v op(type) b.v)}; } \
-  template <class C>                                                                        \
-    requires std::is_arithmetic_v<C>                                                        \
-  friend MOKA_INLINE Num operator op(Num a, C b) {                                          \
-    return a op of(static_cast<T>(b));                                                      \
-  }                                                                                         \
-  template <class C>                                                                        \
-    requires std::is_arithmetic_v<C>                                                        \
-  friend MOKA_INLINE Num operator op(C a, Num b) {                                          \
-    return of(static_cast<T>(a)) op b;                                                      \
+  template <class C>                                                                         \
+    requires std::is_arithmetic_v<C>                                                         \
+  friend MOKA_INLINE Num operator op(Num a, C b) {                                           \
+    return a op of(static_cast<T>(b));                                                       \
+  }                                                                                          \
+  template <class C>                                                                         \
+    requires std::is_arithmetic_v<C>                                                         \
+  friend MOKA_INLINE Num operator op(C a, Num b) {                                           \
+    return of(static_cast<T>(a)) op b;                                                       \
   }
   MOKA_NUM_BINARY(+, Wrapping)
   MOKA_NUM_BINARY(-, Wrapping)

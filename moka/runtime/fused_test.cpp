@@ -55,7 +55,7 @@ TEST(Fused, random_regions_compute_what_their_operators_compute) {
       try {
         expected = interpret(made.graph(), inputs, {});
       } catch (const Error&) {
-        continue;  // a division of integers by zero, say
+        continue;  // a division of integers by zero, or a function that integers do not have
       }
       const std::vector<Any> found = e.run(inputs);
       runs++;
@@ -67,7 +67,7 @@ TEST(Fused, random_regions_compute_what_their_operators_compute) {
   }
   EXPECT_GT(with_rows, 100);
   EXPECT_GT(regions, 500);
-  EXPECT_GT(runs, 750);
+  EXPECT_GT(runs, 400);
 }
 
 TEST(Fused, programs_that_are_none_are_errors) {

@@ -24,7 +24,8 @@ Bundle make_bundle(std::string_view name, const std::vector<BundledRegion>& regi
     if (!done.insert(region).second) continue;
     const std::optional<lanes::Program> program = lanes::read_region(*region_plan(r.program, r.inputs));
     if (!program) {
-      out.left.push_back(cat("an operator or type has no reading as lanes, or it goes over rows too often: ", r.program));
+      out.left.push_back(
+          cat("an operator or type has no reading as lanes, or it goes over rows too often: ", r.program));
       continue;
     }
     const std::string text =

@@ -148,7 +148,7 @@ TEST_F(Regions, work_on_rows_computes_what_its_kernels_compute) {
       "(%0, %1) { %2 = mul(%0, %1) %3 = log_softmax(%2, -1) return %3, %2 }",
       "(%0, %1) { %2 = gelu(%0) %3 = layer_norm(%2, [N], %1, %1) %4 = relu(%3) return %4, %2 }",
       "(%0, %1, %2) { %3 = rms_norm(%0, [N], %1, 0.1) %4 = mul(%3, %2) return %4 }",
-      "(%0, %1, %2) { %3 = softmax(%0, -1) %4 = softmax(%3, -1) %5 = add(%4, %0) %6 = log_softmax(%5, -1) "
+      "(%0, %1, %2) { %3 = softmax(%0, -1) %4 = amax(%3, [-1], true) %5 = add(%4, %3) %6 = mul(%5, %0) "
       "return %6 }",
   };
   std::mt19937 random(7);
@@ -182,6 +182,15 @@ TEST_F(Regions, work_on_rows_computes_what_its_kernels_compute) {
         }
       }
   EXPECT_EQ(compiled, 4 * 8 * 8 * 2);
+}
+
+TEST_F(Regions, rows_that_want_many_loops_stay_without_code) {
+  const std::vector<Tensor> inputs = {new_tensor(Dims{2, 40}, DType::F32)};
+  const auto plan = region_plan(
+      "(%0) { %1 = softmax(%0, -1) %2 = softmax(%1, -1) %3 = log_softmax(%2, -1) return %3 }", inputs);
+  EXPECT_FALSE(lanes::read_region(*plan));
+  compile_regions(std::span(&plan, 1));
+  EXPECT_FALSE(plan->code.load());
 }
 
 TEST_F(Regions, what_code_cannot_reach_is_left_to_the_kernels) {
