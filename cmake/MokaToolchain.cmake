@@ -24,9 +24,7 @@ endforeach()
 
 find_program(MOKA_CCACHE ccache)
 if(MOKA_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
-  # Without this it leaves sources with precompiled headers alone.
-  set(CMAKE_CXX_COMPILER_LAUNCHER
-      "${CMAKE_COMMAND}" -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${MOKA_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/cmake/compile.sh" "${MOKA_CCACHE}")
   set(CMAKE_CUDA_COMPILER_LAUNCHER "${MOKA_CCACHE}")
 endif()
 
