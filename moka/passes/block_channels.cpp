@@ -323,7 +323,7 @@ class Blocker {
     std::fill_n(filters.data<float>(), filters.numel(), 1 / static_cast<float>(kernel[0] * kernel[1]));
     Value* stride = n.argument("stride");
     if (!stride->constant()) return;
-    if (ints("stride").empty()) stride = n.argument("kernel_size");
+    if (is_none(stride) || ints("stride").empty()) stride = n.argument("kernel_size");
     replace(n, depthwise(n, filters, constant(n, Any()), stride, n.argument("padding")));
   }
 

@@ -125,7 +125,7 @@ def test_products_and_convolutions_are_counted():
         """
     )
     assert told.splitlines() == [
-        "560 {<operator aten::addmm>: 320}",
+        "560 {<OpOverloadPacket(op='aten.addmm')>: 320}",
         "1360",
         f"{2 * 2 * 8 * 8 * 8 * 27 + 2 * 2 * 2 * 4 * 4 * 8}",
         "['Module', 'FLOP', '%', 'Total']",

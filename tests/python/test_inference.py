@@ -273,6 +273,19 @@ def test_norms_and_averages_of_blocked_pictures():
         assert found.shape == right.shape and moka.allclose(found, right, atol=1e-5)
 
 
+def test_averages_without_a_stride_take_their_window():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside, self.outside = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 32, 3)
+
+        def forward(self, x):
+            return self.outside(F.avg_pool2d(F.max_pool2d(F.relu(self.inside(x)), 2), 2))
+
+    net = Net()
+    same(optimized(net, 2, 3, 32, 30), net, moka.randn(2, 3, 32, 30))
+
+
 def test_channels_in_blocks_on_other_processors():
     code = (
         "import test_inference as t;"
