@@ -39,7 +39,7 @@ option(MOKA_PRECOMPILE "compile the common headers once for each target" ${preco
 # moka_precompile(<target> <headers>...): the named headers, and the standard ones that we use everywhere.
 function(moka_precompile target)
   if(MOKA_PRECOMPILE)
-    target_compile_options(${target} PRIVATE -fpch-preprocess)  # for ccache
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # for ccache
     target_precompile_headers(${target} PRIVATE
       <algorithm> <array> <atomic> <cmath> <cstdint> <cstring> <functional> <limits> <map> <memory> <mutex> <optional>
       <set> <span> <string> <string_view> <unordered_map> <utility> <vector> ${ARGN})
@@ -48,7 +48,7 @@ endfunction()
 # moka_precompile_as(<target> <other>): those of another target with the same flags.
 function(moka_precompile_as target other)
   if(MOKA_PRECOMPILE)
-    target_compile_options(${target} PRIVATE -fpch-preprocess)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
     target_precompile_headers(${target} REUSE_FROM ${other})
   endif()
 endfunction()
