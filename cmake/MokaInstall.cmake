@@ -44,7 +44,7 @@ endif()
 foreach(layer IN LISTS header_layers)
   file(GLOB_RECURSE headers RELATIVE "${PROJECT_SOURCE_DIR}" CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/moka/${layer}/*.h")
   # Kernel pages (target_begin.h says what they are) are parts of their sources, not headers.
-  list(FILTER headers EXCLUDE REGEX "_internal\\.h$|_target\\.h$|/target_(begin|end)\\.h$|/command/")
+  list(FILTER headers EXCLUDE REGEX "_internal\\.h$|_target\\.h$|/(each_target|target_begin|target_end)\\.h$|/command/")
   foreach(header IN LISTS headers)
     get_filename_component(folder "${header}" DIRECTORY)
     install(FILES "${header}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/${folder}" COMPONENT native)

@@ -13,14 +13,8 @@
 #include "moka/ops/linear/gemm.h"
 #include "moka/ops/number.h"
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/attention/kernels_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/attention/kernels_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/attention/kernels_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/attention/kernels_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 

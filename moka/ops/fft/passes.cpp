@@ -5,14 +5,8 @@
 
 #include "moka/ops/kernels/by_isa.h"
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/fft/passes_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/fft/passes_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/fft/passes_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/fft/passes_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka::fft {
 

@@ -1,6 +1,6 @@
 // Opens namespace moka::(anonymous)::baseline, avx2 or avx512 (MOKA_TARGET_ISA 0, 1, 2), whose functions are compiled for
 // that instruction set: the compiler must know it from the start to keep wide vectors and masks in registers. A page of
-// kernels is a header that begins with this file and ends with target_end.h; its source includes it once for each set and
+// kernels is a header that begins with this file and ends with target_end.h; its source names it for each_target.h and
 // picks with MOKA_BY_ISA. No other header may be included in between, and one page a source.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdint>

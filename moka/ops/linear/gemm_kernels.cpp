@@ -8,14 +8,8 @@
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/linear/gemm_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/linear/gemm_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/linear/gemm_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/linear/gemm_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 

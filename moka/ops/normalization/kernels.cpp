@@ -15,14 +15,8 @@ constexpr int64_t most_run = 4096;  // values that one vector sum runs over
 }
 }  // namespace moka
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/normalization/kernels_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/normalization/kernels_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/normalization/kernels_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/normalization/kernels_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 

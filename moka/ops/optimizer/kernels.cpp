@@ -7,14 +7,8 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/optimizer/kernels_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/optimizer/kernels_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/optimizer/kernels_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/optimizer/kernels_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 

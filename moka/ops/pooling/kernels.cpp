@@ -11,14 +11,8 @@
 #include "moka/ops/kernels/settled.h"
 #include "moka/ops/reduction/kernels.h"
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/pooling/kernels_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/pooling/kernels_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/pooling/kernels_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/pooling/kernels_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 

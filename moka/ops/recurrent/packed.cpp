@@ -34,14 +34,8 @@ struct PackedStepInputs {
 }  // namespace
 }  // namespace moka
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/recurrent/packed_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/recurrent/packed_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/recurrent/packed_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/recurrent/packed_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 

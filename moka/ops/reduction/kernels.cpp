@@ -32,14 +32,8 @@ using Wide = std::conditional_t<(What == Reduce::Sum || What == Reduce::Product)
 
 }  // namespace moka
 
-#define MOKA_TARGET_ISA 0
-#include "moka/ops/reduction/kernels_target.h"
-#if defined(__x86_64__)
-#define MOKA_TARGET_ISA 1
-#include "moka/ops/reduction/kernels_target.h"
-#define MOKA_TARGET_ISA 2
-#include "moka/ops/reduction/kernels_target.h"
-#endif
+#define MOKA_TARGET_PAGE "moka/ops/reduction/kernels_target.h"
+#include "moka/ops/kernels/each_target.h"
 
 namespace moka {
 
