@@ -1,10 +1,10 @@
 // Weights of recurrent layers are packed once for the kernel that sweeps over the units (moka/ops/recurrent/packed.cpp).
 // After freeze_states and remove_dead: weights are constants, and nothing reads what was kept for gradients.
 // SPDX-License-Identifier: Apache-2.0
-#include <unordered_map>
 #include <vector>
 
 #include "moka/passes/constants.h"
+#include "moka/passes/packed_weights.h"
 #include "moka/passes/passes.h"
 #include "moka/passes/replace.h"
 
@@ -38,27 +38,19 @@ class Packer {
     const int64_t gates = w->size(0) / w->size(1);
     if (gates != 1 && gates != 3 && gates != 4) return 0;
     const Graph::Point at{n.owner(), &n};
+    const Arg packing[] = {*w, Arg(gates)};
     const std::vector<Value*> inputs{
-        n.argument("gates"),   n.argument("h0"),          n.argument("c0"),   packed(weight, *w, gates, at),
-        n.argument("bias_hh"), n.argument("batch_sizes"), n.argument("mode"), n.argument("reverse")};
+        n.argument("gates"),   n.argument("h0"),
+        n.argument("c0"),      packed_.get(graph_, weight, "pack_recurrent", packing, at),
+        n.argument("bias_hh"), n.argument("batch_sizes"),
+        n.argument("mode"),    n.argument("reverse")};
     stand_for(*n.output(0), n, *graph_.create_op(get_op("rnn_layer_packed"), at, inputs));
     n.destroy();
     return 1;
   }
 
-  // Layers that share weights share the packed ones too.
-  Value* packed(const Value* weight, const Tensor& w, int64_t gates, Graph::Point at) {
-    auto [found, isnew] = packed_.try_emplace(weight);
-    if (isnew) {
-      const Arg args[] = {w, Arg(gates)};
-      LayersOff off(~0u);
-      found->second = call_boxed(get_op("pack_recurrent"), args)[0];
-    }
-    return graph_.constant(Any(found->second), at);
-  }
-
   Graph& graph_;
-  std::unordered_map<const Value*, Tensor> packed_;
+  PackedWeights packed_;
 };
 }  // namespace
 

@@ -1,10 +1,10 @@
 // Weights of linear layers are packed once into the panels that a matrix product reads (moka/ops/fused/packed.cpp). After
 // fuse_activation, which sees linear; weights are constants by now.
 // SPDX-License-Identifier: Apache-2.0
-#include <unordered_map>
 #include <vector>
 
 #include "moka/passes/constants.h"
+#include "moka/passes/packed_weights.h"
 #include "moka/passes/passes.h"
 #include "moka/passes/replace.h"
 
@@ -38,10 +38,11 @@ class Packer {
         type.kind != TypeKind::Tensor || !type.has_dtype || type.dtype != DType::F32)
       return 0;
     const int64_t outputs = weight->size(0);
+    const Arg packing[] = {*weight, Arg(int64_t(outputs <= 32 ? 32 : 64))};
     Value *addend = n.argument("addend"), *activation = n.argument("activation");
     const Graph::Point at{n.owner(), &n};
     const std::vector<Value*> inputs{n.argument("input"),
-                                     packed(n.argument("weight"), *weight, n),
+                                     packed_.get(graph_, n.argument("weight"), "pack_linear", packing, at),
                                      n.argument("bias"),
                                      graph_.constant(Any(outputs), at),
                                      addend ? addend : graph_.constant(Any(), at),
@@ -51,20 +52,8 @@ class Packer {
     return 1;
   }
 
-  // Packed here and not by fold_constants, which leaves large results to the program. Layers that share weights share
-  // their panels too.
-  Value* packed(const Value* weight, const Tensor& w, Node& user) {
-    auto [at, isnew] = packed_.try_emplace(weight);
-    if (isnew) {
-      const Arg args[] = {w, Arg(int64_t(w.size(0) <= 32 ? 32 : 64))};
-      LayersOff off(~0u);
-      at->second = call_boxed(get_op("pack_linear"), args)[0];
-    }
-    return graph_.constant(Any(at->second), {user.owner(), &user});
-  }
-
   Graph& graph_;
-  std::unordered_map<const Value*, Tensor> packed_;
+  PackedWeights packed_;
 };
 }  // namespace
 
