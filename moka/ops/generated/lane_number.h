@@ -12,6 +12,12 @@ namespace lanes {
 
 // The page that this thread writes.
 extern thread_local Page* page;
+// Lanes add to `to` while this lives.
+struct OpenPage {
+  Page* outer = page;
+  explicit OpenPage(Page& to) { page = &to; }
+  ~OpenPage() { page = outer; }
+};
 
 template <class T>
 inline constexpr Type type_of = sizeof(T) == 4 ? (std::is_floating_point_v<T> ? Type::F32 : Type::I32)

@@ -207,11 +207,7 @@ void Page::refuse(int mask) {
 
 std::optional<int> read_formula(Page& to, std::string_view text, Type compute, std::span<const int> streams,
                                 std::span<const int> uniforms) {
-  struct Opened {
-    Page* outer = page;
-    ~Opened() { page = outer; }
-  } opened;
-  page = &to;
+  const OpenPage open(to);
   switch (compute) {
     case Type::F32: return Reader<float>(streams, uniforms).run(text);
     case Type::F64: return Reader<double>(streams, uniforms).run(text);

@@ -66,11 +66,7 @@ std::optional<int> read_as(RowWork work, int input, int weight, int bias, double
 
 std::optional<int> read_row_work(Page& to, RowWork work, Type compute, int input, int weight, int bias,
                                  double epsilon) {
-  struct Opened {
-    Page* outer = page;
-    ~Opened() { page = outer; }
-  } opened;
-  page = &to;
+  const OpenPage open(to);
   switch (compute) {
     case Type::F32: return read_as<float>(work, input, weight, bias, epsilon);
     case Type::F64: return read_as<double>(work, input, weight, bias, epsilon);
