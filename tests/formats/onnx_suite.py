@@ -20,7 +20,7 @@ from onnx.backend.test.loader import load_model_tests
 
 import moka
 
-__all__ = ["Case", "all_cases", "run_case"]
+__all__ = ["Case", "all_cases", "read", "run_case"]
 
 
 class Case:
@@ -46,7 +46,7 @@ class Case:
             infos = (model.graph.input, model.graph.output)
             sets.append(
                 tuple(
-                    [_read(path, info.type) for path, info in zip(paths, values, strict=False)]
+                    [read(path, info.type) for path, info in zip(paths, values, strict=False)]
                     for paths, values in zip(files, infos, strict=True)
                 )
             )
@@ -77,7 +77,8 @@ def _number(path: Path) -> int:
     return int(path.stem.split("_")[1])
 
 
-def _read(path: Path, kind: onnx.TypeProto) -> Any:
+def read(path: Path, kind: onnx.TypeProto) -> Any:
+    """What a file of test data holds, as the type of the input or output says."""
     data = path.read_bytes()
     if kind.HasField("sequence_type"):
         return numpy_helper.to_list(onnx.SequenceProto.FromString(data))

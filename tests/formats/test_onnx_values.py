@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx_suite import Case, all_cases
+from onnx_suite import Case, all_cases, read
 
 PROGRAM = Path(os.environ.get("MOKA_BUILD", "")) / "bin" / "moka"
 pytestmark = pytest.mark.skipif(not PROGRAM.is_file(), reason="needs the native program")
@@ -29,15 +29,6 @@ def write(path: Path, value: Any, kind: onnx.TypeProto) -> None:
     else:
         message = numpy_helper.from_array(np.asarray(value))
     path.write_bytes(message.SerializeToString())
-
-
-def read(path: Path, kind: onnx.TypeProto) -> Any:
-    data = path.read_bytes()
-    if kind.HasField("sequence_type"):
-        return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
-    if kind.HasField("optional_type"):
-        return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
-    return numpy_helper.to_array(onnx.TensorProto.FromString(data))
 
 
 def equal(found: Any, wanted: Any) -> None:

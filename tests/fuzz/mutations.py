@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KINDS", "mutate"]
+__all__ = ["KINDS", "answer_to", "mutate"]
 
 _EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**64 - 1)
 
@@ -206,6 +206,13 @@ ANSWERS = (
 )
 
 
+def answer_to(error: BaseException) -> str:
+    """What a loader answered with; begins with WRONG where that is a finding."""
+    name = type(error).__name__
+    expected = isinstance(error, ANSWERS) and not isinstance(error, RecursionError)
+    return name if expected and "internal error" not in str(error) else f"WRONG {name}: {error}"
+
+
 def main() -> None:
     """Load one copy after the other; a line before and after each shows the parent what it died of."""
     kind, original, seed, first, last = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:6])
@@ -223,12 +230,8 @@ def main() -> None:
         answer = "loaded"
         try:
             load(path, original)
-        except ANSWERS as error:
-            answer = type(error).__name__
-            if isinstance(error, RecursionError) or "internal error" in str(error):
-                answer = f"WRONG {answer}: {error}"
         except BaseException as error:
-            answer = f"WRONG {type(error).__name__}: {error}"
+            answer = answer_to(error)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
         print(
             f"done {index} {time.monotonic() - begin:.2f} {grown} {' '.join(answer.split())[:300]}",
