@@ -185,16 +185,13 @@ bool infer_meta(Frame& f) {
   return true;
 }
 
-// It does not matter how often it is written to one place.
-bool writes_one_value(const Frame& f) { return f.name() == "fill_" || f.name() == "zero_"; }
-
 void run_kernel(Frame& f) {
   Tensor given[Outputs::inline_limit];
   const int mask = f.given & 15;
   for (int i = 0; mask >> i; i++)
     if (mask >> i & 1) {
       given[i] = f.outs[i];
-      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()) || writes_one_value(f), f.name(),
+      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()) || f.op.writes_one_value, f.name(),
                  ": unsupported operation: more than one element of the output refers to a single memory "
                  "location (an expanded view); "
                  "clone() it before writing in place");

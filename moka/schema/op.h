@@ -330,6 +330,8 @@ struct Op {
   Format netdef{};
   Effect effect = Effect::Pure;
   Autocast autocast = Autocast::None;
+  bool writes_one_value = false;  // in place it may write one place many times: expanded views are served
+  bool dtype_of_out = false;  // where no dtype= is given, it computes in that of out=
   SampleField samples{};
 
   mutable std::atomic<OpInfo*> info{nullptr};  // made at first use: parsed schema, added kernel rows

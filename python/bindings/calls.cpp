@@ -149,13 +149,6 @@ PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count,
   return result;
 }
 
-namespace {
-// Sums whose type is that of the tensor they are written to, unless one is given.
-bool accumulates_as_output(const Schema& s) {
-  return s.base == "sum" || s.base == "prod" || s.base == "cumsum" || s.base == "cumprod";
-}
-}  // namespace
-
 PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
                      PyObject* keywords, PyObject* function) {
   try {
@@ -164,7 +157,7 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       Scratch scratch;
       if (!bind(*op, args, count, keywords, b, scratch)) continue;
       const Schema& s = info(*op).schema;
-      if (b.out && is_tensor(b.out) && (is_creation(s) || accumulates_as_output(s)))  // it says the type
+      if (b.out && is_tensor(b.out) && (is_creation(s) || op->dtype_of_out))  // it says the type
         if (Arg& dtype = b.args[s.find_arg("dtype")]; dtype.is_none()) dtype = Arg(unwrap(b.out).dtype());
       Frame frame(*op, b.args, static_cast<int>(s.args.size()));
       bool to_self = in_place || writes_first(*op);

@@ -285,6 +285,7 @@ constinit const Op zero__op{
     .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); })},
     .onnx = none("an in-place write; graphs see its value"),
     .netdef = none("an in-place write; graphs see its value"),
+    .writes_one_value = true,
     .samples = {shape(2, 3), shape(0)},
 };
 constinit const Op fill__op{
@@ -295,6 +296,7 @@ constinit const Op fill__op{
     .derivative = {wrt("input", [](auto dy) { return zeros_like(dy); })},
     .onnx = none("an in-place write; graphs see its value"),
     .netdef = none("an in-place write; graphs see its value"),
+    .writes_one_value = true,
     .samples = {shape(2, 3).with("value", 2.0), shape(0).with("value", 1)},
 };
 

@@ -226,6 +226,7 @@ constinit const Op cumsum_op{
     .batch = over_dims("dim"),
     .onnx = "CumSum(input, dim, exclusive?=0, reverse?=0)",
     .netdef = none("Caffe2 has no running sum"),
+    .dtype_of_out = true,
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0),
                 shape().with("dim", 0)},
 };

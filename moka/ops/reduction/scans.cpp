@@ -203,6 +203,7 @@ constinit const Op cumprod_op{
     .batch = over_dims("dim"),
     .onnx = Format{{.map = "CumProd(input, dim, exclusive?=0, reverse?=0)", .since = 26}},
     .netdef = none("Caffe2 has no running product"),
+    .dtype_of_out = true,
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0),
                 shape().with("dim", 0)},
 };

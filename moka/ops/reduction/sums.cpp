@@ -168,6 +168,7 @@ constinit const Op sum_op{
     .batch = over_dims("dim"),
     .onnx = "ReduceSum(input, axes=dim, keepdims=keepdim)",
     .netdef = "ReduceSum(input, axes=dim, keepdims=keepdim)",
+    .dtype_of_out = true,
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),
                 shape(2, 3, 4).with("dim", {0, -1}).with("keepdim", true), shape(2, 0, 3).with("dim", {1}),
                 shape()},
@@ -225,6 +226,7 @@ constinit const Op prod_op{
     .onnx = "ReduceProd(input, axes=dim, keepdims=keepdim)",
     .netdef = none("Caffe2 has no product along dimensions"),
     .autocast = Autocast::Float32,
+    .dtype_of_out = true,
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}),
                 shape(2, 0).with("dim", {1}).with("keepdim", true)},
 };
