@@ -39,6 +39,9 @@ int share_common(graph::Graph& graph);
 int remove_dead(graph::Graph& graph);
 // Fixes named or unknown input sizes and infers all types anew.
 int specialize_shapes(graph::Graph& graph, const std::map<std::string, graph::Type>& inputs);
+// Branches and loops that need not be: known conditions inside branches, values carried unchanged, loops of few known
+// iterations, which are written out.
+int simplify_control(graph::Graph& graph);
 // Written states become inputs and outputs "state.<name>"; `left` gets the nodes whose effects stay.
 int functionalize(graph::Graph& graph, std::string* left = nullptr);
 

@@ -126,6 +126,106 @@ TEST_F(Passes, share_common_keeps_random_numbers_apart) {
 )");
 }
 
+TEST_F(Passes, simplify_control_writes_short_loops_out) {
+  expect_change(simplify_control, R"(graph main(%x: float32[2], %n: int, %go: bool) {
+  %a = loop(2, true, %x) (%i: int, %v: float32[2]) {
+    %w = mul(%v, %i)
+    yield true, %w
+  }
+  %b = loop(0, true, %a) (%j: int, %p: float32[2]) {
+    %q = neg(%p)
+    yield true, %q
+  }
+  %c = loop(none, true, %b) (%k: int, %r: float32[2]) {
+    %s = exp(%r)
+    yield false, %s
+  }
+  %d, %h = loop(%n, %go, %c, %x) (%l: int, %t: float32[2], %u: float32[2]) {
+    %e = add(%t, %u, 1)
+    yield true, %e, %u
+  }
+  %f = loop(1000, true, %d) (%m: int, %o: float32[2]) {
+    %g = neg(%o)
+    yield true, %g
+  }
+  %y = constant tensors[]
+  %aa = @append(%y, %f)
+  %ab = @append(%aa, %x)
+  return %f, %h, %ab
+}
+)",
+                R"(graph main(%x: float32[2], %n: int, %go: bool) {
+  %w: float32[2] = mul(%x, 0)
+  %w_1: float32[2] = mul(%w, 1)
+  %s: float32[2] = exp(%w_1)
+  %d: float32[2], %h: float32[2] = loop(%n, %go, %s, %x) (%l: int, %t: float32[2], %u: float32[2]) {
+    %e: float32[2] = add(%t, %x, 1)
+    yield true, %e, %x
+  }
+  %f: float32[2] = loop(1000, true, %d) (%m: int, %o: float32[2]) {
+    %g: float32[2] = neg(%o)
+    yield true, %g
+  }
+  %y: [tensor] = constant tensors[]
+  %aa: [float32[2]] = list(%f)
+  %ab: [float32[2]] = list(%f, %x)
+  return %f, %x, %ab
+}
+)");
+}
+
+TEST_F(Passes, simplify_control_knows_conditions_inside_branches) {
+  expect_change(simplify_control, R"(graph main(%x: float32[2], %c: bool, %k: int) {
+  %a, %b = if %c {
+    %p = if %c {
+      %q = neg(%x)
+      yield %q
+    } else {
+      yield %x
+    }
+    yield %p, %x
+  } else {
+    %r = loop(%k, %c, %x) (%i: int, %v: float32[2]) {
+      %w = exp(%v)
+      yield %c, %w
+    }
+    yield %r, %x
+  }
+  return %a, %b
+}
+)",
+                R"(graph main(%x: float32[2], %c: bool, %k: int) {
+  %a: float32[2], %b: float32[2] = if %c {
+    %p: float32[2] = if true {
+      %q: float32[2] = neg(%x)
+      yield %q
+    } else {
+      yield %x
+    }
+    yield %p, %x
+  } else {
+    yield %x, %x
+  }
+  return %a, %x
+}
+)");
+}
+
+TEST_F(Passes, simplify_control_leaves_loops_that_may_end_sooner) {
+  expect_nothing(simplify_control, R"(graph main(%x: float32[2], %go: bool) {
+  %a: float32[2] = loop(3, %go, %x) (%i: int, %v: float32[2]) {
+    %w: float32[2] = neg(%v)
+    yield true, %w
+  }
+  %b: float32[2], %d: bool = loop(3, true, %a, true) (%i2: int, %v2: float32[2], %go2: bool) {
+    %w2: float32[2] = neg(%v2)
+    yield %go2, %w2, %go
+  }
+  return %b
+}
+)");
+}
+
 TEST_F(Passes, remove_dead_takes_away_what_nothing_reads) {
   expect_change(remove_dead, R"(graph main(%x: float32[2], %c: bool) {
   state parameter "used": float32[1] = float32[1] {1.0}

@@ -33,6 +33,8 @@ constexpr Pass optimizing[] = {
     {"decompose", decompose},
     {"freeze_states", freeze_states},      // weights become constants ...
     {"fold_constants", fold},              // ... so that what depends on them alone is computed now
+    {"simplify_control", simplify_control},
+    {"fold_constants", fold},  // iterations' numbers and branches
     {"share_common", share_common},
     {"recognize_layers", recognize_layers},
     {"fold_batch_norm", fold_batch_norm},  // before fusion: a norm stands between conv2d and its activation
