@@ -11,6 +11,7 @@
 
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
+#include "moka/tensor/complex_half.h"
 #include "moka/tensor/half.h"
 #include "moka/tensor/meta.h"
 #include "moka/tensor/narrow.h"
@@ -32,10 +33,19 @@ struct BoolByte {
   uint8_t value;
 };
 
+struct ComplexHalf {
+  Float16 real, imag;
+};
+
 template <class To, class From>
 inline To convert_one(From v) {
   if constexpr (std::is_same_v<To, From>) {
     return v;
+  } else if constexpr (std::is_same_v<From, ComplexHalf>) {
+    return convert_one<To>(std::complex<float>(static_cast<float>(v.real), static_cast<float>(v.imag)));
+  } else if constexpr (std::is_same_v<To, ComplexHalf>) {
+    const auto z = convert_one<std::complex<float>>(v);
+    return {Float16(z.real()), Float16(z.imag())};
   } else if constexpr (is_half<From>) {
     return convert_one<To>(static_cast<float>(v));
   } else if constexpr (std::is_same_v<From, BoolByte>) {
@@ -263,6 +273,7 @@ ConvertFn find_to(DType to) {
     case DType::F64: return convert_run<From, double>;
     case DType::C64: return convert_run<From, std::complex<float>>;
     case DType::C128: return convert_run<From, std::complex<double>>;
+    case complex_half: return convert_run<From, ComplexHalf>;
     default: return nullptr;
   }
 }
@@ -284,6 +295,7 @@ ConvertFn find_convert(DType from, DType to) {
     case DType::F64: return find_to<double>(to);
     case DType::C64: return find_to<std::complex<float>>(to);
     case DType::C128: return find_to<std::complex<double>>(to);
+    case complex_half: return find_to<ComplexHalf>(to);
     default: return nullptr;
   }
 }

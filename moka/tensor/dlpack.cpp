@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "moka/tensor/complex_half.h"
 #include "moka/tensor/meta.h"
 
 namespace moka::dlpack {
@@ -15,11 +16,12 @@ struct Code {
   uint8_t code, bits;
 };
 constexpr Code codes[] = {
-    {DType::Bool, 6, 8},        {DType::U8, 1, 8},      {DType::I8, 0, 8},          {DType::U16, 1, 16},
-    {DType::I16, 0, 16},        {DType::U32, 1, 32},    {DType::I32, 0, 32},        {DType::U64, 1, 64},
-    {DType::I64, 0, 64},        {DType::F16, 2, 16},    {DType::BF16, 4, 16},       {DType::F32, 2, 32},
-    {DType::F64, 2, 64},        {DType::C64, 5, 64},    {DType::C128, 5, 128},      {DType::F8E4M3FN, 10, 8},
-    {DType::F8E4M3FNUZ, 11, 8}, {DType::F8E5M2, 12, 8}, {DType::F8E5M2FNUZ, 13, 8}, {DType::F8E8M0, 14, 8},
+    {DType::Bool, 6, 8},      {DType::U8, 1, 8},          {DType::I8, 0, 8},      {DType::U16, 1, 16},
+    {DType::I16, 0, 16},      {DType::U32, 1, 32},        {DType::I32, 0, 32},    {DType::U64, 1, 64},
+    {DType::I64, 0, 64},      {DType::F16, 2, 16},        {DType::BF16, 4, 16},   {DType::F32, 2, 32},
+    {DType::F64, 2, 64},      {complex_half, 5, 32},      {DType::C64, 5, 64},    {DType::C128, 5, 128},
+    {DType::F8E4M3FN, 10, 8}, {DType::F8E4M3FNUZ, 11, 8}, {DType::F8E5M2, 12, 8}, {DType::F8E5M2FNUZ, 13, 8},
+    {DType::F8E8M0, 14, 8},
 };
 
 // What keeps our memory alive while another library looks at it.

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "moka/base/error.h"
+#include "moka/tensor/complex_half.h"
 
 namespace moka {
 
@@ -40,11 +41,12 @@ constinit DTypeInfo dtype_table[256] = {
     {"int4", "", 1, StorageOnly, DType::I32, ""},
     {"uint2", "", 1, StorageOnly, DType::I32, ""},
     {"int2", "", 1, StorageOnly, DType::I32, ""},
+    {"complex32", "chalf", 4, Complex, DType::C64, ""},
 };
 }  // namespace detail
 
 namespace {
-std::atomic<int> count{static_cast<int>(DType::BuiltinCount)};
+std::atomic<int> count{static_cast<int>(complex_half) + 1};
 std::atomic<DType> default_float_dtype{DType::F32};
 
 // Unsigned types wider than 8 bits promote with signed ones only towards the signed side that holds them.
@@ -114,8 +116,10 @@ DType promote(DType a, DType b) {
                   " have no common type; convert with .to(dtype) first");
   if (ra == 3 || rb == 3) {
     DType complex = ra == 3 ? a : b, other = ra == 3 ? b : a;
-    if (other == DType::F64 || other == DType::C128) return DType::C128;
-    return complex;
+    if (is_complex(other)) return item_size(complex) >= item_size(other) ? complex : other;
+    if (!is_floating(other)) return complex;
+    const DType wanted = other == DType::BF16 ? DType::C64 : whole_type(other);
+    return item_size(complex) >= item_size(wanted) ? complex : wanted;
   }
   if (ra != rb) return ra > rb ? a : b;
   return ra == 1 ? promote_integers(a, b) : promote_floats(a, b);

@@ -3,6 +3,7 @@
 #include "moka/tensor/scalar_name.h"
 
 #include "moka/base/error.h"
+#include "moka/tensor/complex_half.h"
 
 namespace moka {
 
@@ -18,6 +19,7 @@ std::string scalar_name(DType d) {
     case DType::I32: return "Int";
     case DType::I64: return "Long";
     case DType::Bool: return "Bool";
+    case complex_half: return "ComplexHalf";
     case DType::C64: return "ComplexFloat";
     case DType::C128: return "ComplexDouble";
     default: return cat(d);

@@ -24,7 +24,7 @@ _SMALL_FLOATS = {
     "float8_e5m2": (57344.0, 2.0**-14, 2.0**-16, 2.0**-2),
     "float8_e5m2fnuz": (57344.0, 2.0**-15, 2.0**-17, 2.0**-2),
 }
-_PARTS = {"complex64": "float32", "complex128": "float64"}
+_PARTS = {"complex32": "float16", "complex64": "float32", "complex128": "float64"}
 
 
 class finfo:

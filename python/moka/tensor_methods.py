@@ -139,6 +139,9 @@ def _copy(self: Tensor) -> Tensor:
     return other
 
 
+_CARRIERS = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8", "complex32": "int32"}
+
+
 def _reduce(self: Tensor, protocol: int) -> Any:
     if self.device.type == "meta":
         shown = (tuple(self.shape), tuple(self.stride()), self.dtype, self.requires_grad)
@@ -148,7 +151,7 @@ def _reduce(self: Tensor, protocol: int) -> Any:
         state = dict(getattr(self, "__dict__", None) or {})
         plain = plain.as_subclass(Tensor)
         return _rebuild_subclass, (type(self), *_reduce(plain, protocol)[1][:2], self.requires_grad, state)
-    carrier = {"bfloat16": "int16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}.get(self.dtype.name)
+    carrier = _CARRIERS.get(self.dtype.name)
     array = plain.view(getattr(_C, carrier)).numpy() if carrier else plain.numpy()
     return _rebuild, (array, self.dtype.name, self.requires_grad)
 
@@ -176,7 +179,7 @@ def _rebuild_subclass(cls: type, array: Any, dtype: str, requires_grad: bool, st
 _LETTERS = {
     **{"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "uint8": "Byte"},
     **{"int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool"},
-    **{"complex64": "ComplexFloat", "complex128": "ComplexDouble"},
+    **{"complex32": "ComplexHalf", "complex64": "ComplexFloat", "complex128": "ComplexDouble"},
 }
 _TYPES = {f"{word}Tensor": name for name, word in _LETTERS.items()}
 

@@ -53,6 +53,11 @@ def _cfloat(self: Tensor, memory_format: Any = None) -> Tensor:
     return self.to(_C.complex64, memory_format=memory_format)
 
 
+def _chalf(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The elements as complex32."""
+    return self.to(_C.complex32, memory_format=memory_format)
+
+
 def _cdouble(self: Tensor, memory_format: Any = None) -> Tensor:
     """The elements as complex128."""
     return self.to(_C.complex128, memory_format=memory_format)
@@ -65,3 +70,4 @@ def install(module: ModuleType) -> None:
         setattr(Tensor, name, globals()[name])
     Tensor.cfloat = _cfloat
     Tensor.cdouble = _cdouble
+    Tensor.chalf = _chalf

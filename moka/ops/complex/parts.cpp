@@ -9,15 +9,14 @@
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/complex_half.h"
+#include "moka/tensor/half.h"
 #include "moka/tensor/meta.h"
 #include "moka/tensor/scalar_name.h"
 
 namespace moka::ops {
 
 namespace {
-DType part_type(DType d) { return d == DType::C64 ? DType::F32 : DType::F64; }
-DType whole_type(DType d) { return d == DType::F64 ? DType::C128 : DType::C64; }
-
 // The same memory seen as another element type; sizes, strides and offset count its elements.
 Tensor retyped(const Tensor& base, DType dtype, const Dims& sizes, const Dims& strides, int64_t offset) {
   Tensor out = shape_only(sizes, dtype);
@@ -63,8 +62,8 @@ void as_real_view(Frame& f) {
 }
 void as_complex_view(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
-  MOKA_CHECK(x.dtype() == DType::F32 || x.dtype() == DType::F64,
-             "view_as_complex: is only supported for float32 and float64 tensors, got ", x.dtype());
+  MOKA_CHECK(x.dtype() == DType::F16 || x.dtype() == DType::F32 || x.dtype() == DType::F64,
+             "view_as_complex: is only supported for float16, float32 and float64 tensors, got ", x.dtype());
   MOKA_CHECK(x.dim() > 0 && x.size(-1) == 2,
              "view_as_complex: the last dimension must have size 2, got shape ", x.sizes());
   MOKA_CHECK(x.stride(-1) == 1 && x.impl()->offset % 2 == 0,
@@ -80,7 +79,11 @@ void as_complex_view(Frame& f) {
 
 template <class R>
 void conjugate(R* p, int64_t n) {
-  for (int64_t i = 0; i < n; i++) p[2 * i + 1] = -p[2 * i + 1];
+  for (int64_t i = 0; i < n; i++) {
+    R& imaginary = p[2 * i + 1];
+    if constexpr (std::is_same_v<R, Float16>) imaginary.bits ^= 0x8000;
+    else imaginary = -imaginary;
+  }
 }
 Tensor conjugated(const Tensor& z) {
   if (!z.has_storage()) return shape_only(z.sizes(), z.dtype());
@@ -88,7 +91,8 @@ Tensor conjugated(const Tensor& z) {
   if (is_meta(out)) return out;
   copy_elements(z, out);
   parallel_for(0, out.numel(), 32768, [&](int64_t first, int64_t last) {
-    if (z.dtype() == DType::C64) conjugate(out.data<float>() + 2 * first, last - first);
+    if (z.dtype() == complex_half) conjugate(out.data<Float16>() + 2 * first, last - first);
+    else if (z.dtype() == DType::C64) conjugate(out.data<float>() + 2 * first, last - first);
     else conjugate(out.data<double>() + 2 * first, last - first);
   });
   return out;

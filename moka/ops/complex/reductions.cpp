@@ -85,6 +85,8 @@ void var_backward_run(Frame& f) {
 
 template <class F>
 void with_complex(const Tensor& t, F run) {
+  MOKA_CHECK_KIND(NotImplemented, t.dtype() == DType::C64 || t.dtype() == DType::C128,
+                  "products and scans: not defined for ", t.dtype(), "; convert it to complex64");
   if (t.dtype() == DType::C64) run(std::complex<float>());
   else run(std::complex<double>());
 }

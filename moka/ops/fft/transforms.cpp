@@ -72,6 +72,8 @@ void transform(const Tensor& t, std::span<const int64_t> dims, double scale, boo
 void transform_any(const Tensor& t, std::span<const int64_t> dims, double scale, bool forward) {
   if (t.numel() == 0) return;
   if (dims.empty()) return;
+  MOKA_CHECK_KIND(NotImplemented, t.dtype() == DType::C64 || t.dtype() == DType::C128,
+                  "fft: not defined for ", t.dtype(), "; convert it to complex64");
   if (t.dtype() == DType::C64) transform<float>(t, dims, scale, forward);
   else transform<double>(t, dims, scale, forward);
 }

@@ -9,6 +9,7 @@
 #include "moka/base/cpu.h"
 #include "moka/ops/complex/scalar.h"
 #include "moka/schema/formula_runner.h"
+#include "moka/tensor/complex_half.h"
 
 namespace moka {
 
@@ -135,7 +136,7 @@ FormulaPlan plan_types(const Op& op, std::span<const Arg> operands, std::string_
     if (row.compute == p.compute) {
       p.kernel = row.kernels[static_cast<int>(isa())];
       p.written = row.result;
-      if (row.result != row.compute) common = row.result;
+      if (row.result != row.compute) common = common == complex_half ? DType::F16 : row.result;
     }
   MOKA_CHECK_KIND(NotImplemented, p.kernel != nullptr, name, ": not defined for ", common);
   p.mask = f.mask_result;

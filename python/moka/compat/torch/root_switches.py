@@ -53,11 +53,11 @@ __all__ = [
 class _MissingType:
     """A type of elements that tensors here never have; for tables of types."""
 
-    is_floating_point, is_signed = False, True
+    is_floating_point, is_complex, is_signed = False, False, True
     __class__ = property(lambda self: dtype)  # for isinstance(x, torch.dtype)
 
     def __init__(self, name: str) -> None:
-        self.name, self.is_complex = name, name.startswith("complex")
+        self.name = name
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -67,7 +67,6 @@ class _MissingType:
 
 
 qint8, quint8, qint32, quint4x2, quint2x4 = map(_MissingType, "qint8 quint8 qint32 quint4x2 quint2x4".split())
-complex32 = chalf = _MissingType("complex32")
 legacy_contiguous_format = layouts.contiguous_format
 
 _SYMBOLS = "sizes are plain numbers here, nothing is symbolic"
