@@ -6,6 +6,7 @@
 
 #include "moka/ops/complex/kernels.h"
 #include "moka/ops/pointwise/driver.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/schema/formula_runner.h"
 
 // Families that this build has; each is a function made by MOKA_OP_TABLE.
@@ -36,6 +37,7 @@ void register_all_ops() {
     ops::add_complex_functions();
     ops::add_complex_reductions();
     ops::add_complex_linear();
+    ops::add_unsigned_order();
   });
 }
 

@@ -209,3 +209,35 @@ def test_gradients_of_a_given_factor_are_right_in_its_triangle(name, upper):
     step = 1e-6 * direction
     expected = (total(factor + step)[1] - total(factor - step)[1]).item() / 2e-6
     assert float((leaf.grad.numpy() * direction).sum()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [moka.float64, moka.complex128])
+@pytest.mark.parametrize("hermitian", [False, True])
+def test_symmetric_indefinite_systems(dtype, hermitian):
+    a = moka.randn(2, 5, 5, dtype=dtype)
+    a = a + (a.mH if hermitian else a.mT)
+    b = moka.randn(2, 5, 3, dtype=dtype)
+    factors, pivots, info = moka.linalg.ldl_factor_ex(a.tril(), hermitian=hermitian)
+    x = moka.linalg.ldl_solve(factors, pivots, b, hermitian=hermitian)
+    np.testing.assert_allclose((a @ x).numpy(), b.numpy(), atol=1e-9)
+    assert info.tolist() == [0, 0] and factors.triu(1).abs().max() == 0 and pivots.dtype == moka.int32
+
+
+def test_pivots_of_other_factors_are_refused():
+    factors = moka.eye(3)
+    with pytest.raises(RuntimeError, match="pivots must lie between 1 and 3 or their negatives, got 7"):
+        moka.linalg.ldl_solve(factors, moka.tensor([1, 7, 3], dtype=moka.int32), moka.ones(3, 1))
+    with pytest.raises(RuntimeError, match="negative pivots come in pairs"):
+        moka.linalg.ldl_solve(factors, moka.tensor([1, 2, -3], dtype=moka.int32), moka.ones(3, 1))
+    with pytest.raises(RuntimeError, match="diagonal element 1 of D is zero"):
+        moka.linalg.ldl_factor(moka.zeros(2, 2))
+
+
+def test_least_squares_with_fewer_equations_than_unknowns():
+    a, b = moka.randn(2, 4, dtype=moka.float64), moka.randn(2, 3, dtype=moka.float64)
+    for _ in range(20):  # memory that others left must not show
+        junk = moka.full((4, 3), float("nan"), dtype=moka.float64)
+        del junk
+        x = moka.linalg.lstsq(a, b).solution
+        want = np.linalg.lstsq(a.numpy(), b.numpy(), rcond=None)[0]
+        np.testing.assert_allclose(x.numpy(), want, atol=1e-12)

@@ -206,13 +206,22 @@ void ormqr_shape(Frame& f) {
   const Tensor &a = matrix_argument(f, 0), &tau = tensor_argument(f, 1), &c = matrix_argument(f, 2);
   check_same_dtype(f, 0, 1);
   check_same_dtype(f, 0, 2);
-  int64_t m = c.size(f.flag(3) ? -2 : -1);
-  MOKA_CHECK(a.size(-2) == m && tau.dim() == a.dim() - 1 && tau.size(-1) <= std::min(m, a.size(-1)) &&
-                 a.dim() == c.dim(),
-             f.name(), ": input ", a.sizes(), ", tau ", tau.sizes(), " and other ", c.sizes(), " do not fit");
-  for (int d = 0; d + 2 < a.dim(); d++)
-    MOKA_CHECK(a.size(d) == c.size(d) && a.size(d) == tau.size(d), f.name(), ": input ", a.sizes(), ", tau ",
-               tau.sizes(), " and other ", c.sizes(), " must have equal batch sizes");
+  const std::string_view rows = f.flag(3) ? "other.shape[-2]" : "other.shape[-1]";
+  const int64_t m = c.size(f.flag(3) ? -2 : -1);
+  const auto shapes = [&] {
+    return cat("; got input ", a.sizes(), ", tau ", tau.sizes(), " and other ", c.sizes());
+  };
+  MOKA_CHECK(tau.dim() == a.dim() - 1 && c.dim() == a.dim(), "ormqr: expected other to have as many ",
+             "dimensions as input, and tau one less", shapes());
+  MOKA_CHECK(m >= tau.size(-1), "ormqr: ", rows, " must be greater than or equal to tau.shape[-1]", shapes());
+  MOKA_CHECK(m == a.size(-2), "ormqr: ", rows, " must be equal to input.shape[-2]", shapes());
+  MOKA_CHECK(tau.size(-1) <= a.size(-1), "ormqr: input.shape[-1] must be at least tau.shape[-1]", shapes());
+  for (int d = 0; d + 2 < a.dim(); d++) {
+    MOKA_CHECK(a.size(d) == tau.size(d),
+               "ormqr: expected batch dimensions of tau to be equal to input.shape[:-2]", shapes());
+    MOKA_CHECK(a.size(d) == c.size(d),
+               "ormqr: expected batch dimensions of other to be equal to input.shape[:-2]", shapes());
+  }
   f.output(0, c.sizes(), c.dtype());
 }
 void ormqr_kernel(Frame& f) {

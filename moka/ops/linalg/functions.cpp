@@ -38,7 +38,8 @@ const Tensor& square_of(const Any& a, std::string_view op) {
 // A tolerance given as a tensor or a number, or none.
 Tensor tolerance(const Any& t, DType dtype) {
   if (t.is_tensor()) {
-    MOKA_CHECK(!is_complex(t.tensor().dtype()), "linalg: tolerances of complex type are not supported");
+    MOKA_CHECK(!is_complex(t.tensor().dtype()),
+               "linalg: an atol, rtol or rcond tensor of complex type is not supported");
     return to(t.tensor(), dtype);
   }
   return full(Dims{}, t.to_double(), dtype);

@@ -109,6 +109,10 @@ const Routines<T>* load() {
   take(r->geqrf, l, t, "geqrf");
   take(r->orgqr, l, t, complex ? "ungqr" : "orgqr");
   take(r->ormqr, l, t, complex ? "unmqr" : "ormqr");
+  take(r->sytrf, l, t, "sytrf");
+  take(r->sytrs, l, t, "sytrs");
+  take(r->hetrf, l, t, complex ? "hetrf" : "sytrf");
+  take(r->hetrs, l, t, complex ? "hetrs" : "sytrs");
   take(r->syevd, l, t, complex ? "heevd" : "syevd");
   take(r->geev, l, t, "geev");
   take(r->gesdd, l, t, "gesdd");

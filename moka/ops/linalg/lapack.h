@@ -45,6 +45,13 @@ struct Routines {
                 const Int* lwork, Int* info);
   void (*ormqr)(Text side, Text trans, const Int* m, const Int* n, const Int* k, const T* a, const Int* lda,
                 const T* tau, T* c, const Int* ldc, T* work, const Int* lwork, Int* info, Length, Length);
+  // hetrf and hetrs take Hermitian matrices; of real numbers they are sytrf and sytrs.
+  using Factor = void (*)(Text uplo, const Int* n, T* a, const Int* lda, Int* pivots, T* work,
+                          const Int* lwork, Int* info, Length);
+  using Solve = void (*)(Text uplo, const Int* n, const Int* nrhs, const T* a, const Int* lda,
+                         const Int* pivots, T* b, const Int* ldb, Int* info, Length);
+  Factor sytrf, hetrf;
+  Solve sytrs, hetrs;
   // The last arguments of these differ between real and complex numbers; callers cast.
   void (*syevd)();
   void (*geev)();

@@ -12,7 +12,7 @@
   OP(reflectors_product) OP(linalg_householder_product) OP(orgqr) OP(ormqr) OP(reflectors_times) OP(cholesky_solve_backward) OP(cholesky_inverse_backward) \
   OP(linalg_solve_triangular) OP(solve_triangular_backward) OP(triangular_solve) OP(lu_solve_left) \
   OP(lu_solve_backward) OP(linalg_lu_solve) OP(lu_solve) OP(solve_factored) OP(solve_backward) \
-  OP(linalg_solve_ex) OP(linalg_solve) OP(linalg_inv_ex) OP(linalg_inv) OP(inverse) OP(lstsq_parts) \
+  OP(linalg_solve_ex) OP(linalg_solve) OP(linalg_inv_ex) OP(linalg_inv) OP(inverse) OP(lstsq_parts) OP(linalg_ldl_factor_ex) OP(linalg_ldl_factor) OP(linalg_ldl_solve) \
   OP(lstsq_backward) OP(linalg_lstsq) \
   OP(linalg_eigh) OP(eigh_backward) OP(linalg_eigvalsh) OP(linalg_eig) OP(eig_backward) OP(linalg_eigvals) \
   OP(svd_backward) OP(linalg_svd) OP(svd) OP(linalg_svdvals) \

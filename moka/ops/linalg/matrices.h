@@ -74,7 +74,7 @@ bool all_finite(const T* p, int64_t n) {
 template <class T>
 void check_finite(std::string_view op, const T* p, int64_t n) {
   MOKA_CHECK(all_finite(p, n), op,
-             ": the algorithm failed to converge because the input matrix contained non-finite values");
+             ": The algorithm failed to converge because the input matrix contained non-finite values");
 }
 
 // An error unless all entries of info (int32) are zero: `what` says what a positive one means for matrix k.
@@ -89,6 +89,7 @@ constexpr Reason singular_inverse{"The diagonal element ",
 constexpr Reason singular_solver{"The solver failed because the input matrix is singular: diagonal element ",
                                  " of its factor U is zero"};
 constexpr Reason singular_factor{"diagonal element ", " of U is zero: the matrix is singular"};
+constexpr Reason singular_diagonal{"diagonal element ", " of D is zero: the matrix is singular"};
 void check_info(std::string_view op, const Tensor& info, Reason reason);
 
 }  // namespace moka

@@ -51,7 +51,7 @@ void vector_norm_run(const Any* in, Any* out) {
   if (x.numel() == 0 && (p < 0 || p == infinity)) {
     bool all = dims.empty();
     for (int64_t d : dims) all = all || x.size(wrap_dim(d, x.dim(), "linalg.vector_norm")) == 0;
-    MOKA_CHECK(!all, "linalg.vector_norm: cannot compute the ", p,
+    MOKA_CHECK(!all, "linalg.vector_norm cannot compute the ", p,
                " norm on an empty tensor because the operation does not have an identity");
   }
   if (p == 2 && dims.empty() && x.is_contiguous() && x.has_storage() && !is_meta(x) && x.numel() > 0 &&
@@ -167,7 +167,9 @@ void linalg_norm_run(const Any* in, Any* out) {
              "dimensions; got a tensor of shape ",
              x.sizes(), " and dim ", dim);
   bool matrix = dim.is_none() ? x.dim() == 2 : dims == 2;
-  MOKA_CHECK(matrix || ord.tag() != Tag::String, "linalg.norm: order ", ord, " is only meant for matrices");
+  MOKA_CHECK(matrix || ord.tag() != Tag::String,
+             "linalg.norm: the input tensor A must have at least 2 dimensions for order ", ord,
+             ", and dim must name two of them");
   out[0] = Any(matrix ? matrix_norm(in[0], ord, dim, keepdim, dtype)
                       : vector_norm(in[0], ord, dim, keepdim, dtype));
 }

@@ -215,6 +215,8 @@ void lstsq_kernel(Frame& f) {
   Columns b(batch, std::max(m, n), columns, x.dtype());
   Tensor top = strided_view(b.tensor(), joined(batch, {m, columns}), b.tensor().strides(), 0);
   Tensor solution = strided_view(b.tensor(), joined(batch, {n, columns}), b.tensor().strides(), 0);
+  if (n > m && b.tensor().numel())  // rows without equations
+    std::memset(b.tensor().raw_data(), 0, static_cast<size_t>(b.tensor().numel()) * item_size(x.dtype()));
   if (top.numel()) copy_elements(y, top);
   int64_t* ranks = f.outs[1].data<int64_t>();
   with_type(x.dtype(), [&]<class T>(T) {

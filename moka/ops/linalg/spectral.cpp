@@ -153,7 +153,8 @@ void eig_kernel(Frame& f) {
     const auto& l = lapack::routines<T>(f.name());
     C* w = f.outs[0].data<C>();
     for_matrices(a.count(), 25.0 * n * n * n, [&](int64_t i) {
-      check_finite(f.name(), a.at<T>(i), int64_t(n) * n);
+      MOKA_CHECK(all_finite(a.at<T>(i), int64_t(n) * n),
+                 "torch.linalg.eig: input tensor should not contain infs or NaNs");
       Int info = n ? general<T>(l, Vectors, n, a.at<T>(i), w + i * n, Vectors ? v.at<C>(i) : nullptr) : 0;
       check_converged(f, info, i, "eigenvalues");
     });

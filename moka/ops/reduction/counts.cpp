@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/unwritten.h"
 #include "moka/tensor/meta.h"
@@ -106,6 +107,7 @@ bool same_rows(const T* a, const T* b, int64_t length) {
 void run_unique(Frame& f) {
   MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
   const Tensor& input = ordered_argument(f, 0);
+  if (input.dtype() == DType::U64 && !is_meta(input)) return run_in_unsigned_order(f);
   check_sizes_known(input, f.name());
   bool whole = !f.has(1), consecutive = f.flag(2);
   Tensor x = as_contiguous(in_kernel_dtype(input));
