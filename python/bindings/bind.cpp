@@ -122,7 +122,7 @@ bool named(const Schema& s, const ArgDef& def, Convert&& convert) {
 
 // The orders of early torch, which it still takes: the factors stand between the tensors, as in add(x, alpha, y),
 // addcmul(x, value, a, b), addmm(beta, x, alpha, a, b).
-bool in_old_order(const Schema& s, PyObject* const* args, Py_ssize_t count, PyObject** slots) {
+bool in_old_order(const Schema& s, bool in_place, PyObject* const* args, Py_ssize_t count, PyObject** slots) {
   std::string_view base = s.base;
   if (base.ends_with('_')) base.remove_suffix(1);
   auto among = [&](std::initializer_list<std::string_view> names) {
@@ -150,8 +150,8 @@ bool in_old_order(const Schema& s, PyObject* const* args, Py_ssize_t count, PyOb
     }
   }
   if (tensors != s.positional || numbers == 0) return false;
-  const std::string text = cat("This overload of ", s.base, " is deprecated: give ", factors[0],
-                               factors[1].empty() ? "" : " and ", factors[1], " by name");
+  const std::string text = cat("This overload of ", s.base, in_place ? "_" : "", " is deprecated: give ",
+                               factors[0], factors[1].empty() ? "" : " and ", factors[1], " by name");
   if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) throw PythonErrorSet{};
   std::copy(found, found + max_args, slots);
   return true;
@@ -194,7 +194,7 @@ bool bind_positions(Given& g) {
   const Schema& s = g.schema;
   g.spread = find_spread(s, g.args, g.count);
   if (g.spread < 0) {
-    const bool old = g.count > s.positional && in_old_order(s, g.args, g.count, g.slots);
+    const bool old = g.count > s.positional && in_old_order(s, g.bound.in_place, g.args, g.count, g.slots);
     if (g.count > s.positional && !old)
       return g.misfit("takes ", s.positional, s.positional == 1 ? " argument" : " arguments",
                       " by position, got ", static_cast<int64_t>(g.count));

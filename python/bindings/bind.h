@@ -20,6 +20,7 @@ struct Bound {
   Arg args[max_args];
   PyObject* out = nullptr;     // out=
   bool requires_grad = false;  // creation operators
+  bool in_place = false;       // for messages: the name ends in _
   std::string error;           // why it did not fit; only filled for report_mismatch
 };
 

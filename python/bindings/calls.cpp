@@ -154,6 +154,7 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
   try {
     for (const Op* op : group.ops) {
       Bound b;
+      b.in_place = in_place;
       Scratch scratch;
       if (!bind(*op, args, count, keywords, b, scratch)) continue;
       const Schema& s = info(*op).schema;
@@ -189,6 +190,11 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
           if (!warn_resized(frame.name(), before[i], frame.outs[i])) return nullptr;
       if (frame.given) {
         PyObject* self = to_self ? args[0] : b.out;
+        const size_t outputs = s.outs.size();
+        if (!to_self && outputs > 1 && PyTuple_Check(self) && PyTuple_GET_SIZE(self) == Py_ssize_t(outputs)) {
+          for (size_t i = 0; i < outputs; i++) Py_INCREF(PySequence_Fast_ITEMS(self)[i]);
+          return return_tuple(*op, PySequence_Fast_ITEMS(self), outputs);
+        }
         Py_INCREF(self);
         return self;
       }

@@ -177,7 +177,13 @@ def segment_reduce(
     start = _STARTS[reduce] if initial is None or ranks else initial
     out = _C.full((*batch, runs + 1, *rest), start, dtype=data.dtype)
     names = {"mean": "sum", "max": "amax", "min": "amin"}
-    out = out.scatter_reduce(axis, run, data, names.get(reduce, reduce), include_self=True)
+    gaps = data.isnan() if reduce == "prod" and data.requires_grad else None
+    if gaps is not None and gaps.any():  # the slope at a NaN is the product of the other elements
+        lost = out.new_zeros(out.shape).scatter_add(axis, run, _C.where(gaps, data, 0))
+        out = out.scatter_reduce(axis, run, _C.where(gaps, 1, data), "prod", include_self=True)
+        out = _C.where(lost.isnan(), out * lost, out)
+    else:
+        out = out.scatter_reduce(axis, run, data, names.get(reduce, reduce), include_self=True)
     out = out.narrow(axis, 0, runs)
     if ranks and initial is not None:  # elements that equal it count
         out = _C.where(out < initial if reduce == "max" else out > initial, initial, out)  # NaN stays

@@ -139,3 +139,26 @@ def test_files_inside_of_archives_are_read(tmp_path):
         """
     )
     assert told == "[1.0, 1.0]\n"
+
+
+def test_operators_by_the_names_behind_functional():
+    inside(
+        """
+        import torch
+        x = torch.arange(24.0).reshape(2, 4, 3).sin()
+        out, mean, rstd = torch.native_layer_norm(x, [3], None, None, 1e-5)
+        assert torch.equal(out, torch.nn.functional.layer_norm(x, [3])) and mean.shape == (2, 4, 1)
+        torch.testing.assert_close((x - mean) * rstd, out)
+        out, mean, rstd = torch.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5)
+        groups = (x.reshape(2, 2, 6) - mean[..., None]) * rstd[..., None]
+        torch.testing.assert_close(groups, out.reshape(2, 2, 6))
+        out, mean, rstd = torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)
+        torch.testing.assert_close((x - mean[:, None]) * rstd[:, None], out)
+        assert torch.equal(torch._softmax(x, 1, False), x.softmax(1))
+        values, inverse, counts = torch._unique2(torch.tensor([3, 1, 3]), True, False, True)
+        assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 3], [1, 0, 1], [1, 2])
+        y = torch.convolution(x, torch.ones(2, 4, 2), None, [1], [0], [1], False, [0], 1)
+        assert y.shape == (2, 2, 2)
+        assert torch.chalf is torch.complex32 and x.chalf().type() == "torch.ComplexHalfTensor"
+        """
+    )

@@ -117,3 +117,36 @@ def test_short_rows_that_an_operand_repeats(shape):
         assert (x.double() + row == x.double() + whole).all()
         turned = x.transpose(0, -1).contiguous().transpose(0, -1)
         assert (turned * row == x * whole).all()
+
+
+@pytest.mark.parametrize(
+    "name", "remainder fmod floor_divide bitwise_left_shift bitwise_right_shift".split()
+)
+def test_bool_has_no_quotients_and_shifts(name):
+    with pytest.raises(NotImplementedError, match=f"{name}: not defined for bool"):
+        getattr(moka, name)(TRUTH, TRUTH)
+    assert getattr(moka, name)(TRUTH, moka.tensor(2)).dtype == moka.int64
+
+
+def test_lerp_wants_one_type():
+    with pytest.raises(RuntimeError, match="lerp: expected dtype int64 for `end` but got dtype bool"):
+        moka.lerp(moka.tensor([1, 2]), TRUTH, 0.5)
+
+
+@pytest.mark.parametrize(("dtype", "eps"), [(moka.float16, 2.0**-10), (moka.bfloat16, 2.0**-7)])
+def test_nextafter_steps_in_the_types_own_numbers(dtype, eps):
+    x = moka.tensor([1, 1, -1, 0, 0, 2, math.nan], dtype=dtype)
+    to = moka.tensor([2, 0, -2, 1, -1, 2, 0], dtype=dtype)
+    tiny = moka.finfo(dtype).smallest_subnormal
+    want = [1 + eps, 1 - eps / 2, -1 - eps, tiny, -tiny, 2, math.nan]
+    assert moka.nextafter(x, to).tolist() == pytest.approx(want, rel=0, abs=0, nan_ok=True)
+    largest = moka.tensor(moka.finfo(dtype).max, dtype=dtype)
+    assert moka.nextafter(largest, moka.tensor(math.inf, dtype=dtype)).item() == math.inf
+
+
+def test_mish_of_huge_numbers():
+    x = moka.tensor([100.0, 1e30, 3e38, -1e30], requires_grad=True)
+    y = F.mish(x)
+    assert y.tolist() == [100, x[1].item(), x[2].item(), 0]
+    y.sum().backward()
+    assert x.grad.tolist() == [1, 1, 1, 0]

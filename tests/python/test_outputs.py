@@ -115,3 +115,18 @@ def test_results_are_rounded_to_their_own_type_first():
     assert moka.add(half, half, out=moka.empty(0, dtype=moka.float64)).item() == float("inf")
     small = moka.tensor([100], dtype=moka.int8)
     assert moka.add(small, small, out=moka.empty(0, dtype=moka.int32)).tolist() == [-56]
+
+
+@pytest.mark.parametrize("name", ["isposinf", "isneginf", "signbit"])
+def test_questions_of_sign_are_written_as_bool(name):
+    call = getattr(moka, name)
+    x = moka.tensor([float("-inf"), 1.0])
+    assert call(x, out=moka.zeros(2, dtype=moka.bool)).tolist() == call(x).tolist()
+    with pytest.raises(RuntimeError, match=f"{name} does not support non-boolean outputs"):
+        call(x, out=moka.zeros(2))
+
+
+def test_several_outputs_come_back_with_their_names():
+    values, indices = moka.zeros(2), moka.zeros(2, dtype=moka.int64)
+    found = moka.max(moka.tensor([[1.0, 3.0], [5.0, 2.0]]), 1, out=(values, indices))
+    assert found.values is values and found.indices is indices and values.tolist() == [3, 5]

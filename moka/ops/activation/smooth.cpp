@@ -58,7 +58,7 @@ constinit const Op logsigmoid_op{
 struct Mish {
   constexpr auto operator()(auto x) const {
     auto e = exp(minimum(x, 20)), n = e * (e + 2);
-    return x * n / (n + 2);
+    return x * (n / (n + 2));
   }
 };
 constinit const Op mish_op{
@@ -69,7 +69,7 @@ constinit const Op mish_op{
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            auto e = exp(minimum(x, 20)), n = e * (e + 2), t = n / (n + 2);
-                           return dy * (t + x * e / (e + 1) * (1 - t * t));
+                           return dy * (t + x * (e / (e + 1)) * (1 - t * t));
                          })},
     .onnx = Format{{.map = "Mish(input)", .since = 18}},
     .netdef = none("written as its parts"),

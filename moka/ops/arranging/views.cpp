@@ -276,8 +276,9 @@ void view_bits(Frame& f) {
                  x.dtype(), " as ", to, ", but is ", offset);
       sizes.back() /= ratio;
       for (size_t d = 0; d + 1 < strides.size(); d++) {
-        MOKA_CHECK(strides[d] % ratio == 0, "view: the strides ", x.strides(), " must be multiples of ",
-                   ratio, " to view ", x.dtype(), " as ", to);
+        MOKA_CHECK(strides[d] % ratio == 0, "view: self.stride(", static_cast<int64_t>(d),
+                   ") must be divisible by ", ratio, " to view ", x.dtype(), " as ", to,
+                   ", but the strides are ", x.strides());
         strides[d] /= ratio;
       }
       offset /= ratio;

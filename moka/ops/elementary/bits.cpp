@@ -27,16 +27,17 @@ MOKA_BITWISE(bitwise_xor, BitwiseXor, "The bits that one of both has.",
              (Format{{.map = "BitwiseXor(input, other)", .since = 18}}), "BitwiseXor(input, other)");
 #undef MOKA_BITWISE
 
-#define MOKA_SHIFT(name, Name, text)                                                                   \
-  struct Name {                                                                                        \
-    constexpr auto operator()(auto x, auto y) const { return name(x, y); }                             \
-  };                                                                                                   \
-  constinit const Op name##_op {                                                                       \
-    .schema = #name "(Operand input, Operand other) -> Tensor", .doc = text,                           \
-    .formula = pointwise_integral<Name>(), .derivative = none("takes integers only"),                  \
-    .onnx = none("ONNX's BitShift takes unsigned integers"), .netdef = none("Caffe2 has no shifts"),   \
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient(), \
-                shapes({0}, {1}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient()},      \
+#define MOKA_SHIFT(name, Name, text)                                                                    \
+  struct Name {                                                                                         \
+    constexpr auto operator()(auto x, auto y) const { return name(x, y); }                              \
+  };                                                                                                    \
+  constinit const Op name##_op {                                                                        \
+    .schema = #name "(Operand input, Operand other) -> Tensor", .doc = text,                            \
+    .formula = pointwise_integral<Name>().with_bools(Bools::Refused),                                   \
+    .derivative = none("takes integers only"), .onnx = none("ONNX's BitShift takes unsigned integers"), \
+    .netdef = none("Caffe2 has no shifts"),                                                             \
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient(),  \
+                shapes({0}, {1}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient()},       \
   }
 MOKA_SHIFT(bitwise_left_shift, LeftShift,
            "input * 2^other; 0 where other is negative or moves all bits out.");

@@ -6,6 +6,8 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/pointwise/driver.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/unwritten.h"
 
 namespace moka::ops {
@@ -26,11 +28,16 @@ struct TruncateDivide {
 struct Divide {
   constexpr auto operator()(auto x, auto y) const { return x / y; }
 };
-void same_shape(Frame& f) { formula_output(f, 2, DTypeRule::Same); }
+void rounded_output(Frame& f) {
+  formula_output(f, 2, DTypeRule::Same);
+  MOKA_CHECK_KIND(NotImplemented, result_type({f.args, 2}) != DType::Bool, f.name(),
+                  ": not defined for bool; convert it first, for example with int()");
+}
 template <class F>
 void checked(Frame& f) {
-  static constexpr Formula formula = pointwise_all<F>(DTypeRule::Same, 20).with_bools(Bools::Refused);
+  static constexpr Formula formula = pointwise_all<F>(DTypeRule::Same, 20);
   check_divisor(f, 1);
+  check_fits_signed({f.args, 2}, f.name());
   formula_result(f, formula, {f.args[0], f.args[1]});
 }
 
@@ -43,8 +50,8 @@ Rounding rounding_argument(const Frame& f, int i) {
   return mode == "floor" ? Rounding::Down : Rounding::ToZero;
 }
 void div_mode_shape(Frame& f) {
-  bool rounds = rounding_argument(f, 2) != Rounding::None;
-  formula_output(f, 2, rounds ? DTypeRule::Same : DTypeRule::Floating);
+  if (rounding_argument(f, 2) != Rounding::None) rounded_output(f);
+  else formula_output(f, 2, DTypeRule::Floating);
 }
 void div_mode_kernel(Frame& f) {
   static constexpr Formula divide = pointwise<Divide>(DTypeRule::Floating);
@@ -69,7 +76,7 @@ struct RoundDecimals {
 constinit const Op fmod_op{
     .schema = "fmod(Tensor input, Operand other) -> Tensor",
     .doc = "The remainder of division rounded to zero: it has the sign of input.",
-    .shape = same_shape,
+    .shape = rounded_output,
     .kernels = {KernelRow{.name = "formula", .run = checked<FMod>}},
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("other", [](auto dy, auto x, auto y) { return neg(dy * trunc(x / y)); })},
@@ -81,7 +88,7 @@ constinit const Op fmod_op{
 constinit const Op remainder_op{
     .schema = "remainder(Operand input, Operand other) -> Tensor",
     .doc = "The remainder of division rounded down, Python's %: it has the sign of other.",
-    .shape = same_shape,
+    .shape = rounded_output,
     .kernels = {KernelRow{.name = "formula", .run = checked<Remainder>}},
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("other", [](auto dy, auto x, auto y) { return neg(dy * floor(div(x, y))); })},
@@ -93,7 +100,7 @@ constinit const Op remainder_op{
 constinit const Op floor_divide_op{
     .schema = "floor_divide(Operand input, Operand other) -> Tensor",
     .doc = "The quotient rounded down, Python's //; integers stay integers.",
-    .shape = same_shape,
+    .shape = rounded_output,
     .kernels = {KernelRow{.name = "formula", .run = checked<FloorDivide>}},
     .derivative = {unwritten(
         "a rounded quotient jumps between its steps; div(rounding_mode='floor') has the derivative 0")},

@@ -1,11 +1,15 @@
 // Functions of two numbers.
 // SPDX-License-Identifier: Apache-2.0
+#include <bit>
+
 #include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/pointwise/driver.h"
 #include "moka/ops/unwritten.h"
+#include "moka/tensor/half.h"
 
 namespace moka::ops {
 
@@ -98,10 +102,49 @@ constinit const Op fmin_op{
 struct NextAfter {
   constexpr auto operator()(auto x, auto y) const { return nextafter(x, y); }
 };
+namespace {
+// The next number of a type of 16 bits, whose order of magnitudes is that of its bits.
+template <class Half>
+Half next_half(Half from, Half to) {
+  const float x = static_cast<float>(from), y = static_cast<float>(to);
+  if (x != x || y != y) return Half(x + y);
+  if (x == y) return to;
+  const bool away = x == 0 || (x < y) == (x > 0);
+  const uint16_t bits = std::bit_cast<uint16_t>(from), sign = x == 0 ? (y < 0 ? 0x8000 : 0) : bits & 0x8000;
+  const uint16_t size = static_cast<uint16_t>((bits & 0x7fff) + (away ? 1 : -1));
+  return std::bit_cast<Half>(static_cast<uint16_t>(size | sign));
+}
+template <class Half>
+void next_halves(Frame& f) {
+  const Tensor& out = f.outs[0];
+  Tensor operands[2];
+  for (int i = 0; i < 2; i++) {
+    operands[i] = new_tensor(out.sizes(), out.dtype());
+    copy_elements(f.tensor(i), operands[i]);
+  }
+  const Half *from = operands[0].data<Half>(), *to = operands[1].data<Half>();
+  Half* y = out.data<Half>();
+  for (int64_t i = 0; i < out.numel(); i++) y[i] = next_half(from[i], to[i]);
+}
+}  // namespace
+
 constinit const Op nextafter_op{
     .schema = "nextafter(Tensor input, Tensor other) -> Tensor",
-    .doc = "The next number after input towards other.",
-    .formula = pointwise<NextAfter>(DTypeRule::Same, 10),
+    .doc = "The next number of the result's type after input towards other.",
+    .shape =
+        [](Frame& f) {
+          formula_output(f, 2, DTypeRule::Same);
+          const DType type = result_type({f.args, 2});
+          MOKA_CHECK_KIND(NotImplemented, is_floating(type), "nextafter: not defined for ", type);
+        },
+    .kernels = {KernelRow{.name = "formula",
+                          .run =
+                              [](Frame& f) {
+                                static constexpr Formula formula = pointwise<NextAfter>(DTypeRule::Same, 10);
+                                if (f.outs[0].dtype() == DType::F16) next_halves<Float16>(f);
+                                else if (f.outs[0].dtype() == DType::BF16) next_halves<BFloat16>(f);
+                                else formula_result(f, formula, {f.args[0], f.args[1]});
+                              }}},
     .derivative = {wrt("input", [](auto dy, auto x, auto y) { return where(eq(x, y), 0, dy); }),
                    wrt("other", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("ONNX has no such operator"),

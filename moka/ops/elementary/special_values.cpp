@@ -36,6 +36,12 @@ constinit const Op isinf_op{
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shape(3, 4), shape(0)},
 };
+namespace {
+void into_bool(Frame& f) {
+  MOKA_CHECK(!(f.given & 1) || f.outs[0].dtype() == DType::Bool, f.name(),
+             " does not support non-boolean outputs: out= must be bool, got ", f.outs[0].dtype());
+}
+}  // namespace
 struct IsPosInf {
   constexpr auto operator()(auto x) const { return (x - x != 0) & (x > 0); }
 };
@@ -43,6 +49,7 @@ constinit const Op isposinf_op{
     .schema = "isposinf(Tensor input) -> Tensor",
     .doc = "Whether each element is positive infinity.",
     .formula = pointwise_all<IsPosInf>(DTypeRule::Comparing),
+    .shape = into_bool,
     .derivative = none("the result is bool"),
     .onnx = none("written as IsInf and Greater"),
     .netdef = none("Caffe2 has no such operator"),
@@ -55,6 +62,7 @@ constinit const Op isneginf_op{
     .schema = "isneginf(Tensor input) -> Tensor",
     .doc = "Whether each element is negative infinity.",
     .formula = pointwise_all<IsNegInf>(DTypeRule::Comparing),
+    .shape = into_bool,
     .derivative = none("the result is bool"),
     .onnx = none("written as IsInf and Less"),
     .netdef = none("Caffe2 has no such operator"),
@@ -67,6 +75,7 @@ constinit const Op signbit_op{
     .schema = "signbit(Tensor input) -> Tensor",
     .doc = "Whether the sign bit is set, that of -0.0 included.",
     .formula = pointwise_all<SignBit>(DTypeRule::Comparing),
+    .shape = into_bool,
     .derivative = none("the result is bool"),
     .onnx = none("written as Less"),
     .netdef = none("written as LT"),

@@ -147,6 +147,12 @@ constinit const Op lerp_op{
     .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
     .doc = "input + weight * (end - input), computed from the nearer end.",
     .formula = pointwise<Lerp>(DTypeRule::Same, 2),
+    .shape =
+        [](Frame& f) {
+          const DType start = f.tensor(0).dtype(), end = f.tensor(1).dtype();
+          MOKA_CHECK(start == end, "lerp: expected dtype ", start, " for `end` but got dtype ", end,
+                     "; convert one of them");
+        },
     .derivative = {wrt("input", [](auto dy, auto, auto, auto weight) { return dy - dy * conj(weight); }),
                    wrt("end", [](auto dy, auto, auto, auto weight) { return dy * conj(weight); }),
                    wrt("weight", [](auto dy, auto input, auto end) { return dy * conj(end - input); })},

@@ -8,6 +8,7 @@
 #include "moka/ops/complex/scalar.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pointwise/tiles.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/given.h"
 #include "moka/tensor/geometry.h"
@@ -209,6 +210,7 @@ void run_formula(Frame& frame) {
       any = true;
     }
   MOKA_CHECK_KIND(Type, any, name, ": at least one operand must be a Tensor");
+  if (frame.op.shape) frame.op.shape(frame);  // beside a formula it checks arguments
   std::span<const Tensor> all(tensors, static_cast<size_t>(count));
   std::span<const Arg> operands(frame.args, static_cast<size_t>(count));
   FormulaPlan plan = plan_types(frame.op, operands, name);
@@ -219,6 +221,7 @@ void run_formula(Frame& frame) {
     return;
   }
   check_same_device(all, name);
+  if (plan.common == DType::U64 && run_unsigned(frame)) return;
   Uniform uniforms[16] = {};
   bool integral = plan.compute == DType::I32 || plan.compute == DType::I64;
   for (int u = 0; u < f.uniforms; u++) {

@@ -21,6 +21,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *_here("files", "printing"),
         "moka",
         *_here("root", "autocasting", "root_switches", "foreach", "sparse", "storage", "root_functions"),
+        *_here("native_names"),
     ),
     "torch.__config__": _here("collect_env"),
     "torch.__future__": ("moka.nn.converting", *_here("small")),
