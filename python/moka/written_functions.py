@@ -177,11 +177,12 @@ def segment_reduce(
     start = _STARTS[reduce] if initial is None or ranks else initial
     out = _C.full((*batch, runs + 1, *rest), start, dtype=data.dtype)
     names = {"mean": "sum", "max": "amax", "min": "amin"}
-    gaps = data.isnan() if reduce == "prod" and data.requires_grad else None
-    if gaps is not None and gaps.any():  # the slope at a NaN is the product of the other elements
+    gaps = data.isnan() if (ranks or reduce == "prod") and data.requires_grad else None
+    if gaps is not None and gaps.any():  # the slope at a NaN is the product of the others, or 1 for an extremum
         lost = out.new_zeros(out.shape).scatter_add(axis, run, _C.where(gaps, data, 0))
-        out = out.scatter_reduce(axis, run, _C.where(gaps, 1, data), "prod", include_self=True)
-        out = _C.where(lost.isnan(), out * lost, out)
+        rest_of_run = _C.where(gaps, _STARTS[reduce], data)
+        out = out.scatter_reduce(axis, run, rest_of_run, names.get(reduce, reduce), include_self=True)
+        out = _C.where(lost.isnan(), lost if ranks else out * lost, out)
     else:
         out = out.scatter_reduce(axis, run, data, names.get(reduce, reduce), include_self=True)
     out = out.narrow(axis, 0, runs)

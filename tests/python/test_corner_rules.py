@@ -96,6 +96,16 @@ def test_named_results_leave_vmap():
     assert moka.func.vmap(lambda x: x.sort())(moka.tensor([[3.0, 1.0]])).indices.tolist() == [[1, 0]]
 
 
+@pytest.mark.parametrize(
+    ("reduce", "slopes"),
+    [("max", [1, 1, 0, 0, 0.5, 0.5]), ("min", [1, 1, 0, 1, 0, 0]), ("prod", [1, 3, math.nan, 25, 20, 20])],
+)
+def test_slopes_of_runs_with_nan(reduce, slopes):
+    data = moka.tensor([1, math.nan, 3, 4, 5, 5], requires_grad=True)
+    moka.segment_reduce(data, reduce, lengths=moka.tensor([1, 2, 3])).sum().backward()
+    np.testing.assert_allclose(data.grad.numpy(), slopes)
+
+
 def test_small_forms():
     assert moka.roll(moka.arange(4), 1, None).tolist() == [3, 0, 1, 2]
     assert moka.searchsorted(moka.tensor([1, 2, 3]), moka.tensor([1.5, 2.5])).tolist() == [1, 2]
