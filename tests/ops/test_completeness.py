@@ -11,6 +11,7 @@ PUBLIC = [op for op in TABLE.values() if op["method"] != "none"]
 # They take complex numbers, or integers that only another operator makes; they have tests of their own:
 # test_complex.py, test_linalg.py, test_fft.py.
 NEEDS_MORE = {"nonzero", "imag", "view_as_real", "istft", "lu_solve", "linalg_lu_solve", "lu_unpack"}
+NEEDS_MORE |= {"linalg_ldl_solve"}
 
 
 @pytest.mark.parametrize("op", TABLE.values(), ids=lambda op: op["name"])

@@ -38,7 +38,7 @@ constinit const Op isinf_op{
 };
 namespace {
 void into_bool(Frame& f) {
-  MOKA_CHECK(!(f.given & 1) || f.outs[0].dtype() == DType::Bool, f.name(),
+  MOKA_CHECK(f.given >> 4 == 0 || f.outs[0].dtype() == DType::Bool, f.name(),
              " does not support non-boolean outputs: out= must be bool, got ", f.outs[0].dtype());
 }
 }  // namespace
