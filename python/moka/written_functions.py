@@ -178,7 +178,7 @@ def segment_reduce(
     out = _C.full((*batch, runs + 1, *rest), start, dtype=data.dtype)
     names = {"mean": "sum", "max": "amax", "min": "amin"}
     gaps = data.isnan() if (ranks or reduce == "prod") and data.requires_grad else None
-    if gaps is not None and gaps.any():  # the slope at a NaN is the product of the others, or 1 for an extremum
+    if gaps is not None and gaps.any():  # slopes at NaN: the product of the others, or 1
         lost = out.new_zeros(out.shape).scatter_add(axis, run, _C.where(gaps, data, 0))
         rest_of_run = _C.where(gaps, _STARTS[reduce], data)
         out = out.scatter_reduce(axis, run, rest_of_run, names.get(reduce, reduce), include_self=True)

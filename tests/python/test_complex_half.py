@@ -1,4 +1,5 @@
 """complex32: two float16 numbers, computed as complex64."""
+# SPDX-License-Identifier: Apache-2.0
 
 import pickle
 

@@ -1,4 +1,5 @@
 """Numbers of uint64 from 2^63 on: ordered as they are, or refused."""
+# SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
 import pytest
