@@ -76,13 +76,15 @@ def answer(ask: Callable[..., Any], at_end: Callable[[], Any] = lambda: None) ->
 class Worker:
     """A process that runs `program --work LIBRARY ...` and answers questions."""
 
-    def __init__(self, program: str, name: str, *words: str) -> None:
+    def __init__(
+        self, program: str, name: str, *words: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, program, "--work", name, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ,
+            env=os.environ if environment is None else environment,
         )
 
     def ask(self, *question: Any) -> Any:
