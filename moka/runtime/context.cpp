@@ -220,6 +220,14 @@ void Context::run_dynamic(Call& call) {
 }
 
 Any Context::passed_on(const Step& step) {
+  const auto is_tensor = [&](int r) { return registers_[r].is_tensor(); };
+  if (step.kind == StepKind::MakeList && !step.inputs.empty() &&
+      std::all_of(step.inputs.begin(), step.inputs.end(), is_tensor)) {
+    std::vector<Tensor> list;
+    list.reserve(step.inputs.size());
+    for (int r : step.inputs) list.push_back(registers_[r].tensor());
+    return Any(std::span<const Tensor>(list));
+  }
   std::vector<Any> args;
   args.reserve(step.inputs.size());
   for (int r : step.inputs) args.push_back(registers_[r]);

@@ -47,6 +47,24 @@ def check(
     return written
 
 
+def test_comparisons_of_bools_and_values_of_one_number():
+    class Program(nn.Module):
+        def forward(self, x: moka.Tensor, flags: moka.Tensor) -> tuple[moka.Tensor, ...]:
+            counts = moka.unique(x.sum(), return_counts=True, dim=0)[1]
+            tight = F.hardtanh(x.long() * 3)
+            return moka.isposinf(flags), moka.isneginf(flags), flags.isfinite(), counts, tight
+
+    check(Program(), (moka.ones(2, 3), moka.tensor([True, False])))
+
+
+def test_squeeze_leaves_an_open_size():
+    class Program(nn.Module):
+        def forward(self, x: moka.Tensor) -> moka.Tensor:
+            return x.t().squeeze(-1) * 2
+
+    check(Program(), moka.randn(5, 3), (moka.randn(2, 3),), dynamic_axes={"x": {0: "n"}})
+
+
 class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -60,6 +60,23 @@ def test_fold_adds_up_what_unfold_took_apart():
     close(F.fold(columns, (6, 5), (2, 3), stride=(2, 1)), x * counts)
 
 
+@pytest.mark.parametrize("ways", [(1, 0, 1), (2, 1, 1), (1, 2, 2), (3, 3, 1), (2, 0, 3)])
+def test_columns_hold_the_windows(ways):
+    stride, padding, dilation = ways
+    x = numbers(2, 3, 7, 9)
+    padded = np.pad(x.numpy(), [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    rows = range(0, padded.shape[2] - dilation, stride)
+    places = range(0, padded.shape[3] - 2 * dilation, stride)
+    taps = [(i * dilation, j * dilation) for i in range(2) for j in range(3)]
+    wanted = np.stack([[padded[:, :, r + i, c + j] for r in rows for c in places] for i, j in taps])
+    wanted = wanted.transpose(2, 3, 0, 1).reshape(2, 18, -1)
+    columns = F.unfold(x, (2, 3), dilation, padding, stride)
+    close(columns, moka.tensor(wanted))
+    z = numbers(*columns.shape)
+    back = F.fold(z, (7, 9), (2, 3), dilation, padding, stride)
+    assert float((back * x).sum()) == pytest.approx(float((columns * z).sum()))
+
+
 def test_unpooling_puts_maxima_back():
     x = numbers(1, 2, 4, 6)
     y, places = F.max_pool2d(x, 2, return_indices=True)
@@ -162,6 +179,42 @@ def test_resizing_by_whole_factors_repeats_and_averages():
     close(big[..., 1::2, 1::2], x)
     close(F.interpolate(x, (2, 3), mode="area"), F.avg_pool2d(x, 2))
     close(F.interpolate(x, (4, 6), mode="bicubic"), x)
+
+
+@pytest.mark.parametrize("sizes", [(13, 30), (3, 40), (20, 4), (2, 3)])
+@pytest.mark.parametrize("dtype", [moka.float32, moka.float64])
+def test_bilinear_results_are_means_of_their_neighbours(sizes, dtype):
+    def matrix(to, of):
+        places = np.clip((np.arange(to) + 0.5) * of / to - 0.5, 0, of - 1)
+        return np.maximum(1 - np.abs(places[:, None] - np.arange(of)), 0)
+
+    x = numbers(2, 3, 9, 21)
+    wanted = matrix(sizes[0], 9) @ x.numpy() @ matrix(sizes[1], 21).T
+    found = F.interpolate(x.to(dtype), sizes, mode="bilinear")
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=0, atol=1e-12 if dtype == moka.float64 else 2e-6)
+    x.requires_grad_()
+    z = numbers(*found.shape)
+    (F.interpolate(x, sizes, mode="bilinear") * z).sum().backward()
+    assert float((x.grad * x).sum()) == pytest.approx(float((moka.tensor(wanted) * z).sum()))
+
+
+@pytest.mark.parametrize("size", [1, 5, 16, 40, 67])
+def test_rows_by_their_root_mean_square(size):
+    x, w = numbers(3, size), numbers(size)
+    for t in (x, x.float()):
+        root = (t * t).mean(-1, keepdim=True).add(1e-3).rsqrt()
+        tolerance = 1e-9 if t.dtype == moka.float64 else 1e-5
+        close(F.rms_norm(t, (size,), eps=1e-3), t * root, tolerance)
+        close(F.rms_norm(t, (size,), w.to(t.dtype), eps=1e-3), t * root * w.to(t.dtype), tolerance)
+
+
+def test_cross_products_along_any_dimension():
+    a, b = numbers(2, 3, 4, 3), numbers(1, 3, 4, 3) + 1
+    for dim in (1, -1):
+        wanted = np.cross(a.numpy(), np.broadcast_to(b.numpy(), a.shape), axis=dim)
+        close(moka.linalg.cross(a, b, dim=dim), moka.tensor(wanted))
+    assert moka.cross(a.to("meta"), b.to("meta"), dim=1).shape == a.shape
 
 
 def test_grid_sample_of_the_identity_map_gives_the_image():

@@ -25,7 +25,8 @@ Bundle make_bundle(std::string_view name, const std::vector<BundledRegion>& regi
     const std::optional<lanes::Program> program = lanes::read_region(*region_plan(r.program, r.inputs));
     if (!program) {
       out.left.push_back(
-          cat("an operator or type has no reading as lanes, or it goes over rows too often: ", r.program));
+          cat("an operator or type has no reading as lanes, or it would compute too much of rows again: ",
+              r.program));
       continue;
     }
     const std::string text =

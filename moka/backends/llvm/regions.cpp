@@ -45,7 +45,8 @@ std::string make_code(const RegionPlan& plan) {
   const lanes::Target* target = lanes::host_target();
   if (!target) return "this processor has no AVX2";
   const std::optional<lanes::Program> program = lanes::read_region(plan);
-  if (!program) return "an operator or type in it has no reading as lanes, or it goes over rows too often";
+  if (!program)
+    return "an operator or type in it has no reading as lanes, or it would compute too much of rows again";
   const std::string text = lanes::print_llvm_module(lanes::print_llvm(*program, "region", *target), *target);
   std::string object, why = make_object(text, *target, object);
   if (!why.empty()) return why;

@@ -286,12 +286,17 @@ bool squeeze(NodeWriter& n) {
   Dims dims;
   const graph::Type& type = n.value("input")->type;
   if (!type.has_dims || !n.ints("dim", dims)) return false;
-  Dims ones;
+  // A size that is open is 1 only where the result has a dimension less for it.
+  Dims ones, open;
   for (int64_t d : dims) {
     if (type.dims.empty()) continue;
     const graph::Dim& size = type.dims[static_cast<size_t>(wrap(d, n.rank("input")))];
-    if (!size.fixed() || size.size == 1) ones.push_back(d);
+    if (!size.fixed()) open.push_back(d);
+    else if (size.size == 1) ones.push_back(d);
   }
+  const graph::Type& result = n.node.output()->type;
+  if (!result.has_dims || result.dims.size() + ones.size() != type.dims.size())
+    for (int64_t d : open) ones.push_back(d);
   if (ones.empty()) return n.finish("Identity", {n.name("input")});
   return n.finish("Squeeze", {n.name("input"), n.ints_input(ones)});
 }

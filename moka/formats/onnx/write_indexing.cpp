@@ -228,11 +228,14 @@ bool unique_all(NodeWriter& n) {
   if (!dim || !consecutive) return n.declines("its settings are known only when running");
   if (consecutive->to_bool()) return n.declines("runs of equal values");
   std::vector<spelling::Attribute> attributes{{"sorted", Any(int64_t(1))}};
-  if (!dim->is_none()) attributes.push_back({"axis", Any(dim->to_int())});
+  const graph::Type& type = n.node.inputs()[0]->type;
+  const bool one =
+      type.has_dims && type.dims.empty();  // 0-d: Unique has an axis for those with dimensions alone
+  if (!dim->is_none() && !one) attributes.push_back({"axis", Any(dim->to_int())});
   std::vector<std::string> outputs;
   const int places[] = {0, -1, 1, 2};
   const std::string hidden = n.model.unique(n.model.scoped(n.node, "Unique_inverse"));
-  const bool inverse = !n.node.output(1)->uses().empty() && dim->is_none();
+  const bool inverse = !n.node.output(1)->uses().empty() && dim->is_none() && !one;
   for (int p : places)
     outputs.push_back(p < 0 ? std::string() : p == 1 && inverse ? hidden : n.model.name_of(n.node.output(p)));
   n.model.add_node(n.node, "Unique", "", {n.name("input")}, outputs, attributes);

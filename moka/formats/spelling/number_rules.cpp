@@ -28,7 +28,11 @@ Value* reversed_difference(const Rewriting& r) {
 }
 Value* clamp_min(const Rewriting& r) { return r.call("maximum", {r["input"], r["min"]}); }
 Value* clamp_max(const Rewriting& r) { return r.call("minimum", {r["input"], r["max"]}); }
-Value* hardtanh(const Rewriting& r) { return r.call("clamp", {r["input"], r["min_val"], r["max_val"]}); }
+Value* hardtanh(const Rewriting& r) {
+  Value* y = r.call("clamp", {r["input"], r["min_val"], r["max_val"]});
+  DType type;  // clamp between floats makes floats
+  return r.dtype(r["input"], type) && is_integral(type) ? r.cast(y, type) : y;
+}
 Value* square(const Rewriting& r) { return r.term("input") * r.term("input"); }
 Value* rsqrt(const Rewriting& r) { return r.call("reciprocal", {r.call("sqrt", {r["input"]})}); }
 Value* reciprocal(const Rewriting& r) { return r.call("div", {1.0, r["input"]}); }

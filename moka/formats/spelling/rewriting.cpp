@@ -235,7 +235,10 @@ Value* write_out_formula(const Rewriting& r) {
       if (k >= r.node.inputs().size()) return false;
       Value* v = r.node.inputs()[k];
       const Any* c = v->constant();
-      // The integers of a schema are numbers like others in a formula.
+      // The integers of a schema are numbers like others in a formula, and bools compare as the integers 0 and 1.
+      DType own;
+      if (op.formula.rule == DTypeRule::Comparing && has_dtype(v, &own) && own == DType::Bool)
+        v = r.cast(v, DType::I64);
       out = c && c->tag() == Tag::Bool ? Argument(int64_t(c->to_bool())) : Argument(v);
       return true;
     }

@@ -3,6 +3,7 @@
 #include "moka/ops/contraction/contraction.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/eager_body.h"
+#include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/linear/linear.h"
 #include "moka/ops/reduction/reduction.h"
@@ -142,10 +143,11 @@ Tensor cross_of(const Tensor& a, const Tensor& b, int64_t dim, std::string_view 
   int d = wrap_dim(dim, a.dim(), op);
   MOKA_CHECK(a.size(d) == 3 && b.size(d) == 3, op, ": inputs dimension ", dim, " must have length 3. Got ",
              a.size(d), " and ", b.size(d));
-  auto part = [d](const Tensor& t, int64_t i) { return select(t, d, i); };
-  auto entry = [&](int i, int j) { return part(a, i) * part(b, j) - part(a, j) * part(b, i); };
-  std::vector<Tensor> parts{entry(1, 2), entry(2, 0), entry(0, 1)};
-  return stack(std::span<const Tensor>(parts), d);
+  // With t' = (t1, t2, t0), a * b' - a' * b holds the entries 2, 0, 1.
+  Tensor next = new_tensor(Dims{3}, DType::I64);
+  for (int64_t i = 0; i < 3; i++) next.data<int64_t>()[i] = (i + 1) % 3;
+  const auto turned = [&](const Tensor& t) { return index_select(t, d, next); };
+  return turned(a * turned(b) - turned(a) * b);
 }
 void linalg_cross_run(const Any* in, Any* out) {
   out[0] = Any(cross_of(in[0].tensor(), in[1].tensor(), in[2].to_int(), "linalg.cross"));

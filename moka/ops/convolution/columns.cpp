@@ -10,35 +10,60 @@
 namespace moka {
 
 namespace {
-// visit(place in the image or -1, place in the matrix), a row of the matrix after the other; rows [first, last).
+// Which of the windows along an axis have their tap `k` inside the image.
+struct Inside {
+  int64_t first, last, start;  // start: the place that window 0 meets
+};
+Inside inside(const Axis& a, int64_t k) {
+  const int64_t start = k * a.dilation - a.padding;
+  const int64_t first = start < 0 ? (-start + a.stride - 1) / a.stride : 0;
+  const int64_t last = start < a.in ? (a.in - 1 - start) / a.stride + 1 : 0;
+  return {std::min(first, a.out), std::clamp(last, std::min(first, a.out), a.out), start};
+}
+// visit(row of the image or -1, row of windows in the matrix, windows with their tap in the image): rows of windows one
+// after the other.
 template <class F>
-void each_entry(const ConvGeometry& g, int64_t first, int64_t last, F visit) {
-  for (int64_t row = first; row < last; row++) {
-    const int64_t channel = row / g.taps(), tap = row % g.taps(), ky = tap / g.x.kernel,
-                  kx = tap % g.x.kernel;
-    for (int64_t oy = 0; oy < g.y.out; oy++) {
-      const int64_t y = oy * g.y.stride - g.y.padding + ky * g.y.dilation;
-      const int64_t x0 = kx * g.x.dilation - g.x.padding, at = row * g.out_pixels() + oy * g.x.out;
-      for (int64_t ox = 0; ox < g.x.out; ox++) {
-        const int64_t x = ox * g.x.stride + x0;
-        const bool in = y >= 0 && y < g.y.in && x >= 0 && x < g.x.in;
-        visit(in ? (channel * g.y.in + y) * g.x.in + x : -1, at + ox);
+void each_row(const ConvGeometry& g, F visit) {
+  int64_t at = 0;
+  for (int64_t channel = 0; channel < g.channels; channel++)
+    for (int64_t ky = 0; ky < g.y.kernel; ky++)
+      for (int64_t kx = 0; kx < g.x.kernel; kx++) {
+        const Inside rows = inside(g.y, ky), columns = inside(g.x, kx);
+        for (int64_t oy = 0; oy < g.y.out; oy++, at += g.x.out) {
+          const bool in = oy >= rows.first && oy < rows.last;
+          visit(in ? (channel * g.y.in + oy * g.y.stride + rows.start) * g.x.in : -1, at, columns);
+        }
       }
-    }
-  }
 }
 }  // namespace
 
 template <class T>
 void image_to_columns(const ConvGeometry& g, const T* image, T* columns) {
-  each_entry(g, 0, g.channels * g.taps(),
-             [&](int64_t from, int64_t to) { columns[to] = from < 0 ? T(0) : image[from]; });
+  const int64_t stride = g.x.stride;
+  each_row(g, [&](int64_t row, int64_t at, const Inside& c) {
+    T* to = columns + at;
+    if (row < 0 || c.first == c.last) return void(std::fill_n(to, g.x.out, T(0)));
+    std::fill_n(to, c.first, T(0));
+    const T* from = image + row + c.start + c.first * stride;
+    if (stride == 1) std::copy_n(from, c.last - c.first, to + c.first);
+    else
+      for (int64_t ox = c.first; ox < c.last; ox++, from += stride) to[ox] = *from;
+    std::fill_n(to + c.last, g.x.out - c.last, T(0));
+  });
 }
 template <class T>
 void columns_to_image(const ConvGeometry& g, const T* columns, T* image) {
+  const int64_t stride = g.x.stride;
   std::fill_n(image, g.channels * g.in_pixels(), T(0));
-  each_entry(g, 0, g.channels * g.taps(), [&](int64_t to, int64_t from) {
-    if (to >= 0) image[to] += columns[from];
+  each_row(g, [&](int64_t row, int64_t at, const Inside& c) {
+    if (row < 0 || c.first == c.last) return;
+    const T* from = columns + at + c.first;
+    T* to = image + row + c.start + c.first * stride;
+    const int64_t n = c.last - c.first;
+    if (stride == 1)
+      for (int64_t i = 0; i < n; i++) to[i] += from[i];
+    else
+      for (int64_t i = 0; i < n; i++) to[i * stride] += from[i];
   });
 }
 
@@ -81,10 +106,15 @@ ConvGeometry column_geometry(const Frame& f, std::span<const int64_t> image, int
 Dims matrix_sizes(const ConvGeometry& g) {
   return g.batched ? Dims{g.batch, g.filters, g.out_pixels()} : Dims{g.filters, g.out_pixels()};
 }
+// f(one channel's geometry, its place among the images, its place among the matrices); channels need nothing of each
+// other.
 template <class F>
-void each_image(const ConvGeometry& g, F f) {
-  parallel_for(0, g.batch, 32768 / (g.filters * g.out_pixels() + 1) + 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) f(i * g.channels * g.in_pixels(), i * g.filters * g.out_pixels());
+void each_channel(const ConvGeometry& g, F f) {
+  ConvGeometry one = g;
+  one.channels = 1;
+  const int64_t matrix = g.taps() * g.out_pixels();
+  parallel_for(0, g.batch * g.channels, 32768 / (matrix + 1) + 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) f(one, i * g.in_pixels(), i * matrix);
   });
 }
 
@@ -96,8 +126,8 @@ void im2col_kernel(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput y(f, 0);
   by_kernel_dtype(x.dtype(), [&]<class T>(T*) {
-    each_image(g, [&](int64_t image, int64_t matrix) {
-      image_to_columns(g, x.data<T>() + image, y.data<T>() + matrix);
+    each_channel(g, [&](const ConvGeometry& one, int64_t image, int64_t matrix) {
+      image_to_columns(one, x.data<T>() + image, y.data<T>() + matrix);
     });
   });
   y.finish();
@@ -132,8 +162,8 @@ void col2im_kernel(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));
   KernelOutput y(f, 0);
   by_kernel_dtype(x.dtype(), [&]<class T>(T*) {
-    each_image(g, [&](int64_t image, int64_t matrix) {
-      columns_to_image(g, x.data<T>() + matrix, y.data<T>() + image);
+    each_channel(g, [&](const ConvGeometry& one, int64_t image, int64_t matrix) {
+      columns_to_image(one, x.data<T>() + matrix, y.data<T>() + image);
     });
   });
   y.finish();

@@ -405,7 +405,21 @@ RegionProgram read_region(std::string_view text) {
   return out;
 }
 
-std::shared_ptr<const RegionPlan> region_plan(std::string_view text, std::span<const Tensor> inputs) {
+namespace {
+// What this thread asked for last, found by the place of the text: its contents are compared, as memory is used again.
+struct Recent {
+  std::string text;
+  TypesKey types{};
+  std::shared_ptr<const RegionPlan> plan;
+};
+Recent& recent_at(std::string_view text) {
+  constexpr size_t places = 64;
+  thread_local const std::unique_ptr<Recent[]> recent = std::make_unique<Recent[]>(places);
+  const size_t at = reinterpret_cast<uintptr_t>(text.data());
+  return recent[(at >> 4 ^ at >> 10) % places];
+}
+
+std::shared_ptr<const RegionPlan> find_or_make_plan(std::string_view text, std::span<const Tensor> inputs) {
   KnownRegions& known = known_regions();
   {
     std::shared_lock lock(known.mutex);
@@ -428,6 +442,18 @@ std::shared_ptr<const RegionPlan> region_plan(std::string_view text, std::span<c
   for (const auto& [types, other] : entry.plans)
     if (types == key) return other;  // another thread was first
   entry.plans.emplace_back(key, plan);
+  return plan;
+}
+
+}  // namespace
+
+std::shared_ptr<const RegionPlan> region_plan(std::string_view text, std::span<const Tensor> inputs) {
+  Recent& recent = recent_at(text);
+  if (recent.plan && recent.text == text && recent.plan->inputs == static_cast<int>(inputs.size()) &&
+      recent.types == types_key(inputs, recent.plan->rows))
+    return recent.plan;
+  std::shared_ptr<const RegionPlan> plan = find_or_make_plan(text, inputs);
+  recent = {std::string(text), types_key(inputs, plan->rows), plan};
   return plan;
 }
 

@@ -165,7 +165,7 @@ class RowRunner {
   RowRunner(const RegionPlan& plan, const RowWalk& walk, std::span<Tensor> outs, RegionPlan::Code code)
       : plan_(plan), walk_(walk), outs_(outs), code_(code), n_(walk.n) {
     int64_t whole = 0;
-    for (int v = 0; v < count(); v++) whole += in_tiles(v) && !value(v).line;
+    for (int v = 0; v < tiled(); v++) whole += in_tiles(v) && !value(v).line;
     const int64_t row_bytes = std::max<int64_t>(whole * n_ * plan.widest, 1);
     tile_ = std::clamp<int64_t>(tile_bytes / row_bytes, 1, 512);
     // Rows that lie apart come one by one, so that they need not be gathered.
@@ -176,15 +176,16 @@ class RowRunner {
   // False where the code leaves it to the formulas.
   bool run(int64_t first, int64_t last) {
     const int64_t tile = std::min(tile_, last - first);
-    int64_t sizes[most_region_values] = {}, bytes = 0;
-    for (int v = 0; v < count(); v++)
+    int64_t places[most_region_values], bytes = 0;
+    std::fill_n(places, plan_.slots, 0);
+    for (int v = 0; v < tiled(); v++)
       if (in_tiles(v)) {
         const bool number = value(v).kind == RegionPlan::Value::Number;
         const int64_t elements = number ? number_elements : value(v).line ? tile : tile * n_;
-        int64_t& size = sizes[value(v).slot];
+        int64_t& size = places[value(v).slot];
         size = std::max(size, (elements * static_cast<int64_t>(item_size(value(v).dtype)) + 63) / 64 * 64);
       }
-    for (int s = 0; s < plan_.slots; s++) bytes += std::exchange(sizes[s], bytes);
+    for (int s = 0; s < plan_.slots; s++) bytes += std::exchange(places[s], bytes);
     const int64_t spare = (n_ * 8 + 63) / 64 * 64;
     const int spare_rows = code_ ? plan_.spare_rows.load(std::memory_order_relaxed) : 0;
     alignas(64) char few[16 << 10];
@@ -192,10 +193,11 @@ class RowRunner {
     std::optional<Scratch<char>> many;
     if (needed > static_cast<int64_t>(sizeof few)) many.emplace(needed);
     char* const memory = many ? many->data() : few;
-    char* at[most_region_values] = {};
-    for (int v = 0; v < count(); v++)
+    char* at[most_region_values];
+    std::fill_n(at, count(), nullptr);
+    for (int v = 0; v < tiled(); v++)
       if (in_tiles(v)) {
-        at[v] = memory + sizes[value(v).slot];
+        at[v] = memory + places[value(v).slot];
         if (value(v).kind == RegionPlan::Value::Number)
           splat_item(at[v], value(v).number, static_cast<int64_t>(item_size(value(v).dtype)),
                      number_elements);
@@ -218,6 +220,7 @@ class RowRunner {
 
  private:
   int count() const { return static_cast<int>(plan_.values.size()); }
+  int tiled() const { return code_ ? plan_.inputs : count(); }  // values that may have a tile
   const RegionPlan::Value& value(int v) const { return plan_.values[static_cast<size_t>(v)]; }
   // Values in memory of the tile; code has the others in registers.
   bool in_tiles(int v) const {

@@ -97,8 +97,12 @@ struct RowLoops {
   int loops = 1, spare_rows = 0;
 };
 RowLoops plan_loops(const Program& program);
-// Code that goes over a row more often than this is slower than the operators' kernels over tiles.
-inline constexpr int most_row_loops = 4;
+// The nodes of elements that loop l computes or reads back, in order, and the values of rows that it stores.
+std::vector<int> loop_body(const Program& program, const RowLoops& loops, int l);
+// Whether code over rows does little twice: what no row is kept for is computed again in every loop that wants it, where
+// the operators' kernels over tiles compute it once. Each loop costs next to nothing: 25 of them over a row, the code of
+// six layer norms and softmaxes, are faster than tiles from 256 elements a row on.
+bool pays(const Program& program, const RowLoops& loops);
 
 // Adds what a formula's text (Formula::text) computes in type `compute` (F32, F64, I32, I64) of operands to the page;
 // nothing where some of its functions have no reading as lanes.
@@ -108,7 +112,7 @@ std::optional<int> read_formula(Page& page, std::string_view text, Type compute,
 std::optional<int> read_row_work(Page& page, RowWork work, Type compute, int input, int weight, int bias,
                                  double epsilon);
 // The program of a planned region; nothing where a formula or type in it has no reading as lanes, or where its code would
-// go over rows more than most_row_loops times.
+// compute too much of rows again.
 std::optional<Program> read_region(const RegionPlan& plan);
 
 }  // namespace moka::lanes

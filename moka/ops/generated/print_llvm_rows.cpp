@@ -106,38 +106,15 @@ class RowPrinter : LaneText {
            "\n");
   }
 
-  // The nodes that loop l computes of elements, in order.
+  // What loop l computes of elements, in order, with the sums that it takes and the masks that it looks at.
   std::vector<int> body_of(int l, std::vector<Sum>& sums, std::vector<int>& guards) const {
-    std::vector<char> wanted(static_cast<size_t>(page_.size()));
-    const auto want = [&](int id) {
-      if (id >= 0 && !is_line(id)) wanted[static_cast<size_t>(id)] = 1;
-    };
     for (int i = 0; i < page_.size(); i++) {
       const Node& n = page_[i];
-      if (is_reduction(n.kind) && loop_of(i) == l + 1) {
-        sums.push_back({i, vector(n.type), neutral_of(n), {}});
-        want(n.a);
-      }
-      if (spare_of(i) >= 0 && loop_of(i) == l) want(i);
+      if (is_reduction(n.kind) && loop_of(i) == l + 1) sums.push_back({i, vector(n.type), neutral_of(n), {}});
     }
-    for (size_t r = 0; r < program_.results.size(); r++)
-      if (!program_.line_results[r] && loop_of(program_.results[r]) == l) want(program_.results[r]);
     for (const int g : page_.refused())
-      if (!is_line(g) && loop_of(g) == l) want(g), guards.push_back(g);
-    // A result whose value is known for the whole row is written in the last loop.
-    if (l + 1 == loops_.loops)
-      for (size_t r = 0; r < program_.results.size(); r++)
-        if (!program_.line_results[r] && is_line(program_.results[r]))
-          wanted[static_cast<size_t>(program_.results[r])] = 1;
-    std::vector<int> body;
-    for (int i = page_.size(); i-- > 0;) {
-      if (!wanted[static_cast<size_t>(i)]) continue;
-      body.push_back(i);
-      if (is_line(i) || kept(i, l)) continue;
-      for (int o : {page_[i].a, page_[i].b, page_[i].c}) want(o);
-    }
-    std::reverse(body.begin(), body.end());
-    return body;
+      if (!is_line(g) && loop_of(g) == l) guards.push_back(g);
+    return loop_body(program_, loops_, l);
   }
   bool kept(int id, int l) const { return spare_of(id) >= 0 && loop_of(id) < l; }
 

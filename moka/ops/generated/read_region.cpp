@@ -185,7 +185,7 @@ class RegionReader {
 
 std::optional<Program> read_region(const RegionPlan& plan) {
   std::optional<Program> program = RegionReader(plan).run();
-  if (program && program->rows && plan_loops(*program).loops > most_row_loops) return std::nullopt;
+  if (program && program->rows && !pays(*program, plan_loops(*program))) return std::nullopt;
   return program;
 }
 

@@ -1,5 +1,7 @@
 // Work on rows as lane programs: sums, extrema, softmax and norms written with numbers that are nodes.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "moka/ops/generated/lane_number.h"
 
 namespace moka::lanes {
@@ -109,6 +111,49 @@ RowLoops plan_loops(const Program& program) {
         out.spare[from] = out.spare_rows++;
     }
   return out;
+}
+
+std::vector<int> loop_body(const Program& program, const RowLoops& loops, int l) {
+  const Page& page = program.page;
+  std::vector<char> wanted(static_cast<size_t>(page.size()));
+  const auto is_line = [&](int id) { return loops.line[static_cast<size_t>(id)] != 0; };
+  const auto loop_of = [&](int id) { return loops.loop[static_cast<size_t>(id)]; };
+  const auto spare_of = [&](int id) { return loops.spare[static_cast<size_t>(id)]; };
+  const auto want = [&](int id) {
+    if (id >= 0 && !is_line(id)) wanted[static_cast<size_t>(id)] = 1;
+  };
+  for (int i = 0; i < page.size(); i++) {
+    if (is_reduction(page[i].kind) && loop_of(i) == l + 1) want(page[i].a);
+    if (spare_of(i) >= 0 && loop_of(i) == l) want(i);
+  }
+  for (const int g : page.refused())
+    if (loop_of(g) == l) want(g);
+  for (size_t r = 0; r < program.results.size(); r++) {
+    const int id = program.results[r];
+    if (program.line_results[r]) continue;
+    if (!is_line(id) && loop_of(id) == l) want(id);
+    // A result whose value is known for the whole row is written in the last loop.
+    if (is_line(id) && l + 1 == loops.loops) wanted[static_cast<size_t>(id)] = 1;
+  }
+  std::vector<int> body;
+  for (int i = page.size(); i-- > 0;) {
+    if (!wanted[static_cast<size_t>(i)]) continue;
+    body.push_back(i);
+    const bool kept = spare_of(i) >= 0 && loop_of(i) < l;
+    if (is_line(i) || kept) continue;
+    for (int o : {page[i].a, page[i].b, page[i].c}) want(o);
+  }
+  std::reverse(body.begin(), body.end());
+  return body;
+}
+
+bool pays(const Program& program, const RowLoops& loops) {
+  constexpr size_t most_times = 3;
+  size_t once = 0, all = 0;
+  for (int i = 0; i < program.page.size(); i++)
+    once += !loops.line[static_cast<size_t>(i)] && program.page[i].kind != Kind::Constant;
+  for (int l = 0; l < loops.loops; l++) all += loop_body(program, loops, l).size();
+  return all <= most_times * once;
 }
 
 }  // namespace moka::lanes

@@ -47,8 +47,12 @@ void run_index_select(Frame& f) {
   char* to = out.data<char>();
   auto part = [&](auto copy) {
     parallel_for(0, outer * n, 16384 / run + 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; i++)
-        copy(to + i * run, source + (i / n * count + places[static_cast<size_t>(i % n)]) * run);
+      const char* block = source + first / n * count * run;
+      size_t k = static_cast<size_t>(first % n);
+      for (int64_t i = first; i < last; i++) {
+        copy(to + i * run, block + places[k] * run);
+        if (++k == places.size()) k = 0, block += count * run;
+      }
     });
   };
   if (run == 4) part([](char* a, const char* b) { std::memcpy(a, b, 4); });

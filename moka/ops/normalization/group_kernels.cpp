@@ -95,11 +95,12 @@ void group_normalize_backward(const ChannelShape& s, int64_t groups, const T* dy
 template <class T>
 void rms_normalize(int64_t rows, int64_t n, const T* x, const T* weight, double eps, T* y) {
   auto squares = MOKA_BY_ISA(Run<T>::squares);
+  auto scaled = MOKA_BY_ISA(Run<T>::scaled);
   parallel_for(0, rows, 16384 / (n + 1) + 1, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; r++) {
       const T* in = x + r * n;
       const T scale = T(1 / std::sqrt(squares(in, n, T(0)) / double(n) + eps));
-      for (int64_t i = 0; i < n; i++) y[r * n + i] = weight ? in[i] * scale * weight[i] : in[i] * scale;
+      scaled(in, n, scale, weight, y + r * n);
     }
   });
 }
@@ -110,6 +111,7 @@ void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, co
   auto squares = MOKA_BY_ISA(Run<T>::squares);
   auto products = MOKA_BY_ISA(Run<T>::products);
   auto combine = MOKA_BY_ISA(Run<T>::combine);
+  auto weighted = MOKA_BY_ISA(Run<T>::weighted);
   // Rows are cut by their number alone; the partial gradients of weight are added in order.
   const int64_t parts = std::clamp<int64_t>(rows / 32, 1, 16);
   Scratch<T> partial(parts * n);
@@ -120,11 +122,7 @@ void rms_normalize_backward(int64_t rows, int64_t n, const T* dy, const T* x, co
       for (int64_t r = part * rows / parts; r < (part + 1) * rows / parts; r++) {
         const T *in = x + r * n, *grad = dy + r * n;
         const double scale = 1 / std::sqrt(squares(in, n, T(0)) / double(n) + eps);
-        T* to = partial.data() + part * n;
-        for (int64_t i = 0; i < n; i++) {
-          to[i] += grad[i] * in[i] * T(scale);
-          g[i] = weight ? grad[i] * weight[i] : grad[i];
-        }
+        weighted(grad, in, n, T(scale), weight, partial.data() + part * n, g.data());
         double sums[2] = {0, 0};
         products(g.data(), in, n, T(0), sums);
         combine(g.data(), in, n, T(scale), T(-scale * scale * scale * sums[1] / double(n)), T(0), dx + r * n);

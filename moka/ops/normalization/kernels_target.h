@@ -77,6 +77,33 @@ struct Run {
       sums[1] += p;
     }
   }
+  // y = x * scale, times weight where there is one.
+  static void scaled(const T* x, int64_t n, T scale, const T* weight, T* y) {
+    using V = Vec<T>;
+    constexpr int L = lanes<T>;
+    const V s = spread<V>(scale);
+    int64_t i = 0;
+    if (weight)
+      for (; i + L <= n; i += L) store(y + i, load<V>(x + i) * s * load<V>(weight + i));
+    for (; i + L <= n; i += L) store(y + i, load<V>(x + i) * s);
+    for (; i < n; i++) y[i] = weight ? x[i] * scale * weight[i] : x[i] * scale;
+  }
+  // What one row adds to the gradient of weight, and dy times weight.
+  static void weighted(const T* dy, const T* x, int64_t n, T scale, const T* weight, T* sum, T* y) {
+    using V = Vec<T>;
+    constexpr int L = lanes<T>;
+    const V s = spread<V>(scale);
+    int64_t i = 0;
+    for (; i + L <= n; i += L) {
+      const V g = load<V>(dy + i);
+      store(sum + i, load<V>(sum + i) + g * load<V>(x + i) * s);
+      store(y + i, weight ? g * load<V>(weight + i) : g);
+    }
+    for (; i < n; i++) {
+      sum[i] += dy[i] * x[i] * scale;
+      y[i] = weight ? dy[i] * weight[i] : dy[i];
+    }
+  }
   // y = x * scale + shift
   static void affine(const T* x, int64_t n, T scale, T shift, T* y) {
     using V = Vec<T>;
