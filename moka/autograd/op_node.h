@@ -23,6 +23,7 @@ struct Rules {
   bool list_output = false;
   std::string_view unwritten{};  // why there is no derivative yet, where there should be one
   uint64_t targets = 0;  // bit i: argument i has a derivative
+  uint64_t refused = 0;  // bit i: argument i may not require gradients
 };
 const Rules& rules_of(const Op& op);
 

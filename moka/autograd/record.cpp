@@ -17,6 +17,15 @@ namespace moka::autograd {
 
 #ifndef MOKA_PREDICTOR
 namespace {
+template <class F>
+void for_names(std::string_view list, F f) {
+  while (!list.empty()) {
+    size_t space = list.find(' ');
+    f(list.substr(0, space));
+    list = space == std::string_view::npos ? std::string_view() : list.substr(space + 1);
+  }
+}
+
 Rules* make_rules(const Op& op, const Schema& schema) {
   Rules* rules = new Rules;  // lives as long as the Op
   rules->args = static_cast<int>(schema.args.size());
@@ -24,6 +33,9 @@ Rules* make_rules(const Op& op, const Schema& schema) {
   for (const Derivative& d : op.derivative.rows) {
     if (!d.constant.empty()) {
       if (d.names.empty()) rules->unwritten = d.constant;
+      for_names(d.names, [&](std::string_view name) {  // those of outputs need no more
+        if (int at = schema.find_arg(name); at >= 0) rules->refused |= uint64_t(1) << at;
+      });
       continue;
     }
     if (rules->rows.empty()) rules->gradients = d.gradients;
@@ -32,10 +44,7 @@ Rules* make_rules(const Op& op, const Schema& schema) {
                 ": all derivatives must take the same output gradients, found ", rules->gradients, " and ",
                 d.gradients);
     Row row{&d, {}, d.usage()};
-    std::string_view rest = d.names;
-    while (!rest.empty()) {
-      size_t space = rest.find(' ');
-      std::string_view name = rest.substr(0, space);
+    for_names(d.names, [&](std::string_view name) {
       int at = schema.find_arg(name);
       if (at < 0)
         fail_kind(ErrorKind::Internal, schema.name, ": the derivative names '", name,
@@ -43,8 +52,7 @@ Rules* make_rules(const Op& op, const Schema& schema) {
       row.targets.push_back(at);
       rules->targets |= uint64_t(1) << at;
       rules->slots = std::max({rules->slots, d.gradients + at + 1, d.parameters});
-      rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
-    }
+    });
     rules->rows.push_back(row);
   }
   int outputs = rules->list_output ? 1 : rules->gradients > 1 ? rules->gradients : 0;
@@ -188,6 +196,15 @@ void call_constant(Frame& f, uint32_t rest) {
   rebase_history(f.outs[0], std::move(node), 0);
 }
 
+void check_refused(const Frame& f, uint64_t refused) {
+  for (; refused; refused &= refused - 1) {
+    int i = __builtin_ctzll(refused);
+    MOKA_CHECK(!wants_gradient(f.args[i]), f.name(), ": not differentiable with respect to argument '",
+               info(f.op).schema.args[static_cast<size_t>(i)].name,
+               "', which must not require gradients; detach() it");
+  }
+}
+
 void autograd_layer(Frame& f, uint32_t rest) {
   if (f.op.derivative.rows.count == 0) return f.op.body ? call_composite(f, rest) : call_constant(f, rest);
   const Rules& rules = rules_of(f.op);
@@ -197,6 +214,7 @@ void autograd_layer(Frame& f, uint32_t rest) {
     int i = __builtin_ctzll(targets);
     if (wants_gradient(f.args[i])) wanted |= uint64_t(1) << i;
   }
+  if (__builtin_expect(rules.refused != 0, 0)) check_refused(f, rules.refused);
   bool overwrites = f.given && check_targets(f, wanted != 0);
   if (!wanted && !overwrites) return dispatch_below(f, rest);
   Ref<OpNode> node = OpNode::before(f, rules, wanted);

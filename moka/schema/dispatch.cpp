@@ -65,6 +65,21 @@ bool takes_meta(const Frame& f) {
   }
   return false;
 }
+// to = from where they differ: of elements of `to` that share one place a changed one wins.
+void copy_changed(const Tensor& from, const Tensor& to) {
+  const size_t item = item_size(to.dtype());
+  const Tensor after = to_dtype(from, to.dtype()), before = as_contiguous(to);
+  char* const start = static_cast<char*>(to.raw_data());
+  for (int64_t i = 0; i < to.numel(); i++) {
+    const char* changed = after.data<char>() + static_cast<size_t>(i) * item;
+    if (std::memcmp(changed, before.data<char>() + static_cast<size_t>(i) * item, item) == 0) continue;
+    int64_t rest = i, at = 0;
+    for (int k = to.dim(); k-- > 0; rest /= to.size(k)) at += rest % to.size(k) * to.stride(k);
+    std::memcpy(start + at * static_cast<int64_t>(item), changed, item);
+  }
+}
+bool is_overlapping(const Tensor& t) { return !is_non_overlapping(t.sizes(), t.strides()); }
+
 // Writes what a body made into the output that came with the call: by the operator copy_, so that tapes and traces that
 // see the parts of the body see the write too.
 void write_result(Frame& f, int i, const Tensor& result) {
@@ -72,6 +87,10 @@ void write_result(Frame& f, int i, const Tensor& result) {
   if (result == target) return;
   check_result_fits(f.name(), result.dtype(), target.dtype());
   fit_given(f, i, result.sizes());
+  if (f.op.writes_one_value && is_overlapping(target)) {
+    copy_changed(result, target);
+    return target.raise_version();
+  }
   static const Op* const copy = find_op("copy_");
   if (!copy) return copy_elements(result, target);  // a build for given models
   Arg args[] = {target, result};
@@ -191,7 +210,7 @@ void run_kernel(Frame& f) {
   for (int i = 0; mask >> i; i++)
     if (mask >> i & 1) {
       given[i] = f.outs[i];
-      MOKA_CHECK(is_non_overlapping(given[i].sizes(), given[i].strides()) || f.op.writes_one_value, f.name(),
+      MOKA_CHECK(f.op.writes_one_value || !is_overlapping(given[i]), f.name(),
                  ": unsupported operation: more than one element of the output refers to a single memory "
                  "location (an expanded view); "
                  "clone() it before writing in place");
@@ -212,7 +231,8 @@ void run_kernel(Frame& f) {
   row->run(f);
   for (int i = 0; mask >> i; i++) {
     if (!(mask >> i & 1) || f.outs[i] == given[i]) continue;
-    copy_elements(f.outs[i], given[i]);
+    if (f.op.writes_one_value && is_overlapping(given[i])) copy_changed(f.outs[i], given[i]);
+    else copy_elements(f.outs[i], given[i]);
     f.outs[i] = given[i];
   }
 }

@@ -14,6 +14,7 @@
 #include "python/bindings/buffer.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/size.h"
+#include "python/bindings/wrapper.h"
 
 namespace moka::python {
 
@@ -62,6 +63,7 @@ PyObject* m_item(PyObject* self, PyObject*) {
     MOKA_CHECK(t.numel() == 1, "item: a Tensor with ", t.numel(),
                " elements cannot be converted to Scalar: its shape is ", t.sizes());
     check_not_capturing(t, "item");
+    if (PyObject* number = wrapper_number(t)) return number;
     if (is_meta(t)) return PyFloat_FromDouble(element_as_double(t, 0));  // raises
     int64_t at = 0;
     return list_of(strided_view(t, {}, {}, t.impl()->offset), 0, at);

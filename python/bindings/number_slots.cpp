@@ -10,6 +10,7 @@
 #include "python/bindings/calls.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/overrides.h"
+#include "python/bindings/wrapper.h"
 
 namespace moka::python {
 
@@ -149,6 +150,7 @@ const Tensor& only_element(PyObject* o, const char* what) {
 int truth(PyObject* o) {
   try {
     const Tensor& t = only_element(o, "bool");
+    if (PyRef number = PyRef::steal(wrapper_number(t))) return PyObject_IsTrue(number.get());
     if (!is_complex(t.dtype())) return element_as_double(t, 0) != 0;
     ComplexNumber c = as_complex_number(t);
     return c.real != 0 || c.imag != 0;
@@ -165,6 +167,7 @@ void check_real(const Tensor& t, const char* what) {
 PyObject* as_long(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor& t = only_element(o, "int");
+    if (PyRef number = PyRef::steal(wrapper_number(t))) return PyNumber_Long(number.get());
     check_real(t, "int");
     if (is_floating(t.dtype())) return PyLong_FromDouble(element_as_double(t, 0));
     return PyLong_FromLongLong(element_as_int(t, 0));
@@ -177,12 +180,14 @@ PyObject* as_index(PyObject* o) {
                     "index: only integer tensors of a single element can be converted to an index, got ",
                     t.dtype(), " of shape ", t.sizes());
     only_element(o, "index");
+    if (PyRef number = PyRef::steal(wrapper_number(t))) return PyNumber_Index(number.get());
     return PyLong_FromLongLong(element_as_int(t, 0));
   });
 }
 PyObject* as_float(PyObject* o) {
   return guarded([&] {
     const Tensor& t = only_element(o, "float");
+    if (PyRef number = PyRef::steal(wrapper_number(t))) return PyNumber_Float(number.get());
     check_real(t, "float");
     return PyFloat_FromDouble(element_as_double(t, 0));
   });

@@ -153,9 +153,9 @@ PyObject* get_requires_grad(PyObject* o, void*) {
 }
 int set_requires_grad(PyObject* o, PyObject* value, void*) {
   try {
-    int on = value ? PyObject_IsTrue(value) : 0;
-    if (on < 0) return -1;
-    autograd::set_requires_grad(unwrap(o), on);
+    MOKA_CHECK(value && PyBool_Check(value), "requires_grad must be a bool, got ",
+               value ? described(value) : "nothing");
+    autograd::set_requires_grad(unwrap(o), value == Py_True);
     return 0;
   } catch (...) {
     set_python_error();
@@ -180,6 +180,9 @@ int set_grad(PyObject* o, PyObject* value, void*) {
     if (!is_tensor(value))
       throw Error(ErrorKind::Type, cat("grad: expected to be a Tensor or None, got ", described(value)));
     const Tensor& g = unwrap(value);
+    MOKA_CHECK(value != o, "grad: can't assign a tensor as its own gradient");
+    MOKA_CHECK(g.dtype() == t.dtype(), "grad: a gradient of type ", g.dtype(),
+               " does not fit the tensor's type ", t.dtype());
     MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
                "grad: shape ", g.sizes(), " does not fit the tensor's shape ", t.sizes());
     autograd::make_meta(t).grad = g;
@@ -199,12 +202,15 @@ PyObject* get_data(PyObject* o, void*) {
 // x.data = y: x shows y's memory from now on.
 int set_data(PyObject* o, PyObject* value, void*) {
   try {
-    if (!value || !is_tensor(value))
-      throw Error(ErrorKind::Type,
-                  cat("data: expected a Tensor, got ", value ? described(value) : "nothing"));
+    MOKA_CHECK(value, "data: Deleting tensor data is not allowed; delete the tensor");
+    if (!is_tensor(value))
+      throw Error(ErrorKind::Type, cat("data: expected a Tensor, got ", described(value)));
     TensorImpl* t = impl_of(o);
     Tensor keep = unwrap(value);
     TensorImpl* from = keep.impl();
+    MOKA_CHECK(is_differentiable(from->dtype) || !autograd::requires_grad(unwrap(o)),
+               "data: a tensor that requires gradients must be floating point or complex dtype, got ",
+               from->dtype);
     MOKA_CHECK(t->ndim <= TensorImpl::inline_limit && from->ndim <= TensorImpl::inline_limit,
                "data: at most 6 dimensions");
     follow_geometry(unwrap(o), keep);

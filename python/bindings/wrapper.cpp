@@ -106,6 +106,21 @@ PyObject* wrap_stand_in(const Tensor& t) {
   return o;
 }
 
+PyObject* wrapper_number(const Tensor& t) {
+  if (!handler || !is_wrapper(t)) return nullptr;
+  GilHeld gil;
+  nb::list args, outs;
+  args.append(nb::steal(wrap(t)));
+  LayersOff off(layer::autograd);
+  try {
+    nb::object found = nb::borrow(handler)("_local_scalar_dense", args, outs, false);
+    return found.is(nb::handle(Py_NotImplemented)) ? nullptr : found.release().ptr();
+  } catch (nb::python_error& e) {
+    e.restore();
+    throw PythonErrorSet{};
+  }
+}
+
 Device shown_device(const Tensor& t) {
   if (__builtin_expect(is_wrapper(t), 0))
     if (StandIn* stands = stand_in(t)) return stands->device;

@@ -69,6 +69,7 @@ class Overload(Packet):
 _RUNS: dict[str, Any] = {
     "_softmax": lambda self, dim, half_to_float=False: moka.softmax(self, dim),
     "_log_softmax": lambda self, dim, half_to_float=False: moka.log_softmax(self, dim),
+    "_local_scalar_dense": Tensor.item,
     "embedding": lambda weight, indices, *_, **__: moka._C.embedding(weight, indices),
 }
 

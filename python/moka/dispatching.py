@@ -12,6 +12,7 @@ import functools
 import re
 import threading
 from collections.abc import Callable
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from . import _C
@@ -28,6 +29,9 @@ __all__ = [
     "return_and_correct_aliasing",
     "without_modes",
 ]
+
+
+_HEAP_TYPE = 1 << 9  # in __flags__: a class that Python code defines
 
 
 class _Modes(threading.local):
@@ -282,7 +286,10 @@ def _answer(name: str, given: list[Any], outs: list[Tensor], in_place: bool) -> 
         parts = _parted(name, given)
         if parts is not NotImplemented:
             return parts
-    func, args, keywords = aten_call(name, given, outs, in_place)
+    if name == "_local_scalar_dense":  # item(): no operator of Moka's
+        func, args, keywords = _operator(name, "default", name), tuple(given), {}
+    else:
+        func, args, keywords = aten_call(name, given, outs, in_place)
     types = tuple(kinds)
     if _modes.stack:
         mode = _modes.stack.pop()
@@ -314,6 +321,15 @@ def install() -> None:
 # ---- making tensors that answer
 
 
+@functools.cache
+def _share_attributes(cls: type) -> None:
+    """What a class keeps in slots is kept as other attributes are, which all objects of one wrapper share."""
+    for kind in cls.__mro__:
+        for name, value in list(vars(kind).items()):
+            if kind.__flags__ & _HEAP_TYPE and isinstance(value, MemberDescriptorType):
+                delattr(kind, name)
+
+
 def make_wrapper_subclass(
     cls: type,
     size: Any,
@@ -334,6 +350,7 @@ def make_wrapper_subclass(
             f"_make_wrapper_subclass requires __torch_dispatch__ to be defined, which {cls.__name__} lacks"
         )
     install()
+    _share_attributes(cls)
     sizes = [int(n) for n in size]
     made = _C._make_wrapper(cls, sizes, None if strides is None else [int(n) for n in strides], dtype, device)
     return made.requires_grad_(True) if requires_grad else made

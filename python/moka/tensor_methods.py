@@ -18,10 +18,10 @@ def is_nonzero(self: Tensor) -> bool:
     return bool(self)
 
 
-def _repr(self: Tensor) -> str:
+def _repr(self: Tensor, *, tensor_contents: str | None = None) -> str:
     from . import tensor_text
 
-    return tensor_text.writer(self)
+    return tensor_text.writer(self, tensor_contents)
 
 
 def to_sparse(self: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -67,8 +67,9 @@ def _values(tensor: Tensor) -> np.ndarray:
     return plain.numpy()
 
 
-def text(tensor: Tensor) -> str:
-    """tensor([...]) with dtype, device and history where they are not the usual ones.
+def text(tensor: Tensor, contents: str | None = None) -> str:
+    """tensor([...]) with dtype, device and history where they are not the usual ones; `contents` in
+    place of the numbers.
 
     Big tensors end with their shape and a line of statistics, in which NaN and infinities are counted.
     """
@@ -77,6 +78,8 @@ def text(tensor: Tensor) -> str:
     if level := _vmap_level(tensor):
         shape = list(tensor.shape)
         return f"tensor(<one of a batch, vmap level {level}>, shape={shape}, dtype={tensor.dtype!r})"
+    if contents is not None:
+        return f"tensor({contents}, shape={list(tensor.shape)}, dtype={tensor.dtype!r})"
     if tensor.device.type == "meta":
         return f"tensor(..., shape={list(tensor.shape)}, dtype={tensor.dtype!r}, device='meta')"
     values = _values(tensor)

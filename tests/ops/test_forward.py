@@ -43,7 +43,7 @@ def tangents(case, args):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_forward_mode(case):
-    for path, tensor in leaves(case.args):
+    for path, tensor in leaves(case):
         values = tensor.numpy().copy()
         direction = direction_for(values)
         up = results(case, path, values + STEP * direction)
@@ -66,7 +66,7 @@ def reaches(case, path, values):
 @pytest.mark.parametrize("case", [c for c in CASES if not is_in_place(c.op)], ids=lambda c: c.id)
 def test_batched_tangents(case):
     """One call for two tangents gives what two calls give."""
-    for path, tensor in leaves(case.args):
+    for path, tensor in leaves(case):
         values = tensor.numpy().copy()
         both = moka.tensor(np.random.default_rng(5).uniform(-1, 1, (2, *values.shape)))
 
@@ -84,7 +84,7 @@ def test_batched_tangents(case):
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_forward_over_reverse(case):
     """The tangent of a gradient: second derivatives."""
-    for path, tensor in leaves(case.args):
+    for path, tensor in leaves(case):
         values = tensor.numpy().copy()
         direction = direction_for(values)
         weights: list = []

@@ -32,7 +32,7 @@ def scalar_of(case, args):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
 def test_the_gradient_graph_gives_what_the_tape_gives(case):
-    places = leaves(case.args)
+    places = leaves(case)
     tensors = [moka.tensor(t.numpy().copy(), requires_grad=True) for _, t in places]
 
     def call(*given):

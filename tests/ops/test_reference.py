@@ -50,7 +50,7 @@ REFERENCE = {
     "addcmul": lambda x, a, b, value=1: x + value * a * b,
     "neg": np.negative,
     "abs": np.abs,
-    "sign": np.sign,
+    "sign": lambda x: np.where(np.isnan(x), 0, np.sign(x)).astype(x.dtype),
     "square": np.square,
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x),

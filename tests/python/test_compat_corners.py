@@ -162,3 +162,46 @@ def test_operators_by_the_names_behind_functional():
         assert torch.chalf is torch.complex32 and x.chalf().type() == "torch.ComplexHalfTensor"
         """
     )
+
+
+def test_names_that_older_programs_import():
+    told = inside(
+        """
+        import torch
+        from torch._vmap_internals import vmap
+        from torch.autograd.function import InplaceFunction
+        from torch.nn.modules.rnn import PackedSequence, apply_permutation
+        from torch.nn.utils.weight_norm import WeightNorm
+        from torch.serialization import default_restore_location
+
+        class Twice(InplaceFunction):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+            @staticmethod
+            def backward(ctx, g):
+                return g * 2
+        x = torch.ones(2, requires_grad=True)
+        Twice.apply(x).sum().backward()
+        print(x.grad.tolist(), vmap(lambda v: v.sum())(torch.ones(2, 3)).tolist())
+        places, size = torch.tensor([[0, 1], [1, 0]]), torch.Size([2, 3])
+        a = torch.sparse.FloatTensor(places, torch.tensor([3., 4.]), size)
+        print(a.to_dense().tolist(), isinstance(a, torch.sparse.FloatTensor))
+        print(isinstance(a, torch.sparse.LongTensor))
+        print(torch.sparse.DoubleTensor(2, 3).to_dense().dtype, default_restore_location(3, "cpu"))
+        try:
+            default_restore_location(3, "cuda:0")
+        except RuntimeError as e:
+            print(str(e)[:65])
+        with torch.autograd.set_multithreading_enabled(False):
+            print(torch.autograd.is_multithreading_enabled(), torch.autograd.kineto_available())
+        """
+    )
+    assert told.splitlines() == [
+        "[2.0, 2.0] [3.0, 3.0]",
+        "[[0.0, 3.0, 0.0], [4.0, 0.0, 0.0]] True",
+        "False",
+        "torch.float64 3",
+        "Attempting to deserialize object on a device 'cuda:0', which Moka",
+        "False True",
+    ]

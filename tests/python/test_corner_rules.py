@@ -29,6 +29,12 @@ def test_one_value_can_be_written_through_an_expanded_view():
     assert x.tolist() == [2, 2, 2]
     x.expand(2, 3).zero_()
     assert x.tolist() == [0, 0, 0]
+    x.expand(2, 3).masked_fill_(moka.tensor([[True, False, False], [False, False, True]]), 7)
+    assert x.tolist() == [7, 0, 7]
+    x.expand(2, 3).index_fill_(0, moka.tensor([1]), 4)
+    assert x.tolist() == [4, 4, 4]
+    x.expand(2, 3)[moka.tensor([0, 1]), moka.tensor([0, 2])] = 1
+    assert x.tolist() == [1, 4, 1] and x._version == 6
     with pytest.raises(RuntimeError, match="refers to a single memory location"):
         x.expand(2, 3).add_(1)
 

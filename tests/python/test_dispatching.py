@@ -112,3 +112,34 @@ def test_what_nobody_answers_is_an_error():
         moka.add(made, 1)
     with pytest.raises(RuntimeError, match="requires __torch_dispatch__"):
         Tensor._make_wrapper_subclass(Tensor, (2,))
+
+
+class Slotted(Tensor):
+    """The same, with what it stands for in a slot."""
+
+    __slots__ = ["inner"]
+
+    @staticmethod
+    def __new__(cls, inner):
+        made = Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        inner = lambda v: v.inner if isinstance(v, cls) else v  # noqa: E731
+        slotted = lambda v: cls(v) if isinstance(v, Tensor) else v  # noqa: E731
+        return tree_map(slotted, func(*tree_map(inner, args), **tree_map(inner, kwargs or {})))
+
+
+def test_attributes_in_slots_stay_with_a_wrapper():
+    y = (Slotted(moka.tensor([2.0, 3.0])) * 2).sum()
+    assert type(y) is Slotted and y.inner.item() == 10
+
+
+def test_numbers_of_wrappers_come_from_their_class():
+    x = Boxed(moka.tensor(3.0))
+    Boxed.calls.clear()
+    assert (x.item(), float(x), int(x), bool(x)) == (3.0, 3.0, 3, True)
+    assert Boxed.calls == ["_local_scalar_dense"] * 4
+    assert Tensor.__repr__(x, tensor_contents="3.") == "tensor(3., shape=[], dtype=moka.float32)"

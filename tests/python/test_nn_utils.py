@@ -1,10 +1,18 @@
-"""Clipping gradients; parameters as a vector."""
+"""Clipping gradients; parameters as a vector, or computed from others."""
 # SPDX-License-Identifier: Apache-2.0
 
 import math
 
 import pytest
-from moka.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector, vector_to_parameters
+from moka.nn.utils import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    parameters_to_vector,
+    parametrize,
+    remove_weight_norm,
+    vector_to_parameters,
+)
+from moka.nn.utils.old_norms import SpectralNorm, WeightNorm
 
 import moka
 from moka import nn
@@ -49,3 +57,61 @@ def test_parameters_become_a_vector_and_come_back():
     assert other.weight.tolist() == layer.weight.tolist() and other.bias.tolist() == layer.bias.tolist()
     with pytest.raises(ValueError, match="a vector of 8 elements is needed"):
         vector_to_parameters(vector[1:], other.parameters())
+
+
+class Double(nn.Module):
+    def forward(self, x):
+        return 2 * x
+
+    def right_inverse(self, x):
+        return x / 2
+
+
+class Sum(nn.Module):
+    def forward(self, x):
+        return x.sum()
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+def test_the_first_parametrization_keeps_the_value_and_further_ones_change_it():
+    layer = nn.Linear(2, 1)
+    value = layer.weight.tolist()
+    parametrize.register_parametrization(layer, "weight", Double())
+    assert layer.weight.tolist() == value
+    parametrize.register_parametrization(layer, "weight", Double())
+    assert layer.weight.tolist() == [[2 * v for v in value[0]]]
+    layer.weight = moka.ones(1, 2)
+    assert layer.parametrizations.weight.original.tolist() == [[0.25, 0.25]]
+
+
+@pytest.mark.parametrize("already", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "message"), [(Sum, "may not change the shape"), (Pair, "must return a tensor, but Pair gives")]
+)
+def test_a_parametrization_gives_a_tensor_of_the_same_shape(kind, message, already):
+    layer = nn.Linear(2, 1)
+    if already:
+        parametrize.register_parametrization(layer, "weight", Double())
+    with pytest.raises(ValueError, match=message):
+        parametrize.register_parametrization(layer, "weight", kind())
+    assert parametrize.is_parametrized(layer) == already and layer.weight.shape == (1, 2)
+    parametrize.register_parametrization(layer, "weight", kind(), unsafe=True)
+    with pytest.raises(ValueError, match="does not have a parameter"):
+        parametrize.register_parametrization(layer, "other", Double())
+
+
+def test_the_hooks_of_old_norms_can_be_applied_by_name():
+    layer = nn.Linear(3, 2)
+    value = layer.weight.tolist()
+    hook = WeightNorm.apply(layer, "weight", dim=0)
+    assert sorted(name for name, _ in layer.named_parameters()) == ["bias", "weight_g", "weight_v"]
+    assert [type(h).__name__ for h in layer._forward_pre_hooks.values()] == ["WeightNorm"]
+    assert moka.allclose(hook.compute_weight(layer), moka.tensor(value))
+    remove_weight_norm(layer)
+    assert moka.allclose(layer.weight, moka.tensor(value)) and not layer._forward_pre_hooks
+    with pytest.raises(ValueError, match="Expected n_power_iterations to be positive"):
+        SpectralNorm("weight", 0)

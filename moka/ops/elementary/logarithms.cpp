@@ -1,5 +1,7 @@
 // Powers and logarithms of other bases, and sums and products through logarithms.
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 #include "moka/ops/elementary/elementary.h"
@@ -103,8 +105,11 @@ constinit const Op logit_op{
     .schema = "logit(Tensor input, Number? eps=None) -> Tensor",
     .doc = "log(x / (1 - x)), the inverse of sigmoid; NaN outside [0, 1]. With eps see logit.eps.",
     .formula = pointwise<Logit, 1>(DTypeRule::Floating, 14),
-    .derivative = {fused(
-        "input", [](auto dy, auto x) { return where(logical_or(x < 0, x > 1), 0, dy / (x * (1 - x))); })},
+    .derivative = {fused("input",
+                         [](auto dy, auto x) {
+                           return where(logical_or(x < 0, x > 1), std::numeric_limits<double>::quiet_NaN(),
+                                        dy / (x * (1 - x)));
+                         })},
     .onnx = none("written as Sub, Div and Log"),
     .netdef = none("Caffe2's Logit always has eps"),
     .samples = {shape(3, 4).in(Domain::Probability), shape(0)},

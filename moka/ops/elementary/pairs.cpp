@@ -1,6 +1,7 @@
 // Functions of two numbers.
 // SPDX-License-Identifier: Apache-2.0
 #include <bit>
+#include <limits>
 
 #include "moka/ops/conj.h"
 #include "moka/ops/define.h"
@@ -13,15 +14,23 @@
 
 namespace moka::ops {
 
+namespace {
+// x * x + y * y as a divisor: infinite at the origin, so that nothing comes of it there.
+constexpr auto squared_radius = [](auto x, auto y) {
+  auto square = x * x + y * y;
+  return where(eq(square, 0), std::numeric_limits<double>::infinity(), square);
+};
+}  // namespace
+
 struct Atan2 {
   constexpr auto operator()(auto y, auto x) const { return atan2(y, x); }
 };
 constinit const Op atan2_op{
     .schema = "atan2(Tensor input, Tensor other) -> Tensor",
-    .doc = "The angle of the point (other, input) in (-pi, pi].",
+    .doc = "The angle of the point (other, input) in (-pi, pi]; its gradient at (0, 0) is 0.",
     .formula = pointwise<Atan2>(DTypeRule::Floating, 16),
-    .derivative = {wrt("input", [](auto dy, auto y, auto x) { return dy * x / (x * x + y * y); }),
-                   wrt("other", [](auto dy, auto y, auto x) { return neg(dy * y / (x * x + y * y)); })},
+    .derivative = {wrt("input", [](auto dy, auto y, auto x) { return dy * x / squared_radius(x, y); }),
+                   wrt("other", [](auto dy, auto y, auto x) { return neg(dy * y / squared_radius(x, y)); })},
     .onnx = none("written as Atan, Div and Where"),
     .netdef = none("written as Atan and Div"),
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})},

@@ -367,6 +367,7 @@ constinit const Op index_put_op{
                    wrt("values", [](auto dy, auto, auto indices) { return index(dy, indices); })},
     .onnx = none("written as ScatterND"),
     .netdef = none("Caffe2 has no such operator"),
+    .writes_one_value = true,
     .samples = {},
 };
 constinit const Op index_put_backward_op{

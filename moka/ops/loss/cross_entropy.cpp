@@ -205,7 +205,8 @@ constinit const Op cross_entropy_op{
                           auto label_smoothing) {
                          return cross_entropy_backward(dy, input, target, weight, ignore_index, reduction,
                                                        label_smoothing);
-                       })},
+                       }),
+                   constants("target weight", "the program that wants them writes the loss by its parts")},
     .onnx = {{.map = "SoftmaxCrossEntropyLoss(input, target, weight, ignore_index=ignore_index, "
                      "reduction=reduction, =label_smoothing:0.0)",
               .since = 12}},

@@ -246,7 +246,8 @@ constinit const Op multi_margin_terms_op{
     .derivative = {wrt("input",
                        [](auto dy, auto x, auto t, auto p, auto margin, auto weight) {
                          return multi_margin_backward(dy, x, t, p, margin, weight);
-                       })},
+                       }),
+                   constants("weight", "a constant of each class")},
     .onnx = none("ONNX has no margin losses"),
     .netdef = none("Caffe2 has no such loss"),
     .autocast = Autocast::Float32,

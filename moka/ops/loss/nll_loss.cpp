@@ -110,7 +110,8 @@ constinit const Op nll_loss_op{
                        [](auto dy, auto input, auto target, auto weight, auto ignore_index, auto reduction) {
                          return nll_loss_backward(dy, target, weight, shape_of(input), ignore_index,
                                                   reduction);
-                       })},
+                       }),
+                   constants("weight", "a constant of each class")},
     .onnx = {{.map = "NegativeLogLikelihoodLoss(input, target, weight, ignore_index=ignore_index, "
                      "reduction=reduction)",
               .since = 12}},

@@ -143,13 +143,14 @@ constinit const Op batch_norm_op{
     .method = "function",
     .shape = batch_norm_shape,
     .kernels = {KernelRow{.name = "vector", .run = batch_norm_kernel}},
-    .derivative = {wrt(
-        "input weight bias",
-        [](auto dy, auto input, auto weight, auto, auto running_mean, auto running_var, auto eps) {
-          auto g = op_results(batch_norm_backward, dy, input, weight, running_mean,
-                              rsqrt(add(running_var, eps)), false);
-          return results(g[0], g[1], g[2]);
-        })},
+    .derivative = {wrt("input weight bias",
+                       [](auto dy, auto input, auto weight, auto, auto running_mean, auto running_var,
+                          auto eps) {
+                         auto g = op_results(batch_norm_backward, dy, input, weight, running_mean,
+                                             rsqrt(add(running_var, eps)), false);
+                         return results(g[0], g[1], g[2]);
+                       }),
+                   constants("running_mean running_var", "averages that training follows")},
     .onnx = "BatchNormalization(input, weight, bias, running_mean, running_var, epsilon=eps)",
     .netdef = "SpatialBN(input, weight, bias, running_mean, running_var, epsilon=eps, is_test=1)",
     .samples = {shapes({2, 3, 4, 5}, {3}, {3}, {3}, {3}).in(Domain::Positive, 4),

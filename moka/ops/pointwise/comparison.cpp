@@ -136,6 +136,7 @@ constinit const Op masked_fill_op{
     .body = fill_masked_body,
     .onnx = none("written as Where"),
     .netdef = none("written as Where"),
+    .writes_one_value = true,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean, 1).with("value", 2.0),
                 shapes({0}, {1}).in(Domain::Boolean, 1).with("value", 1)},
 };

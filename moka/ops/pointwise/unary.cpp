@@ -26,20 +26,20 @@ struct Abs {
 };
 constinit const Op abs_op{
     .schema = "abs(Tensor input) -> Tensor",
-    .doc = "The absolute value; its gradient at 0 is 0.",
+    .doc = "The absolute value; its gradient at 0 and at NaN is 0.",
     .formula = pointwise_all<Abs>(DTypeRule::Same).with_bools(Bools::Refused),
-    .derivative = {fused("input", [](auto dy, auto x) { return dy * sgn(x); })},
+    .derivative = {fused("input", [](auto dy, auto x) { return where(eq(x, x), dy * sgn(x), 0); })},
     .onnx = "Abs(input)",
     .netdef = "Abs(input)",
     .samples = {shape(3, 4), shape(0), shape()},
 };
 
 struct Sign {
-  constexpr auto operator()(auto x) const { return where(x > 0, 1, where(x < 0, -1, x * 0)); }
+  constexpr auto operator()(auto x) const { return where(x > 0, 1, where(x < 0, -1, 0)); }
 };
 constinit const Op sign_op{
     .schema = "sign(Tensor input) -> Tensor",
-    .doc = "-1, 0 or 1.",
+    .doc = "-1, 0 or 1; 0 of NaN.",
     .formula = pointwise_all<Sign>(DTypeRule::Same),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Sign(input)",

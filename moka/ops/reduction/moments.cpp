@@ -189,6 +189,12 @@ constinit const Op var_mean_op{
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {0, 2}).with("correction", 0),
                 shape(2, 5).with("dim", {1}).with("keepdim", true)},
 };
+namespace {
+// The gradient of a variance from that of its square root y; 0 where y is 0.
+constexpr auto over_root = [](auto dy, auto y) {
+  return dy / where(eq(y, 0), std::numeric_limits<double>::infinity(), y * 2);
+};
+}  // namespace
 constinit const Op std_mean_op{
     .schema =
         "std_mean(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> (Tensor std, "
@@ -198,16 +204,28 @@ constinit const Op std_mean_op{
       auto both = op_results(var_mean, input, dim, correction, keepdim);
       return results(sqrt(both[0]), both[1]);
     }),
+    .derivative = {wrt<2>(
+        "input",
+        [](auto dstd, auto dmean, auto input, auto dim, auto correction, auto keepdim, auto std) {
+          return var_backward(over_root(dstd, std), input, dim, correction, keepdim) +
+                 mean_backward(dmean, shape_of(input), dim, keepdim);
+        })},
     .onnx = none("written as the operators of var_mean and Sqrt"),
     .netdef = none("Caffe2's Moments gives the variance"),
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},
 };
 constinit const Op std_op{
     .schema = "std(Tensor input, int[]? dim=None, Number? correction=1, bool keepdim=False) -> Tensor",
-    .doc = "Standard deviation over the dimensions `dim`: the square root of var.",
+    .doc =
+        "Standard deviation over the dimensions `dim`: the square root of var. The gradient is 0 where it is "
+        "0.",
     .body = body([](auto input, auto dim, auto correction, auto keepdim) {
       return sqrt(var(input, dim, correction, keepdim));
     }),
+    .derivative = {wrt("input",
+                       [](auto dy, auto input, auto dim, auto correction, auto keepdim, auto y) {
+                         return var_backward(over_root(dy, y), input, dim, correction, keepdim);
+                       })},
     .onnx = none("written as the operators of var and Sqrt"),
     .netdef = none("Caffe2's ReduceBackStd and its like take trailing dimensions only"),
     .samples = {shape(3, 4), shape(2, 3, 4).with("dim", {1}).with("correction", 0)},

@@ -231,6 +231,7 @@ constinit const Op index_fill_op{
                                    auto index) { return sum(dy - index_fill(dy, dim, index, 0)); })},
     .onnx = none("written as ScatterND by an adapter"),
     .netdef = none("Caffe2 has no such operator"),
+    .writes_one_value = true,
     .samples = {shapes({4, 3}, {2}, {}).in(Domain::Index, 1, 4).with("dim", 0),
                 shapes({2, 3}, {0}, {}).in(Domain::Index, 1, 3).with("dim", 1)},
 };

@@ -73,7 +73,8 @@ class Adagrad(Optimizer):
     @staticmethod
     def _fresh(group: dict[str, Any], parameter: Tensor) -> dict[str, Any]:
         start = float(group["initial_accumulator_value"])
-        return {"step": 0, "sum": _C.full_like(parameter.detach(), start)}
+        first = complex(start, start) if parameter.is_complex() else start
+        return {"step": 0, "sum": _C.full_like(parameter.detach(), first)}
 
     def update(self, group: dict[str, Any]) -> None:
         if group["differentiable"]:

@@ -292,15 +292,12 @@ class Optimizer:
             gradient = parameter.grad
             if gradient is None:
                 continue
-            if parameter.is_complex():
-                raise RuntimeError(
-                    f"{type(self).__name__}: complex parameters are not supported; optimize their "
-                    "view_as_real"
-                )
-            state = self.state[parameter]
+            state, shown = self.state[parameter], parameter
+            if parameter.is_complex():  # as pairs of numbers
+                shown, gradient = _C.view_as_real(parameter.detach()), _C.view_as_real(gradient)
             if not state:
-                state.update(fresh(parameter))
-            yield parameter, -gradient if uphill else gradient, state
+                state.update(fresh(shown))
+            yield shown, -gradient if uphill else gradient, state
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Call `hook(optimizer, args, kwargs)` before every step; it may return changed (args, kwargs)."""

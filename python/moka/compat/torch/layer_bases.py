@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from moka._C import Tensor
 from moka.nn import functional
 from moka.nn.convolution import _Conv as _ConvNd
 from moka.nn.convolution import _ConvTranspose as _ConvTransposeNd
@@ -26,10 +27,19 @@ from moka.nn.pooling import _AvgPool as _AvgPoolNd
 from moka.nn.pooling import _LPPool as _LPPoolNd
 from moka.nn.pooling import _MaxPool as _MaxPoolNd
 from moka.nn.pooling import _Unpool as _MaxUnpoolNd
+from moka.nn.utils.rnn import PackedSequence
 
 from .small import _ntuple, _pair, _quadruple, _single, _triple
 
-__all__ = ["F", "LazyModuleMixin", "RemovableHandle", "UninitializedParameter"]
+__all__ = [
+    "F",
+    "LazyModuleMixin",
+    "PackedSequence",
+    "RemovableHandle",
+    "Tensor",
+    "UninitializedParameter",
+    "apply_permutation",
+]
 
 F = functional
 _ParameterMeta = type(Parameter)
@@ -63,6 +73,11 @@ def _generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = N
     from moka.nn import Transformer
 
     return Transformer.generate_square_subsequent_mask(sz)
+
+
+def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tensor:
+    """The slices of dimension `dim` in another order."""
+    return tensor.index_select(dim, permutation)
 
 
 _HELPERS = (_ntuple, _pair, _quadruple, _single, _triple)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
+from moka import _C
+
 from . import pickling
 
 __all__ = [
@@ -14,11 +16,13 @@ __all__ = [
     "SourceChangeWarning",
     "add_safe_globals",
     "clear_safe_globals",
+    "default_restore_location",
     "get_crc32_options",
     "get_default_load_endianness",
     "get_default_mmap_options",
     "get_safe_globals",
     "get_unsafe_globals_in_checkpoint",
+    "location_tag",
     "register_package",
     "safe_globals",
     "set_crc32_options",
@@ -64,6 +68,22 @@ class safe_globals(AbstractContextManager[None]):
 
     def __exit__(self, *_: Any) -> None:
         _safe[:] = self._before
+
+
+def location_tag(storage: Any) -> str:
+    """Where a storage lives, as files say it: "cpu"."""
+    return str(storage.device)
+
+
+def default_restore_location(storage: Any, location: str) -> Any:
+    """The storage, for torch.load's map_location; RuntimeError for a device that is not here."""
+    device = _C.device(location)
+    if device.type != "cpu":
+        raise RuntimeError(
+            f"Attempting to deserialize object on a device '{location}', which Moka does not have; use "
+            "map_location='cpu'"
+        )
+    return storage
 
 
 def get_crc32_options() -> bool:

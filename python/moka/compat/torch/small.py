@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 Number = int | float | bool
+default_generator = _C.default_generator
 Device = Any
 FileLike = Any
 Storage = Any

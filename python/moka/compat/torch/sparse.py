@@ -7,7 +7,7 @@ from typing import Any
 
 import moka
 from moka.layouts import layout
-from moka.sparse import sparse_coo, sparse_coo_tensor, sparse_csr, sparse_csr_tensor
+from moka.sparse import SparseTensor, sparse_coo, sparse_coo_tensor, sparse_csr, sparse_csr_tensor
 
 from .refusing import refused_function
 
@@ -54,6 +54,36 @@ def sum(input: Any, dim: Any = None, dtype: Any = None) -> Any:
     options = {} if dtype is None else {"dtype": dtype}
     return input.sum(**options) if dim is None else input.sum(dim, **options)
 
+
+class _TypedMeta(type):
+    """isinstance(x, torch.sparse.FloatTensor) asks for the layout and the type of the elements."""
+
+    dtype: Any
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, SparseTensor) and value.is_sparse and value.dtype == cls.dtype
+
+
+class _Typed(metaclass=_TypedMeta):
+    """Older constructors: (indices, values), (indices, values, size), or sizes of a tensor of zeros."""
+
+    dtype: Any = None
+
+    def __new__(cls, *args: Any) -> Any:
+        if args and isinstance(args[0], moka.Tensor):
+            return sparse_coo_tensor(*args)
+        size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args or (0,)
+        indices = moka.zeros((len(size), 0), dtype=moka.int64)
+        return sparse_coo_tensor(indices, moka.zeros(0, dtype=cls.dtype), size)
+
+
+for _name, _dtype in {
+    **{"FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16"},
+    **{"IntTensor": "int32", "LongTensor": "int64", "ShortTensor": "int16", "CharTensor": "int8"},
+    **{"ByteTensor": "uint8", "BoolTensor": "bool", "BFloat16Tensor": "bfloat16"},
+}.items():
+    _body = {"dtype": getattr(moka, _dtype), "__module__": "torch.sparse", "__doc__": _Typed.__doc__}
+    globals()[_name] = _TypedMeta(_name, (_Typed,), _body)
 
 _REFUSED = ("as_sparse_gradcheck check_sparse_tensor_invariants sampled_addmm spdiags spsolve").split()
 for _name in _REFUSED:

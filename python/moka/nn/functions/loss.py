@@ -121,7 +121,7 @@ def cross_entropy(
 ) -> Tensor:
     """-log(softmax(input)[target]) without overflow; see nn.CrossEntropyLoss."""
     reduction = _old(size_average, reduce, reduction)
-    if target.requires_grad and target.is_floating_point():
+    if target.is_floating_point() and (target.requires_grad or (weight is not None and weight.requires_grad)):
         return _cross_entropy_of_parts(input, target, weight, reduction, label_smoothing)
     return _C.cross_entropy(
         input, target, weight, reduction=reduction, ignore_index=ignore_index, label_smoothing=label_smoothing

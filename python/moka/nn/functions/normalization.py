@@ -54,6 +54,12 @@ def batch_norm(
         raise ValueError(
             f"batch_norm: needs more than one value a channel when training, got shape {list(input.shape)}"
         )
+    for name, average in (("running_mean", running_mean), ("running_var", running_var)):
+        if average is not None and average.requires_grad and _C.is_grad_enabled():
+            raise RuntimeError(
+                f"batch_norm: not differentiable with respect to argument '{name}', which must not require "
+                "gradients; detach() it"
+            )
     result, mean, _, variance = _C.batch_norm_train(input, weight, bias, eps)
     _follow(running_mean, mean, momentum)
     _follow(running_var, variance, momentum)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from moka._C import Tensor
@@ -63,6 +63,11 @@ class ParametrizationList(ModuleList):
         self.is_tensor = isinstance(value, Tensor)
         self.ntensors = 1 if self.is_tensor else len(value)
         if self.is_tensor:
+            if value.dtype != original.dtype:
+                raise ValueError(
+                    "register_parametrization: When `right_inverse` outputs one tensor, it may not change "
+                    f"the dtype: it was {original.dtype}, but {value.dtype} came"
+                )
             if tuple(value.shape) == tuple(original.shape) and isinstance(original, Parameter):
                 original.data = value.detach()
                 self.original = original
@@ -71,13 +76,8 @@ class ParametrizationList(ModuleList):
         else:
             for i, part in enumerate(value):
                 self._keep(f"original{i}", part, original)
-        result = self()
-        if not unsafe and (tuple(result.shape) != tuple(original.shape) or result.dtype != original.dtype):
-            raise ValueError(
-                f"register_parametrization: the tensor was {original.dtype} of shape {list(original.shape)}, "
-                f"but the parametrization gives {result.dtype} of shape {list(result.shape)}; give "
-                "unsafe=True if that is meant"
-            )
+        if not unsafe:
+            _check_result(original, self(), type(modules[-1]).__name__)
 
     def _keep(self, name: str, value: Tensor, original: Tensor) -> None:
         if isinstance(original, Parameter):
@@ -114,6 +114,22 @@ class ParametrizationList(ModuleList):
         for module in modules[1:]:
             value = module(value)
         return value
+
+
+def _check_result(before: Tensor, after: Any, name: str) -> None:
+    """An error where a parametrization, named in it, does not give a tensor such as it got."""
+    if not isinstance(after, Tensor):
+        raise ValueError(
+            f"register_parametrization: A parametrization must return a tensor, but {name} gives "
+            f"{type(after).__name__}"
+        )
+    for what in ("dtype", "shape"):
+        had, has = getattr(before, what), getattr(after, what)
+        if had != has:
+            raise ValueError(
+                f"register_parametrization: A parametrization may not change the {what} of the tensor, "
+                f"unless with unsafe=True: it was {had}, but {name} makes it {has}"
+            )
 
 
 def _class_with_properties(module: Module) -> None:
@@ -161,29 +177,26 @@ def register_parametrization(
 ) -> Module:
     """Make `module.tensor_name` the result of `parametrization(original)`; several apply one after the other.
 
-    A method right_inverse(value) of the parametrization says from which original a value comes. Returns the
-    module.
+    A method right_inverse(value) of the first parametrization says from which original the value comes;
+    a further one starts from the present value, which it changes. Returns the module.
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
         entry = module.parametrizations[tensor_name]
-        if not unsafe and hasattr(parametrization, "right_inverse"):
-            value = getattr(module, tensor_name)
-            with no_grad():
-                entry.right_inverse(parametrization.right_inverse(value))
-        before = getattr(module, tensor_name)
+        if not unsafe:
+            before, name = getattr(module, tensor_name), type(parametrization).__name__
+            after = parametrization(before)
+            _check_result(before, after, name)
+            if hasattr(parametrization, "right_inverse"):
+                with suppress(NotImplementedError):
+                    _check_result(before, parametrization.right_inverse(after), f"{name}.right_inverse")
         entry.append(parametrization)
-        after = entry()
-        if not unsafe and tuple(after.shape) != tuple(before.shape):
-            del entry[len(entry) - 1]
-            raise ValueError(
-                f"register_parametrization: {tensor_name} has shape {list(before.shape)}, but "
-                f"{type(parametrization).__name__} makes it {list(after.shape)}; else give unsafe=True"
-            )
+        entry.unsafe |= unsafe
         return module
     if tensor_name not in module._parameters and tensor_name not in module._buffers:
         raise ValueError(
-            f"register_parametrization: {type(module).__name__} has no parameter or buffer {tensor_name!r}"
+            f"register_parametrization: {type(module).__name__} does not have a parameter, a buffer, or a "
+            f"parametrized element with name '{tensor_name}'"
         )
     original = getattr(module, tensor_name)
     entry = ParametrizationList([parametrization], original, unsafe)
