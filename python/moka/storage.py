@@ -112,15 +112,16 @@ class _Storage:
         return TypedStorage._around(self._elements.to(dtype, copy=True))
 
     def is_shared(self) -> bool:
-        """False: tensors go to other processes by value."""
-        return False
+        """Whether other processes can write into the memory."""
+        return self._elements.is_shared()
 
     def is_pinned(self, device: Any = None) -> bool:
         """False: there is no device to pin for."""
         return False
 
     def share_memory_(self) -> Any:
-        """The storage; tensors go to other processes by value."""
+        """Move the elements into memory that processes share; tensors made before keep theirs."""
+        self._elements.share_memory_()
         return self
 
     @classmethod

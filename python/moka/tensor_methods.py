@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -254,9 +255,17 @@ def get_device(self: Tensor) -> int:
     return -1
 
 
-def _itself(self: Tensor) -> Tensor:
-    """The tensor: tensors go to other processes by value."""
-    return self
+def _share_memory_(self: Tensor) -> Tensor:
+    """Move the tensor into memory that processes share; gives it back. Views keep the memory they had."""
+    from .shared_memory import share
+
+    return share(self)
+
+
+def _is_shared(self: Tensor) -> bool:
+    """Whether other processes can write into the tensor's memory."""
+    shared = sys.modules.get("moka.shared_memory")
+    return shared is not None and shared.is_shared(self)
 
 
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
@@ -422,7 +431,7 @@ METHODS: dict[str, Any] = {
     "is_pinned": _false,
     "is_same_size": is_same_size,
     "is_set_to": is_set_to,
-    "is_shared": _false,
+    "is_shared": _is_shared,
     "frexp": _frexp,
     "map2_": map2_,
     "map_": map_,
@@ -432,7 +441,7 @@ METHODS: dict[str, Any] = {
     "polygamma_": _polygamma_,
     "record_stream": lambda self, s: None,
     "set_": set_,
-    "share_memory_": _itself,
+    "share_memory_": _share_memory_,
     "sparse_mask": sparse_mask,
     "storage": storage,
     "storage_type": storage_type,

@@ -86,6 +86,9 @@ class DataLoader:
                 "num_workers=0"
             )
         iterable = isinstance(dataset, IterableDataset)
+        ordering = getattr(dataset, "order_from_loader", None)  # pipes of samples are shuffled inside
+        if ordering is not None and shuffle is not None:
+            dataset, shuffle = ordering(shuffle), None
         if iterable and (shuffle or sampler is not None or batch_sampler is not None):
             raise ValueError(
                 "DataLoader: an IterableDataset has its own order; shuffle and samplers do not apply"
@@ -157,6 +160,9 @@ class DataLoader:
             self._epoch += 1
             self._delivered = 0
         self._running = True
+        seeding = getattr(self.dataset, "seed_from_loader", None)
+        if seeding is not None:
+            seeding(self.generator)
         if _C._draws_as_torch():
             self._seed = draw_as_torch(self.generator)
         self._current = token = object()

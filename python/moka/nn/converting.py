@@ -155,8 +155,8 @@ class Converting:
         return self._apply(lambda tensor: _C.empty_like(tensor, device=device), recurse)
 
     def share_memory(self: Self) -> Self:
-        """Nothing to do: loaders and trainers here share memory through threads; returns self."""
-        return self
+        """Move parameters and buffers into memory that processes share; returns self."""
+        return self._apply(lambda tensor: tensor.share_memory_())
 
     def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         once = fn if isinstance(fn, _Once) else _Once(fn)

@@ -125,7 +125,10 @@ class Adagrad(Optimizer):
         parameter.index_put_(places, steps, accumulate=True)
 
     def share_memory(self) -> None:
-        """Nothing to do: the sums live in memory of this process, which threads share."""
+        """Move the sums into memory that processes share."""
+        for state in self.state.values():
+            if "sum" in state:
+                state["sum"].share_memory_()
 
 
 class RMSprop(Optimizer):

@@ -10,7 +10,7 @@ from typing import Any
 from moka import _C
 from moka._C import Generator, Size, Tensor, device, dtype
 from moka.amp import autocast
-from moka.overrides import DisableTorchFunctionSubclass, disabled_torch_function_impl
+from moka.overrides import DisableTorchFunctionSubclass, _modes, disabled_torch_function_impl
 
 from .jit_extras import CompilationUnit, ScriptModule
 from .refusing import refused_class
@@ -31,6 +31,18 @@ __all__ = [
     "layout",
     "memory_format",
 ]
+
+
+
+def _len_torch_function_stack() -> int:
+    """How many TorchFunctionModes are active."""
+    return len(_modes.stack)
+
+
+def _is_torch_function_mode_enabled() -> bool:
+    """Whether one is."""
+    return bool(_modes.stack)
+
 
 TensorBase = Tensor
 layout = type(getattr(_C, "strided", None))

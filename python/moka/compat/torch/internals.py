@@ -27,7 +27,7 @@ PREFIXES = (
     *("torch.fx.passes", "torch.nn.attention.flex_attention", "torch.nn.intrinsic", "torch.nn.qat"),
     *("torch.testing._internal", "torch.utils._config_module", "torch.utils._cxx_pytree"),
     *("torch.utils._sympy", "torch.utils._triton"),
-    *("torch.utils.bundled_inputs", "torch.utils.data.datapipes"),
+    *("torch.utils.bundled_inputs"),
     *("torch.utils.mobile_optimizer", "torch._C._distributed_rpc", "torch._C._dynamo"),
     *("torch._C._functorch", "torch._C._profiler", "torch.distributed.launcher", "torch.distributed.run"),
     *("torch.nested._internal", "torch.numa", "torch.sparse._triton_ops", "torch.sparse._triton_ops_meta"),

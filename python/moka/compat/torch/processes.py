@@ -34,17 +34,17 @@ Queue, SimpleQueue, Pool, Process, Manager, Event, Lock, Value, Array, Pipe = (
 
 
 def get_all_sharing_strategies() -> set[str]:
-    """One: tensors go to other processes by value, through the file system's pipes."""
-    return {"file_system"}
+    """One: shared tensors go to other processes as open files, all others by value."""
+    return {"file_descriptor"}
 
 
 def get_sharing_strategy() -> str:
     """That one."""
-    return "file_system"
+    return "file_descriptor"
 
 
 def set_sharing_strategy(new_strategy: str) -> None:
-    """Kept out: tensors go to other processes by value."""
+    """Kept out: there is one strategy."""
     if new_strategy not in ("file_system", "file_descriptor"):
         raise ValueError(f"set_sharing_strategy: unknown strategy {new_strategy!r}")
 

@@ -12,7 +12,7 @@ from moka.torch_files import STORAGES
 
 __all__ = ["TypedStorage", "UntypedStorage", *STORAGES.values()]
 
-_StorageBase = UntypedStorage
+StorageBase = _StorageBase = UntypedStorage
 
 
 for _kind, _class in storage.KINDS.items():
