@@ -21,8 +21,8 @@ struct Window {
   const Axis& axis(int i) const { return i == 0 ? z : i == 1 ? y : x; }
   int first() const { return 3 - rank; }
   int64_t taps() const { return checked_mul(z.kernel, checked_mul(y.kernel, x.kernel, "window"), "window"); }
-  int64_t in_pixels() const { return z.in * y.in * x.in; }
-  int64_t out_pixels() const { return z.out * y.out * x.out; }
+  int64_t in_pixels() const { return checked_mul(z.in, checked_mul(y.in, x.in, "window"), "window"); }
+  int64_t out_pixels() const { return checked_mul(z.out, checked_mul(y.out, x.out, "window"), "window"); }
 };
 
 // The number of integers that argument i is declared with: 3 for int[3].

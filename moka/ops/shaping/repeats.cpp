@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/arranging/arranging.h"
@@ -192,6 +193,14 @@ void write_padded(Frame& f) {
   }
   copy_elements(strided_view(x, sizes, x.strides(), from), strided_view(out, sizes, out.strides(), to));
 }
+Dims negated(std::span<const int64_t> pad) {
+  Dims out(pad);
+  for (int64_t& p : out) {
+    MOKA_CHECK(p != std::numeric_limits<int64_t>::min(), "pad_inverse: a pad of ", p, " has no opposite");
+    p = -p;
+  }
+  return out;
+}
 void run_pad(Frame& f) {
   write_padded(f);
   follow_format(f, f.tensor(0));
@@ -243,8 +252,7 @@ constinit const Op pad_inverse_op{
     .method = "none",
     .shape =
         [](Frame& f) {
-          Dims negative(f.ints(1));
-          for (int64_t& p : negative) p = -p;
+          const Dims negative = negated(f.ints(1));
           Arg args[3] = {f.args[0], negative, Arg(0.0)};
           Frame g(pad_constant_op, args, 3);
           g.infer = true;
@@ -253,8 +261,7 @@ constinit const Op pad_inverse_op{
         },
     .kernels = {KernelRow{"copy",
                           [](Frame& f) {
-                            Dims negative(f.ints(1));
-                            for (int64_t& p : negative) p = -p;
+                            const Dims negative = negated(f.ints(1));
                             Arg args[3] = {f.args[0], negative, Arg(0.0)};
                             Frame g(pad_constant_op, args, 3);
                             g.outs.resize(1);

@@ -76,6 +76,7 @@ constinit const Op mvlgamma_op{
     .netdef = none("Caffe2 has no such operator"),
     .samples = {shape(3, 4).in(Domain::Positive).with("p", 1), shape(0).with("p", 2)},
 };
+constexpr int64_t most_dimensions = 1 << 20;  // as many terms are summed
 struct MvLGammaSlope {
   constexpr auto operator()(auto x, auto p) const { return mvlgamma_slope(x, p); }
 };
@@ -85,8 +86,10 @@ constinit const Op mvlgamma_slope_op{
     .method = "function",
     .formula = pointwise<MvLGammaSlope, 1>(DTypeRule::Floating, 200),
     .body = eager_body([](const Any* in, Any* out) {
+      const int64_t p = in[1].to_int();
+      MOKA_CHECK(p <= most_dimensions, "mvlgamma: the dimension p is at most ", most_dimensions, ", got ", p);
       Tensor sum = digamma(in[0].tensor());
-      for (int64_t j = 1; j < in[1].to_int(); j++)
+      for (int64_t j = 1; j < p; j++)
         sum = add(sum, digamma(sub(in[0].tensor(), double(j) / 2)));
       out[0] = Any(sum);
     }),
