@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "moka/base/compiled_isa.h"
 #include "moka/base/error.h"
 
 namespace moka {
@@ -12,9 +13,11 @@ namespace moka {
 namespace {
 Isa detect() {
   Isa best = Isa::Baseline;
-#if defined(__x86_64__)
+#if MOKA_COMPILED_ISA >= 1
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = Isa::Avx2;
+#endif
+#if MOKA_COMPILED_ISA >= 2
   if (best == Isa::Avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     best = Isa::Avx512;

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "moka/base/compiled_isa.h"
 #include "moka/ops/number.h"
 #include "moka/ops/text_number.h"
 
@@ -83,12 +84,14 @@ __attribute__((flatten, noinline)) void formula_baseline(void* out, const void* 
                                                          const Uniform* u) {
   formula_loop<16, F, T>(out, in, n, u, std::make_index_sequence<S>{}, std::make_index_sequence<U>{});
 }
-#if defined(__x86_64__)
+#if MOKA_COMPILED_ISA >= 1
 template <class F, class T, int S, int U>
 MOKA_TARGET_AVX2 __attribute__((flatten, noinline)) void formula_avx2(void* out, const void* const* in,
                                                                       int64_t n, const Uniform* u) {
   formula_loop<32, F, T>(out, in, n, u, std::make_index_sequence<S>{}, std::make_index_sequence<U>{});
 }
+#endif
+#if MOKA_COMPILED_ISA >= 2
 template <class F, class T, int S, int U>
 MOKA_TARGET_AVX512 __attribute__((flatten, noinline)) void formula_avx512(void* out, const void* const* in,
                                                                           int64_t n, const Uniform* u) {
@@ -98,12 +101,12 @@ MOKA_TARGET_AVX512 __attribute__((flatten, noinline)) void formula_avx512(void* 
 
 template <class F, class T, int S, int U>
 constexpr void add_kernels(Formula& f, int column) {
-  f.kernels[0][column] = formula_baseline<F, T, S, U>;
-#if defined(__x86_64__)
+  for (int isa = 0; isa < isa_count; isa++) f.kernels[isa][column] = formula_baseline<F, T, S, U>;
+#if MOKA_COMPILED_ISA >= 1
   f.kernels[1][column] = formula_avx2<F, T, S, U>;
+#endif
+#if MOKA_COMPILED_ISA >= 2
   f.kernels[2][column] = formula_avx512<F, T, S, U>;
-#else
-  f.kernels[1][column] = f.kernels[2][column] = f.kernels[0][column];
 #endif
 }
 

@@ -4,17 +4,20 @@
 
 #include <cstdint>
 
+#include "moka/base/compiled_isa.h"
 #include "moka/base/cpu.h"
 
 namespace moka {
 
-#if defined(__x86_64__)
+#if MOKA_COMPILED_ISA == 2
 template <class F>
 F* choose_by_isa(F* baseline, F* avx2, F* avx512) {
   Isa best = isa();
   return best == Isa::Avx512 ? avx512 : best == Isa::Avx2 ? avx2 : baseline;
 }
 #define MOKA_BY_ISA(...) ::moka::choose_by_isa(baseline::__VA_ARGS__, avx2::__VA_ARGS__, avx512::__VA_ARGS__)
+#elif MOKA_COMPILED_ISA == 1
+#define MOKA_BY_ISA(...) (::moka::isa() == ::moka::Isa::Avx2 ? avx2::__VA_ARGS__ : baseline::__VA_ARGS__)
 #else
 #define MOKA_BY_ISA(...) (baseline::__VA_ARGS__)
 #endif

@@ -21,7 +21,7 @@ template <class T>
 GemmKernels<T> choose_kernels() {
   GemmKernels<T> k{};
   switch (isa()) {
-#if defined(__x86_64__)
+#if MOKA_COMPILED_ISA >= 2
     case Isa::Avx512:
       k.rows = 12;
       k.lanes = avx512::lanes<T>;
@@ -43,6 +43,8 @@ GemmKernels<T> choose_kernels() {
       MOKA_FILL(avx512, 11);
       MOKA_FILL(avx512, 12);
       break;
+#endif
+#if MOKA_COMPILED_ISA >= 1
     case Isa::Avx2:
       k.rows = 6;
       k.lanes = avx2::lanes<T>;
