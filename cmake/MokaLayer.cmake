@@ -29,7 +29,6 @@ function(moka_test name)
   moka_test_options(${name})
   moka_precompile_as(${name} moka_test_headers)
   add_dependencies(moka_unit_tests ${name})
-  target_compile_definitions(${name} PRIVATE MOKA_SOURCE_DIRECTORY="${PROJECT_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
   # Cases are listed when ctest starts, not while building: a crash at start-up is then a failed test.
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60

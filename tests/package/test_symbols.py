@@ -33,3 +33,17 @@ def test_formulas_work_on_whole_vectors(build):
         if count > 6:
             slow.append(f"{count} in {name}")
     assert not slow, "\n".join(slow)
+
+
+def test_thread_local_variables_leave_room_for_others(build):
+    """A library that finds any by an offset has all of its own in 1,664 bytes that all libraries opened late
+    share. Those of another library must not be found so: once torch has opened libstdc++, its are elsewhere,
+    and `import moka` would fail."""
+    sizes = {}
+    for library in [*(build / "lib").glob("libmoka*.so"), *(build / "python" / "moka").glob("_C*.so")]:
+        relocations = run("readelf", "-rW", library).splitlines()
+        assert not [line for line in relocations if "_TPOFF64" in line and "@GLIBC" in line], library
+        if "STATIC_TLS" in run("readelf", "-dW", library):
+            headers = [line.split() for line in run("readelf", "-lW", library).splitlines()]
+            sizes[library.name] = sum(int(words[5], 16) for words in headers if words[:1] == ["TLS"])
+    assert sum(sizes.values()) <= 640, sizes
