@@ -331,6 +331,13 @@ constexpr Builtin table[] = {
      "The number as a float."},
     {"is_none", 1, 1, always<TypeKind::Bool>, [](Args a) { return Any(a[0].is_none()); }, "True for none.",
      Reads::Nothing},
+    {"unwrap", 1, 1,
+     [](Inputs in) { return in[0]->type.kind == TypeKind::Optional ? in[0]->type.elements[0] : in[0]->type; },
+     [](Args a) {
+       MOKA_CHECK_KIND(Value, !a[0].is_none(), "unwrap: the optional value is none");
+       return a[0];
+     },
+     "The element of an optional value; an error where it is none.", Reads::Nothing},
     {"len", 1, 1, always<TypeKind::Int>,
      [](Args a) {
        MOKA_CHECK_KIND(Type, is_list(a[0]), "len: a list was expected, got ", tag_name(a[0].tag()), " ",

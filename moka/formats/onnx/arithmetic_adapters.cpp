@@ -313,14 +313,15 @@ bool reduce(NodeReader& n) {
   Dims count;
   if (n.has(1) && !axes && spelling::fixed_sizes(n[1], count) && count == Dims{0})
     axes.emplace();  // an empty list
-  const bool running = n.has(1) && !axes;
+  bool running = n.has(1) && !axes, all = false;
   if (running && n.integer("noop_with_empty_axes", 0) != 0)
     return n.declines("axes that are not constant and may be none");
   if (!running && (!axes || axes->empty())) {
     const bool nothing = n.integer("noop_with_empty_axes", 0) != 0;
     axes.emplace();
-    for (int i = 0; !nothing && i < n.rank_of(0); i++) axes->push_back(i);
-    if (axes->empty()) {  // nothing is reduced; what is done to each element still is
+    running = all = !nothing && spelling::rank(n[0]) < 0;
+    for (int i = 0; !nothing && i < spelling::rank(n[0]); i++) axes->push_back(i);
+    if (axes->empty() && !all) {  // nothing is reduced; what is done to each element still is
       Value* x = n[0];
       if constexpr (kind == Reduction::L1 || kind == Reduction::L2) x = n.call("abs", {x});
       if constexpr (kind == Reduction::LogSum) x = n.call("log", {x});
@@ -332,7 +333,9 @@ bool reduce(NodeReader& n) {
   using spelling::named;
   DType dtype;
   const bool typed = spelling::has_dtype(n[0], &dtype);
-  const spelling::Argument dims = running ? n.ints_argument(1) : spelling::Argument(*axes);
+  spelling::Argument dims(*axes);
+  if (all) dims = spelling::Argument(n.builtin("range", {n.builtin("dim", {n[0]})}));
+  else if (running) dims = n.ints_argument(1);
   auto over = [&](const char* op, Value* x) {
     return n.call(op, {x, named("dim", dims), named("keepdim", keep)});
   };
@@ -372,6 +375,7 @@ bool reduce(NodeReader& n) {
   // Our sums of small integers are int64; the file's keep the type.
   DType got;
   if (typed && (!spelling::has_dtype(y, &got) || got != dtype)) y = n.call("to", {y, dtype});
+  if (all && !keep && typed) promise(y, dtype, 0);
   n.out(y);
   return true;
 }

@@ -105,6 +105,12 @@ void Importer::run() {
   graph_nodes(main, c);
   for (const ValueInfo& output : main.outputs) {
     Value* v = value(output.name, c);
+    if (v->type.kind == graph::TypeKind::Optional && output.type.kind != graph::TypeKind::Optional &&
+        output.type.kind != graph::TypeKind::Any) {
+      Node* element = graph_.create_named(NodeKind::Builtin, "unwrap", build_.at, {&v, 1}, 1);
+      graph::infer_types(*element);
+      v = element->output();
+    }
     graph_.add_output(v, std::string(output.name));
   }
   spelling::drop_unused(graph_);
@@ -353,7 +359,12 @@ void Importer::translate(const NodeProto& node, const Context& c) {
 }
 
 void Importer::function(const FunctionProto& f, const NodeProto& node, const Context& c) {
-  budget_.take_nodes(f.nodes.size() + 1);  // calls may multiply: what they expand to counts
+  // Calls may multiply: what they expand to counts, and is bounded by what the file has.
+  budget_.take_nodes(f.nodes.size() + 1);
+  expanded_ += f.nodes.size() + 1;
+  const size_t most = 32768 + budget_.bytes.size() / 16;
+  MOKA_CHECK_KIND(File, expanded_ <= most, budget_.file, ": its functions call each other so often that they have more than ",
+                  most, " nodes, which is the limit for a file of ", budget_.bytes.size(), " bytes");
   Scope scope;
   MOKA_CHECK_KIND(File, node.inputs.size() <= f.inputs.size(), "function ", f.name, " takes ",
                   f.inputs.size(), " inputs, got ", node.inputs.size());

@@ -87,6 +87,7 @@ class Importer {
   std::map<std::string, const FunctionProto*, std::less<>> functions_;
   std::set<std::string_view> updated_;  // initializers that a training algorithm changes
   std::set<std::string, std::less<>> names_;  // of values, which must be unique in the graph
+  size_t expanded_ = 0;  // nodes of functions, once for every call
 };
 
 // Adapters of this operator, in the order in which they are asked; all before the table.

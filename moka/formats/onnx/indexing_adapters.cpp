@@ -36,9 +36,9 @@ bool split_indices(NodeReader& n, Value* data, Value* indices, int64_t batch, st
   MOKA_CHECK_KIND(File, rank >= 1, "the indices have no dimensions");
   const Whole count = size_of(n, indices, -1);
   if (!count.fixed()) return n.declines("how many dimensions are indexed is not known");
-  MOKA_CHECK_KIND(File, batch >= 0 && batch < rank && batch + count.number <= rank_of(data, "the data"),
-                  "indices for ", batch + count.number, " dimensions of data with ",
-                  rank_of(data, "the data"));
+  const int dims = spelling::rank(data);
+  MOKA_CHECK_KIND(File, batch >= 0 && batch < rank && (dims < 0 || batch + count.number <= dims),
+                  "indices for ", batch + count.number, " dimensions of data with ", dims);
   for (int64_t b = 0; b < batch; b++)
     out.push_back(spread(n, count_to(n, size_of(n, data, b)), {static_cast<int>(b)}, rank - 1));
   for (int64_t k = 0; k < count.number; k++)
@@ -51,9 +51,12 @@ bool gather_nd(NodeReader& n) {
   std::vector<Value*> places;
   if (!split_indices(n, n[0], n[1], n.integer("batch_dims", 0), places)) return false;
   if (places.empty()) return n.declines("indices of no dimension");
-  const int kept = rank_of(n[0], "the data") - static_cast<int>(places.size());
-  n.out(promise(n.call("index", {n[0], places}), dtype_of(n[0], "the data"),
-                rank_of(n[1], "the indices") - 1 + kept));
+  Value* y = n.call("index", {n[0], places});
+  if (spelling::rank(n[0]) >= 0) {
+    const int kept = spelling::rank(n[0]) - static_cast<int>(places.size());
+    promise(y, dtype_of(n[0], "the data"), rank_of(n[1], "the indices") - 1 + kept);
+  }
+  n.out(y);
   return true;
 }
 
@@ -73,8 +76,8 @@ bool scatter_nd(NodeReader& n) {
   if (places.empty()) return n.declines("indices of no dimension");
   const std::string_view how = reduction_name(n);
   if (how.empty() || how == "sum") {
-    n.out(promise(n.call("index_put", {n[0], places, n[2], !how.empty()}), dtype_of(n[0], "the data"),
-                  sizes_of(n, n[0])));
+    Value* y = n.call("index_put", {n[0], places, n[2], !how.empty()});
+    n.out(spelling::rank(n[0]) < 0 ? y : promise(y, dtype_of(n[0], "the data"), sizes_of(n, n[0])));
     return true;
   }
   // The indexed dimensions become one, of which slices are reduced into.

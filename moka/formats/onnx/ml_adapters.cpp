@@ -182,8 +182,14 @@ bool one_hot_encoder(NodeReader& n) {
   }
   Value* y = promise(cast_to(n, hit, DType::F32), DType::F32, rank + 1);
   y->type.dims.back() = graph::Dim{count, {}};
-  MOKA_CHECK_KIND(NotImplemented, n.integer("zeros", 1) != 0,
-                  "zeros=0, which refuses unknown categories, is not read");
+  if (n.integer("zeros", 1) == 0) {
+    std::vector<int64_t> all;
+    for (int64_t i = 0; i < rank; i++) all.push_back(i);
+    Value* known = n.call("sum", {n.call("amax", {y, Dims{-1}, false}), Dims(all), false});
+    Value* every = n.builtin("eq", {n.builtin("item", {known}), n.builtin("numel", {n[0]})});
+    n.builtin("check", {every, n.build.constant(Any(true)),
+                        n.build.constant(Any(std::string("OneHotEncoder: a category is unknown")))});
+  }
   n.out(y);
   return true;
 }

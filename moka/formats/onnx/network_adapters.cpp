@@ -176,17 +176,17 @@ bool batch_statistics(NodeReader& n) {
   };
   if (n.wants(1)) n.out(moved(n[3], mean), 1);
   if (n.wants(2)) n.out(moved(n[4], variance), 2);
+  if (n.wants(3)) n.out(mean, 3);  // until opset 13: those of the batch
+  if (n.wants(4)) n.out(variance, 4);
   return true;
 }
 
 bool batch_normalization(NodeReader& n) {
-  const bool training =
+  bool training =
       n.version >= 14 ? n.integer("training_mode", 0) != 0 : n.version < 7 && n.integer("is_test", 0) == 0;
-  if (training && n.version >= 14) return batch_statistics(n);
-  if (training) return n.declines("training mode before opset 14");
+  for (int i = 1; i < 5 && n.version < 14; i++) training |= n.wants(i);  // opsets 7 to 13 say it so
   if (n.version < 9 && n.integer("spatial", 1) == 0) return n.declines("statistics for each element");
-  for (int i = 1; i < 5; i++)
-    if (n.wants(i)) return n.declines("outputs of training mode");
+  if (training) return batch_statistics(n);
   n.out(n.call("batch_norm", {n[0], n[1], n[2], n[3], n[4], named("eps", n.number("epsilon", 1e-5))}));
   return true;
 }

@@ -190,6 +190,7 @@ bool max_unpool(NodeReader& n) {
 // The transposed convolution without borders, from which they are cut.
 bool convolution_transposed(NodeReader& n) {
   Dims weight;
+  rank_of(n[1], "the weight");
   if (!spelling::fixed_sizes(n[1], weight)) return n.declines("the weight's sizes are not known");
   MOKA_CHECK_KIND(File, weight.size() >= 3, "the weight has ", weight.size(),
                   " dimensions, at least 3 were expected");

@@ -98,6 +98,8 @@ Value* number_of(NodeReader& n, Whole w, DType dtype) {
 
 Value* promise(Value* v, DType dtype, int rank) {
   if (v->type.kind == TypeKind::Tensor && v->type.has_dtype && v->type.has_dims) return v;
+  MOKA_CHECK_KIND(File, rank <= max_dims, "a tensor of ", rank, " dimensions, at most ", max_dims,
+                  " are possible");
   Type t = Type::tensor();
   t.device = v->type.device;
   t.has_dtype = t.has_dims = true;

@@ -84,8 +84,22 @@ bool sequence_insert(NodeReader& n) {
   return true;
 }
 
+// Each part is a value of its own as soon as the model is read.
+void check_parts(NodeReader& n, int64_t axis, int64_t each) {
+  constexpr int64_t most = 65536;
+  Dims sizes;
+  if (!spelling::fixed_sizes(n[0], sizes) || axis < -static_cast<int64_t>(sizes.size()) ||
+      axis >= static_cast<int64_t>(sizes.size()) || each <= 0)
+    return;
+  const int64_t size = sizes[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(sizes.size()) : axis)];
+  MOKA_CHECK_KIND(File, size / each <= most, "a sequence of ", size / each, " parts, at most ", most,
+                  " are possible");
+}
+
 bool split_to_sequence(NodeReader& n) {
   const int64_t axis = n.integer("axis", 0);
+  if (!n.has(1)) check_parts(n, axis, 1);
+  else if (auto each = n.known_number(1)) check_parts(n, axis, each->arg().as_int());
   if (!n.has(1)) {
     Value* parts = n.call("unbind", {n[0], axis});
     if (n.integer("keepdims", 1) != 0)
@@ -133,7 +147,7 @@ bool optional_has_element(NodeReader& n) {
 bool optional_get_element(NodeReader& n) {
   Value* v = n[0];
   MOKA_CHECK_KIND(File, v->type.kind != TypeKind::None, "the optional value has no element");
-  n.out(v);
+  n.out(v->type.kind == TypeKind::Optional ? n.builtin("unwrap", {v}) : v);
   return true;
 }
 

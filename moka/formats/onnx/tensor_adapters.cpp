@@ -122,8 +122,15 @@ bool flatten(NodeReader& n) {
 
 bool transpose(NodeReader& n) {
   if (n.attribute("perm")) return false;
+  const int rank = spelling::rank(n[0]);
+  if (rank < 0) {
+    auto integer = [&](int64_t v) { return n.build.constant(Any(v)); };
+    Value* last = n.builtin("sub", {n.builtin("dim", {n[0]}), integer(1)});
+    n.out(n.call("permute", {n[0], n.builtin("range", {last, integer(-1), integer(-1)})}));
+    return true;
+  }
   Dims order;
-  for (int i = n.rank_of(0); i-- > 0;) order.push_back(i);
+  for (int i = rank; i-- > 0;) order.push_back(i);
   n.out(n.call("permute", {n[0], order}));
   return true;
 }
@@ -198,9 +205,15 @@ bool unsqueeze(NodeReader& n) {
     n.out(n.call("unsqueeze", {n[0], (*axes)[0]}));
     return true;
   }
-  const int rank = n.rank_of(0) + static_cast<int>(axes->size());
-  for (int64_t& a : *axes) a = wrapped(a, rank, "axis");
+  const bool front = std::all_of(axes->begin(), axes->end(), [](int64_t a) { return a >= 0; }),
+             back = std::all_of(axes->begin(), axes->end(), [](int64_t a) { return a < 0; });
+  if (spelling::rank(n[0]) >= 0 || !(front || back)) {
+    const int rank = n.rank_of(0) + static_cast<int>(axes->size());
+    for (int64_t& a : *axes) a = wrapped(a, rank, "axis");
+  }
+  // Counted from the end those nearest to it come first, so that each stays where it is put.
   std::sort(axes->begin(), axes->end());
+  if (!axes->empty() && axes->front() < 0) std::reverse(axes->begin(), axes->end());
   MOKA_CHECK_KIND(File, std::adjacent_find(axes->begin(), axes->end()) == axes->end(),
                   "an axis is named twice");
   Value* x = n[0];
@@ -217,7 +230,8 @@ Value* wrapped_indices(NodeReader& n, Value* indices, Value* data, int64_t axis)
     for (int64_t i = 0; i < t.numel() && t.numel() <= 65536; i++) negative |= element_as_int(t, i) < 0;
     if (!negative && t.numel() <= 65536) return indices;
   }
-  const Dim& d = data->type.dims[static_cast<size_t>(axis)];
+  const bool ranked = spelling::rank(data) >= 0;
+  const Dim d = ranked ? data->type.dims[static_cast<size_t>(axis)] : Dim{};
   Value* size;
   if (d.fixed()) size = n.build.constant(Any(spelling::number_tensor(Any(d.size), DType::I64)));
   else
@@ -228,7 +242,9 @@ Value* wrapped_indices(NodeReader& n, Value* indices, Value* data, int64_t axis)
 }
 
 bool gather(NodeReader& n) {
-  const int64_t axis = wrapped(n.integer("axis", 0), n.rank_of(0), "axis");
+  int64_t axis = n.integer("axis", 0);
+  const bool ranked = spelling::rank(n[0]) >= 0;
+  if (ranked) axis = wrapped(axis, n.rank_of(0), "axis");
   const int rank = spelling::rank(n[1]);
   if (rank < 0) return n.declines("the number of dimensions of the indices is not known");
   if (auto known = n.known_number(1); known && rank == 0) {
@@ -247,6 +263,10 @@ bool gather(NodeReader& n) {
     return true;
   }
   Value* y = n.call("unflatten", {taken, axis, list_of(n, sizes_of(n, n[1]))});
+  if (!ranked) {
+    n.out(y);
+    return true;
+  }
   Wholes sizes = sizes_of(n, n[0]);
   sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(axis));
   const Wholes inner = sizes_of(n, n[1]);
@@ -257,7 +277,8 @@ bool gather(NodeReader& n) {
 }
 
 bool gather_elements(NodeReader& n) {
-  const int64_t axis = wrapped(n.integer("axis", 0), n.rank_of(0), "axis");
+  int64_t axis = n.integer("axis", 0);
+  if (spelling::rank(n[0]) >= 0) axis = wrapped(axis, n.rank_of(0), "axis");
   Value* y = n.call("gather", {n[0], axis, wrapped_indices(n, n[1], n[0], axis)});
   DType dtype;
   if (spelling::rank(n[1]) >= 0 && spelling::has_dtype(n[0], &dtype)) {
@@ -324,8 +345,8 @@ bool triangle(NodeReader& n) {
 }
 
 bool top_k(NodeReader& n) {
-  if (n.version < 10) return n.declines("the form of opset 1");
-  const std::vector<spelling::Argument> args{n[0], n.int_argument(1, 0), n.integer("axis", -1),
+  const spelling::Argument count = n.version < 10 ? n.integer("k", 0) : n.int_argument(1, 0);
+  const std::vector<spelling::Argument> args{n[0], count, n.integer("axis", -1),
                                              n.integer("largest", 1) != 0, n.integer("sorted", 1) != 0};
   const std::vector<Value*> both = n.build.call_all("topk", args);
   DType dtype;
