@@ -176,3 +176,11 @@ def test_maps_come_out_and_go_in() -> None:
     numbers = {5: 0.5, 1: 1.5}
     assert run("CastMap", [(kind, numbers)])[0].tolist() == [[1.5, 0.5]]
     assert run("CastMap", [(kind, numbers)], map_form="SPARSE", max_map=4)[0].tolist() == [[0, 1.5, 0, 0]]
+
+
+def test_a_one_hot_encoder_may_refuse_unknown_categories() -> None:
+    known = {"cats_int64s": [1, 5, 7], "zeros": 0}
+    (found,) = run("OneHotEncoder", [np.array([[5, 7]])], **known)
+    np.testing.assert_array_equal(found, [[[0, 1, 0], [0, 0, 1]]])
+    with pytest.raises(ValueError, match="a category is unknown"):
+        run("OneHotEncoder", [np.array([[5, 6]])], **known)

@@ -363,8 +363,9 @@ void Importer::function(const FunctionProto& f, const NodeProto& node, const Con
   budget_.take_nodes(f.nodes.size() + 1);
   expanded_ += f.nodes.size() + 1;
   const size_t most = 32768 + budget_.bytes.size() / 16;
-  MOKA_CHECK_KIND(File, expanded_ <= most, budget_.file, ": its functions call each other so often that they have more than ",
-                  most, " nodes, which is the limit for a file of ", budget_.bytes.size(), " bytes");
+  MOKA_CHECK_KIND(File, expanded_ <= most, budget_.file,
+                  ": its functions call each other so often that they have more than ", most,
+                  " nodes, which is the limit for a file of ", budget_.bytes.size(), " bytes");
   Scope scope;
   MOKA_CHECK_KIND(File, node.inputs.size() <= f.inputs.size(), "function ", f.name, " takes ",
                   f.inputs.size(), " inputs, got ", node.inputs.size());

@@ -96,8 +96,8 @@ bool running_reshape(NodeReader& n, bool zero_is_zero) {
   const int rank = spelling::rank(n[0]);
   Dims count;
   const bool counted = spelling::fixed_sizes(sizes, count) && count.size() == 1;
-  MOKA_CHECK_KIND(File, !counted || count[0] <= max_dims, "a shape of ", count[0], " sizes, at most ", max_dims,
-                  " are possible");
+  MOKA_CHECK_KIND(File, !counted || count[0] <= max_dims, "a shape of ", count[0], " sizes, at most ",
+                  max_dims, " are possible");
   if (!zero_is_zero && rank >= 0 && counted) {
     sizes = n.call("to", {sizes, DType::I64});
     Value* own = n.call("shape", {n[0]});

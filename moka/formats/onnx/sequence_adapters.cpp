@@ -91,7 +91,8 @@ void check_parts(NodeReader& n, int64_t axis, int64_t each) {
   if (!spelling::fixed_sizes(n[0], sizes) || axis < -static_cast<int64_t>(sizes.size()) ||
       axis >= static_cast<int64_t>(sizes.size()) || each <= 0)
     return;
-  const int64_t size = sizes[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(sizes.size()) : axis)];
+  const int64_t size =
+      sizes[static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(sizes.size()) : axis)];
   MOKA_CHECK_KIND(File, size / each <= most, "a sequence of ", size / each, " parts, at most ", most,
                   " are possible");
 }

@@ -346,8 +346,8 @@ bool triangle(NodeReader& n) {
 
 bool top_k(NodeReader& n) {
   const spelling::Argument count = n.version < 10 ? n.integer("k", 0) : n.int_argument(1, 0);
-  const std::vector<spelling::Argument> args{n[0], count, n.integer("axis", -1),
-                                             n.integer("largest", 1) != 0, n.integer("sorted", 1) != 0};
+  const std::vector<spelling::Argument> args{n[0], count, n.integer("axis", -1), n.integer("largest", 1) != 0,
+                                             n.integer("sorted", 1) != 0};
   const std::vector<Value*> both = n.build.call_all("topk", args);
   DType dtype;
   if (spelling::has_dtype(n[0], &dtype) && spelling::rank(n[0]) >= 0) {
