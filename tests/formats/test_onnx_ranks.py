@@ -1,4 +1,4 @@
-"""ONNX: numbers of dimensions known only when running, forms of old opsets, and small files that would become large."""
+"""ONNX: ranks known only when running, forms of old opsets, and small files that would become large."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import moka.onnx
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 from test_onnx_forms import F, check, floats, model_of
 
 node = helper.make_node
@@ -82,7 +81,8 @@ def test_statistics_of_the_batch_before_opset_14() -> None:
     y, m, v, saved_m, saved_v = moka.onnx.load(model.SerializeToString()).run([x])
     now, spread = x.mean((0, 2, 3)), x.var((0, 2, 3))
     along = (slice(None), None, None)
-    wanted = (x - now[along]) / np.sqrt(spread[along] + 1e-5) * constants["scale"][along] + constants["bias"][along]
+    wanted = (x - now[along]) / np.sqrt(spread[along] + 1e-5)
+    wanted = wanted * constants["scale"][along] + constants["bias"][along]
     np.testing.assert_allclose(y, wanted, 1e-4, 1e-5)
     np.testing.assert_allclose(m, 0.75 * mean + 0.25 * now, 1e-5, 1e-6)
     np.testing.assert_allclose(v, 0.75 * variance + 0.25 * spread, 1e-5, 1e-6)
@@ -113,8 +113,8 @@ def doubling_functions(depth: int) -> Any:
     for k in range(1, depth):
         calls = [node(f"F{k - 1}", [a], [b], domain="own") for a, b in (("x", "m"), ("m", "y"))]
         functions.append(helper.make_function("own", f"F{k}", ["x"], ["y"], calls, [*opsets, own]))
-    value = helper.make_tensor_value_info("x", F, [2]), helper.make_tensor_value_info("y", F, [2])
-    graph = helper.make_graph([node(f"F{depth - 1}", ["x"], ["y"], domain="own")], "g", [value[0]], [value[1]])
+    x, y = (helper.make_tensor_value_info(name, F, [2]) for name in "xy")
+    graph = helper.make_graph([node(f"F{depth - 1}", ["x"], ["y"], domain="own")], "g", [x], [y])
     return helper.make_model(graph, functions=functions, opset_imports=[*opsets, own])
 
 
@@ -158,5 +158,4 @@ def test_small_files_do_not_become_large(name: str) -> None:
 
 def test_functions_that_call_each_other_often_are_read() -> None:
     model, x = doubling_functions(11), floats(2)
-    for found in (moka.onnx.load(model.SerializeToString()).run([x]), ReferenceEvaluator(model).run(None, {"x": x})):
-        np.testing.assert_array_equal(found[0], x)
+    np.testing.assert_array_equal(moka.onnx.load(model.SerializeToString()).run([x])[0], x)

@@ -333,9 +333,9 @@ bool reduce(NodeReader& n) {
   using spelling::named;
   DType dtype;
   const bool typed = spelling::has_dtype(n[0], &dtype);
-  spelling::Argument dims(*axes);
-  if (all) dims = spelling::Argument(n.builtin("range", {n.builtin("dim", {n[0]})}));
-  else if (running) dims = n.ints_argument(1);
+  const spelling::Argument dims = all ? spelling::Argument(n.builtin("range", {n.builtin("dim", {n[0]})}))
+                                  : running ? n.ints_argument(1)
+                                            : spelling::Argument(*axes);
   auto over = [&](const char* op, Value* x) {
     return n.call(op, {x, named("dim", dims), named("keepdim", keep)});
   };
