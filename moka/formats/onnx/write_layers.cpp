@@ -324,6 +324,7 @@ bool of_no_dimensions(NodeWriter& n) {
   return n.rank("input") == 0 || casts ? n.left_to_rules() : false;
 }
 bool cumsum(NodeWriter& n) { return n.model.version() < 11 ? n.left_to_rules() : of_no_dimensions(n); }
+bool cumsum_backward(NodeWriter& n) { return n.model.version() < 11 && n.left_to_rules(); }
 bool left_out(NodeWriter& n) { return n.left_to_rules(); }
 // The mask's rows are as many as the queries: runtimes do not broadcast them.
 bool attention(NodeWriter& n) {
@@ -386,6 +387,7 @@ constexpr WritingAdapter table[] = {
     {"softmax", 1, 0, of_no_dimensions},
     {"log_softmax", 1, 0, of_no_dimensions},
     {"cumsum", 1, 0, cumsum},
+    {"cumsum_backward", 1, 0, cumsum_backward},
     {"det", 1, 11, left_out},
     {"attention", 23, 0, attention},
     {"nll_loss", 1, 0, class_loss},

@@ -1,0 +1,151 @@
+"""ONNX files in Moka and in onnxruntime: results, times and memory, a line a file.
+
+python compare_onnx_with_onnxruntime.py [--seconds S] [--threads N] FILES
+
+A model DIR/NAME.x.y.onnx takes its inputs from DIR/NAME.npz, by name or in order. Needs both libraries in
+one Python. Times are medians of runs in turn; memory is what loading and three runs add to a fresh process.
+1 where results differ by more than 1e-4 of the largest element, or a file does not load.
+"""
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FAR = 1e-4
+
+
+def feeds(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """The inputs that lie beside a model."""
+    with np.load(path.parent / (path.name.split(".")[0] + ".npz"), allow_pickle=True) as found:
+        given = dict(found)
+    if set(names) <= set(given):
+        return {name: given[name] for name in names}
+    return dict(zip(names, given.values(), strict=True))
+
+
+def session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def distance(found: Any, wanted: Any) -> float:
+    """How far results lie apart, in parts of the largest element; infinite where their form differs."""
+    if isinstance(wanted, (list, dict)):
+        if not isinstance(found, type(wanted)) or len(found) != len(wanted):
+            return math.inf
+        keys = wanted if isinstance(wanted, dict) else range(len(wanted))
+        return max((distance(found[k], wanted[k]) for k in keys), default=0.0)
+    a, b = np.asarray(found), np.asarray(wanted)
+    if a.shape != b.shape or (a.dtype.kind != b.dtype.kind and a.dtype.kind not in "OU"):
+        return math.inf
+    if b.dtype.kind not in "fc":
+        return 0.0 if a.tolist() == b.tolist() else math.inf
+    whole = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), whole):
+        return math.inf
+    if not whole.any():
+        return 0.0
+    return float(np.abs(a[whole] - b[whole]).max() / max(np.abs(b[whole]).max(), 1e-12))
+
+
+def memory_of(library: str, path: Path, threads: int) -> float:
+    """Megabytes that loading and three runs take, in a process of its own."""
+    command = [sys.executable, __file__, "--memory", library, "--threads", str(threads), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout.split()[-1]) if done.returncode == 0 else math.nan
+
+
+def measure_memory(library: str, path: Path, threads: int) -> None:
+    import moka.onnx
+    import onnxruntime  # noqa: F401 (both are loaded, whichever is measured)
+
+    import moka
+
+    moka.set_num_threads(threads)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if library == "moka":
+        model = moka.onnx.load(path)
+        given = feeds(path, list(model.input_names))
+        for _ in range(3):
+            model.run(given)
+    else:
+        other = session(path, threads)
+        given = feeds(path, [value.name for value in other.get_inputs()])
+        for _ in range(3):
+            other.run(None, given)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def compare(path: Path, seconds: float, threads: int) -> tuple[float, float, float]:
+    """How far results lie apart, and the median times of both in milliseconds."""
+    import moka.onnx
+
+    other = session(path, threads)
+    given = feeds(path, [value.name for value in other.get_inputs()])
+    model = moka.onnx.load(path)
+    apart = distance(list(model.run(given)), other.run(None, given))
+    ours: list[float] = []
+    theirs: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(ours) < 3:
+        for run, times in ((lambda: model.run(given), ours), (lambda: other.run(None, given), theirs)):
+            start = time.perf_counter()
+            run()
+            times.append(1e3 * (time.perf_counter() - start))
+    return apart, statistics.median(ours), statistics.median(theirs)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each file")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory", choices=["moka", "onnxruntime"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory:
+        measure_memory(options.memory, options.files[0], options.threads)
+        return 0
+    import moka
+
+    moka.set_num_threads(options.threads)
+    ratios, wrong = [], 0
+    print("| model | apart | Moka ms | onnxruntime ms | ratio | file MiB | MiB |", "|---" * 7 + "|", sep="\n")
+    for path in options.files:
+        try:
+            apart, ours, theirs = compare(path, options.seconds, options.threads)
+        except Exception as error:  # the next file is compared all the same
+            wrong += 1
+            text = " ".join(str(error).split())[:200]
+            print(f"| {path.stem} | {type(error).__name__}: {text} |", flush=True)
+            continue
+        wrong += apart > FAR
+        ratios.append(theirs / ours)
+        memory = [memory_of(library, path, options.threads) for library in ("moka", "onnxruntime")]
+        size = path.stat().st_size / 2**20
+        print(
+            f"| {path.stem} | {apart:.0e} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {size:.1f} "
+            f"| {memory[0]:.0f} / {memory[1]:.0f} |",
+            flush=True,
+        )
+    if ratios:
+        print(f"geometric mean {statistics.geometric_mean(ratios):.2f} of {len(ratios)}; wrong: {wrong}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
