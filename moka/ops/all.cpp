@@ -14,7 +14,7 @@
 #define MOKA_FAMILIES(F) \
   F(pointwise) F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) \
   F(normalization) F(pooling) F(loss) F(optimizer) F(fused) F(blocked) F(arranging) F(selecting) F(elementary) \
-  F(special) F(activation) F(loss_terms) F(scan) F(resample) F(attention) F(recurrent) F(embedding) \
+  F(special) F(activation) F(loss_terms) F(scan) F(scan_derivative) F(resample) F(attention) F(recurrent) F(embedding) \
   F(contraction) F(linalg) F(complex) F(fft) F(strings) F(ensembles) F(images)
 // clang-format on
 

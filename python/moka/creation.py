@@ -76,6 +76,7 @@ def _spaced(line: Any, start: Any, end: Any, steps: int, **options: Any) -> Tens
     if kind is None:
         return line(start, end, steps, **options)
     given = options.get("dtype")
+    given = given if given is None else _C.empty(0, dtype=given).dtype
     if given is not None and not given.is_complex:
         raise RuntimeError(f"linspace: the ends are complex, but dtype is {given}")
     first, last = (complex(v.item()) if isinstance(v, Tensor) else complex(v) for v in (start, end))
@@ -243,7 +244,7 @@ def range_(
         raise RuntimeError(
             f"range: upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}"
         )
-    wanted = out.dtype if out is not None else dtype or _C.get_default_dtype()
+    wanted = _C.empty(0, dtype=dtype).dtype if out is None else out.dtype
     count = int((end - start) / step) + 1
     exact = not wanted.is_floating_point and not wanted.is_complex
     places = _C.arange(0, count, 1, dtype=_C.int64 if exact else _C.float64, device=device)

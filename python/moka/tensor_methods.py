@@ -395,7 +395,11 @@ def _reversed(self: Tensor) -> Tensor:
 
 
 def _array_wrap(self: Tensor, array: Any, *_: Any, **__: Any) -> Tensor:
-    return _C.from_numpy(array.astype("uint8").copy()).bool() if array.dtype == bool else _C.tensor(array)
+    """What a function of NumPy gave, as a tensor of the same memory; truth comes as uint8, as in PyTorch."""
+    if array.dtype == bool:
+        array = array.astype("uint8")
+    alike = array.ndim and array.flags.writeable and min(array.strides, default=0) >= 0
+    return _C.from_numpy(array) if alike else _C.tensor(array)
 
 
 def _output_nr(self: Tensor) -> int:

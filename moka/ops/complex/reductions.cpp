@@ -2,6 +2,7 @@
 // linear runs on the parts, which lie side by side in memory.
 // SPDX-License-Identifier: Apache-2.0
 #include <complex>
+#include <vector>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/complex/complex.h"
@@ -173,6 +174,45 @@ void cumprod_backward_run(Frame& f) {
     });
   });
 }
+// The recurrences of the kernels for real numbers; backwards the factors are conjugated.
+void cumprod_forward_run(Frame& f) {
+  Tensor dx = as_contiguous(f.tensor(0)), x = as_contiguous(converted(f.tensor(1), dx.dtype()));
+  with_complex(dx, [&](auto zero) {
+    using C = decltype(zero);
+    for_each_line(x, dim_argument(f, 2, x.dim()), [&](int64_t at, int64_t step, int64_t n) {
+      C product(1), tangent(0);
+      for (int64_t i = 0; i < n; i++, at += step) {
+        const C v = x.data<C>()[at];
+        f.outs[0].data<C>()[at] = tangent = tangent * v + product * dx.data<C>()[at];
+        product *= v;
+      }
+    });
+  });
+}
+void cumprod_backward_input_run(Frame& f) {
+  Tensor dx = as_contiguous(f.tensor(0)), grad = as_contiguous(converted(f.tensor(1), dx.dtype())),
+         x = as_contiguous(converted(f.tensor(2), dx.dtype()));
+  with_complex(dx, [&](auto zero) {
+    using C = decltype(zero);
+    for_each_line(x, dim_argument(f, 3, x.dim()), [&](int64_t at, int64_t step, int64_t n) {
+      std::vector<C> product(static_cast<size_t>(n) + 1, C(1)), tangent(static_cast<size_t>(n) + 1, C(0));
+      auto factor = [&](const Tensor& t, int64_t i) { return std::conj(t.data<C>()[at + i * step]); };
+      for (int64_t i = 0; i < n; i++) {
+        const auto k = static_cast<size_t>(i);
+        tangent[k + 1] = tangent[k] * factor(x, i) + product[k] * factor(dx, i);
+        product[k + 1] = product[k] * factor(x, i);
+      }
+      C of_tangent(0), of_product(0);
+      for (int64_t i = n; i-- > 0;) {
+        const auto k = static_cast<size_t>(i);
+        of_tangent += grad.data<C>()[at + i * step];
+        f.outs[0].data<C>()[at + i * step] = tangent[k] * of_tangent + product[k] * of_product;
+        of_product = factor(x, i) * of_product + factor(dx, i) * of_tangent;
+        of_tangent *= factor(x, i);
+      }
+    });
+  });
+}
 
 // ---- the affine map of a layer
 void linear_run(Frame& f) {
@@ -203,6 +243,8 @@ void add_complex_reductions() {
   add("prod_backward", prod_backward_run);
   add("cumprod", cumprod_run);
   add("cumprod_backward", cumprod_backward_run);
+  add("cumprod_forward", cumprod_forward_run);
+  add("cumprod_backward_input", cumprod_backward_input_run);
   add("linear", linear_run);
   add("linear_backward_weight", linear_backward_weight_run);
 }

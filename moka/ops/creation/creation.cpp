@@ -140,10 +140,12 @@ void shape_linspace(Frame& f) {
   const Dims shape = given ? Dims(given->sizes()) : Dims(sizes);
   f.output(0, shape, dtype_of(f, 3, default_float()), device_of(f, 4));
 }
+// Integer lines have integer ends, as in PyTorch.
+double end_in(DType dtype, double value) { return is_floating(dtype) ? value : std::trunc(value); }
 void run_linspace(Frame& f) {
   const Tensor& out = f.outs[0];
   int64_t n = out.numel();
-  double start = f.number(0), end = f.number(1),
+  double start = end_in(out.dtype(), f.number(0)), end = end_in(out.dtype(), f.number(1)),
          step = n > 1 ? (end - start) / static_cast<double>(n - 1) : 0;
   Tensor exact = new_tensor(out.sizes(), DType::F64);
   // Walks from both ends, so that both come out exactly.

@@ -27,15 +27,18 @@ void shape_logspace(Frame& f) {
 void run_logspace(Frame& f) {
   const Tensor& out = f.outs[0];
   int64_t n = out.numel();
+  // Integers take whole exponents, counted in single precision, as in PyTorch.
+  const bool whole = is_integral(out.dtype());
   double start = f.number(0), end = f.number(1), base = f.number(3);
+  if (whole && n > 1) {
+    start = std::trunc(start);
+    end = std::trunc(end);
+  }
   double step = n > 1 ? (end - start) / static_cast<double>(n - 1) : 0;
   Tensor exact = new_tensor(out.sizes(), DType::F64);
-  // Integers take exponents of their own type, as in PyTorch.
-  bool whole = is_integral(out.dtype());
-  if (whole && n > 1) {
-    step = static_cast<double>(static_cast<float>(f.number(1)) - static_cast<float>(f.number(0))) /
-           static_cast<float>(n - 1);
-  }
+  if (whole && n > 1)
+    step =
+        static_cast<double>(static_cast<float>(end) - static_cast<float>(start)) / static_cast<float>(n - 1);
   for (int64_t i = 0; i < n; i++) {
     double exponent = i < n / 2 || n == 1 ? start + step * static_cast<double>(i)
                                           : end - step * static_cast<double>(n - 1 - i);

@@ -106,7 +106,7 @@ void matrix_power_run(const Any* in, Any* out) {
     left >>= 1;
     if (!left) break;
   }
-  out[0] = Any(result);
+  out[0] = Any(n == 1 ? clone(result) : result);
 }
 
 // Scaling and squaring with the Pade approximant of degree 13 (Higham, 2005): exp(A) = r(A / 2^s)^(2^s).
@@ -178,6 +178,9 @@ void cond_run(const Any* in, Any* out) {
     out[0] = Any(sum(s, Dims{-1}) * sum(1 / s, Dims{-1}));
     return;
   }
+  const double order = p.tag() == Tag::String ? 0 : p.to_double();
+  const bool known = p.tag() == Tag::String ? p.string() == "fro" : std::abs(order) == 1 || std::isinf(order);
+  MOKA_CHECK_KIND(Value, known, "linalg.cond: got an invalid norm type: ", p);
   auto norm = [&](const Tensor& x) { return linalg_matrix_norm(x, p); };
   Outputs inverse = op_results(linalg_inv_ex, a);
   Tensor n = norm(a).tensor(), m = norm(inverse[0]).tensor();

@@ -14,6 +14,7 @@
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/random/blocks.h"
 #include "moka/ops/random/draws.h"
+#include "moka/tensor/half.h"
 
 namespace moka {
 
@@ -176,14 +177,23 @@ void shape_dropout(Frame& f) {
   f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
   f.output(1, f.tensor(0).sizes(), DType::Bool);
 }
+// What is kept is multiplied by this: 1 / (1 - p), rounded as an element is.
+template <class T>
+T dropout_scale(DType dtype, double p) {
+  const T scale = p < 1 ? T(1) / static_cast<T>(1 - p) : T(0);
+  return dtype == DType::F16    ? static_cast<T>(float(Float16(float(scale))))
+         : dtype == DType::BF16 ? static_cast<T>(float(BFloat16(float(scale))))
+                                : scale;
+}
 void run_dropout(Frame& f) {
-  float p = static_cast<float>(f.number(1)), scale = p < 1 ? 1 / (1 - p) : 0;
+  const float p = static_cast<float>(f.number(1));
   Tensor x = to_dtype(f.tensor(0), f.tensor(0).dtype() == DType::F64 ? DType::F64 : DType::F32);
   Tensor y = x.dtype() == f.outs[0].dtype() ? f.outs[0] : new_tensor(x.sizes(), x.dtype());
   uint8_t* mask = f.outs[1].data<uint8_t>();
   Generator::Twister twister = twister_from(f, 2);
   if (twister) fill_bernoulli(f.outs[1], f.tensor(0), *twister, 1 - f.number(1));
-  auto apply = [&](const auto* in, auto* out) {
+  auto apply = [&]<class T>(const T* in, T* out) {
+    const T scale = dropout_scale<T>(f.tensor(0).dtype(), f.number(1));
     if (twister) {
       for (int64_t i = 0; i < x.numel(); i++) out[i] = mask[i] ? in[i] * scale : 0;
       return;

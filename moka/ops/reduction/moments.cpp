@@ -12,7 +12,6 @@
 #include "moka/ops/parts.h"
 #include "moka/ops/reduction/support.h"
 #include "moka/ops/shaping/shaping.h"
-#include "moka/tensor/complex_half.h"
 #include "moka/tensor/meta.h"
 
 namespace moka::ops {
@@ -22,7 +21,7 @@ namespace {
 double correction_argument(const Frame& f, int i) { return f.has(i) ? f.number(i) : 1; }
 void var_shape(Frame& f) {
   const Tensor& x = differentiable_argument(f, 0);
-  DType type = is_complex(x.dtype()) ? part_type(x.dtype()) : x.dtype();
+  DType type = x.dtype() == DType::C64 ? DType::F32 : x.dtype() == DType::C128 ? DType::F64 : x.dtype();
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(3)), type);
 }
 template <class T>

@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/reduction/scans.h"
 
+#include <array>
 #include <cmath>
 
+#include "moka/ops/complex/complex.h"
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/reduction/lines.h"
+#include "moka/ops/reduction/scan_derivatives.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka::ops {
@@ -83,6 +86,65 @@ void cumprod_backward_kernel(Frame& f) {
     });
   out.finish();
 }
+// Runs work<T>(tensors, out, at, stage) for the lines of tensors of one shape in one type.
+template <size_t N, class F>
+void run_lines(Frame& f, int dim, F work) {
+  std::array<Tensor, N> in;
+  in[0] = as_contiguous(in_kernel_dtype(f.tensor(0)));
+  for (size_t i = 1; i < N; i++)
+    in[i] = as_contiguous(to_dtype(f.tensor(static_cast<int>(i)), in[0].dtype()));
+  const Stage s = lines_along(in[0].sizes(), dim_argument(f, dim, in[0].dim()));
+  KernelOutput out(f, 0);
+  auto run = [&]<class T>(T* to) {
+    std::array<const T*, N> from;
+    for (size_t i = 0; i < N; i++) from[i] = in[i].template data<T>();
+    each_line(s, [&](int64_t at) { work(from, to, at, s); });
+  };
+  if (in[0].numel() && in[0].dtype() == DType::F64) run(out.data<double>());
+  else if (in[0].numel()) run(out.data<float>());
+  out.finish();
+}
+template <int N>
+void alike_shape(Frame& f) {
+  const Tensor& first = differentiable_argument(f, 0);
+  for (int i = 1; i < N; i++) check_shape(f, i, first.sizes());
+  dim_argument(f, N, first.dim());
+  f.output(0, first.sizes(), first.dtype());
+}
+// With products p[k] = p[k - 1] x[k]: t[k] = t[k - 1] x[k] + p[k - 1] dx[k].
+void cumprod_forward_kernel(Frame& f) {
+  run_lines<2>(f, 2, [](const auto& in, auto* to, int64_t at, const Stage& s) {
+    double product = 1, tangent = 0;
+    for (int64_t k = 0; k < s.count; k++, at += s.inner) {
+      const double x = in[1][at];
+      tangent = tangent * x + product * double(in[0][at]);
+      product *= x;
+      to[at] = static_cast<std::remove_reference_t<decltype(*to)>>(tangent);
+    }
+  });
+}
+// Back through the recurrence of cumprod_forward, whose results are weighted by grad.
+void cumprod_backward_input_kernel(Frame& f) {
+  run_lines<3>(f, 3, [](const auto& in, auto* to, int64_t at, const Stage& s) {
+    Scratch<double> product(s.count + 1), tangent(s.count + 1);
+    product.data()[0] = 1;
+    tangent.data()[0] = 0;
+    for (int64_t k = 0; k < s.count; k++) {
+      const double x = in[2][at + k * s.inner], dx = in[0][at + k * s.inner];
+      tangent.data()[k + 1] = tangent.data()[k] * x + product.data()[k] * dx;
+      product.data()[k + 1] = product.data()[k] * x;
+    }
+    double of_tangent = 0, of_product = 0;
+    for (int64_t k = s.count; k-- > 0;) {
+      const int64_t i = at + k * s.inner;
+      of_tangent += double(in[1][i]);
+      to[i] = static_cast<std::remove_reference_t<decltype(*to)>>(tangent.data()[k] * of_tangent +
+                                                                  product.data()[k] * of_product);
+      of_product = double(in[2][i]) * of_product + double(in[0][i]) * of_tangent;
+      of_tangent *= double(in[2][i]);
+    }
+  });
+}
 
 // ---- cummax and cummin: of equal elements the last place; NaN stays once it is met
 void extremum_scan_shape(Frame& f) {
@@ -156,6 +218,19 @@ void logcumsumexp_kernel(Frame& f) {
   }
   out.finish();
 }
+// t[k] = sum over i <= k of dx[i] exp(x[i] - y[k]).
+void logcumsumexp_forward_kernel(Frame& f) {
+  run_lines<3>(f, 3, [](const auto& in, auto* to, int64_t at, const Stage& s) {
+    double tangent = 0, before = 0;
+    for (int64_t k = 0; k < s.count; k++, at += s.inner) {
+      const double y = in[2][at], rise = double(in[1][at]) - y;
+      if (k > 0 && y != before) tangent *= std::exp(before - y);
+      tangent += double(in[0][at]) * (rise == rise ? std::exp(rise) : 0.0);
+      before = y;
+      to[at] = static_cast<std::remove_reference_t<decltype(*to)>>(tangent);
+    }
+  });
+}
 // dx[i] = sum over k >= i of dy[k] exp(x[i] - y[k]); y never falls, so no factor exceeds 1.
 void logcumsumexp_backward_shape(Frame& f) {
   const Tensor& grad = floating_argument(f, 0);
@@ -207,25 +282,61 @@ constinit const Op cumprod_op{
     .samples = {shape(3, 4).with("dim", 1), shape(2, 3, 4).with("dim", 0), shape(0, 3).with("dim", 0),
                 shape().with("dim", 0)},
 };
-// The derivatives of the gradient hold where no element is zero.
 constinit const Op cumprod_backward_op{
     .schema = "cumprod_backward(Tensor grad, Tensor input, int dim) -> Tensor",
     .doc = "Gradient of cumprod, right where elements are zero.",
     .method = "function",
     .shape = cumprod_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = cumprod_backward_kernel}},
-    .derivative = {wrt("grad",
-                       [](auto dy, auto, auto x, auto dim) { return cumprod(x, dim) * cumsum(dy / x, dim); }),
-                   wrt("input",
-                       [](auto dy, auto grad, auto x, auto dim) {
-                         auto weighted = grad * cumprod(x, dim), share = dy / x;
-                         return (cumsum_backward(weighted * cumsum(share, dim), dim) -
-                                 share * cumsum_backward(weighted, dim)) /
-                                x;
-                       })},
+    .derivative = {wrt("grad", [](auto dy, auto, auto x, auto dim) { return cumprod_forward(dy, x, dim); }),
+                   wrt("input", [](auto dy, auto grad, auto x,
+                                   auto dim) { return cumprod_backward_input(dy, grad, x, dim); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}).with("dim", 0)},
+};
+constinit const Op cumprod_forward_op{
+    .schema = "cumprod_forward(Tensor dx, Tensor input, int dim) -> Tensor",
+    .doc = "How cumprod changes where its input changes by dx; right where elements are zero.",
+    .method = "none",
+    .shape = alike_shape<2>,
+    .kernels = {KernelRow{.name = "loop", .run = cumprod_forward_kernel}},
+    .derivative = {wrt("dx", [](auto dy, auto, auto x, auto dim) { return cumprod_backward(dy, x, dim); }),
+                   wrt("input", [](auto dy, auto dx, auto x,
+                                   auto dim) { return cumprod_backward_input(dx, dy, x, dim); })},
+    .onnx = none("a gradient: export the forward graph"),
+    .netdef = none("a gradient"),
+    .samples = {shapes({3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}).with("dim", 0)},
+};
+// The derivatives by grad and input hold where no element is zero.
+constinit const Op cumprod_backward_input_op{
+    .schema = "cumprod_backward_input(Tensor dx, Tensor grad, Tensor input, int dim) -> Tensor",
+    .doc = "The gradient of cumprod_forward(dx, input, dim) by input.",
+    .method = "none",
+    .shape = alike_shape<3>,
+    .kernels = {KernelRow{.name = "loop", .run = cumprod_backward_input_kernel}},
+    .derivative = {wrt("dx", [](auto dy, auto, auto grad, auto x,
+                                auto dim) { return cumprod_backward_input(dy, grad, x, dim); }),
+                   wrt("grad",
+                       [](auto dy, auto dx, auto, auto x, auto dim) {
+                         auto a = dx / x, b = dy / x;
+                         auto pairs = a * (cumsum(b, dim) - b) + b * (cumsum(a, dim) - a);
+                         return cumprod(x, dim) * cumsum(pairs, dim);
+                       }),
+                   wrt("input",
+                       [](auto dy, auto dx, auto grad, auto x, auto dim) {
+                         // Every pair of places scales with the product of all the others.
+                         auto z = conj(x);
+                         auto a = conj(dx) / z, b = conj(dy) / z;
+                         auto in_a = cumprod_backward_input(dx, grad, x, dim) * b;
+                         auto in_b = cumprod_backward_input(dy, grad, x, dim) * a;
+                         auto pairs = a * (cumsum(b, dim) - b) + b * (cumsum(a, dim) - a);
+                         return cumsum_backward(grad * cumprod(z, dim) * cumsum(pairs, dim), dim) / z - in_a -
+                                in_b;
+                       })},
+    .onnx = none("a gradient: export the forward graph"),
+    .netdef = none("a gradient"),
+    .samples = {shapes({3, 4}, {3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}, {3}).with("dim", 0)},
 };
 #define MOKA_EXTREMUM_SCAN(scan, largest, text)                                                           \
   constinit const Op scan##_op {                                                                          \
@@ -260,13 +371,27 @@ constinit const Op logcumsumexp_backward_op{
     .shape = logcumsumexp_backward_shape,
     .kernels = {KernelRow{.name = "loop", .run = logcumsumexp_backward_kernel}},
     .derivative = {wrt("grad", [](auto dy, auto, auto x, auto y,
-                                  auto dim) { return cumsum(dy * exp(x), dim) * exp(neg(y)); }),
+                                  auto dim) { return logcumsumexp_forward(dy, x, y, dim); }),
                    wrt("input", [](auto dy, auto grad, auto x, auto y,
                                    auto dim) { return dy * logcumsumexp_backward(grad, x, y, dim); }),
-                   wrt("result",
-                       [](auto dy, auto grad, auto x, auto y, auto dim) {
-                         return neg(grad * cumsum(dy * exp(x), dim) * exp(neg(y)));
-                       })},
+                   wrt("result", [](auto dy, auto grad, auto x, auto y,
+                                    auto dim) { return neg(grad * logcumsumexp_forward(dy, x, y, dim)); })},
+    .onnx = none("a gradient: export the forward graph"),
+    .netdef = none("a gradient"),
+    .samples = {shapes({3, 4}, {3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}, {3}).with("dim", 0)},
+};
+constinit const Op logcumsumexp_forward_op{
+    .schema = "logcumsumexp_forward(Tensor dx, Tensor input, Tensor result, int dim) -> Tensor",
+    .doc = "How logcumsumexp changes where its input changes by dx.",
+    .method = "none",
+    .shape = alike_shape<3>,
+    .kernels = {KernelRow{.name = "loop", .run = logcumsumexp_forward_kernel}},
+    .derivative = {wrt("dx", [](auto dy, auto, auto x, auto y,
+                                auto dim) { return logcumsumexp_backward(dy, x, y, dim); }),
+                   wrt("input", [](auto dy, auto dx, auto x, auto y,
+                                   auto dim) { return dx * logcumsumexp_backward(dy, x, y, dim); }),
+                   wrt("result", [](auto dy, auto dx, auto x, auto y,
+                                    auto dim) { return neg(dy * logcumsumexp_forward(dx, x, y, dim)); })},
     .onnx = none("a gradient: export the forward graph"),
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}, {3}).with("dim", 0)},
@@ -275,3 +400,4 @@ constinit const Op logcumsumexp_backward_op{
 }  // namespace moka::ops
 
 MOKA_OP_TABLE(scan, MOKA_SCAN_OPS)
+MOKA_OP_TABLE(scan_derivative, MOKA_SCAN_DERIVATIVE_OPS)

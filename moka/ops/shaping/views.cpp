@@ -256,7 +256,8 @@ void run_slice(Frame& f) {
 void run_narrow(Frame& f) {
   const Tensor& x = f.tensor(0);
   int d = wrap_dim(f.integer(1), x.dim(), "narrow");
-  int64_t start = f.integer(2), length = f.integer(3), n = x.dim() ? x.size(d) : 0;
+  MOKA_CHECK(x.dim() > 0, "narrow: cannot be applied to a 0-dim tensor");
+  int64_t start = f.integer(2), length = f.integer(3), n = x.size(d);
   MOKA_CHECK_KIND(Index, start >= -n && start <= n, "narrow: start ", start,
                   " is out of bounds for dimension ", d, " of shape ", x.sizes(), " (expected -", n, " to ",
                   n, ")");

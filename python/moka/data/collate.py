@@ -56,7 +56,7 @@ def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable[..., 
         return {
             key: collate([sample[key] for sample in batch], collate_fn_map=collate_fn_map) for key in first
         }
-    if isinstance(first, (tuple, list)):
+    if isinstance(first, Sequence):
         sizes = {len(sample) for sample in batch}
         if len(sizes) != 1:
             raise RuntimeError(f"default_collate: samples have different numbers of entries: {sorted(sizes)}")
@@ -77,7 +77,7 @@ def default_convert(data: Any) -> Any:
         return {key: default_convert(value) for key, value in data.items()}
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*map(default_convert, data))
-    if isinstance(data, (tuple, list)):
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
         return [default_convert(value) for value in data]
     return data
 
@@ -85,6 +85,11 @@ def default_convert(data: Any) -> Any:
 def _check_shapes(batch: Sequence[Any]) -> None:
     shape = tuple(batch[0].shape)
     for place, sample in enumerate(batch):
+        if not isinstance(sample, (Tensor, np.ndarray)):
+            raise TypeError(
+                f"default_collate: sample {place} of the batch is of type {type(sample).__name__}, the first "
+                f"one of type {type(batch[0]).__name__}"
+            )
         if tuple(sample.shape) != shape:
             raise RuntimeError(
                 f"default_collate: sample {place} of the batch has shape {list(sample.shape)}, the first one "

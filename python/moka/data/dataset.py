@@ -82,12 +82,10 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """Sample i is (tensors[0][i], tensors[1][i], ...); all tensors have the same first size."""
 
     def __init__(self, *tensors: Tensor) -> None:
-        if not tensors:
-            raise ValueError("TensorDataset: at least one tensor is needed")
         sizes = [tuple(tensor.shape)[:1] for tensor in tensors]
         if any(size != sizes[0] or not size for size in sizes):
             shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
-            raise ValueError(
+            raise AssertionError(
                 f"TensorDataset: tensors must have the same first size, but have shapes {shapes}"
             )
         self.tensors = tensors
@@ -129,14 +127,18 @@ class ConcatDataset(Dataset[Sample]):
     def __init__(self, datasets: Iterable[Dataset[Sample]]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
-            raise ValueError("ConcatDataset: at least one dataset is needed")
+            raise AssertionError("ConcatDataset: at least one dataset is needed")
         if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
-            raise TypeError("ConcatDataset: datasets must have samples by index; an IterableDataset came")
+            raise AssertionError(
+                "ConcatDataset: datasets must have samples by index; an IterableDataset came"
+            )
         self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Sample:
         size = len(self)
-        if not -size <= index < size:
+        if index < -size:
+            raise ValueError(f"ConcatDataset: index {index} is outside {size} samples")
+        if index >= size:
             raise IndexError(f"ConcatDataset: index {index} is outside {size} samples")
         index %= size
         place = bisect_right(self.cumulative_sizes, index)

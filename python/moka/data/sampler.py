@@ -162,19 +162,11 @@ class WeightedRandomSampler(_Random):
     ) -> None:
         super().__init__(generator)
         values = np.array(weights.tolist() if hasattr(weights, "tolist") else weights, np.float64)
-        if values.ndim != 1 or not np.all(np.isfinite(values)) or np.any(values < 0) or not values.sum() > 0:
-            raise ValueError(
-                "WeightedRandomSampler: weights must be a list of finite numbers >= 0, not all zero"
-            )
+        if values.ndim != 1:
+            raise ValueError(f"WeightedRandomSampler: weights must be a list, got shape {list(values.shape)}")
         if num_samples < 1:
             raise ValueError(f"WeightedRandomSampler: num_samples must be at least 1, but is {num_samples}")
-        possible = int(np.count_nonzero(values))
-        if not replacement and num_samples > possible:
-            raise ValueError(
-                f"WeightedRandomSampler: {num_samples} samples without replacement were asked for, but only "
-                f"{possible} have a weight above zero"
-            )
-        self.weights = values
+        self.weights = _C.from_numpy(values)
         self.num_samples = num_samples
         self.replacement = replacement
 
@@ -182,22 +174,30 @@ class WeightedRandomSampler(_Random):
         return self.num_samples
 
     def _order(self, epoch: int) -> np.ndarray:
+        weights = self.weights.numpy()
+        if not np.all(np.isfinite(weights)) or np.any(weights < 0) or not weights.sum() > 0:
+            raise RuntimeError("WeightedRandomSampler: weights must be finite numbers >= 0, not all zero")
+        possible = int(np.count_nonzero(weights))
+        if not self.replacement and self.num_samples > possible:
+            raise RuntimeError(
+                f"WeightedRandomSampler: {self.num_samples} samples without replacement were asked for, but "
+                f"only {possible} have a weight above zero"
+            )
         if self.replacement:
-            ends = np.cumsum(self.weights)
+            ends = np.cumsum(weights)
             draws = SampleRandom(self.seed, epoch, np.arange(self.num_samples)).uniform(0.0, float(ends[-1]))
-            last = int(np.flatnonzero(self.weights)[-1])
+            last = int(np.flatnonzero(weights)[-1])
             return np.minimum(np.searchsorted(ends, draws, side="right"), last)
         # Exponential clocks: the first k to ring are k weighted draws without replacement.
-        draws = SampleRandom(self.seed, epoch, np.arange(len(self.weights))).uniform()
+        draws = SampleRandom(self.seed, epoch, np.arange(len(weights))).uniform()
         with np.errstate(divide="ignore"):
-            times = -np.log1p(-draws) / self.weights
-        times[self.weights == 0] = np.inf
+            times = -np.log1p(-draws) / weights
+        times[weights == 0] = np.inf
         return np.argsort(times, kind="stable")[: self.num_samples]
 
 
     def _torch_order(self) -> Iterator[int]:
-        weights = _C.tensor(self.weights.tolist(), dtype=_C.float64)
-        drawn = _C.multinomial(weights, self.num_samples, self.replacement, generator=self.generator)
+        drawn = _C.multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator)
         yield from drawn.tolist()
 
 

@@ -100,7 +100,7 @@ class Tanh(Module):
 class Softmax(Module):
     """y = exp(x) / sum of exp(x) along `dim`: positive numbers with the sum 1."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
@@ -114,7 +114,7 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """y = x - log(sum of exp(x)) along `dim`: the logarithm of softmax, computed without overflow."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 

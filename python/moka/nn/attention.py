@@ -10,7 +10,7 @@ from moka._C import Tensor
 
 from . import functional as F
 from . import init
-from .linear import Linear
+from .linear import NonDynamicallyQuantizableLinear
 from .module import Module
 from .parameter import Parameter
 
@@ -80,7 +80,9 @@ class MultiheadAttention(Module):
             self.register_parameter(f"{name}_proj_weight", None if same else parameter(embed_dim, width))
         self.register_parameter("in_proj_weight", parameter(3 * embed_dim, embed_dim) if same else None)
         self.register_parameter("in_proj_bias", parameter(3 * embed_dim) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, device=device, dtype=dtype)
+        self.out_proj = NonDynamicallyQuantizableLinear(
+            embed_dim, embed_dim, bias=bias, device=device, dtype=dtype
+        )
         for name in ("bias_k", "bias_v"):
             self.register_parameter(name, parameter(1, 1, embed_dim) if add_bias_kv else None)
         self.add_zero_attn = add_zero_attn

@@ -132,7 +132,7 @@ class _Convolution(Module):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         )
         if isinstance(self.padding, str) or any(self.padding):
-            text += f", padding={self.padding!r}"
+            text += f", padding={self.padding}"
         if any(d != 1 for d in self.dilation):
             text += f", dilation={self.dilation}"
         if any(getattr(self, "output_padding", ())):

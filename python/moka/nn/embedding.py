@@ -60,9 +60,21 @@ class _Table(Module):
             with no_grad():
                 self.weight[self.padding_idx].zero_()
 
+    max_norm: float | None
+    norm_type: float
+    scale_grad_by_freq: bool
+    sparse: bool
+
+    def _options(self) -> list[str]:
+        """How options that are not the usual ones are written."""
+        options = [] if self.max_norm is None else [f"max_norm={self.max_norm}"]
+        options += [f"norm_type={self.norm_type}"] if self.norm_type != 2 else []
+        return options + (["scale_grad_by_freq=True"] if self.scale_grad_by_freq else [])
+
     def extra_repr(self) -> str:
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
+        text = [f"{self.num_embeddings}, {self.embedding_dim}"]
+        text += [] if self.padding_idx is None else [f"padding_idx={self.padding_idx}"]
+        return ", ".join(text + self._options() + (["sparse=True"] if self.sparse else []))
 
 
 class Embedding(_Table):
@@ -153,6 +165,13 @@ class EmbeddingBag(_Table):
         self.sparse = sparse
         self.include_last_offset = include_last_offset
         self._set_up(num_embeddings, embedding_dim, padding_idx, _weight, False, device, dtype)
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), f"mode={self.mode!r}"]
+
+    def extra_repr(self) -> str:
+        text = [f"{self.num_embeddings}, {self.embedding_dim}", *self._options()]
+        return ", ".join(text + ([] if self.padding_idx is None else [f"padding_idx={self.padding_idx}"]))
 
     def forward(
         self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None

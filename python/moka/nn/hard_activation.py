@@ -31,7 +31,9 @@ class Hardtanh(Module):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if not max_val > min_val:
-            raise ValueError(f"Hardtanh: min_val must be below max_val, but they are {min_val} and {max_val}")
+            raise AssertionError(
+                f"Hardtanh: min_val must be below max_val, but they are {min_val} and {max_val}"
+            )
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace

@@ -76,6 +76,10 @@ class Linear(Module):
         )
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """The Linear at the end of attention, under the name that it has in PyTorch."""
+
+
 class Bilinear(Module):
     """y = x1^T A x2 + b for each output.
 

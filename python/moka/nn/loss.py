@@ -53,9 +53,6 @@ class Loss(Module):
             )
         self.reduction = reduction
 
-    def extra_repr(self) -> str:
-        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
-
 
 class MSELoss(Loss):
     """(input - target)^2, averaged, summed, or for each element, as `reduction` says."""

@@ -21,12 +21,12 @@ def _entry(value: Any) -> Any:
     return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
 
 
-def _line(name: object, value: Any) -> str:
+def _line(name: object, value: Any, kind_of_elements: str | None = None) -> str:
     if isinstance(value, Tensor):
         kind = "Parameter" if isinstance(value, Parameter) else "Object of type: Tensor"
         sizes = "x".join(str(size) for size in value.shape)
-        return f"({name}): {kind} containing: [{value.dtype} of size {sizes}]"
-    return f"({name}): Object of type: {type(value).__name__}"
+        return f"  ({name}): {kind} containing: [{kind_of_elements or value.dtype} of size {sizes}]"
+    return f"  ({name}): Object of type: {type(value).__name__}"
 
 
 class ParameterList(Module):
@@ -220,7 +220,10 @@ class ParameterDict(Module):
         return self
 
     def extra_repr(self) -> str:
-        return "\n".join(_line(key, value) for key, value in self.items())
+        return "\n".join(
+            _line(key, value, value.type() if isinstance(value, Tensor) else None)
+            for key, value in self.items()
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterDict holds parameters and cannot be called")

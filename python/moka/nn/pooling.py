@@ -152,7 +152,9 @@ class AvgPool1d(_AvgPool):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        step = kernel_size if stride is None else stride
+        window, step, pads = ((n,) if isinstance(n, int) else tuple(n) for n in (kernel_size, step, padding))
+        super().__init__(window, step, pads, ceil_mode, count_include_pad)
 
 
 class AvgPool2d(_AvgPool):

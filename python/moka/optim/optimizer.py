@@ -191,7 +191,7 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = [type(self).__name__ + " ("]
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
+            lines += ["", f"Parameter Group {i}"] if i else [f"Parameter Group {i}"]
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
 
@@ -338,11 +338,10 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 numbers.setdefault(id(parameter), len(numbers))
-            groups.append({**group, "params": [numbers[id(p)] for p in group["params"]]})
+            options = {key: value for key, value in group.items() if key != "params"}
+            groups.append({**options, "params": [numbers[id(p)] for p in group["params"]]})
         state = {
-            numbers[id(key)] if isinstance(key, Tensor) else key: dict(values)
-            if isinstance(values, dict)
-            else values
+            numbers[id(key)] if isinstance(key, Tensor) else key: self._state_to_save(values)
             for key, values in self.state.items()
         }
         result: dict[str, Any] = {"state": state, "param_groups": groups}
@@ -351,6 +350,17 @@ class Optimizer:
             if changed is not None:
                 result = changed
         return result
+
+    def _state_to_save(self, values: Any) -> Any:
+        """The state of one parameter; its numbers as tensors, as PyTorch keeps them."""
+        if not isinstance(values, dict):
+            return values
+        saved = dict(values)
+        for key in self.state_numbers:
+            if isinstance(number := saved.get(key), (int, float)):
+                short = _C.tensor(number, dtype=_C.float32)
+                saved[key] = short if short.item() == number else _C.tensor(number, dtype=_C.float64)
+        return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict()` of an optimizer for the same parameters gave; tensors are copied."""

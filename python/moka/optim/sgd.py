@@ -37,9 +37,9 @@ class SGD(Optimizer):
         self,
         params: Parameters,
         lr: float | Tensor = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float | Tensor = 0.0,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
@@ -154,7 +154,7 @@ class ASGD(Optimizer):
         lambd: float = 1e-4,
         alpha: float = 0.75,
         t0: float = 1e6,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
@@ -178,7 +178,8 @@ class ASGD(Optimizer):
         lr, lambd = number(group["lr"]), group["lambd"]
 
         def fresh(parameter: Tensor) -> dict[str, Any]:
-            return {"step": 0, "eta": lr, "mu": 1.0, "ax": _C.zeros_like(parameter)}
+            eta = _C.tensor(lr, dtype=_C.get_default_dtype()).item()
+            return {"step": 0, "eta": eta, "mu": 1.0, "ax": _C.zeros_like(parameter)}
 
         for parameter, gradient, state in self.each(group, fresh):
             state["step"] += 1
@@ -187,5 +188,6 @@ class ASGD(Optimizer):
             parameter.mul_(1 - lambd * state["eta"])
             parameter.sub_(gradient * state["eta"])
             state["ax"] = state["ax"] + (parameter - state["ax"]) * state["mu"]
-            state["eta"] = lr / (1 + lambd * lr * state["step"]) ** group["alpha"]
+            eta = lr / (1 + lambd * lr * state["step"]) ** group["alpha"]
+            state["eta"] = _C.tensor(eta, dtype=_C.get_default_dtype()).item()  # kept as PyTorch keeps it
             state["mu"] = 1 / max(1, state["step"] - group["t0"])

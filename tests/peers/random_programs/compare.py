@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import io
 import math
 import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-
-import moka
+from serve import Failure, Other, Tensor
 
 TOLERANCE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 4e-5, "complex64": 4e-5}
 WIDER = re.compile(
@@ -30,34 +29,60 @@ class Difference:
     text: str
 
 
-def array(library: Any) -> Any:
-    """A(values, shape, dtype): the tensor of these values."""
+class Side:
+    """A process that runs programs with one library; one that died is started again."""
 
-    def make(values: list, shape: tuple, dtype: str, grad: bool = False) -> Any:
-        made = library.tensor(values, dtype=getattr(library, dtype)).reshape(shape)
-        return made.requires_grad_() if grad else made
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.process: subprocess.Popen | None = None
 
-    return make
+    def start(self) -> subprocess.Popen:
+        if self.process is None or self.process.poll() is not None:
+            program = [sys.executable, "-c", f"import serve; serve.main({self.name!r})"]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self.process = subprocess.Popen(program, cwd=Path(__file__).parent, **pipes)
+        return self.process
+
+    def send(self, program: list[str]) -> None:
+        process = self.start()
+        pickle.dump(program, process.stdin)
+        process.stdin.flush()
+
+    def answer(self) -> list[tuple[Failure | None, dict[str, Any]]] | None:
+        """What the process saw; None where the program ended it."""
+        try:
+            return pickle.load(self.process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            self.process.wait()
+            return None
 
 
-def names_for(library: Any) -> dict[str, Any]:
-    return {
-        "T": library,
-        "F": library.nn.functional,
-        "nn": library.nn,
-        "D": library.distributions,
-        "func": library.func,
-        "autograd": library.autograd,
-        "A": array(library),
-        "np": np,
-        "math": math,
-        "nan": math.nan,
-        "inf": math.inf,
-        "io": io,
-        "copy": copy,
-        "pickle": pickle,
-        "roundtrip": lambda x: pickle.loads(pickle.dumps(x)),
-    }
+torch, moka = Side("torch"), Side("moka")
+
+
+def difference(program: list[str], strides: bool = True) -> Difference | None:
+    """The first statement after which the two differ; `strides` says whether strides count."""
+    torch.send(program)
+    moka.send(program)
+    expected, found = torch.answer(), moka.answer()
+    if expected is None:
+        return None
+    if found is None:
+        return Difference("process died", program[-1], f"status {moka.process.returncode}")
+    before: tuple[dict, dict] = {}, {}
+    for statement, (e, theirs), (f, ours) in zip(program, expected, found, strict=True):
+        if e is not None or f is not None:
+            kind = compare_errors(e, f)
+            if kind:
+                return Difference(kind, statement, f"{statement}: {describe(e)} | moka: {describe(f)}")
+            if (e is None) != (f is None):
+                return None  # from here on the two are not alike
+        else:
+            problem = compare_states(theirs, ours, before, strides)
+            if problem:
+                return Difference(problem[0], statement, f"{statement}: {problem[1]}")
+        before = theirs, ours
+    return None
 
 
 def function_of(statement: str) -> str:
@@ -67,78 +92,37 @@ def function_of(statement: str) -> str:
     return names[0] if names else statement.split("=")[0].strip()
 
 
-def difference(program: list[str], strides: bool = True) -> Difference | None:
-    """The first statement after which the two differ; `strides` says whether strides count."""
-    theirs, ours = names_for(torch), names_for(moka)
-    torch.manual_seed(0)
-    moka.manual_seed(0)
-    try:
-        for statement in program:
-            before = {n: versions(theirs[n], ours.get(n)) for n in plain_names(theirs)}
-            expected, found = attempt(statement, theirs), attempt(statement, ours)
-            if expected is not None or found is not None:
-                kind = compare_errors(expected, found)
-                if kind:
-                    text = f"{describe(expected)} | moka: {describe(found)}"
-                    return Difference(kind, statement, f"{statement}: {text}")
-                continue
-            problem = compare_states(theirs, ours, before, strides)
-            if problem:
-                return Difference(problem[0], statement, f"{statement}: {problem[1]}")
-    finally:
-        for library in (torch, moka):
-            library.set_default_dtype(library.float32)
-            library.set_printoptions(profile="default")
-    return None
+def describe(error: Failure | None) -> str:
+    return "fine" if error is None else f"{error.names[0]}: {' '.join(error.text.split())[:150]}"
 
 
-def attempt(statement: str, names: dict[str, Any]) -> Exception | None:
-    try:
-        exec(statement, names)
-        return None
-    except Exception as error:
-        return error
-
-
-def describe(error: Exception | None) -> str:
-    return "fine" if error is None else f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
-
-
-def compare_errors(expected: Exception | None, found: Exception | None) -> str | None:
-    if isinstance(expected, NameError) or isinstance(found, NameError):
+def compare_errors(expected: Failure | None, found: Failure | None) -> str | None:
+    if any(e and e.names[0] == "NameError" for e in (expected, found)):
         return None
     if found is None:
-        return None if WIDER.search(str(expected)) or isinstance(expected, NotImplementedError) else "lenient"
+        wider = WIDER.search(expected.text) or "NotImplementedError" in expected.names
+        return None if wider else "lenient"
     if expected is None:
         return "refused"
-    if isinstance(expected, AttributeError) and isinstance(found, AttributeError | RuntimeError):
+    if expected.names[0] == "AttributeError" and {"AttributeError", "RuntimeError"} & set(found.names):
         return None
-    if isinstance(expected, NotImplementedError) or WIDER.search(str(expected)):
-        return None if isinstance(found, (RuntimeError, TypeError, ValueError)) else "error type"
-    theirs = next(k for k in type(expected).__mro__ if k.__module__ == "builtins")
-    return None if isinstance(found, theirs) else "error type"
-
-
-def plain_names(names: dict[str, Any]) -> list[str]:
-    return [n for n in names if re.fullmatch(r"[a-z]\d*", n)]
-
-
-def versions(x: Any, y: Any) -> tuple | None:
-    try:
-        return (id(x), x._version, y._version) if isinstance(x, torch.Tensor) else None
-    except RuntimeError:
-        return None
+    if "NotImplementedError" in expected.names or WIDER.search(expected.text):
+        return None if {"RuntimeError", "TypeError", "ValueError"} & set(found.names) else "error type"
+    theirs = expected.names[1:]
+    return None if not theirs or theirs[0] in found.names else "error type"
 
 
 def compare_states(
-    theirs: dict[str, Any], ours: dict[str, Any], before: dict[str, Any], strides: bool
+    theirs: dict, ours: dict, before: tuple[dict, dict], strides: bool
 ) -> tuple[str, str] | None:
-    for name, old in before.items():
-        new = versions(theirs[name], ours[name])
-        if old and new and old[0] == new[0] and new[1] - old[1] != new[2] - old[2]:
-            return "version", f"{name} was written {new[1] - old[1]} times | moka: {new[2] - old[2]}"
-    tensors: list[tuple[str, Any, Any]] = []
-    for name in plain_names(theirs):
+    for name, old in before[0].items():
+        pair = old, theirs.get(name), before[1].get(name), ours.get(name)
+        if all(isinstance(x, Tensor) and x.version >= 0 for x in pair) and pair[0].object == pair[1].object:
+            written = pair[1].version - pair[0].version, pair[3].version - pair[2].version
+            if pair[2].object == pair[3].object and written[0] != written[1]:
+                return "version", f"{name} was written {written[0]} times | moka: {written[1]}"
+    tensors: list[tuple[str, Tensor, Tensor]] = []
+    for name in theirs:
         problem = compare_values(name, theirs[name], ours.get(name), tensors)
         if problem and (strides or problem[0] != "stride"):
             return problem
@@ -146,22 +130,34 @@ def compare_states(
 
 
 def compare_values(name: str, x: Any, y: Any, tensors: list) -> tuple[str, str] | None:
-    if isinstance(x, torch.Tensor):
-        if not isinstance(y, moka.Tensor):
-            return "kind", f"{name} is {type(y).__name__}"
+    if isinstance(x, Tensor):
+        if not isinstance(y, Tensor):
+            return "kind", f"{name} is a tensor | moka: {y!r:.80}"
         tensors.append((name, x, y))
         return compare_tensors(name, x, y)
-    if isinstance(x, (tuple, list)) and type(x) is not torch.Size:
-        if not isinstance(y, (tuple, list)) or len(x) != len(y):
-            return "kind", f"{name}: {len(x)} parts for {y!r:.60}"
+    if isinstance(x, list):
+        if not isinstance(y, list) or len(x) != len(y):
+            return "kind", f"{name}: {len(x)} parts for {y!r:.160}"
         for i, (a, b) in enumerate(zip(x, y, strict=True)):
             problem = compare_values(f"{name}[{i}]", a, b, tensors)
             if problem:
                 return problem
         return None
-    if isinstance(x, np.ndarray):
-        if not isinstance(y, np.ndarray) or (x.dtype, x.shape, x.strides) != (y.dtype, y.shape, y.strides):
-            return "array", f"{name}: {x!r} | moka: {y!r}"
+    if isinstance(x, dict):
+        if not isinstance(y, dict) or list(x) != list(y):
+            return "kind", f"{name}: {list(x)} | moka: {list(y) if isinstance(y, dict) else y!r}"
+        for key in x:
+            problem = compare_values(f"{name}[{key!r}]", x[key], y[key], tensors)
+            if problem:
+                return problem
+        return None
+    if isinstance(x, (np.ndarray, np.generic)):
+        x, same = np.asarray(x), type(x) is type(y)
+        y = np.asarray(y)
+        if not same or (x.dtype, x.shape) != (y.dtype, y.shape) or (x.size and x.strides != y.strides):
+            return "array", f"{name}: {x!r} {x.strides} | moka: {y!r} {y.strides}"
+        if x.dtype.kind not in "biufc":
+            return None if (x == y).all() else ("value", f"{name}: {x!r} | moka: {y!r}")
         return None if close(x, y, str(x.dtype)) else ("value", f"{name}: {x!r} | moka: {y!r}")
     if isinstance(x, complex) and isinstance(y, complex):
         return None if close(np.array(x), np.array(y), "complex64") else ("value", f"{name}: {x} | moka: {y}")
@@ -169,38 +165,25 @@ def compare_values(name: str, x: Any, y: Any, tensors: list) -> tuple[str, str] 
         if x == y or (x != x and y != y) or math.isclose(x, y, rel_tol=4e-5, abs_tol=1e-6):
             return None
         return "value", f"{name}: {x} | moka: {y}"
-    if isinstance(x, torch.dtype) or type(x).__module__.startswith("torch"):
-        x, y = str(x).replace("torch.", ""), str(y).replace("moka.", "").replace("torch.", "")
-    elif callable(x):
+    if isinstance(x, Other) and isinstance(y, Other) and x.kind in ("name", "unseen"):
         return None
-    if type(x) is not type(y) and not isinstance(x, type):
-        return "kind", f"{name}: {x!r:.80} | moka: {y!r:.80}"
-    if isinstance(x, np.generic) and x.dtype.kind in "fc":
-        alike = close(np.asarray(x), np.asarray(y), str(x.dtype))
-        return None if alike else ("value", f"{name}: {x!r} | moka: {y!r}")
-    if isinstance(y, str):
-        y = y.replace("moka.", "torch.")
-    return None if x == y else ("value", f"{name}: {x!r:.200} | moka: {y!r:.200}")
+    if type(x) is not type(y):
+        return "kind", f"{name}: {x!r:.160} | moka: {y!r:.160}"
+    return None if x == y else ("value", f"{name}: {x!r:.400} | moka: {y!r:.400}")
 
 
-def compare_tensors(name: str, x: Any, y: Any) -> tuple[str, str] | None:
-    try:
-        x.is_leaf  # noqa: B018 - parts of split refuse to say once they were written
-    except RuntimeError:
-        return None
-    dtype = str(x.dtype).removeprefix("torch.")
-    if dtype != str(y.dtype).split(".")[-1]:
-        return "dtype", f"{name} is {dtype} | moka: {y.dtype}"
-    if tuple(x.shape) != tuple(y.shape):
+def compare_tensors(name: str, x: Tensor, y: Tensor) -> tuple[str, str] | None:
+    if x.dtype != y.dtype:
+        return "dtype", f"{name} is {x.dtype} | moka: {y.dtype}"
+    if x.shape != y.shape:
         return "shape", f"{name} has {list(x.shape)} | moka: {list(y.shape)}"
     if x.requires_grad != y.requires_grad or x.is_leaf != y.is_leaf:
         text = f"{name} requires_grad {x.requires_grad} leaf {x.is_leaf}"
         return "graph", f"{text} | moka: {y.requires_grad} {y.is_leaf}"
-    a, b = numbers(x), numbers(y)
-    if not close(a, b, dtype):
-        return "value", f"{name}: {brief(a)} | moka: {brief(b)}"
-    if x.numel() and seen_strides(x) != seen_strides(y):
-        return "stride", f"{name} {tuple(x.shape)} has strides {x.stride()} | moka: {y.stride()}"
+    if x.values is not None and y.values is not None and not close(x.values, y.values, x.dtype):
+        return "value", f"{name}: {brief(x.values)} | moka: {brief(y.values)}"
+    if x.values is not None and x.values.size and seen_strides(x) != seen_strides(y):
+        return "stride", f"{name} {x.shape} has strides {x.stride} | moka: {y.stride}"
     if x.is_leaf and x.requires_grad:
         if (x.grad is None) != (y.grad is None):
             return "grad", f"{name}.grad is {x.grad} | moka: {y.grad}"
@@ -213,18 +196,8 @@ def brief(a: np.ndarray) -> str:
     return " ".join(repr(a.tolist()).split())[:160]
 
 
-def seen_strides(x: Any) -> tuple:
-    return tuple(s for n, s in zip(x.shape, x.stride(), strict=True) if n > 1)
-
-
-def numbers(x: Any) -> np.ndarray:
-    x = x.detach()
-    if x.is_complex():
-        x = x.resolve_conj()
-    x = x.resolve_neg() if hasattr(x, "resolve_neg") else x
-    if str(x.dtype).endswith("bfloat16"):
-        x = x.float()
-    return np.array(x.tolist(), dtype=x.numpy().dtype).reshape(tuple(x.shape))
+def seen_strides(x: Tensor) -> tuple:
+    return tuple(s for n, s in zip(x.shape, x.stride, strict=True) if n > 1) if x.stride else ()
 
 
 def close(a: np.ndarray, b: np.ndarray, dtype: str) -> bool:
@@ -247,24 +220,19 @@ def close(a: np.ndarray, b: np.ndarray, dtype: str) -> bool:
         return bool((np.abs(a - b) <= limit).all())
 
 
-def memory(x: Any) -> int:
-    return x.untyped_storage().data_ptr()
-
-
-def compare_aliases(tensors: list) -> tuple[str, str] | None:
-    """Which of the tensors share memory, and whether each is a view."""
+def compare_aliases(tensors: list[tuple[str, Tensor, Tensor]]) -> tuple[str, str] | None:
+    """Which of the tensors share memory, and at which places."""
     for i, (name, x, y) in enumerate(tensors):
-        if x.layout != torch.strided or not x.numel():
+        if not x.memory:
             continue
         for other, u, v in tensors[:i]:
-            if not u.numel():
+            if not u.memory:
                 continue
-            expected, found = memory(x) == memory(u), memory(y) == memory(v)
+            expected, found = x.memory == u.memory, y.memory == v.memory
             if expected != found:
                 return "alias", f"{name} and {other} share memory: {expected} | moka: {not expected}"
-            apart = x.storage_offset() - u.storage_offset()
-            if expected and apart != y.storage_offset() - v.storage_offset():
-                return "offset", f"{name}: {x.storage_offset()} | moka: {y.storage_offset()}"
+            if expected and x.offset - u.offset != y.offset - v.offset:
+                return "offset", f"{name}: {x.offset} | moka: {y.offset}"
     return None
 
 

@@ -190,7 +190,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.collect_env": _here("collect_env"),
     "torch.utils.cpp_extension": _here("cpp_extension"),
     "torch.utils.data": ("moka.data", *_here("datapipes")),
-    "torch.utils.data._utils": _here("data_details"),
+    "torch.utils.data._utils": (),
     "torch.utils.data._utils.collate": _here("data_details"),
     "torch.utils.data._utils.worker": _here("data_details"),
     "torch.utils.data.dataloader": ("moka.data", *_here("data_details")),

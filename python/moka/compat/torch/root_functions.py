@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from moka import _C
-from moka._C import Tensor
+from moka._C import Tensor, _sample_dirichlet, _standard_gamma
 from moka.amp import GradScaler
 from moka.nn import functional as F
 from moka.nn.functions import recurrent
 
 __all__ = [
     "GradScaler",
+    "_sample_dirichlet",
+    "_standard_gamma",
     "bilinear",
     "conv_tbc",
     "cosine_embedding_loss",

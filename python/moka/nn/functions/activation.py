@@ -217,7 +217,13 @@ def rrelu(
         raise RuntimeError(f"rrelu: lower {lower} must not be above upper {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = _C.empty_like(input.detach()).uniform_(lower, upper)
+    if _C._draws_as_torch() and type(input) is Tensor:  # torch draws only where slopes are used
+        below = input.detach() <= 0
+        ends = _C.tensor([lower, upper], dtype=input.dtype).tolist()
+        drawn = _C.empty(int(below.sum().item()), dtype=_C.float64).uniform_(*ends)
+        slopes = _C.ones_like(input.detach()).masked_scatter(below, drawn.to(input.dtype))
+    else:
+        slopes = _C.empty_like(input.detach()).uniform_(lower, upper)
     return (_C.prelu_kernel_ if inplace else _C.prelu_kernel)(input, slopes)
 
 

@@ -161,7 +161,7 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """x / max(norm of order p along dim, eps)."""
-    size = input.abs()
+    size = input if p == 2 and not input.dtype.is_complex else input.abs()
     if input.dtype in (_C.float16, _C.bfloat16):  # sums of powers leave their range where the norm does not
         size = size.float()
     if p == 2:

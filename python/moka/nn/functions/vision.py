@@ -98,7 +98,28 @@ def interpolate(
         return getattr(pooling, f"adaptive_avg_pool{rank}d")(input, values)
     if kind == "lanczos" and not antialias:
         raise ValueError("interpolate: mode 'lanczos' needs antialias=True")
+    if input.dtype == _C.uint8 and rank == 2 and kind in ("linear", "cubic", "lanczos"):
+        return _resample_bytes(input, values, kind, bool(align_corners), scales, antialias)
     return _C.resample(input, values, kind, bool(align_corners), scales, antialias)
+
+
+def _resample_bytes(
+    input: Tensor,
+    size: list[int],
+    kind: str,
+    align_corners: bool,
+    scales: list[float] | None,
+    antialias: bool,
+) -> Tensor:
+    """Rows first, then columns; what stands between is rounded to bytes, as image libraries do."""
+    height, width = input.shape[2:]
+    steps = [([height, size[1]], scales and [1.0, scales[1]]), (size, scales and [scales[0], 1.0])]
+    result = input.float()
+    for step, factors in steps:
+        if list(result.shape[2:]) != list(step) or scales is not None:
+            result = _C.resample(result, step, kind, align_corners, factors, antialias)
+            result = (result + 0.5).floor().clamp(0, 255)
+    return result.to(_C.uint8)
 
 
 def upsample(

@@ -14,17 +14,19 @@ from . import (
     creation,
     exchange,
     indexing,
+    layers,
     linear,
     networks,
     pointwise,
     reductions,
     selecting,
+    streams,
     views,
 )
 
 _ALL = {
     name: function
-    for module in (indexing, views, pointwise, reductions, selecting, creation, linear, networks, autograd, exchange)
+    for module in (indexing, views, pointwise, reductions, selecting, creation, linear, networks, autograd, exchange, layers, streams)
     for name, function in module.AREAS.items()
 }
 
