@@ -68,7 +68,7 @@ bool takes_meta(const Frame& f) {
 // to = from where they differ: of elements of `to` that share one place a changed one wins.
 void copy_changed(const Tensor& from, const Tensor& to) {
   const size_t item = item_size(to.dtype());
-  const Tensor after = to_dtype(from, to.dtype()), before = as_contiguous(to);
+  const Tensor after = as_contiguous(to_dtype(from, to.dtype())), before = as_contiguous(to);
   char* const start = static_cast<char*>(to.raw_data());
   for (int64_t i = 0; i < to.numel(); i++) {
     const char* changed = after.data<char>() + static_cast<size_t>(i) * item;

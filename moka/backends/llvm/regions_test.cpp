@@ -230,7 +230,8 @@ TEST_F(Regions, what_code_cannot_reach_is_left_to_the_kernels) {
         const Tensor a = run(*plan, program, std::span(&x, 1), true),
                      b = run(*plan, program, std::span(&x, 1), false);
         for (int64_t i = 0; i < a.numel(); i++)
-          ASSERT_LE(distance(element_as_double(a, i), element_as_double(b, i), dtype), std::max(most_ulps, 8.0))
+          ASSERT_LE(distance(element_as_double(a, i), element_as_double(b, i), dtype),
+                    std::max(most_ulps, 8.0))
               << program << " at " << element_as_double(x, i) << ": " << element_as_double(a, i) << " and "
               << element_as_double(b, i);
       }

@@ -137,13 +137,20 @@ void kron_run(const Any* in, Any* out) {
   out[0] = Any(reshape(reshape(a, left) * reshape(b, right), sizes));
 }
 
+constexpr int64_t few_elements = 1 << 15;  // up to here calls cost more than passes over memory
 Tensor cross_of(const Tensor& a, const Tensor& b, int64_t dim, std::string_view op) {
   MOKA_CHECK(a.dim() == b.dim(), op, ": inputs must have the same number of dimensions, got shapes ",
              a.sizes(), " and ", b.sizes());
   int d = wrap_dim(dim, a.dim(), op);
   MOKA_CHECK(a.size(d) == 3 && b.size(d) == 3, op, ": inputs dimension ", dim, " must have length 3. Got ",
              a.size(d), " and ", b.size(d));
-  // With t' = (t1, t2, t0), a * b' - a' * b holds the entries 2, 0, 1.
+  if (std::max(a.numel(), b.numel()) > few_elements) {
+    const auto part = [d](const Tensor& t, int64_t i) { return select(t, d, i); };
+    const auto entry = [&](int i, int j) { return part(a, i) * part(b, j) - part(a, j) * part(b, i); };
+    const std::vector<Tensor> parts{entry(1, 2), entry(2, 0), entry(0, 1)};
+    return stack(std::span<const Tensor>(parts), d);
+  }
+  // Fewer calls: with t' = (t1, t2, t0), a * b' - a' * b holds the entries 2, 0, 1.
   Tensor next = new_tensor(Dims{3}, DType::I64);
   for (int64_t i = 0; i < 3; i++) next.data<int64_t>()[i] = (i + 1) % 3;
   const auto turned = [&](const Tensor& t) { return index_select(t, d, next); };

@@ -40,8 +40,8 @@ Dims output_size_argument(const Frame& f, int i, int rank, int dims) {
   Dims v = ints_argument(f, i);
   const size_t axes = static_cast<size_t>(rank);
   MOKA_CHECK(v.size() == 1 || v.size() == axes || (static_cast<int>(v.size()) == dims && dims > rank),
-             f.name(), ": ",
-             argument_name(f, i), " must be one integer, ", rank, " or the whole shape, got ", f.args[i]);
+             f.name(), ": ", argument_name(f, i), " must be one integer, ", rank, " or the whole shape, got ",
+             f.args[i]);
   Dims out;
   for (size_t k = 0; k < axes; k++) {
     out.push_back(v[v.size() == 1 ? 0 : v.size() - axes + k]);

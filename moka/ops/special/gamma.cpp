@@ -89,8 +89,7 @@ constinit const Op mvlgamma_slope_op{
       const int64_t p = in[1].to_int();
       MOKA_CHECK(p <= most_dimensions, "mvlgamma: the dimension p is at most ", most_dimensions, ", got ", p);
       Tensor sum = digamma(in[0].tensor());
-      for (int64_t j = 1; j < p; j++)
-        sum = add(sum, digamma(sub(in[0].tensor(), double(j) / 2)));
+      for (int64_t j = 1; j < p; j++) sum = add(sum, digamma(sub(in[0].tensor(), double(j) / 2)));
       out[0] = Any(sum);
     }),
     .onnx = none("a gradient: export the forward graph"),
