@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -92,7 +93,11 @@ void convert_run(const void* from, void* to, int64_t n) {
 
 #if defined(__x86_64__)
 #define MOKA_FOR_AVX2 __attribute__((target("avx2")))
+#if defined(__clang__)  // it leaves a whole attribute with an unknown word out
+#define MOKA_FOR_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl")))
+#else
 #define MOKA_FOR_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")))
+#endif
 #endif
 template <class T, int N>
 struct VectorOf {
@@ -187,7 +192,10 @@ MOKA_FOR_AVX2 void widen_avx2(const BFloat16* a, float* b, int64_t n) { widen_ru
 // Eight at a time with the instructions of F16C, which round as Float16 does; the last ones through a padded copy.
 #define MOKA_FOR_F16C __attribute__((target("avx2,f16c")))
 bool has_f16c() {
-  static const bool has = isa() != Isa::Baseline && __builtin_cpu_supports("f16c");
+  static const bool has = [] {
+    unsigned a, b, c, d;
+    return isa() != Isa::Baseline && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+  }();
   return has;
 }
 MOKA_FOR_F16C void halve_f16c(const float* a, Float16* b, int64_t n) {

@@ -20,7 +20,7 @@ def test_no_parts_have_no_history():
 @pytest.mark.parametrize("call", [moka.linalg.svd, moka.linalg.svdvals, moka.linalg.eigh, moka.linalg.eig])
 @pytest.mark.parametrize("value", [INF, math.nan])
 def test_factorizations_of_what_is_not_finite_are_errors(call, value):
-    with pytest.raises(RuntimeError, match="contained non-finite values"):
+    with pytest.raises(RuntimeError, match="contained non-finite values|should not contain infs or NaNs"):
         call(moka.full((3, 3), value))
 
 

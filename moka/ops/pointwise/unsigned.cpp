@@ -146,7 +146,7 @@ bool run_unsigned(Frame& f) {
 void ops::add_unsigned_order() {
   for (std::string_view name :
        {"sort", "topk", "kthvalue", "median", "median.dim", "mode", "amax", "amin", "argmax", "argmin",
-        "max.dim", "min.dim", "aminmax", "cummax", "cummin", "searchsorted", "bucketize"})
+        "max.dim", "min.dim", "cummax", "cummin", "searchsorted", "bucketize"})
     if (find_op(name))
       add_kernel(name,
                  KernelRow{.name = "unsigned", .run = run_in_unsigned_order, .declines = needs_unsigned});
