@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "moka/ops/pointwise/driver.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/given.h"
+#include "moka/schema/reading.h"
 
 namespace moka {
 
