@@ -53,6 +53,38 @@ bool fold(const Op& op, std::span<const Any> args, std::vector<Tensor>& out) {
 
 }  // namespace
 
+Argument::Argument(Value* value) {
+  slot.value = value;
+  slot.set = true;
+}
+Argument::Argument(std::vector<Value*> list) {
+  slot.list = std::move(list);
+  slot.set = slot.is_list = true;
+}
+Argument::Argument(Any constant) {
+  slot.constant = std::move(constant);
+  slot.set = true;
+}
+Argument::Argument(bool v) : Argument(Any(v)) {}
+Argument::Argument(int v) : Argument(Any(v)) {}
+Argument::Argument(int64_t v) : Argument(Any(v)) {}
+Argument::Argument(double v) : Argument(Any(v)) {}
+Argument::Argument(const char* v) : Argument(Any(v)) {}
+Argument::Argument(DType v) : Argument(Any(v)) {}
+Argument::Argument(const Dims& v) : Argument(Any(v)) {}
+Argument::Argument(const Argument& other) = default;
+Argument::Argument(Argument&& other) noexcept = default;
+Argument& Argument::operator=(Argument other) noexcept {
+  std::swap(slot, other.slot);
+  std::swap(name, other.name);
+  return *this;
+}
+Argument::~Argument() = default;
+Argument named(std::string_view name, Argument a) {
+  a.name = name;
+  return a;
+}
+
 Value* Builder::constant(Any value) {
   Value* out = graph.constant(std::move(value), at);
   out->producer()->source = source;

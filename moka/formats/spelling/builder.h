@@ -14,34 +14,27 @@
 
 namespace moka::spelling {
 
-// What a call takes for one argument: a value of the graph, several, or a constant.
+// What a call takes for one argument: a value of the graph, several, or a constant. Nothing of it is inline: adapters
+// make thousands, and would take twice as long to compile.
 struct Argument {
   Slot slot;
   std::string_view name;  // empty: by position
-  Argument(graph::Value* value) {
-    slot.value = value;
-    slot.set = true;
-  }
-  Argument(std::vector<graph::Value*> list) {
-    slot.list = std::move(list);
-    slot.set = slot.is_list = true;
-  }
-  Argument(Any constant) {
-    slot.constant = std::move(constant);
-    slot.set = true;
-  }
-  Argument(bool v) : Argument(Any(v)) {}
-  Argument(int v) : Argument(Any(v)) {}
-  Argument(int64_t v) : Argument(Any(v)) {}
-  Argument(double v) : Argument(Any(v)) {}
-  Argument(const char* v) : Argument(Any(v)) {}
-  Argument(DType v) : Argument(Any(v)) {}
-  Argument(const Dims& v) : Argument(Any(v)) {}
+  Argument(graph::Value* value);
+  Argument(std::vector<graph::Value*> list);
+  Argument(Any constant);
+  Argument(bool v);
+  Argument(int v);
+  Argument(int64_t v);
+  Argument(double v);
+  Argument(const char* v);
+  Argument(DType v);
+  Argument(const Dims& v);
+  Argument(const Argument& other);
+  Argument(Argument&& other) noexcept;
+  Argument& operator=(Argument other) noexcept;
+  ~Argument();
 };
-inline Argument named(std::string_view name, Argument a) {
-  a.name = name;
-  return a;
-}
+Argument named(std::string_view name, Argument a);
 
 class Builder : public Values {
  public:

@@ -12,40 +12,31 @@ __attribute__((always_inline)) inline void for_constants(F f) {
   for_each_index(std::make_integer_sequence<int, N>{}, f);
 }
 
+// Loops of fixed length are unrolled whole, so that the sums live in registers.
+#define MOKA_EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+
 template <class V, int Rows, int Vectors, class T>
 __attribute__((always_inline)) inline void finish_block(V (&sum)[Rows][Vectors], T* c, int64_t ldc,
                                                         bool accumulate) {
   constexpr int L = lanes<T>;
   if (accumulate) {
-    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) {
-        T* at = c + i * ldc + j * L;
-        store(at, load<V>(at) + sum[i][j]);
-      });
-    });
-  } else {
-    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-      for_constants<Vectors>([&](auto j)
-                                 __attribute__((always_inline)) { store(c + i * ldc + j * L, sum[i][j]); });
-    });
+    MOKA_EACH(i, Rows) MOKA_EACH(j, Vectors) sum[i][j] += load<V>(c + i * ldc + j * L);
   }
+  MOKA_EACH(i, Rows) MOKA_EACH(j, Vectors) store(c + i * ldc + j * L, sum[i][j]);
 }
 
 template <class T, int Rows, int Vectors>
 void block(int64_t k, const T* a, const T* b, int64_t b_step, T* c, int64_t ldc, bool accumulate) {
   using V = Vec<T>;
   constexpr int L = lanes<T>;
-  V sum[Rows][Vectors];
-  for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = V{}; });
-  });
+  V sum[Rows][Vectors] = {};
   for (; k > 0; k--, a += Rows, b += b_step) {
     V right[Vectors];
-    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { right[j] = load<V>(b + j * L); });
-    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-      V left = spread<V>(a[i]);
-      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] += left * right[j]; });
-    });
+    MOKA_EACH(j, Vectors) right[j] = load<V>(b + j * L);
+    MOKA_EACH(i, Rows) {
+      const V left = spread<V>(a[i]);
+      MOKA_EACH(j, Vectors) sum[i][j] += left * right[j];
+    }
   }
   finish_block(sum, c, ldc, accumulate);
 }
@@ -56,20 +47,17 @@ void block_direct(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_st
                   bool accumulate) {
   using V = Vec<T>;
   constexpr int L = lanes<T>, Pointers = (Rows + 2) / 3;
-  V sum[Rows][Vectors];
+  V sum[Rows][Vectors] = {};
   const T* at[Pointers];
-  for_constants<Pointers>([&](auto i) __attribute__((always_inline)) { at[i] = a + 3 * i * a_row; });
-  for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] = V{}; });
-  });
+  MOKA_EACH(i, Pointers) at[i] = a + 3 * i * a_row;
   for (; k > 0; k--, b += b_step) {
     V right[Vectors];
-    for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { right[j] = load<V>(b + j * L); });
-    for_constants<Rows>([&](auto i) __attribute__((always_inline)) {
-      V left = spread<V>(at[i / 3][i % 3 * a_row]);
-      for_constants<Vectors>([&](auto j) __attribute__((always_inline)) { sum[i][j] += left * right[j]; });
-    });
-    for_constants<Pointers>([&](auto i) __attribute__((always_inline)) { at[i]++; });
+    MOKA_EACH(j, Vectors) right[j] = load<V>(b + j * L);
+    MOKA_EACH(i, Rows) {
+      const V left = spread<V>(at[i / 3][i % 3 * a_row]);
+      MOKA_EACH(j, Vectors) sum[i][j] += left * right[j];
+    }
+    MOKA_EACH(i, Pointers) at[i]++;
   }
   finish_block(sum, c, ldc, accumulate);
 }
@@ -274,4 +262,5 @@ struct ColumnSums {
   }
 };
 
+#undef MOKA_EACH
 #include "moka/ops/kernels/target_end.h"
