@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The files that ./dev demo wrote, run by onnxruntime and by Caffe2 on all test images: right answers and the largest
-difference of a logit from the eager network.
+"""The files that ./dev demo wrote, run by onnxruntime and by Caffe2 on all test images:
+right answers and the largest difference of a logit from the eager network.
 """
 # SPDX-License-Identifier: Apache-2.0
 
@@ -23,7 +23,7 @@ from training import DIGITS, FASHION, evaluate  # noqa: E402
 import moka  # noqa: E402
 from moka import data  # noqa: E402
 
-# Each program runs in the peer's own interpreter: argv is the report's folder, the images, where the logits go.
+# In the peer's own interpreter: argv is the report's folder, the images, where the logits go.
 PROGRAMS = {
     "onnxruntime": """
 import sys, numpy as np, onnxruntime
@@ -58,7 +58,7 @@ np.save(sys.argv[3], np.concatenate(logits))
 
 
 def main() -> int:
-    """Exit code 1 when a runtime fails, answers differently, or a logit differs by more than the tolerance."""
+    """Exit code 1 when a runtime answers differently or a logit differs by more than the tolerance."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", type=Path, help="the folder that ./dev demo left")
     parser.add_argument("--data", choices=("fashion", "digits"), default="fashion")
@@ -72,7 +72,8 @@ def main() -> int:
     model = SmallNet(test.images.shape[1], len(test.classes))
     model.load_state_dict(moka.safetensors.load_file(options.report / "weights.safetensors"))
     expected = evaluate(model, images).numpy()
-    print(f"Moka {moka.__version__}, eager: {int((expected.argmax(1) == test.labels).sum())} of {len(test)} right")
+    right = int((expected.argmax(1) == test.labels).sum())
+    print(f"Moka {moka.__version__}, eager: {right} of {len(test)} right")
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         pictures, answer = Path(folder, "images.npy"), Path(folder, "logits.npy")
