@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "moka/autograd/accumulate.h"
+#include "moka/base/thread_local.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/pointwise/pointwise.h"
 #include "moka/ops/shaping/shaping.h"
@@ -20,7 +21,7 @@ class Task;
 std::recursive_mutex engine_mutex;
 Task* running = nullptr;  // the innermost; guarded by engine_mutex
 uint64_t last_task = 0;
-thread_local uint64_t task_of_thread = 0;
+MOKA_THREAD_LOCAL uint64_t task_of_thread = 0;
 
 bool later(const GradNode* a, const GradNode* b) { return a->sequence < b->sequence; }
 

@@ -4,12 +4,12 @@
 
 #include "moka/autograd/accumulate.h"
 #include "moka/autograd/batch.h"
-#include "moka/autograd/pool.h"
+#include "moka/base/thread_local.h"
 
 namespace moka::autograd {
 
 namespace {
-thread_local Pool<sizeof(GradMeta)> pool;
+MOKA_THREAD_LOCAL BlockPool<GradMeta, sizeof(GradMeta), alignof(std::max_align_t), 2048> pool;
 
 // The output of `node` that keeps its gradient moves with the tensor to another node.
 void forget_retained(GradMeta& m) {
@@ -42,7 +42,11 @@ GradMeta::~GradMeta() {
   if (retains_grad) forget_retained(*this);
   delete leaf;
 }
-void* GradMeta::operator new(size_t bytes) { return pool.take(bytes); }
+void* GradMeta::operator new(size_t bytes) {
+  void* p = pool.take(bytes);
+  if (!p) throw std::bad_alloc();
+  return p;
+}
 void GradMeta::operator delete(void* p, size_t bytes) noexcept { pool.give(p, bytes); }
 
 GradMeta& make_meta(const Tensor& t) {

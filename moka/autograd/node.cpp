@@ -4,7 +4,7 @@
 
 #include <cctype>
 
-#include "moka/autograd/pool.h"
+#include "moka/base/thread_local.h"
 
 namespace moka::autograd {
 
@@ -20,13 +20,13 @@ struct Anomaly {
   bool destroying = false;      // a chain of nodes is being dropped
   GradNode* dying = nullptr;    // nodes whose last reference went meanwhile
 };
-thread_local Anomaly state;
+MOKA_THREAD_LOCAL Anomaly state;
 std::string& failure_trace() {
   static thread_local std::string text;
   return text;
 }
 
-thread_local Pool<512> pool;
+MOKA_THREAD_LOCAL BlockPool<GradNode, 512, alignof(std::max_align_t), 2048> pool;
 }  // namespace
 
 uint64_t next_sequence_number() { return next_sequence.load(std::memory_order_relaxed); }
@@ -43,7 +43,11 @@ NodeExtras& GradNode::make_extras() {
   return *extras;
 }
 
-void* GradNode::operator new(size_t bytes) { return pool.take(bytes); }
+void* GradNode::operator new(size_t bytes) {
+  void* p = pool.take(bytes);
+  if (!p) throw std::bad_alloc();
+  return p;
+}
 void GradNode::operator delete(void* p, size_t bytes) noexcept { pool.give(p, bytes); }
 
 void destroy_chain(GradNode* n) {

@@ -5,13 +5,14 @@
 #include <algorithm>
 
 #include "moka/autograd/forward.h"
+#include "moka/base/thread_local.h"
 #include "moka/ops/shaping/shaping.h"
 #include "moka/tensor/wrapper.h"
 
 namespace moka::autograd {
 
 namespace {
-thread_local SavedTensorHooks* hooks = nullptr;
+MOKA_THREAD_LOCAL SavedTensorHooks* hooks = nullptr;
 
 // Another handle of t whose gradient goes to `edge`.
 Tensor with_edge(const Tensor& t, const Edge& edge) {

@@ -11,6 +11,7 @@
 
 #include "moka/base/error.h"
 #include "moka/base/team.h"
+#include "moka/base/thread_local.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -24,7 +25,7 @@
 namespace moka {
 
 namespace {
-thread_local bool inside_region = false;
+MOKA_THREAD_LOCAL bool inside_region = false;
 
 #ifdef _OPENMP
 std::atomic<int> wanted_threads{0};

@@ -1,4 +1,4 @@
-// Making, dropping and viewing tensors. Handles and small blocks come from thread-local free lists.
+// Making, dropping and viewing tensors. Handles and small blocks come from thread-local pools.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/tensor/tensor.h"
 
@@ -7,6 +7,7 @@
 #include <cstring>
 #include <new>
 
+#include "moka/base/thread_local.h"
 #include "moka/tensor/allocator.h"
 #include "moka/tensor/strings.h"
 #include "moka/tensor/wrapper.h"
@@ -16,38 +17,22 @@ namespace moka {
 thread_local bool inference_mode = false;
 
 namespace {
-constexpr int free_list_limit = 256;
+constexpr int kept_blocks = 256;
 
-// Keeps freed objects of one size for the thread. `gone` guards against use after the thread's destructors ran.
-template <class T, size_t Bytes>
-struct FreeList {
-  // On the heap: a library that is loaded late has little room for thread-local data.
-  void** items = static_cast<void**>(std::malloc(free_list_limit * sizeof(void*)));
-  int count = 0;
-  bool gone = items == nullptr;
-  ~FreeList() {
-    gone = true;
-    while (count) std::free(items[--count]);
-    std::free(items);
-  }
-  void* take() {
-    if (count) return items[--count];
-    void* p = std::aligned_alloc(64, Bytes);
-    if (!p) fail_kind(ErrorKind::OutOfMemory, "out of memory: cannot allocate a tensor handle");
-    return p;
-  }
-  void give(void* p) {
-    if (gone || count == free_list_limit) return std::free(p);
-    items[count++] = p;
-  }
-};
 constexpr size_t round64(size_t n) { return (n + 63) & ~size_t(63); }
 constexpr size_t storage_header = round64(sizeof(Storage));
-thread_local FreeList<TensorImpl, round64(sizeof(TensorImpl))> impls;
-thread_local FreeList<Storage, storage_header + Storage::small_bytes> storages;
+MOKA_THREAD_LOCAL BlockPool<TensorImpl, round64(sizeof(TensorImpl)), 64, kept_blocks> impls;
+MOKA_THREAD_LOCAL BlockPool<Storage, storage_header + Storage::small_bytes, 64, kept_blocks> storages;
+
+// A block of a pool for one handle.
+void* block_of(auto& pool) {
+  void* p = pool.take();
+  if (!p) fail_kind(ErrorKind::OutOfMemory, "out of memory: cannot allocate a tensor handle");
+  return p;
+}
 
 TensorImpl* make_impl(int ndim) {
-  TensorImpl* t = new (impls.take()) TensorImpl;
+  TensorImpl* t = new (block_of(impls)) TensorImpl;
   t->ndim = static_cast<uint8_t>(ndim);
   if (ndim > TensorImpl::inline_limit) {
     if (ndim > max_dims) {
@@ -65,7 +50,7 @@ TensorImpl* make_impl(int ndim) {
 }
 
 Storage* make_storage(size_t bytes, Device device, DType dtype) {
-  Storage* s = new (storages.take()) Storage;
+  Storage* s = new (block_of(storages)) Storage;
   s->device = device;
   s->bytes = bytes;
   if (__builtin_expect(dtype == DType::String, 0)) {
@@ -252,7 +237,7 @@ Tensor from_memory(void* data, size_t bytes, std::span<const int64_t> sizes, std
   t->numel = n;
   std::copy(sizes.begin(), sizes.end(), t->sizes);
   std::copy(strides.begin(), strides.end(), t->strides);
-  Storage* s = new (storages.take()) Storage;
+  Storage* s = new (block_of(storages)) Storage;
   s->device = device;
   s->data = data;
   s->bytes = bytes;

@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "moka/base/thread_local.h"
 #include "moka/ops/random/generator.h"
 #include "moka/tensor/meta.h"
 #include "python/bindings/arguments.h"
@@ -16,7 +17,7 @@
 
 namespace moka::python {
 
-thread_local Device default_device{};
+MOKA_THREAD_LOCAL Device default_device{};
 
 // The module that types and sizes show in front of their names: "torch" where programs written for torch run.
 std::string shown_module = "moka";

@@ -18,6 +18,6 @@ Generator* generator_value(PyObject* o);  // null when it is none
 extern std::string shown_module;  // the package that names are printed with: moka, or torch under compat
 
 // Where this thread makes tensors that name no device: `with device(...)`, set_default_device.
-extern thread_local Device default_device;
+extern thread_local Device default_device __attribute__((tls_model("initial-exec")));
 
 }  // namespace moka::python

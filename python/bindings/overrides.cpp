@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "moka/base/thread_local.h"
+
 namespace moka::python {
 
-thread_local int function_modes = 0;
+MOKA_THREAD_LOCAL int function_modes = 0;
 bool overriding_types = false;
 
 namespace {
-thread_local int disabled = 0;
+MOKA_THREAD_LOCAL int disabled = 0;
 std::unordered_set<PyObject*>& types() {  // each is kept alive
   static auto* set = new std::unordered_set<PyObject*>;
   return *set;

@@ -6,7 +6,7 @@
 
 namespace moka::python {
 
-extern thread_local int function_modes;  // how many are active
+extern thread_local int function_modes __attribute__((tls_model("initial-exec")));  // how many are active
 extern bool overriding_types;            // whether a subclass was ever registered
 // Whether one of the arguments, or of the entries of their lists, is of a registered subclass while none are disabled.
 bool holds_overriding(PyObject* const* args, Py_ssize_t count);

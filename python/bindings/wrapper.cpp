@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "moka/autograd/history.h"
+#include "moka/base/thread_local.h"
 #include "moka/schema/body.h"
 #include "moka/tensor/meta.h"
 #include "python/bindings/classes.h"
@@ -32,7 +33,7 @@ StandIn* stand_in(const Tensor& t) {
 }
 
 PyObject* handler = nullptr;  // (operator, arguments, given outputs, in place) -> results, or NotImplemented
-thread_local int modes = 0;
+MOKA_THREAD_LOCAL int modes = 0;
 std::unordered_set<std::string>& shown_whole() {
   static auto* names = new std::unordered_set<std::string>;
   return *names;

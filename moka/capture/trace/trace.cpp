@@ -5,6 +5,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "moka/base/thread_local.h"
 #include "moka/capture/trace/memory.h"
 #include "moka/schema/body.h"
 
@@ -12,7 +13,7 @@ namespace moka::capture {
 
 namespace {
 SourceProvider source_provider = nullptr;
-thread_local Tracer* recording = nullptr;
+MOKA_THREAD_LOCAL Tracer* recording = nullptr;
 }  // namespace
 
 void set_source_provider(SourceProvider provider) { source_provider = provider; }

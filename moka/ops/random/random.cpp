@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "moka/base/thread_local.h"
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/given_output.h"
@@ -20,7 +21,7 @@ namespace moka {
 
 namespace {
 Engine engine_of_streams = Engine::Philox;
-thread_local Generator* own_stream = nullptr;
+MOKA_THREAD_LOCAL Generator* own_stream = nullptr;
 }  // namespace
 void set_thread_generator(Generator* own) { own_stream = own; }
 Engine default_engine() { return engine_of_streams; }
