@@ -55,14 +55,43 @@ Model of_package(package::Package package) {
 Model load_onnx([[maybe_unused]] const Bytes* bytes, std::string_view from,
                 [[maybe_unused]] const Limits& limits) {
 #if MOKA_READ_ONNX
-  return of_graph(bytes ? onnx::load(*bytes, from, limits) : onnx::load(std::string(from), limits),
-                  ModelFormat::Onnx);
+  auto deferred = [bytes = bytes ? *bytes : Bytes(), in_memory = bytes != nullptr, from = std::string(from),
+                   limits] {
+    return in_memory ? onnx::Deferred(bytes, from, limits) : onnx::Deferred(from, limits);
+  };
+  Model out;
+  try {
+    out = of_graph(bytes ? onnx::load(*bytes, from, limits) : onnx::load(std::string(from), limits),
+                   ModelFormat::Onnx);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::NotImplemented) throw;
+    const onnx::Deferred later = deferred();
+    if (!later.helps()) throw;
+    out.format = ModelFormat::Onnx;
+    out.waits = e.message();
+    for (const auto& p : later.inputs) out.inputs.push_back({p.name, p.type});
+    for (const auto& p : later.outputs) out.outputs.push_back({p.name, p.type});
+  }
+  if (out.waits.empty()) {
+    for (const graph::Value* v : out.graph().inputs()) {
+      const graph::Type& type = v->type.kind == graph::TypeKind::Optional ? v->type.elements[0] : v->type;
+      out.lacks_ranks = out.lacks_ranks || type.kind == graph::TypeKind::Any ||
+                        (type.kind == graph::TypeKind::Tensor && !type.has_dims);
+    }
+  }
+  out.read_for = [deferred](std::span<const Any> inputs) { return deferred().read_for(inputs); };
+  return out;
 #else
   fail_left_out(from, ModelFormat::Onnx);
 #endif
 }
 
 }  // namespace
+
+const graph::Graph& Model::graph() const {
+  MOKA_CHECK_KIND(NotImplemented, waits.empty(), waits, "\n  The graph is there once the model has run");
+  return *program.graphs.at(main);
+}
 
 const char* model_format_name(ModelFormat format) {
   switch (format) {

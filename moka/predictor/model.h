@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "moka/formats/files.h"
 #include "moka/graph/graph.h"
@@ -14,13 +18,25 @@ namespace moka {
 enum class ModelFormat : uint8_t { Package, Onnx, NetDef };
 const char* model_format_name(ModelFormat format);
 
+// What a model takes or gives.
+struct Port {
+  std::string name;
+  graph::Type type;
+};
+
 struct Model {
   graph::Program program;
   std::string main;  // the graph that is run
   ModelFormat format = ModelFormat::Package;
   std::map<std::string, std::string> metadata;
   std::map<std::string, Bytes> files;  // of packages: every entry beside program and weights
-  const graph::Graph& graph() const { return *program.graphs.at(main); }
+  // ONNX models: the main graph for the inputs of a run, where what the file says of them is not enough or wrong.
+  std::function<std::unique_ptr<graph::Graph>(std::span<const Any>)> read_for;
+  // Such a model before its first run: it has no graph yet; why, and what the file says it takes and gives.
+  std::string waits;
+  bool lacks_ranks = false;  // of inputs: read_for makes the graphs that run
+  std::vector<Port> inputs, outputs;
+  const graph::Graph& graph() const;  // NotImplemented with `waits` where there is none
 };
 
 // What the first bytes look like; an error when like nothing that is known. Protobuf carries no magic text: a

@@ -4,6 +4,10 @@
 
 #include <chrono>
 #include <cmath>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <optional>
 
 #include "moka/backends/llvm/bundle.h"
 #include "moka/base/error.h"
@@ -18,7 +22,17 @@ struct Predictor::Loaded {
   std::vector<Port> inputs, outputs;
   ModelFormat format = ModelFormat::Package;
   std::map<std::string, std::string> metadata;
-  runtime::Executable executable;
+  std::optional<runtime::Executable> executable;  // none: the model waits for inputs
+  std::string waits;
+  bool optimize = true, lacks_ranks = false;
+  std::function<std::unique_ptr<graph::Graph>(std::span<const Any>)> read_for;
+  std::mutex mutex;  // guards `made`
+  std::list<std::shared_ptr<const runtime::Executable>> made;  // for the inputs of runs, the newest first
+
+  static constexpr size_t most_made = 8;
+
+  std::shared_ptr<const runtime::Executable> made_for(std::span<const Any> values);
+  std::vector<Any> run(std::span<const Any> values, const runtime::RunOptions& options);
 };
 
 namespace {
@@ -27,6 +41,10 @@ std::unique_ptr<graph::Graph> prepare(const Model& model, bool optimize) {
   std::unique_ptr<graph::Graph> graph = passes::inline_calls(model.program, model.main);
   if (optimize) passes::optimize(*graph);
   return graph;
+}
+
+void check_count(size_t wanted, size_t came) {
+  MOKA_CHECK_KIND(Value, wanted == came, "predictor: the model takes ", wanted, " inputs, got ", came);
 }
 
 std::vector<Port> input_ports(const graph::Graph& graph) {
@@ -99,6 +117,28 @@ void plan_listed(const runtime::Executable& executable, const std::map<std::stri
 
 }  // namespace
 
+std::shared_ptr<const runtime::Executable> Predictor::Loaded::made_for(std::span<const Any> values) {
+  check_count(inputs.size(), values.size());
+  std::lock_guard lock(mutex);
+  for (const auto& one : made)
+    if (one->takes(values)) return one;
+  const std::unique_ptr<graph::Graph> graph = read_for(values);
+  if (optimize) passes::optimize(*graph);
+  auto out = std::make_shared<const runtime::Executable>(*graph, runtime::Options());
+  if (!out->takes(values)) return out;  // its run says what does not fit
+  made.push_front(out);
+  if (made.size() > most_made) made.pop_back();
+  return out;
+}
+
+std::vector<Any> Predictor::Loaded::run(std::span<const Any> values, const runtime::RunOptions& options) {
+  // Names of sizes may contradict what comes; then the model is read for these inputs.
+  if (executable && !lacks_ranks && (!read_for || executable->takes(values)))
+    return executable->run(values, options);
+  const std::shared_ptr<const runtime::Executable> one = made_for(values);
+  return executable && !one->takes(values) ? executable->run(values, options) : one->run(values, options);
+}
+
 Predictor Predictor::load(const std::string& path, const LoadOptions& options) {
   return Predictor(load_model(path, options.limits), options);
 }
@@ -113,13 +153,24 @@ Predictor Predictor::load_netdef(const std::string& init_path, const std::string
 }
 
 Predictor::Predictor(Model model, const LoadOptions& options) {
-  std::vector<Port> inputs = input_ports(model.graph()), outputs = output_ports(model.graph());
+  loaded_ = std::make_unique<Loaded>();
+  loaded_->format = model.format;
+  loaded_->optimize = options.optimize;
+  loaded_->read_for = std::move(model.read_for);
+  loaded_->waits = model.waits;
+  loaded_->lacks_ranks = model.lacks_ranks;
+  if (!model.waits.empty()) {
+    loaded_->inputs = std::move(model.inputs);
+    loaded_->outputs = std::move(model.outputs);
+    return;
+  }
+  loaded_->inputs = input_ports(model.graph());
+  loaded_->outputs = output_ports(model.graph());
   if (options.optimize) llvm::use_package_code(model.files, options.code_key);
   const std::unique_ptr<graph::Graph> graph = prepare(model, options.optimize);
-  runtime::Options limits;
-  loaded_.reset(new Loaded{std::move(inputs), std::move(outputs), model.format, std::move(model.metadata),
-                           runtime::Executable(*graph, limits)});
-  if (options.optimize) plan_listed(loaded_->executable, model.files);
+  loaded_->metadata = std::move(model.metadata);
+  loaded_->executable.emplace(*graph, runtime::Options());
+  if (options.optimize) plan_listed(*loaded_->executable, model.files);
 }
 
 Predictor::Predictor(Predictor&&) noexcept = default;
@@ -128,7 +179,12 @@ Predictor::~Predictor() = default;
 
 const std::vector<Port>& Predictor::inputs() const { return loaded_->inputs; }
 const std::vector<Port>& Predictor::outputs() const { return loaded_->outputs; }
-const graph::Graph& Predictor::graph() const { return loaded_->executable.graph(); }
+const graph::Graph& Predictor::graph() const {
+  if (loaded_->executable) return loaded_->executable->graph();
+  std::lock_guard lock(loaded_->mutex);
+  MOKA_CHECK_KIND(NotImplemented, !loaded_->made.empty(), loaded_->waits);
+  return loaded_->made.front()->graph();
+}
 ModelFormat Predictor::format() const { return loaded_->format; }
 const std::map<std::string, std::string>& Predictor::metadata() const { return loaded_->metadata; }
 
@@ -141,7 +197,7 @@ std::vector<Tensor> Predictor::run(std::span<const Tensor> inputs, const RunOpti
 }
 
 std::vector<Any> Predictor::run_values(std::span<const Any> inputs, const RunOptions& options) const {
-  std::vector<Any> out = loaded_->executable.run(inputs, run_options(options));
+  std::vector<Any> out = loaded_->run(inputs, run_options(options));
   for (Any& value : out) value = without_numbers(value);
   return out;
 }

@@ -18,12 +18,6 @@ class Trace;
 
 namespace moka {
 
-// What a model takes or gives.
-struct Port {
-  std::string name;
-  graph::Type type;
-};
-
 struct LoadOptions {
   Limits limits;
   bool optimize = true;  // rewrite the graph for speed; results may differ in the last bits
@@ -52,7 +46,8 @@ class Predictor {
 
   const std::vector<Port>& inputs() const;
   const std::vector<Port>& outputs() const;
-  const graph::Graph& graph() const;  // as it is run
+  const graph::Graph& graph()
+      const;  // as it is run; an error before the first run of a model that waits for it
   ModelFormat format() const;
   const std::map<std::string, std::string>& metadata() const;
 

@@ -117,13 +117,26 @@ struct Executable::Made {
                 "' of graph '", graph->name, "' must be ", type.text(), ", got ", got.text());
     }
     for (const Repeated& r : repeated) {
-      int64_t a = inputs[r.first_input].is_tensor() ? inputs[r.first_input].tensor().size(r.first_dim) : -1;
-      int64_t b = inputs[r.input].is_tensor() ? inputs[r.input].tensor().size(r.dim) : -1;
+      const int64_t a = size_at(inputs, r.first_input, r.first_dim), b = size_at(inputs, r.input, r.dim);
       if (a < 0 || b < 0 || a == b) continue;
       const std::string& symbol = graph->inputs()[r.input]->type.dims[static_cast<size_t>(r.dim)].symbol;
       fail("run: size '", symbol, "' is ", a, " in input '", input_name(r.first_input), "' but ", b,
            " in input '", input_name(r.input), "'");
     }
+  }
+
+  int64_t size_at(std::span<const Any> inputs, size_t input, int dim) const {
+    return inputs[input].is_tensor() ? inputs[input].tensor().size(dim) : -1;
+  }
+
+  bool takes(std::span<const Any> inputs) const {
+    if (inputs.size() != graph->inputs().size()) return false;
+    for (size_t i = 0; i < inputs.size(); i++)
+      if (!serves(inputs[i], graph->inputs()[i]->type)) return false;
+    return std::none_of(repeated.begin(), repeated.end(), [&](const Repeated& r) {
+      const int64_t a = size_at(inputs, r.first_input, r.first_dim), b = size_at(inputs, r.input, r.dim);
+      return a >= 0 && b >= 0 && a != b;
+    });
   }
 
   std::shared_ptr<Planned> plan_for(std::span<const Any> inputs) const {
@@ -218,6 +231,8 @@ std::map<std::string, Any> Executable::run(const std::map<std::string, Any>& inp
   }
   return named;
 }
+
+bool Executable::takes(std::span<const Any> inputs) const { return made_->takes(inputs); }
 
 const Graph& Executable::graph() const { return *made_->graph; }
 

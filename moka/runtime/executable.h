@@ -58,6 +58,8 @@ class Executable {
   std::map<std::string, Any> run(const std::map<std::string, Any>& inputs,
                                  const RunOptions& options = {}) const;
 
+  // Whether types, shapes and equally named sizes fit; run() says what does not.
+  bool takes(std::span<const Any> inputs) const;
   const graph::Graph& graph() const;  // as it is run
   Any state(const std::string& name) const;
   void set_state(const std::string& name, Any value);

@@ -12,6 +12,7 @@
 #include "moka/graph/graph.h"
 #include "moka/tensor/meta.h"
 #include "python/bindings/arguments.h"
+#include "python/bindings/graph.h"
 #include "python/bindings/modules.h"
 #include "python/bindings/tensor_caster.h"
 
@@ -57,6 +58,13 @@ netdef::LoadOptions netdef_options(const nb::dict& inputs) {
 }
 
 // The same bytes as elements of another type of that width: how types that NumPy lacks come in and go out.
+// [(name, type)]
+nb::list ports(const std::vector<onnx::Deferred::Port>& all) {
+  nb::list out;
+  for (const onnx::Deferred::Port& p : all) out.append(nb::make_tuple(p.name, p.type.text()));
+  return out;
+}
+
 Tensor reinterpret(const Tensor& t, const std::string& name) {
   DType dtype;
   MOKA_CHECK_KIND(Type, find_dtype(name, dtype), "reinterpret: there is no dtype ", name);
@@ -81,6 +89,26 @@ void bind_formats(nb::module_& m) {
         return onnx::load(from_bytes(data), name).release();
       },
       nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
+  nb::class_<onnx::Deferred>(m, "_OnnxDeferred", "An ONNX model that is read for the inputs of a run.")
+      .def(
+          "__init__",
+          [](onnx::Deferred* self, const nb::object& source, const std::string& name) {
+            if (nb::isinstance<nb::bytes>(source))
+              new (self) onnx::Deferred(from_bytes(nb::cast<nb::bytes>(source)), name);
+            else new (self) onnx::Deferred(nb::cast<std::string>(source));
+          },
+          nb::arg("source"), nb::arg("name"))
+      .def_prop_ro("inputs", [](const onnx::Deferred& d) { return ports(d.inputs); })
+      .def_prop_ro("outputs", [](const onnx::Deferred& d) { return ports(d.outputs); })
+      .def_prop_ro("helps", [](const onnx::Deferred& d) { return d.helps(); })
+      .def(
+          "read_for",
+          [](const onnx::Deferred& d, nb::args inputs) {
+            std::vector<Any> in;
+            for (nb::handle h : inputs) in.push_back(any_from_python(h));
+            return d.read_for(in).release();
+          },
+          nb::rv_policy::take_ownership);
   m.def(
       "_onnx_load_training",
       [](const nb::object& source, int algorithm) {

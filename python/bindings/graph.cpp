@@ -386,6 +386,14 @@ void bind_graph(nb::module_& m) {
              return list;
            })
       .def(
+          "takes",
+          [](const runtime::Executable& e, nb::args inputs) {
+            std::vector<Any> in;
+            for (nb::handle h : inputs) in.push_back(any_from_python(h));
+            return e.takes(in);
+          },
+          "Whether types, shapes and equally named sizes of these inputs fit.")
+      .def(
           "profile",
           [](const runtime::Executable& e, nb::args inputs) {
             std::vector<Any> in;

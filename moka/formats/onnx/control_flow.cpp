@@ -36,21 +36,21 @@ Value* builtin(spelling::Builder& build, std::string_view name, std::vector<Valu
 
 }  // namespace
 
+bool has_own_reader(const NodeProto& node) {
+  if (node.domain == "ai.onnx.preview") return node.op == "FlexAttention";
+  if (node.domain == "ai.onnx.preview.training") return node.op == "Gradient";
+  return node.domain.empty() &&
+         (node.op == "If" || node.op == "Loop" || node.op == "Scan" || node.op == "SequenceMap");
+}
+
 bool Importer::control_flow(const NodeProto& node, const Context& c) {
-  if (node.domain == "ai.onnx.preview" && node.op == "FlexAttention") {
-    flex_attention(node, c);
-    return true;
-  }
-  if (node.domain == "ai.onnx.preview.training" && node.op == "Gradient") {
-    gradient(node, c);
-    return true;
-  }
-  if (!node.domain.empty()) return false;
+  if (!has_own_reader(node)) return false;
   if (node.op == "If") if_node(node, c);
   else if (node.op == "Loop") loop_node(node, c);
   else if (node.op == "Scan") scan_node(node, c);
   else if (node.op == "SequenceMap") sequence_map(node, c);
-  else return false;
+  else if (node.op == "FlexAttention") flex_attention(node, c);
+  else gradient(node, c);
   return true;
 }
 

@@ -116,13 +116,21 @@ void Importer::run() {
   spelling::drop_unused(graph_);
 }
 
-void Importer::graph_inputs(const GraphProto& graph, const Context& c) {
+std::vector<const ValueInfo*> run_inputs(const GraphProto& graph) {
   std::set<std::string_view> initialized;
   for (const Initializer& i : graph.initializers) initialized.insert(i.name);
-  for (const ValueInfo& input : graph.inputs) {
-    if (initialized.count(input.name)) continue;  // IR 3 and older list parameters among the inputs
+  std::vector<const ValueInfo*> out;
+  for (const ValueInfo& input : graph.inputs)  // IR 3 and older list parameters among the inputs
+    if (!initialized.count(input.name)) out.push_back(&input);
+  return out;
+}
+
+void Importer::graph_inputs(const GraphProto& graph, const Context& c) {
+  const std::vector<const ValueInfo*> inputs = run_inputs(graph);
+  for (size_t i = 0; i < inputs.size(); i++) {
+    const ValueInfo& input = *inputs[i];
     MOKA_CHECK_KIND(File, !input.name.empty(), budget_.file, ": an input has no name");
-    Value* v = graph_.add_input(std::string(input.name), input.type);
+    Value* v = graph_.add_input(std::string(input.name), i < given_.size() ? given_[i] : input.type);
     MOKA_CHECK_KIND(File, c.scope->values.emplace(input.name, v).second, budget_.file,
                     ": two inputs have the name '", input.name, "'");
     names_.insert(std::string(input.name));

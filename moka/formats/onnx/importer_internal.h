@@ -27,6 +27,10 @@ class Importer {
  public:
   Importer(proto::Budget& budget, const Bytes& owner, ExternalData external, graph::Graph& graph);
   void run();
+  // run() with other types of the inputs than the file says, in its order.
+  void run_with(std::vector<graph::Type> inputs);
+  // Whether every operator of the model has an adapter, a mapping or a function.
+  bool knows_operators();
   // Instead of run(): a training algorithm, the graph that it gives its first values with; false: it has none.
   void run_training(int algorithm);
   bool run_initialization(int algorithm);
@@ -45,6 +49,7 @@ class Importer {
   };
 
   void start();  // reads the model
+  bool knows(std::span<const NodeProto> nodes, int depth);
   void graph_inputs(const GraphProto& graph, const Context& c);
   const TrainingInfo& training_info(int algorithm) const;
   void gradient(const NodeProto& node, const Context& c);
@@ -87,12 +92,16 @@ class Importer {
   std::map<std::string, const FunctionProto*, std::less<>> functions_;
   std::set<std::string_view> updated_;  // initializers that a training algorithm changes
   std::set<std::string, std::less<>> names_;  // of values, which must be unique in the graph
+  std::vector<graph::Type> given_;  // of the inputs, instead of the file's
   size_t expanded_ = 0;  // nodes of functions, once for every call
 };
 
 // Adapters of this operator, in the order in which they are asked; all before the table.
 std::vector<const Adapter*> find_adapters(std::string_view op, std::string_view domain, int version);
 bool has_adapter(std::string_view op, std::string_view domain);  // in any version
+bool has_own_reader(const NodeProto& node);  // operators with graphs, and Gradient
+// The inputs that a run gives: those that are no initializers.
+std::vector<const ValueInfo*> run_inputs(const GraphProto& graph);
 // Whether an operator of ONNX's own domain has an attribute of this name, in any opset that is read.
 bool is_attribute_name(std::string_view name);
 

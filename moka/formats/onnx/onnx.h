@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,33 @@ std::unique_ptr<graph::Graph> load(const std::string& path, const Limits& limits
 // `name` stands for the file in messages. Tensors kept outside the model cannot be found: there is no folder.
 std::unique_ptr<graph::Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits = {});
 
+// A model whose graph can be made for the inputs of a run: its file leaves ranks or sizes open on which the graph depends, or
+// gives one name to sizes that differ. A path is read anew each time.
+class Deferred {
+ public:
+  explicit Deferred(const std::string& path, const Limits& limits = {});
+  Deferred(Bytes bytes, std::string_view name, const Limits& limits = {});
+
+  struct Port {
+    std::string name;
+    graph::Type type;
+  };
+  std::vector<Port> inputs, outputs;  // as the file says them
+  bool helps() const { return open_ && known_; }  // more may be known when inputs come
+  // For inputs of these ranks, sizes left open; where that is not enough, for these sizes alone. An input that
+  // contradicts the file has the file's type.
+  std::unique_ptr<graph::Graph> read_for(std::span<const Any> values) const;
+
+ private:
+  void look(const Bytes& bytes);
+  Bytes bytes_;
+  std::string name_;
+  Limits limits_;
+  bool in_memory_ = false;
+  bool open_ = false;  // some input's rank or sizes are not in the file
+  bool known_ = false;  // every operator is known
+};
+
 // One of the model's training algorithms (TrainingInfoProto). `step` takes the inputs of the model and of the algorithm and
 // gives the outputs of both; what it updates are written states. `initialization`, which has no inputs, gives the states
 // their first values: its outputs have their names. Null where the file has none.
@@ -33,7 +61,7 @@ Training load_training(const Bytes& bytes, std::string_view name, int algorithm 
                        const Limits& limits = {});
 
 struct ExportOptions {
-  int opset = default_opset;     // 9 to latest_opset
+  int opset = default_opset;  // 9 to latest_opset
   std::string producer = "moka";
   // Sizes of inputs that may vary: input name -> dimension -> the name of the size.
   std::map<std::string, std::map<int, std::string>> dynamic_sizes;
@@ -43,7 +71,7 @@ struct ExportOptions {
   // Tensors in PATH.data instead of the model: where asked for, and where the model would have more than 2 GiB.
   bool external_data = false;
   uint64_t external_threshold = 1024;  // bytes; smaller tensors stay in the model
-  bool parameters_as_inputs = false;   // as files of IR 3 and older have them
+  bool parameters_as_inputs = false;  // as files of IR 3 and older have them
 };
 // The bytes of a ModelProto, at most 2 GiB. NotImplemented names every operator that the opset cannot say.
 std::string save(const graph::Graph& graph, const ExportOptions& options = {});

@@ -22,29 +22,90 @@ _BITS = {"bfloat16": "int16"} | dict.fromkeys(
 )
 
 
+_FORMS = 8  # graphs that one model keeps for inputs of different kinds
+
+
+class _Form:
+    """A graph and what runs it, whole or for some values alone."""
+
+    def __init__(self, graph: Any, *, optimize: bool = True) -> None:
+        self.graph = graph
+        self.executable = _C.Executable(graph, optimize=optimize)
+        self._fetching: dict[tuple[str, ...], Any] = {}
+
+    def runner(self, names: Sequence[str] | None) -> Any:
+        """What computes these values alone."""
+        if names is None or list(names) == list(self.graph.outputs):
+            return self.executable
+        known = {**dict(self.graph.values()), **dict.fromkeys(self.graph.outputs)}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            import difflib
+
+            near = difflib.get_close_matches(unknown[0], known, 3) or self.graph.outputs
+            raise ValueError(
+                f"run: there is no output or value {unknown[0]!r}; near it are {', '.join(near)}, "
+                f"outputs are {', '.join(self.graph.outputs)}"
+            )
+        key = tuple(names)
+        if key not in self._fetching:
+            self._fetching[key] = _C.Executable(self.graph.with_outputs(list(names)))
+        return self._fetching[key]
+
+
 class Model:
     """A model that runs: `run` takes arrays or tensors and gives NumPy arrays.
 
     `graph` is the model as a graph; str(model.graph) shows it. `input_names` and `output_names` are those of
     the file; `inputs` and `outputs` say their types with named sizes, `values` those of everything between.
+
+    A file may leave out ranks or sizes without which there is no graph: such a model gets its graph with the
+    inputs of a run, another one for inputs of other ranks. A name that stands for two sizes is no name then.
     """
 
     def __init__(self, graph: Any, *, optimize: bool = True) -> None:
-        self.graph = graph
+        self._form: _Form | None = _Form(graph, optimize=optimize)
         self.input_names: list[str] = list(graph.inputs)
         self.output_names: list[str] = list(graph.outputs)
-        self._executable = _C.Executable(graph, optimize=optimize)
-        self._fetching: dict[tuple[str, ...], Any] = {}
+        self._input_types: list[str] = list(graph.input_types)
+        self._output_types: list[str] = list(graph.output_types)
+        self._source: tuple[bytes | str, str] | None = None
+        self._made: list[_Form] = []  # for the inputs of runs, the newest first
+        self._waits = ""  # why there is no graph yet
+        self._lacks_ranks = False  # of inputs: runs use graphs for theirs
+
+    @classmethod
+    def _waiting(cls, deferred: Any, source: tuple[bytes | str, str], why: str) -> Model:
+        """A model that has its graph with the first run."""
+        model = cls.__new__(cls)
+        model._form, model._made, model._source, model._waits = None, [], source, why
+        model._lacks_ranks = True
+        model.input_names, model._input_types = map(list, zip(*deferred.inputs, strict=True))
+        model.output_names, model._output_types = map(list, zip(*deferred.outputs, strict=True))
+        return model
+
+    @property
+    def graph(self) -> Any:
+        """The model as a graph; NotImplementedError before the first run of a model that waits for it."""
+        form = self._form or next(iter(self._made), None)
+        if form is None:
+            raise NotImplementedError(f"{self._waits}\n  The graph is there once the model has run")
+        return form.graph
+
+    @property
+    def _executable(self) -> Any:
+        assert self._form
+        return self._form.executable
 
     @property
     def inputs(self) -> dict[str, str]:
         """Inputs and their types: {"image": "float32[batch, 3, 224, 224]"}."""
-        return dict(zip(self.input_names, self.graph.input_types, strict=True))
+        return dict(zip(self.input_names, self._input_types, strict=True))
 
     @property
     def outputs(self) -> dict[str, str]:
         """Outputs and their types."""
-        return dict(zip(self.output_names, self.graph.output_types, strict=True))
+        return dict(zip(self.output_names, self._output_types, strict=True))
 
     @property
     def values(self) -> dict[str, str]:
@@ -67,31 +128,30 @@ class Model:
             inputs, outputs = feeds, inputs
         elif inputs is None:
             inputs = ()
-        given = self._in_order(inputs)
-        if outputs is None:
-            return [_to_array(value) for value in self._executable.run(*given)]
-        names = [outputs] if isinstance(outputs, str) else list(outputs)
-        return [_to_array(value) for value in self._fetcher(names).run(*given)]
+        names = [outputs] if isinstance(outputs, str) else outputs
+        return [_to_array(value) for value in self._run(self._in_order(inputs), names)]
 
-    def _fetcher(self, names: list[str]) -> Any:
-        """What computes these values alone."""
-        if names == self.output_names:
-            return self._executable
-        known = self.values
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            import difflib
+    def _run(self, given: list[Any], names: Sequence[str] | None = None) -> Any:
+        form = self._form
+        if form and not self._lacks_ranks:
+            try:
+                return form.runner(names).run(*given)
+            except RuntimeError:
+                if self._source is None or form.executable.takes(*given):
+                    raise
+        return self._form_for(given).runner(names).run(*given)
 
-            near = difflib.get_close_matches(unknown[0], known, 3) or self.output_names
-            raise ValueError(
-                f"run: there is no output or value {unknown[0]!r}; near it are {', '.join(near)}, "
-                f"outputs are "
-                f"{', '.join(self.output_names)}"
-            )
-        key = tuple(names)
-        if key not in self._fetching:
-            self._fetching[key] = _C.Executable(self.graph.with_outputs(names))
-        return self._fetching[key]
+    def _form_for(self, given: list[Any]) -> _Form:
+        """A graph that takes these inputs; where there is none, one that says why."""
+        for form in self._made:
+            if form.executable.takes(*given):
+                return form
+        assert self._source
+        made = _Form(_C._OnnxDeferred(*self._source).read_for(*given))
+        if not made.executable.takes(*given):
+            return self._form or made
+        self._made = [made, *self._made[: _FORMS - 1]]
+        return made
 
     def module(self) -> Any:
         """The model as a Module that can be trained.
@@ -120,7 +180,7 @@ class Model:
 
     def __call__(self, *inputs: Any) -> Any:
         """The outputs as tensors: one, or a tuple."""
-        results = self._executable.run(*self._in_order(inputs))
+        results = self._run(self._in_order(inputs))
         return results[0] if len(results) == 1 else tuple(results)
 
     def _in_order(self, inputs: Any) -> list[Any]:
@@ -141,12 +201,12 @@ class Model:
                 f"run: {len(given)} inputs were given, the model has {len(self.input_names)}: "
                 f"{', '.join(self.input_names)}"
             )
-        return [_to_value(value, kind) for value, kind in zip(given, self.graph.input_types, strict=True)]
+        return [_to_value(value, kind) for value, kind in zip(given, self._input_types, strict=True)]
 
     def __repr__(self) -> str:
-        pairs = zip(self.input_names, self.graph.input_types, strict=True)
-        inputs = ", ".join(f"{name}: {text}" for name, text in pairs)
-        return f"onnx.Model({self.graph.name}: {inputs} -> {', '.join(self.output_names)})"
+        inputs = ", ".join(f"{name}: {text}" for name, text in self.inputs.items())
+        name = self._form.graph.name if self._form else "waiting for inputs"
+        return f"onnx.Model({name}: {inputs} -> {', '.join(self.output_names)})"
 
 
 class Trainer:
@@ -272,19 +332,43 @@ def load(source: Any) -> Model:
     only. Errors name the file, the node and what does not fit.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return Model(_C._onnx_load_bytes(bytes(source), "model"))
+        return _load(bytes(source), "model")
     if hasattr(source, "SerializeToString"):
-        return Model(_C._onnx_load_bytes(source.SerializeToString(), "model"))
+        return _load(source.SerializeToString(), "model")
     if hasattr(source, "read"):
         data = source.read()
         if not isinstance(data, bytes):
             raise TypeError("onnx.load: the file must be opened for reading bytes, mode 'rb'")
-        return Model(_C._onnx_load_bytes(data, getattr(source, "name", "model")))
+        return _load(data, getattr(source, "name", "model"))
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(
             f"onnx.load: a path or the bytes of a model are needed, but {type(source).__name__} came"
         )
-    return Model(_C._onnx_load(os.fspath(source)))
+    path = os.fspath(source)
+    return _load(path, path)
+
+
+def _load(source: bytes | str, name: str) -> Model:
+    try:
+        graph = _C._onnx_load(source) if isinstance(source, str) else _C._onnx_load_bytes(source, name)
+    except NotImplementedError as error:
+        deferred = _C._OnnxDeferred(source, name)
+        if not deferred.helps:
+            raise
+        return Model._waiting(deferred, (source, name), str(error))
+    model = Model(graph)
+    model._lacks_ranks = any(
+        kind[0] not in "[({" and ("[...]" in kind or "[" not in kind) for kind in model._input_types
+    )
+    if isinstance(source, str) or model._lacks_ranks or _says_sizes_alike(model):
+        model._source = source, name
+    return model
+
+
+def _says_sizes_alike(model: Model) -> bool:
+    sizes = [size for kind in model.inputs.values() for size in kind.rstrip("]?").split("[")[-1].split(", ")]
+    names = [size for size in sizes if size != "?" and not size.isdigit()]
+    return len(set(names)) < len(names)
 
 
 def convert(
