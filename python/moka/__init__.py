@@ -119,11 +119,10 @@ def set_rng_state(state: _Any) -> None:
 def __getattr__(name: str) -> _Any:
     place = _LAZY.get(name)
     if place is None:
-        from difflib import get_close_matches
+        from .missing import MissingName
 
-        near = get_close_matches(name, __all__, n=1)
-        hint = f"; did you mean moka.{near[0]}?" if near else ""
-        raise AttributeError(f"module 'moka' has no attribute {name!r}{hint}")
+        text = f"module 'moka' has no attribute {name!r}"
+        raise MissingName(text, name, "; did you mean moka.{}?", lambda: __all__)
     module = _import_module(place[0])
     value = getattr(module, place[1]) if place[1] else module
     globals()[name] = value

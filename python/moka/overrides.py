@@ -159,20 +159,24 @@ def call_stand_in(function: Callable[..., Any], args: tuple[Any, ...], kwargs: d
 
 def standing_in(function: Callable[..., Any], module: str) -> Callable[..., Any]:
     """A function of Python that leaves calls with stand-ins to them; `module` is where programs find it."""
+    form = _FORMS.get(function.__name__, lambda *args, **kwargs: (args, kwargs))
+
+    def ask(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return call_stand_in(called, *form(*args, **kwargs))
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
         if _C._function_modes():
-            return call_stand_in(called, args, kwargs)
+            return ask(args, kwargs)
         for value in (*args, *kwargs.values()):
             kind = type(value)
             if kind is Tensor or kind in _PLAIN:
                 continue
             if kind in (list, tuple):
                 if any(_implementation(one) is not None for one in _inside(value)):
-                    return call_stand_in(called, args, kwargs)
+                    return ask(args, kwargs)
             elif _implementation(value) is not None:
-                return call_stand_in(called, args, kwargs)
+                return ask(args, kwargs)
         return function(*args, **kwargs)
 
     called.__module__ = module
@@ -180,6 +184,25 @@ def standing_in(function: Callable[..., Any], module: str) -> Callable[..., Any]
 
 
 _PLAIN = (int, float, bool, str, type(None))
+
+
+def _einsum_form(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if len(args) == 2 and isinstance(args[0], str) and isinstance(args[1], (list, tuple)):
+        args = (args[0], *args[1])
+    return args, kwargs
+
+
+def _tensordot_form(
+    a: Any, b: Any, dims: Any = 2, out: Any = None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (a, b), {"dims": dims, "out": out}
+
+
+# How stand-ins see the arguments of functions that take them in several forms.
+_FORMS: dict[str, Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "einsum": _einsum_form,
+    "tensordot": _tensordot_form,
+}
 
 
 def wrap_torch_function(dispatcher: Callable[..., Iterable[Any]]) -> Callable[[Any], Any]:

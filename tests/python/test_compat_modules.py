@@ -136,3 +136,17 @@ def test_a_variable_is_a_leaf_that_shows_the_tensors_memory():
         """
     )
     assert told.splitlines() == ["True True [2.0, 2.0]", "False False"]
+
+
+def test_places_and_rows_of_sparse_matrices_are_turned_into_each_other():
+    told = inside(
+        """
+        import torch
+        rows = torch.tensor([0, 0, 1, 3])
+        starts = torch._convert_indices_from_coo_to_csr(rows, 5, out_int32=True)
+        print(starts.tolist(), starts.dtype)
+        print(torch._convert_indices_from_csr_to_coo(starts, torch.tensor([1, 2, 0, 1])).tolist())
+        print(torch.Future is torch.futures.Future is torch._C.Future)
+        """
+    )
+    assert told.splitlines() == ["[0, 2, 3, 3, 4, 4] torch.int32", "[[0, 0, 1, 3], [1, 2, 0, 1]]", "True"]

@@ -169,3 +169,23 @@ def test_triangles_as_vectors():
         assert vec_to_tril_matrix(tril_matrix_to_vec(matrix, diag), diag).tolist() == matrix.tolist()
     with pytest.raises(ValueError, match="triangle"):
         vec_to_tril_matrix(moka.ones(4))
+
+
+def test_a_map_may_be_a_module_too():
+    class Scale(moka.distributions.Transform, moka.nn.Module):
+        bijective, domain, codomain = True, constraints.real, constraints.real
+        __hash__ = moka.nn.Module.__hash__
+
+        def __init__(self):
+            super().__init__(cache_size=1)
+            self.log_scale = moka.nn.Parameter(moka.zeros(()))
+
+        def _call(self, x):
+            return x * self.log_scale.exp()
+
+        def log_abs_det_jacobian(self, x, y):
+            return self.log_scale.expand(x.shape)
+
+    scale = Scale()
+    assert [name for name, _ in scale.named_parameters()] == ["log_scale"] and scale._cache_size == 1
+    assert scale(moka.ones(2)).tolist() == [1.0, 1.0]

@@ -68,3 +68,27 @@ def test_stand_ins_get_the_calls():
     )
     assert "('add', 2, {})" in told and "('relu', 1," in told and "('cat', 1, {'dim': 0})" in told
     assert "('solve', 2, {})" in told.splitlines()[1] or "linalg_solve" in told.splitlines()[1]
+
+
+def test_calls_of_several_forms_are_traced_in_one():
+    told = inside(
+        """
+        import torch
+        from torch.fx import symbolic_trace
+        def net(a, b):
+            torch._assert(a.shape[0] == 2, "two rows")
+            c = torch.einsum("ij,jk->ik", [a, b]) + torch.functional.einsum("ij,jk->ik", a, b)
+            return torch.tensordot(c, b, 1)
+        made = symbolic_trace(net)
+        calls = [n for n in made.graph.nodes if n.op == "call_function"]
+        einsums = [n for n in calls if n.target is torch.einsum]
+        print(len(einsums), torch.functional.einsum is torch.einsum, {len(n.args) for n in einsums})
+        print([n.kwargs for n in calls if n.target is torch.tensordot])
+        print(any(n.target is torch._assert for n in calls), made(torch.eye(2), torch.eye(2)).tolist())
+        """
+    )
+    assert told.splitlines() == [
+        "2 True {3}",
+        "[{'dims': 1, 'out': None}]",
+        "True [[2.0, 0.0], [0.0, 2.0]]",
+    ]

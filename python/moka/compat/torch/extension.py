@@ -12,6 +12,7 @@ from moka._C import Generator, Size, Tensor, device, dtype
 from moka.amp import autocast
 from moka.overrides import DisableTorchFunctionSubclass, _modes, disabled_torch_function_impl
 
+from .futures import Future
 from .jit_extras import CompilationUnit, ScriptModule
 from .refusing import refused_class
 from .traced_modules import ScriptFunction
@@ -20,6 +21,7 @@ __all__ = [
     "CompilationUnit",
     "DispatchKey",
     "DispatchKeySet",
+    "Future",
     "Generator",
     "ScriptFunction",
     "ScriptModule",

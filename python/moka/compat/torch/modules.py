@@ -10,12 +10,12 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from difflib import get_close_matches
 from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
 
 from moka import _C, tensor_text
+from moka.missing import MissingName
 
 from . import printing
 from .names import ALIKE, HERE, TARGETS, targets_of
@@ -48,11 +48,7 @@ def _overridable(function: FunctionType, module: str) -> Any:
         return function
     from moka.overrides import standing_in
 
-    return standing_in(function, "torch" if module == "torch.functional" else module)
-
-
-class MissingName(AttributeError):
-    """A name of torch that Moka does not have."""
+    return standing_in(function, module)
 
 
 def _find(name: str) -> ModuleType | None:
@@ -94,7 +90,8 @@ class TorchModule(ModuleType):
         if value is not None and not isinstance(value[0], ModuleType):
             found = value[0]
             if self.__name__ in _OVERRIDABLE and isinstance(found, FunctionType) and not name.startswith("_"):
-                found = _overridable(found, self.__name__)
+                home = "torch" if self.__name__ == "torch.functional" else self.__name__
+                found = _overridable(found, home)
             if not isinstance(found, int):  # numbers may change
                 self.__dict__[name] = found
             return found
@@ -104,9 +101,8 @@ class TorchModule(ModuleType):
             return value[0]
         if full == "torch.torch":
             return self
-        near = get_close_matches(name, dir(self), n=1)
-        hint = f"; the nearest there is: {self.__name__}.{near[0]}" if near else ""
-        raise MissingName(f"Moka does not have {full}{hint}")
+        hint = f"; the nearest there is: {self.__name__}.{{}}"
+        raise MissingName(f"Moka does not have {full}", name, hint, lambda: dir(self))
 
     def _value(self, name: str) -> tuple[Any] | None:
         """What the first source has under that name, as a tuple of one."""

@@ -36,6 +36,23 @@ native_channel_shuffle = F.channel_shuffle
 _standard_gamma = _C._standard_gamma
 
 
+def _convert_indices_from_coo_to_csr(input: Tensor, size: int, *, out_int32: bool = False) -> Tensor:
+    """Where each of `size` rows begins among sorted rows [n], and at last n: [size + 1]."""
+    starts = moka.searchsorted(input, moka.arange(size + 1, dtype=input.dtype))
+    return starts.to(_C.int32 if out_int32 else _C.int64)
+
+
+def _convert_indices_from_csr_to_coo(
+    crow_indices: Tensor, col_indices: Tensor, *, out_int32: bool = False, transpose: bool = False
+) -> Tensor:
+    """Rows and columns [2, n] of compressed rows; columns and rows with `transpose`."""
+    counts = (crow_indices[1:] - crow_indices[:-1]).long()
+    rows = moka.repeat_interleave(moka.arange(counts.numel()), counts)
+    columns = col_indices.to(rows.dtype)
+    places = moka.stack([columns, rows] if transpose else [rows, columns])
+    return places.to(_C.int32 if out_int32 else _C.int64)
+
+
 def _statistics(x: Tensor, dims: Sequence[int], eps: float, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The mean and 1 / sqrt(var + eps) over dims; of half types computed in float32."""
     with no_grad():

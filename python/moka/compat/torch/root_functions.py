@@ -14,7 +14,10 @@ from moka.amp import GradScaler
 from moka.nn import functional as F
 from moka.nn.functions import recurrent
 
+from .futures import Future
+
 __all__ = [
+    "Future",
     "GradScaler",
     "_sample_dirichlet",
     "_standard_gamma",

@@ -11,6 +11,7 @@ from typing import Any
 import moka
 from moka import _C, layouts
 from moka._C import Tensor, dtype
+from moka.overrides import handle_torch_function, has_torch_function_unary
 
 from . import absent_devices, accelerator, cpu, cuda
 from .cuda_streams import Event, Stream
@@ -130,8 +131,10 @@ def _check_tensor_all(condition: Tensor, message: Any = None) -> None:
     _check_tensor_all_with(RuntimeError, condition, message)
 
 
-def _assert(condition: Any, message: str) -> None:
+def _assert(condition: Any, message: str) -> Any:
     """An assertion that a trace may see."""
+    if type(condition) is not bool and has_torch_function_unary(condition):
+        return handle_torch_function(_assert, (condition,), condition, message)
     assert condition, message
 
 
