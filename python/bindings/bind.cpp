@@ -243,7 +243,10 @@ bool bind_keywords(Given& g, PyObject* keywords) {
     }
     if (at < 0 && is_creation(g.schema)) {
       if (word == "requires_grad") {
-        g.bound.requires_grad = PyObject_IsTrue(value);
+        const int on = PyObject_IsTrue(value);
+        if (on < 0) PyErr_Clear();
+        if (on < 0) return g.misfit("argument 'requires_grad' must be a bool, got ", described(value));
+        g.bound.requires_grad = on;
         continue;
       }
       if (word == "pin_memory" || word == "layout" || word == "memory_format") continue;

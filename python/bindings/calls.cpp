@@ -106,15 +106,12 @@ PyObject* wrap_outputs(const Op& op, Frame& f) {
 namespace {
 // Whether a value is of a type that stands in for tensors: one with its own __torch_function__.
 bool stands_in(PyObject* o) {
-  PyTypeObject* type = Py_TYPE(o);
-  if (type == tensor_type || is_tensor(o) || o == Py_None || PyLong_Check(o) || PyFloat_Check(o) ||
-      PyUnicode_Check(o))
-    return false;
-  if (PyList_Check(o) || PyTuple_Check(o)) {
-    PyObject** items = PySequence_Fast_ITEMS(o);
-    return std::any_of(items, items + PySequence_Fast_GET_SIZE(o), stands_in);
-  }
-  return PyObject_HasAttrString(reinterpret_cast<PyObject*>(type), "__torch_function__");
+  return any_inside(o, [](PyObject* entry) {
+    PyTypeObject* type = Py_TYPE(entry);
+    return !is_tensor(entry) && entry != Py_None && !PyLong_Check(entry) && !PyFloat_Check(entry) &&
+           !PyUnicode_Check(entry) &&
+           PyObject_HasAttrString(reinterpret_cast<PyObject*>(type), "__torch_function__");
+  });
 }
 
 // For a call that fits no schema: what a type among its arguments makes of it; null if there is none, or if it

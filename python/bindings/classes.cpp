@@ -55,13 +55,15 @@ PyObject* dtype_reduce(PyObject* o, PyObject*) {
 PyGetSetDef dtype_getset[] = {
     {"itemsize", [](PyObject* o, void*) { return PyLong_FromSize_t(item_size(dtype_of(o))); }, nullptr,
      "Bytes of one element.", nullptr},
-    {"is_floating_point", [](PyObject* o, void*) { return PyBool_FromLong(is_floating(dtype_of(o))); },
+    {"is_floating_point", [](PyObject* o, void*) { return PyBool_FromLong(is_real_type(dtype_of(o))); },
      nullptr, "Whether it is a real floating type.", nullptr},
     {"is_complex", [](PyObject* o, void*) { return PyBool_FromLong(is_complex(dtype_of(o))); }, nullptr,
      "Whether it is a complex type.", nullptr},
     {"is_signed",
      [](PyObject* o, void*) {
-       return PyBool_FromLong(is_differentiable(dtype_of(o)) || family(dtype_of(o)) == DTypeClass::Signed);
+       const DType d = dtype_of(o);
+       const bool signed_integer = family(d) == DTypeClass::Signed || d == DType::I4 || d == DType::I2;
+       return PyBool_FromLong((is_real_type(d) && d != DType::F8E8M0) || is_complex(d) || signed_integer);
      },
      nullptr, "Whether it has negative values.", nullptr},
     {"name", [](PyObject* o, void*) { return text_object(std::string(info(dtype_of(o)).name)); }, nullptr,

@@ -68,17 +68,26 @@ PyObject* py_level_of(PyObject*, PyObject* values) {
   });
 }
 PyObject* py_hide(PyObject*, PyObject* level) {
-  return PyLong_FromUnsignedLongLong(autograd::hide_level(static_cast<int>(PyLong_AsLong(level))));
+  const long number = PyLong_AsLong(level);
+  if (PyErr_Occurred()) return nullptr;
+  return guarded([&] {
+    MOKA_CHECK_KIND(Value, 0 < number && number < 64, "_hide_level: expected a level from 1 to 63, got ",
+                    static_cast<int64_t>(number));
+    return PyLong_FromUnsignedLongLong(autograd::hide_level(static_cast<int>(number)));
+  });
 }
 PyObject* py_show(PyObject*, PyObject* visible) {
-  autograd::show_levels(PyLong_AsUnsignedLongLong(visible));
+  const unsigned long long mask = PyLong_AsUnsignedLongLong(visible);
+  if (PyErr_Occurred()) return nullptr;
+  autograd::show_levels(mask);
   Py_RETURN_NONE;
 }
 PyObject* py_detach(PyObject*, PyObject* t) {
   return guarded([&] { return wrap(autograd::detach_from_tape(tensor_argument(t, "detach"))); });
 }
 PyObject* py_set_enabled(PyObject*, PyObject* on) {
-  return PyBool_FromLong(autograd::set_forward_enabled(PyObject_IsTrue(on)));
+  const int enabled = PyObject_IsTrue(on);
+  return enabled < 0 ? nullptr : PyBool_FromLong(autograd::set_forward_enabled(enabled));
 }
 PyObject* py_enabled(PyObject*, PyObject*) { return PyBool_FromLong(autograd::forward_enabled()); }
 

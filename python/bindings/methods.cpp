@@ -12,6 +12,7 @@
 #include "python/bindings/arguments.h"
 #include "python/bindings/autograd.h"
 #include "python/bindings/buffer.h"
+#include "python/bindings/classes.h"
 #include "python/bindings/convert.h"
 #include "python/bindings/size.h"
 #include "python/bindings/wrapper.h"
@@ -157,8 +158,11 @@ PyObject* m_stride(PyObject* self, PyObject* args) {
   if (!PyArg_ParseTuple(args, "|O:stride", &dim)) return nullptr;
   const Tensor& t = unwrap(self);
   try {
-    if (dim != Py_None)
-      return PyLong_FromLongLong(t.stride(wrap_dim(PyLong_AsLongLong(dim), t.dim(), "stride")));
+    if (dim != Py_None) {
+      const long long d = PyLong_AsLongLong(dim);
+      if (PyErr_Occurred()) return nullptr;
+      return PyLong_FromLongLong(t.stride(wrap_dim(d, t.dim(), "stride")));
+    }
   } catch (...) {
     set_python_error();
     return nullptr;
@@ -179,7 +183,7 @@ PyObject* m_storage_offset(PyObject* self, PyObject*) {
 PyObject* m_storage_id(PyObject* self, PyObject*) { return PyLong_FromVoidPtr(unwrap(self).impl()->storage); }
 PyObject* m_is_contiguous(PyObject* self, PyObject*) { return PyBool_FromLong(unwrap(self).is_contiguous()); }
 PyObject* m_is_floating(PyObject* self, PyObject*) {
-  return PyBool_FromLong(is_floating(unwrap(self).dtype()));
+  return PyBool_FromLong(is_real_type(unwrap(self).dtype()));
 }
 PyObject* m_is_complex(PyObject* self, PyObject*) {
   return PyBool_FromLong(is_complex(unwrap(self).dtype()));
@@ -246,8 +250,11 @@ PyObject* m_to(PyObject* self, PyObject* args, PyObject* keywords) {
       Py_ssize_t at = 0;
       while (PyDict_Next(keywords, &at, &key, &value)) {
         const std::string name = utf8(key);
-        if (name == "copy") copy = PyObject_IsTrue(value);
-        else if (name == "memory_format") format = value;
+        if (name == "copy") {
+          const int on = PyObject_IsTrue(value);
+          if (on < 0) throw PythonErrorSet{};
+          copy = on;
+        } else if (name == "memory_format") format = value;
         else if (name == "dtype" || name == "device" || name == "other") take(value);
         else if (name != "non_blocking")
           throw Error(ErrorKind::Type,

@@ -20,13 +20,10 @@ std::unordered_set<PyObject*>& types() {  // each is kept alive
 }
 
 bool overrides(PyObject* o) {
-  PyTypeObject* type = Py_TYPE(o);
-  if (type == tensor_type) return false;
-  if (PyList_CheckExact(o) || PyTuple_CheckExact(o)) {
-    PyObject** items = PySequence_Fast_ITEMS(o);
-    return std::any_of(items, items + PySequence_Fast_GET_SIZE(o), overrides);
-  }
-  return is_tensor(o) && types().contains(reinterpret_cast<PyObject*>(type));
+  if (Py_TYPE(o) == tensor_type) return false;
+  return any_inside(o, [](PyObject* entry) {
+    return is_tensor(entry) && types().contains(reinterpret_cast<PyObject*>(Py_TYPE(entry)));
+  });
 }
 
 PyObject* add_overriding(PyObject*, PyObject* type) {

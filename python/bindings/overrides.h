@@ -23,6 +23,19 @@ inline bool is_stand_in(PyObject* o) {
          PyObject_HasAttrString(reinterpret_cast<PyObject*>(type), "__torch_function__");
 }
 
+// Whether a value, or an entry of its lists and tuples at any depth, is one that `matches`. Lists may hold themselves, and
+// looking at a value may run code that changes the list it is in.
+template <class Matches>
+bool any_inside(PyObject* o, Matches matches, int depth = 0) {
+  constexpr int deepest = 64;
+  if (!PyList_Check(o) && !PyTuple_Check(o)) return matches(o);
+  for (Py_ssize_t i = 0; depth < deepest && i < PySequence_Fast_GET_SIZE(o); i++) {
+    const PyRef entry = PyRef::share(PySequence_Fast_GET_ITEM(o, i));
+    if (any_inside(entry.get(), matches, depth + 1)) return true;
+  }
+  return false;
+}
+
 // What modes and the types of arguments make of a call (moka.overrides).
 PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
 

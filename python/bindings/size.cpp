@@ -58,8 +58,27 @@ PyObject* make_size(std::span<const int64_t> sizes) {
   return t;
 }
 
+// Entries are ints; what is one by __index__ becomes one.
+PyObject* size_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  PyRef made = PyRef::steal(PyTuple_Type.tp_new(type, args, keywords));
+  for (Py_ssize_t i = 0; made && i < PyTuple_GET_SIZE(made.get()); i++) {
+    PyObject* entry = PyTuple_GET_ITEM(made.get(), i);
+    if (PyLong_Check(entry)) continue;
+    PyObject* number = PyFloat_Check(entry) ? nullptr : PyNumber_Index(entry);
+    if (!number) {
+      PyErr_Format(PyExc_TypeError, "Size: expected ints, but entry %zd is %.100s", i,
+                   Py_TYPE(entry)->tp_name);
+      return nullptr;
+    }
+    PyTuple_SET_ITEM(made.get(), i, number);
+    Py_DECREF(entry);
+  }
+  return made.release();
+}
+
 int init_size_type(PyObject* module) {
   static PyType_Slot size_slots[] = {{Py_tp_base, &PyTuple_Type},
+                                     {Py_tp_new, slot(size_new)},
                                      {Py_tp_repr, slot(size_repr)},
                                      {Py_tp_methods, size_methods},
                                      {Py_mp_subscript, slot(size_subscript)},

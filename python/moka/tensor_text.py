@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _C
 from ._C import Tensor, _forward_levels, _is_tracing, _tangent, _untraced, _vmap_level
 
 __all__ = ["html", "set_printoptions", "text"]
@@ -62,8 +63,13 @@ _PLAIN = {"float32", "int64", "bool", "complex64"}  # what moka.tensor makes of 
 
 def _values(tensor: Tensor) -> np.ndarray:
     plain = tensor.detach()
-    if plain.dtype.is_floating_point and plain.dtype.itemsize < 4:
+    kind = plain.dtype
+    if kind.is_floating_point and kind.itemsize < 4:
         plain = plain.float()
+    elif kind.is_complex and kind.itemsize < 8:
+        plain = plain.to(_C.complex64)
+    elif kind.name in ("int4", "uint4", "int2", "uint2"):  # NumPy has no integers below a byte
+        plain = plain.to(_C.int16)
     return plain.numpy()
 
 

@@ -47,3 +47,16 @@ def test_arithmetic_and_views():
 def test_what_has_no_kernel_says_so():
     with pytest.raises(NotImplementedError, match="complex32"):
         moka.fft.fft(HALF)
+
+
+def test_products():
+    a = moka.tensor([[1 + 1j, 2], [0, 1j]]).to(moka.complex32)
+    wide = a.to(moka.complex64)
+    for product in (
+        lambda x: x @ x,
+        lambda x: x[0] @ x[1],
+        lambda x: moka.addmm(x, x, x),
+        lambda x: x[None].bmm(x[None]),
+    ):
+        found = product(a)
+        assert found.dtype == moka.complex32 and moka.equal(found.to(moka.complex64), product(wide))

@@ -93,3 +93,11 @@ def test_the_random_stream_can_be_taken_up_again():
     first = moka.rand(4).tolist()
     moka.set_rng_state(state)
     assert moka.rand(4).tolist() == first
+
+
+def test_every_type_is_printed():
+    for name in "float8_e5m2 float8_e4m3fn float8_e8m0fnu float4_e2m1fn complex32 uint4 int4".split():
+        dtype = getattr(moka, name)
+        assert name in repr(moka.ones(2).to(dtype)), name
+    assert moka.float8_e5m2.is_floating_point and moka.ones(1).to(moka.float8_e4m3fn).is_floating_point()
+    assert not moka.float8_e8m0fnu.is_signed and moka.float8_e5m2.is_signed and not moka.uint8.is_signed

@@ -93,7 +93,7 @@ LossReduction loss_reduction_argument(const Frame& f, int i) {
 DType kernel_dtype(DType dtype) {
   if (dtype == DType::F64) return DType::F64;
   if (is_floating(dtype)) return DType::F32;
-  if (is_complex(dtype)) return dtype;
+  if (is_complex(dtype)) return compute_dtype(dtype);
   return DType::I64;
 }
 
