@@ -184,7 +184,7 @@ void check_rebase(const Tensor& t, std::string_view op, bool wanted) {
   if (TensorImpl* b = t.impl()->base) {
     Tensor base = Tensor::share(b);
     if (wanted || requires_grad(base)) check_origin(t, op);
-    MOKA_CHECK(!requires_grad(t) || !is_leaf(base), op,
+    MOKA_CHECK(!(requires_grad(t) || requires_grad(base)) || !is_leaf(base), op,
                ": a view of a leaf Variable that requires grad is being used in an in-place operation. Use "
                "no_grad() or work on a copy");
     return;

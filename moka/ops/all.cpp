@@ -12,7 +12,7 @@
 // Families that this build has; each is a function made by MOKA_OP_TABLE.
 // clang-format off
 #define MOKA_FAMILIES(F) \
-  F(pointwise) F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) \
+  F(bounds) F(pointwise) F(shaping) F(creation) F(indexing) F(random) F(reduction) F(linear) F(convolution) \
   F(normalization) F(pooling) F(loss) F(optimizer) F(fused) F(blocked) F(arranging) F(selecting) F(elementary) \
   F(special) F(activation) F(loss_terms) F(scan) F(scan_derivative) F(resample) F(attention) F(recurrent) F(embedding) \
   F(contraction) F(linalg) F(complex) F(fft) F(strings) F(ensembles) F(images)

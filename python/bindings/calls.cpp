@@ -10,6 +10,7 @@
 #include <string>
 
 #include "moka/autograd/history.h"
+#include "moka/ops/creation/creation.h"
 #include "moka/schema/given.h"
 #include "python/bindings/classes.h"
 #include "python/bindings/overrides.h"
@@ -155,6 +156,11 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       Scratch scratch;
       if (!bind(*op, args, count, keywords, b, scratch)) continue;
       const Schema& s = info(*op).schema;
+      Tensor number;  // the first of two plain ones
+      if (group.takes_plain_numbers && b.args[0].tag != Tag::Tensor && b.args[1].tag != Tag::Tensor) {
+        number = full(Dims{}, b.args[0]);
+        b.args[0] = Arg(number);
+      }
       if (b.out && is_tensor(b.out) && (is_creation(s) || op->dtype_of_out))  // it says the type
         if (Arg& dtype = b.args[s.find_arg("dtype")]; dtype.is_none()) dtype = Arg(unwrap(b.out).dtype());
       Frame frame(*op, b.args, static_cast<int>(s.args.size()));

@@ -164,13 +164,18 @@ void check_real(const Tensor& t, const char* what) {
     MOKA_CHECK(as_complex_number(t).imag == 0, what, ": value cannot be converted without overflow: its ",
                "imaginary part is ", as_complex_number(t).imag);
 }
+PyObject* whole_number(const Tensor& t) {
+  const int64_t bits = element_as_int(t, 0);
+  if (t.dtype() == DType::U64) return PyLong_FromUnsignedLongLong(static_cast<uint64_t>(bits));
+  return PyLong_FromLongLong(bits);
+}
 PyObject* as_long(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor& t = only_element(o, "int");
     if (PyRef number = PyRef::steal(wrapper_number(t))) return PyNumber_Long(number.get());
     check_real(t, "int");
     if (is_floating(t.dtype())) return PyLong_FromDouble(element_as_double(t, 0));
-    return PyLong_FromLongLong(element_as_int(t, 0));
+    return whole_number(t);
   });
 }
 PyObject* as_index(PyObject* o) {
@@ -181,7 +186,7 @@ PyObject* as_index(PyObject* o) {
                     t.dtype(), " of shape ", t.sizes());
     only_element(o, "index");
     if (PyRef number = PyRef::steal(wrapper_number(t))) return PyNumber_Index(number.get());
-    return PyLong_FromLongLong(element_as_int(t, 0));
+    return whole_number(t);
   });
 }
 PyObject* as_float(PyObject* o) {

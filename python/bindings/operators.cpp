@@ -90,6 +90,9 @@ int init_operators(PyObject* module) {
     }
     g.ops.push_back(op);
   }
+  // PyTorch's arithmetic that calculates with two plain numbers too.
+  for (const char* name : {"add", "sub", "mul", "div", "floor_divide"})
+    groups.at(name).takes_plain_numbers = true;
   PyObject* operators = PyDict_New();  // every name, hidden ones included: for tools and tests
   if (!operators) return -1;
   PyObject* methods = tensor_type->tp_dict;

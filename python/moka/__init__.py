@@ -41,6 +41,7 @@ _LAZY = {
     **{name: (f"moka.{name}", "") for name in ("amp", "array_api", "caffe2", "coverage", "data")},
     **{name: (f"moka.{name}", "") for name in ("distributions", "fft", "func", "jit", "linalg", "nn")},
     **{name: (f"moka.{name}", "") for name in ("export", "onnx", "optim", "random", "safetensors", "signal")},
+    "quasirandom": ("moka.quasirandom", ""),
     **{name: (f"moka.{name}", "") for name in ("distributed", "sparse", "special", "testing", "utils")},
     "profiler": ("moka.profiler", ""),
     "profile": ("moka.profiler", "write_trace"),
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from . import nn as nn
     from . import onnx as onnx
     from . import optim as optim
+    from . import quasirandom as quasirandom
     from . import safetensors as safetensors
     from . import special as special
     from . import utils as utils

@@ -19,6 +19,7 @@ __all__ = [
     "cartesian_prod",
     "concat",
     "concatenate",
+    "gather",
     "meshgrid",
     "nonzero",
     "resize_as_",
@@ -128,6 +129,17 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
     return _C.where(condition, input, other)
 
 
+def gather(
+    input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None
+) -> Tensor:
+    """result[i][j] = input[index[i][j]][j] for dim 0 ...; with `sparse_grad` its gradient is sparse."""
+    if sparse_grad and out is None and input.requires_grad and _C.is_grad_enabled():
+        from .nn.functions.sparse_embedding import gather_elements
+
+        return gather_elements(input, dim, index)
+    return _C.gather(input, dim, index) if out is None else _C.gather(input, dim, index, out=out)
+
+
 def _method_where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return _C.where(condition, self, other)
 
@@ -169,6 +181,7 @@ def _new(self: Tensor, *args: Any, size: Any = None, device: Any = None) -> Tens
 def install() -> None:
     """Add the methods whose arguments stand in another order than the function's."""
     for name, method in {
+        "gather": gather,
         "where": _method_where,
         "nonzero": _method_nonzero,
         "new": _new,

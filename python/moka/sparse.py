@@ -192,7 +192,10 @@ class SparseTensor(Tensor):
     def to_dense(self, dtype: Any = None, **_: Any) -> Tensor:
         """All elements, as a Tensor."""
         made = _C.zeros(tuple(self.shape), dtype=self.dtype)
-        dense = made.index_put(tuple(self._places), self._numbers, accumulate=True)
+        if not self.shape:
+            dense = self._numbers.sum(0)
+        else:
+            dense = made.index_put(tuple(self._places), self._numbers, accumulate=True)
         return dense if dtype is None else dense.to(dtype)
 
     def to_sparse(self, *_: Any, layout: Any = None, **__: Any) -> SparseTensor:

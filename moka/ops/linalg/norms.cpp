@@ -78,10 +78,10 @@ void vector_norm_run(const Any* in, Any* out) {
   if (x.dtype() != type) out[0] = Any(to(out[0].tensor(), type));
 }
 
-// 0 where the divisor is, in derivatives too.
-Tensor over(const Tensor& dy, const Tensor& y) {
-  Tensor zero = eq(y, 0);
-  return where(zero, 0, dy / where(zero, 1, y));
+// dy / y^power, 0 where y is, in derivatives too.
+Tensor over(const Tensor& dy, const Tensor& y, double power = 1) {
+  Tensor zero = eq(y, 0), divisor = where(zero, 1, y);
+  return where(zero, 0, dy / (power == 1 ? divisor : pow(divisor, power)));
 }
 // d|x|_p: x |x|^(p-2) / |x|^(p-1), 0 where the norm is 0, shared out among equal largest elements for infinity.
 void vector_norm_backward_run(const Any* in, Any* out) {
@@ -109,9 +109,9 @@ void vector_norm_backward_run(const Any* in, Any* out) {
   } else if (p < 2) {
     Tensor size = abs(x), zero = eq(size, 0);
     Tensor slope = where(zero, 0, pow(where(zero, 1, size), p - 1));
-    out[0] = Any(sgn(x) * slope * over(dy, pow(y, p - 1)));
+    out[0] = Any(sgn(x) * slope * over(dy, y, p - 1));
   } else {
-    out[0] = Any(x * pow(abs(x), p - 2) * over(dy, pow(y, p - 1)));
+    out[0] = Any(sgn(x) * pow(abs(x), p - 1) * over(dy, y, p - 1));
   }
   if (x.dtype() != in[1].tensor().dtype()) out[0] = Any(to(out[0].tensor(), in[1].tensor().dtype()));
 }

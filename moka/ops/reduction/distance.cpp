@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "moka/ops/complex/complex.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/eager_body.h"
 #include "moka/ops/indexing/indexing.h"
@@ -167,10 +168,14 @@ void cdist_backward_kernel(Frame& f) {
   out.finish();
 }
 
-// The same in differentiable operators: a norm's gradient for every pair.
+// The same in differentiable operators: a norm's gradient for every pair; all its largest elements get the whole.
+Tensor pair_gradient(const Tensor& dy, const Tensor& d, const Tensor& y, double p) {
+  if (!std::isinf(p)) return vector_norm_backward(dy, d, y, p, Dims{-1}, false);
+  return sgn(d) * where(eq(abs(d), unsqueeze(y, -1)), unsqueeze(dy, -1), 0);
+}
 void cdist_gradient_parts(const Any* in, Any* out) {
   Tensor d = unsqueeze(in[1].tensor(), -2) - unsqueeze(in[2].tensor(), -3);
-  Tensor each = vector_norm_backward(in[0].tensor(), d, in[3].tensor(), in[4].to_double(), Dims{-1}, false);
+  Tensor each = pair_gradient(in[0].tensor(), d, in[3].tensor(), in[4].to_double());
   out[0] = Any(sum(each, Dims{-2}));
 }
 
@@ -242,7 +247,7 @@ void pdist_gradient_parts(const Any* in, Any* out) {
   Tensor pairs = triu_indices(n, n, int64_t(1));
   Tensor i = select(pairs, 0, int64_t(0)), j = select(pairs, 0, int64_t(1));
   Tensor d = index_select(x, 0, i) - index_select(x, 0, j);
-  Tensor each = vector_norm_backward(in[0].tensor(), d, in[2].tensor(), in[3].to_double(), Dims{-1}, false);
+  Tensor each = pair_gradient(in[0].tensor(), d, in[2].tensor(), in[3].to_double());
   out[0] = Any(index_add_zeros(each, x.sizes(), 0, i) - index_add_zeros(each, x.sizes(), 0, j));
 }
 }  // namespace

@@ -107,7 +107,8 @@ void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& s
   });
   for (size_t i = 0; i < counts.size(); i++) {
     if (counts[i] <= 1) continue;
-    if constexpr (!std::is_integral_v<T>) y[i] /= static_cast<T>(static_cast<double>(counts[i]));
+    if constexpr (std::is_unsigned_v<T>) y[i] /= static_cast<T>(counts[i]);
+    else if constexpr (!std::is_integral_v<T>) y[i] /= static_cast<T>(static_cast<double>(counts[i]));
     else y[i] = static_cast<T>(std::floor(static_cast<double>(y[i]) / static_cast<double>(counts[i])));
   }
 }
@@ -131,6 +132,8 @@ void run_scatter_reduce(Frame& f) {
     reduce_into<std::complex<float>>(f, into, index, src, out.tensor(), dim, f.flag(5));
   else if (src.dtype() == DType::C128)
     reduce_into<std::complex<double>>(f, into, index, src, out.tensor(), dim, f.flag(5));
+  else if (given.dtype() == DType::U64)
+    reduce_into<uint64_t>(f, into, index, src, out.tensor(), dim, f.flag(5));
   else reduce_into<int64_t>(f, into, index, src, out.tensor(), dim, f.flag(5));
   out.finish();
 }

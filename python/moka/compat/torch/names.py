@@ -169,6 +169,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.profiler": _here("profiler"),
     "torch.profiler.profiler": _here("profiler"),
     "torch.quantization": _here("quantization"),
+    "torch.quasirandom": ("moka.quasirandom",),
     "torch.random": ("moka.random", *_here("small")),
     "torch.return_types": _here("return_types"),
     "torch.serialization": _here("files", "serialization"),

@@ -376,7 +376,10 @@ def multi_margin_loss(
     reduction = _checked(_old(size_average, reduce, reduction))
     if weight is not None and weight.dim() != 1:
         raise ValueError(f"multi_margin_loss: weight must be one-dimensional, got shape {list(weight.shape)}")
-    return _reduced(_C.multi_margin_terms(input, target, p, margin, weight), reduction)
+    terms = _C.multi_margin_terms(input, target, p, margin, weight)
+    if terms.shape != target.shape:  # one item may come with and without its dimension
+        terms = terms.reshape(target.shape)
+    return _reduced(terms, reduction)
 
 
 def multilabel_margin_loss(

@@ -1,4 +1,4 @@
-"""Embeddings whose gradient is a sparse tensor of the rows that were used."""
+"""Embeddings and gather with a sparse gradient, of the rows or elements that were used."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
@@ -10,7 +10,37 @@ from moka._C import Tensor
 from moka.autograd import Function
 from moka.sparse import SparseTensor
 
-__all__ = ["embedding_bags", "embedding_rows"]
+__all__ = ["embedding_bags", "embedding_rows", "gather_elements"]
+
+
+class _Elements(Function):
+    """Elements by their index along one dimension, whose gradient holds them alone."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, dim: int, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.shape, ctx.dim = input.shape, dim
+        return _C.gather(input, dim, index)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
+        (index,) = ctx.saved_tensors
+        if not ctx.shape:
+            indices = _C.zeros(0, index.numel(), dtype=_C.int64)
+            return SparseTensor(indices, dy.reshape(-1), ctx.shape), None, None
+        places = [
+            _C.arange(0, size).reshape(-1, *[1] * (index.dim() - 1 - d)).expand(index.shape)
+            for d, size in enumerate(index.shape)
+        ]
+        size = ctx.shape[ctx.dim]
+        places[ctx.dim] = _C.where(index < 0, index + size, index).long()
+        indices = _C.stack([place.reshape(-1) for place in places])
+        return SparseTensor(indices, dy.reshape(-1), ctx.shape), None, None
+
+
+def gather_elements(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """gather with a sparse gradient."""
+    return _Elements.apply(input, dim, index)
 
 
 class _Rows(Function):
