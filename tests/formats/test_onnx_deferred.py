@@ -11,7 +11,7 @@ from typing import Any
 import moka.onnx
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from test_onnx_forms import F, I, floats, model_of
 
@@ -95,3 +95,38 @@ def test_the_program_reads_for_its_inputs(name: str, tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     wanted = ReferenceEvaluator(model).run(None, dict(zip("xab" if name == "ranks" else "ab", feeds)))[0]  # noqa: B905
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), wanted, 1e-5)
+
+
+def test_quantized_products_of_open_sizes_have_types() -> None:
+    def quantized(name: str, *inputs: str, output: str) -> Any:
+        return node(name, list(inputs), [output])
+
+    nodes = [
+        quantized("QuantizeLinear", "x", "s", "z", output="q"),
+        node("Reshape", ["q", "shape"], ["r"]),
+        quantized("QLinearMatMul", "r", "s", "z", "w", "s", "z", "s", "z", output="p"),
+        quantized("QLinearMatMul", "p", "s", "z", "w", "s", "z", "s", "z", output="o"),
+        quantized("DequantizeLinear", "o", "s", "z", output="y"),
+    ]
+    constants = {
+        "s": np.float32(0.05),
+        "z": np.uint8(100),
+        "w": np.random.default_rng(3).integers(60, 140, (4, 4), dtype=np.uint8),
+    }
+    model = model_of(nodes, [("x", F, ["n", "k"]), ("shape", I, [3])], ["y"], constants, opset=19)
+    feed = {"x": floats(3, 4), "shape": np.array([1, 3, 4])}
+    found = moka.onnx.load(model.SerializeToString()).run(feed)[0]
+    np.testing.assert_allclose(found, ReferenceEvaluator(model).run(None, feed)[0], atol=0.051)
+
+
+def test_bits_of_bfloat16_come_as_uint16(tmp_path: Path) -> None:
+    model = model_of([node("Cast", ["x"], ["y"], to=F)], [("x", TensorProto.BFLOAT16, [2])], ["y"])
+    bits = np.array([0x3F80, 0xC040], np.uint16)
+    loaded = moka.onnx.load(model.SerializeToString())
+    assert loaded.run([bits])[0].tolist() == [1, -3]
+    if PROGRAM.is_file():
+        (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+        (tmp_path / "x.pb").write_bytes(numpy_helper.from_array(bits).SerializeToString())
+        command = [PROGRAM, "run", tmp_path / "m.onnx", "-i", tmp_path / "x.pb", "-o", tmp_path / "y.npy"]
+        subprocess.run([str(part) for part in command], check=True, capture_output=True)
+        assert np.load(tmp_path / "y.npy").tolist() == [1, -3]

@@ -141,9 +141,8 @@ bool attention(NodeReader& n) {
     Value* bias = attention_bias(n, a, causal);
     Value *keys = repeat_heads(n, a.k, times), *values = repeat_heads(n, a.v, times);
     Value* root = root_of_scale(n, a.q, a.dtype);
-    Value* scores =
-        n.call("matmul", {n.call("mul", {a.q, root}),
-                          n.call("mul", {n.call("transpose", {keys, int64_t(-2), int64_t(-1)}), root})});
+    Value* scores = product(n, n.call("mul", {a.q, root}),
+                            n.call("mul", {n.call("transpose", {keys, int64_t(-2), int64_t(-1)}), root}));
     const int64_t mode = n.integer("qk_matmul_output_mode", 0);
     Value* shown = scores;
     if (cap != 0) scores = n.call("mul", {n.call("tanh", {n.call("div", {scores, cap})}), cap});
@@ -153,7 +152,7 @@ bool attention(NodeReader& n) {
     Value* p = masked_softmax(n, cast_to(n, scores, precision), bias);
     if (mode == 3) shown = p;
     p = cast_to(n, p, a.dtype);
-    y = n.call("matmul", {p, values});
+    y = product(n, p, values);
     n.out(cast_to(n, shown, a.dtype), 3);
   }
   n.out(a.flat ? join_heads(n, y) : y);
@@ -272,7 +271,7 @@ bool linear_attention(NodeReader& n) {
              }
              s = n.call("add", {s, n.call("mul", {column, n.call("unsqueeze", {value, int64_t(-2)})})});
              Value* read = repeat_heads(n, s, query_heads / heads);
-             Value* y = n.call("matmul", {n.call("unsqueeze", {at(q), int64_t(-2)}), read});
+             Value* y = product(n, n.call("unsqueeze", {at(q), int64_t(-2)}), read);
              Value* longer = n.builtin("append", {carried[1], n.call("squeeze.dim", {y, Dims{-2}})});
              longer->type = carried[1]->type;
              return {s, longer};

@@ -91,8 +91,8 @@ Value* factor(NodeReader& n, int input, bool turned, bool batches_behind) {
   return turned ? n.call("transpose", {x, int64_t(-2), int64_t(-1)}) : x;
 }
 bool fused_matmul(NodeReader& n) {
-  Value* y = n.call("matmul", {factor(n, 0, n.integer("transA", 0), n.integer("transBatchA", 0)),
-                               factor(n, 1, n.integer("transB", 0), n.integer("transBatchB", 0))});
+  Value* y = product(n, factor(n, 0, n.integer("transA", 0), n.integer("transBatchA", 0)),
+                     factor(n, 1, n.integer("transB", 0), n.integer("transBatchB", 0)));
   const double alpha = n.number("alpha", 1);
   n.out(activated(n, alpha == 1 ? y : n.call("mul", {y, alpha})));
   return true;

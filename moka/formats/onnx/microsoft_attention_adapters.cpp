@@ -71,9 +71,9 @@ bool attention(NodeReader& n) {
   if (n.integer("do_rotary", 0) != 0) return n.declines("do_rotary");
   if (n.integer("past_present_share_buffer", 0) != 0)
     return n.declines("a cache that past and present share");
-  Value* product = n.call("matmul", {n[0], n[1]});
-  if (n.has(2)) product = n.call("add", {product, n[2]});
-  return attend_packed(n, product, 3, 4, 5);
+  Value* y = product(n, n[0], n[1]);
+  if (n.has(2)) y = n.call("add", {y, n[2]});
+  return attend_packed(n, y, 3, 4, 5);
 }
 
 bool multi_head_attention(NodeReader& n) {
@@ -253,7 +253,7 @@ bool group_query_attention(NodeReader& n) {
   }
   auto wide = [&](Value* v) { return dtype == DType::F16 ? n.call("to", {v, DType::F32}) : v; };
   const DType inner = dtype == DType::F16 ? DType::F32 : dtype;
-  Value* scores = n.call("matmul", {wide(h.q), n.call("transpose", {wide(h.k), int64_t(-2), int64_t(-1)})});
+  Value* scores = product(n, wide(h.q), n.call("transpose", {wide(h.k), int64_t(-2), int64_t(-1)}));
   if (const double scale = n.number("scale", 0); scale != 0) scores = n.call("mul", {scores, scale});
   else scores = n.call("mul", {scores, n.call("pow", {number_of(n, size_of(n, h.q, 3), inner), -0.5})});
   if (cap != 0) scores = n.call("mul", {n.call("tanh", {n.call("div", {scores, cap})}), cap});
@@ -266,7 +266,7 @@ bool group_query_attention(NodeReader& n) {
     scores = n.call("softmax", {n.call("cat", {std::vector<Value*>{scores, sink}, int64_t(3)}), int64_t(-1)});
     scores = part_of(n, scores, 3, 0, keys);
   }
-  n.out(join_heads(n, cast_to(n, n.call("matmul", {scores, wide(h.v)}), dtype)));
+  n.out(join_heads(n, cast_to(n, product(n, scores, wide(h.v)), dtype)));
   return true;
 }
 

@@ -102,7 +102,7 @@ bool gemm(NodeReader& n) {
   auto turned = [&](Value* x, const char* attribute) {
     return n.integer(attribute, 0) != 0 ? n.call("transpose", {x, int64_t(0), int64_t(1)}) : x;
   };
-  Value* y = n.call("matmul", {centred(n, turned(n[0], "transA"), 2), centred(n, turned(n[3], "transB"), 5)});
+  Value* y = product(n, centred(n, turned(n[0], "transA"), 2), centred(n, turned(n[3], "transB"), 5));
   const double alpha = n.number("alpha", 1);
   if (n.has(6)) y = n.call("add", {y, wide(n, 6)});
   Value* scale = n.call("mul", {n.call("mul", {wide(n, 1), wide(n, 4)}), alpha});
@@ -113,7 +113,7 @@ bool gemm(NodeReader& n) {
 
 // Integers times integers, as floats.
 bool matmul_to_float(NodeReader& n) {
-  Value* y = n.call("matmul", {centred(n, n[0], 4), centred(n, n[1], 5)});
+  Value* y = product(n, centred(n, n[0], 4), centred(n, n[1], 5));
   y = n.call("mul", {y, n.call("mul", {wide(n, 2), wide(n, 3)})});
   y = n.call("to", {y, dtype_of(n[2], "the scale")});
   n.out(n.has(6) ? n.call("add", {y, n[6]}) : y);
@@ -122,14 +122,14 @@ bool matmul_to_float(NodeReader& n) {
 bool dynamic_matmul(NodeReader& n) {
   const std::vector<Value*> a = onnx_nodes(n, "DynamicQuantizeLinear", {n[0]}, {}, 3);
   Value* x = n.call("sub", {n.call("to", {a[0], DType::F64}), n.call("to", {a[2], DType::F64})});
-  Value* y = n.call("matmul", {x, centred(n, n[1], 3)});
+  Value* y = product(n, x, centred(n, n[1], 3));
   y = n.call("mul", {y, n.call("mul", {n.call("to", {a[1], DType::F64}), wide(n, 2)})});
   y = n.call("to", {y, DType::F32});
   n.out(n.has(4) ? n.call("add", {y, n[4]}) : y);
   return true;
 }
 bool matmul_integers(NodeReader& n) {
-  n.out(n.call("to", {n.call("matmul", {wide(n, 0), wide(n, 1)}), DType::I32}));
+  n.out(n.call("to", {product(n, wide(n, 0), wide(n, 1)), DType::I32}));
   return true;
 }
 
@@ -201,7 +201,7 @@ bool matmul_of_bits(NodeReader& n) {
   }
   w = n.call("reshape", {n.call("mul", {w, cast_to(n, scale, dtype)}), Dims{columns, blocks * block}});
   if (blocks * block != k) w = n.call("narrow", {w, int64_t(1), int64_t(0), k});
-  Value* y = n.call("matmul", {n[0], n.call("transpose", {w, int64_t(0), int64_t(1)})});
+  Value* y = product(n, n[0], n.call("transpose", {w, int64_t(0), int64_t(1)}));
   n.out(n.has(5) ? n.call("add", {y, n[5]}) : y);
   return true;
 }
@@ -235,10 +235,10 @@ bool gather_blocks(NodeReader& n) {
 }
 
 bool attention(NodeReader& n) {
-  Value* product = n.call("matmul", {centred(n, n[0], 6), centred(n, n[1], 7)});
-  product = n.call("mul", {product, n.call("mul", {wide(n, 3), wide(n, 4)})});
-  product = n.call("add", {n.call("to", {product, DType::F32}), n[2]});
-  return attend_packed(n, product, 5, 8, -1);
+  Value* y = product(n, centred(n, n[0], 6), centred(n, n[1], 7));
+  y = n.call("mul", {y, n.call("mul", {wide(n, 3), wide(n, 4)})});
+  y = n.call("add", {n.call("to", {y, DType::F32}), n[2]});
+  return attend_packed(n, y, 5, 8, -1);
 }
 
 bool to_or_from_float(NodeReader& n) {

@@ -131,12 +131,12 @@ Value* matrix_scale(NodeReader& n, int at, bool column) {
 }
 
 bool matmul_integer(NodeReader& n) {
-  n.out(n.call("to", {n.call("matmul", {centred(n, 0, 2, false), centred(n, 1, 3, true)}), DType::I32}));
+  n.out(n.call("to", {product(n, centred(n, 0, 2, false), centred(n, 1, 3, true)), DType::I32}));
   return true;
 }
 
 bool quantized_matmul(NodeReader& n) {
-  Value* y = n.call("matmul", {centred(n, 0, 2, false), centred(n, 3, 5, true)});
+  Value* y = product(n, centred(n, 0, 2, false), centred(n, 3, 5, true));
   Value* scale = n.call("mul", {matrix_scale(n, 1, false), matrix_scale(n, 4, true)});
   return requantized(n, y, scale, 6, 7);
 }

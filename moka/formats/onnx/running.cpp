@@ -150,6 +150,19 @@ Value* part_of(NodeReader& n, Value* x, int64_t dim, Whole start, Whole length) 
   return promise(v, dtype, sizes);
 }
 
+Value* product(NodeReader& n, Value* a, Value* b) {
+  Value* y = n.call("matmul", {a, b});
+  const int first = spelling::rank(a), second = spelling::rank(b);
+  DType dtype;
+  if (y->constant() || (spelling::has_rank(y) && spelling::has_dtype(y)) || !spelling::has_dtype(a, &dtype) ||
+      first < 1 || second < 1)
+    return y;
+  const int most = std::max(first, second);
+  promise(y, dtype, first == 1 || second == 1 ? most - 1 - (first == second) : most);
+  if (second > 1 && b->type.dims.back().fixed()) y->type.dims.back() = b->type.dims.back();
+  return y;
+}
+
 Value* cast_to(NodeReader& n, Value* x, DType dtype) {
   DType has;
   return spelling::has_dtype(x, &has) && has == dtype ? x : n.call("to", {x, dtype});

@@ -62,6 +62,8 @@ graph::Value* expanded_to(NodeReader& n, graph::Value* x, const Wholes& sizes);
 // Elements from `start`, `length` of them.
 graph::Value* part_of(NodeReader& n, graph::Value* x, int64_t dim, Whole start, Whole length);
 graph::Value* cast_to(NodeReader& n, graph::Value* x, DType dtype);
+// matmul, with the type that inference does not find where the inner sizes are open.
+graph::Value* product(NodeReader& n, graph::Value* a, graph::Value* b);
 // Views with size 1 put in, so that the dimensions of x lie at `places` of a tensor with `rank` dimensions.
 graph::Value* spread(NodeReader& n, graph::Value* x, std::initializer_list<int> places, int rank);
 // To a type of 8 bits or less: saturating, numbers that are too large become the largest; else NaN or infinity.

@@ -30,11 +30,20 @@ class ValueReader {
       case TypeKind::List: return list(bytes, type.elements.at(0), depth);
       case TypeKind::Optional: return optional(bytes, type.elements.at(0), depth);
       case TypeKind::Dict: return map(bytes, type, depth);
-      default: return Any(read_tensor(budget_, bytes, owner_, none_));
+      default: return Any(with_bits(read_tensor(budget_, bytes, owner_, none_), type));
     }
   }
 
  private:
+  // Files of onnx before 1.13 have the bits of bfloat16 as uint16.
+  static Tensor with_bits(Tensor t, const Type& type) {
+    if (type.kind != TypeKind::Tensor || !type.has_dtype || type.dtype != DType::BF16 ||
+        t.dtype() != DType::U16)
+      return t;
+    Tensor out = new_tensor(t.sizes(), DType::BF16);
+    std::memcpy(out.raw_data(), as_contiguous(t).raw_data(), out.bytes());
+    return out;
+  }
   Any list(std::string_view bytes, const Type& element, int depth) {
     std::vector<Any> items;
     std::vector<Tensor> tensors;

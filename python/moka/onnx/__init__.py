@@ -270,7 +270,10 @@ def _to_value(value: Any, kind: str) -> Any:
         return _to_map(value, kind)
     if kind.startswith("[") and isinstance(value, (list, tuple)):
         return [_to_value(item, kind[1:-1]) for item in value]
-    return _to_tensor(value)
+    tensor = _to_tensor(value)
+    if kind.startswith("bfloat16") and tensor.dtype == _C.uint16:  # as onnx before 1.13 has them
+        return _C._reinterpret(tensor, "bfloat16")
+    return tensor
 
 
 def _to_map(value: Mapping[Any, Any], kind: str) -> dict[str, Any]:
