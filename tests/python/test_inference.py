@@ -124,6 +124,24 @@ def test_one_convolution(channels, kernel, stride, padding, dilation):
     same(traced, net, moka.randn(3, channels, 17, 23))
 
 
+@pytest.mark.parametrize(
+    "channels, groups, kernel, stride, padding, dilation, size",
+    [
+        (16, 1, 3, 1, 12, 12, (4, 4)),
+        (16, 16, 3, 1, 6, 6, (5, 9)),
+        (3, 1, 3, 1, 8, 8, (4, 20)),
+        (32, 1, (3, 5), (1, 2), (9, 4), (9, 2), (7, 8)),
+        (16, 1, 3, 1, 5, 12, (20, 15)),
+    ],
+)
+def test_taps_that_read_padding_alone(channels, groups, kernel, stride, padding, dilation, size):
+    filters = channels if groups > 1 else 32
+    conv = nn.Conv2d(channels, filters, kernel, stride, padding, dilation, groups)
+    net = nn.Sequential(conv, nn.ReLU(), nn.Conv2d(filters, 16, 1))
+    sizes = {"input": {0: "n", 2: "h", 3: "w"}}
+    same(optimized(net, 1, channels, 64, 64, dynamic=sizes), net, moka.randn(2, channels, *size))
+
+
 def test_a_sum_lies_over_what_it_adds():
     class Residual(nn.Module):
         def __init__(self):

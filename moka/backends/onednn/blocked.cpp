@@ -80,6 +80,58 @@ std::shared_ptr<const FusedLayer> prepared(const Frame& f, const BlockedConv& c)
                     [&] { return prepare(c, bias, addend, activation); });
 }
 
+// ---- taps that read padding alone, as far dilation over a small picture has them
+
+struct Taps {
+  int64_t first, count;
+};
+// Those that some window uses; all where leaving out the first ones would need a window that starts inside.
+Taps used_taps(const Axis& a) {
+  Taps out{a.kernel, 0};
+  for (int64_t k = 0; k < a.kernel; k++)
+    for (int64_t o = 0; o < a.out; o++) {
+      const int64_t at = o * a.stride - a.padding + k * a.dilation;
+      if (at < 0 || at >= a.in) continue;
+      out.first = std::min(out.first, k);
+      out.count = k + 1 - out.first;
+      break;
+    }
+  return out.count == 0 || a.padding < out.first * a.dilation ? Taps{0, a.kernel} : out;
+}
+Axis with_taps(Axis a, Taps t) {
+  a.kernel = t.count;
+  a.padding -= t.first * a.dilation;
+  return a;
+}
+
+struct Served {
+  std::shared_ptr<const FusedLayer> layer;  // null: none
+  Taps y{}, x{};
+  bool all = true;  // every tap
+};
+Served served(const Frame& f, BlockedConv c) {
+  Served out{prepared(f, c), {}, {}, true};
+  if (out.layer) return out;
+  out.y = used_taps(c.g.y), out.x = used_taps(c.g.x);
+  if (out.y.count == c.g.y.kernel && out.x.count == c.g.x.kernel) return out;
+  c.g.y = with_taps(c.g.y, out.y), c.g.x = with_taps(c.g.x, out.x);
+  out.layer = prepared(f, c);
+  out.all = false;
+  return out;
+}
+
+void run_served(Frame& f, const BlockedConv& c) {
+  const Served s = served(f, c);
+  if (s.all || !s.layer) return run_fused(f, s.layer.get(), Addend);
+  const Tensor& w = f.tensor(Weight);
+  const int at = c.filters == Filters::Dense ? 2 : 1;  // of the taps in the filters
+  Dims sizes(w.sizes());
+  sizes[static_cast<size_t>(at)] = s.y.count, sizes[static_cast<size_t>(at + 1)] = s.x.count;
+  const Tensor used = as_contiguous(strided_view(
+      w, sizes, w.strides(), w.impl()->offset + s.y.first * w.stride(at) + s.x.first * w.stride(at + 1)));
+  run_fused(f, s.layer.get(), Addend, &used);
+}
+
 // ---- channels last: how the filters lie is oneDNN's choice for each shape
 
 struct LastLayer {
@@ -155,13 +207,13 @@ std::string_view declines(const Frame& f) {
   if (c.block != 8 && c.block != 16) return "serves blocks of 8 and 16 channels";
   if (activation_of(f.string(Activation)) < 0) return "does not know the activation";
   if (c.g.batch == 0) return "the batch is empty";
-  if (!prepared(f, c)) return "oneDNN has no fast implementation for this shape";
+  if (!served(f, c).layer) return "oneDNN has no fast implementation for this shape";
   return {};
 }
 
 void run(Frame& f) {
   const BlockedConv c = blocked_geometry(f);
-  if (!c.last()) return run_fused(f, prepared(f, c).get(), Addend);
+  if (!c.last()) return run_served(f, c);
   const auto l = prepared_last(f, c);
   if (!l || l->block == given_block(c)) return run_fused(f, l ? &l->layer : nullptr, Addend);
   // Packed for other sizes than these.
