@@ -131,7 +131,8 @@ def main() -> int:
 
     moka.set_num_threads(options.threads)
     ratios, least_ratios, wrong = [], [], 0
-    print("| model | apart | Moka ms | onnxruntime ms | median | least | file MiB | MiB |", "|---" * 8 + "|", sep="\n")
+    print("| model | apart | Moka ms | onnxruntime ms | median | least | file MiB | MiB |")
+    print("|---" * 8 + "|")
     for path in options.files:
         try:
             apart, ours, theirs, least = compare(path, options.seconds, options.threads)
