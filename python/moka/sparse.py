@@ -241,7 +241,12 @@ class SparseTensor(Tensor):
         """A copy."""
         return self._with(self._numbers.clone())
 
-    def _become(self, other: SparseTensor) -> SparseTensor:
+    def _become(self, other: Any) -> SparseTensor:
+        if not isinstance(other, SparseTensor):
+            raise RuntimeError(
+                "a sparse tensor cannot take a dense result in place; exchange the operands, "
+                "as in add(dense, sparse)"
+            )
         self._places, self._numbers, self._coalesced = other._places, other._numbers, other._coalesced
         return self
 

@@ -130,3 +130,22 @@ def test_several_outputs_come_back_with_their_names():
     values, indices = moka.zeros(2), moka.zeros(2, dtype=moka.int64)
     found = moka.max(moka.tensor([[1.0, 3.0], [5.0, 2.0]]), 1, out=(values, indices))
     assert found.values is values and found.indices is indices and values.tolist() == [3, 5]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, out: moka.mm(x, x, out=out),
+        lambda x, out: moka.index_select(x, 0, moka.tensor([0]), out=out),
+        lambda x, out: moka.sort(x, out=(out, moka.empty(0, dtype=moka.int64))),
+        lambda x, out: moka.topk(x, 1, out=(moka.empty(0), out)),
+        lambda x, out: moka.max(x, 0, out=(moka.empty(0), out)),
+        lambda x, out: moka.argmax(x, 0, out=out),
+        lambda x, out: moka.cummax(x, 0, out=(out, moka.empty(0, dtype=moka.int64))),
+        lambda x, out: moka.searchsorted(x, x, out=out),
+        lambda x, out: moka.linalg.eigvalsh(x, out=out),
+    ],
+)
+def test_operators_that_convert_nothing_refuse_a_wider_type(call):
+    with pytest.raises(RuntimeError, match="scalar type .* but got scalar type Double for argument"):
+        call(moka.eye(3), moka.empty(0, dtype=moka.float64))

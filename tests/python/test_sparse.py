@@ -14,6 +14,11 @@ def example():
 DENSE = [[0.0, 0.0, 4.0], [4.0, 0.0, 5.0]]
 
 
+def test_a_sparse_tensor_takes_no_dense_result_in_place():
+    with pytest.raises(RuntimeError, match="exchange the operands"):
+        moka.eye(2).to_sparse().add_(moka.ones(2, 2))
+
+
 def test_equal_places_add_up():
     s = example()
     assert s.to_dense().tolist() == DENSE and s._nnz() == 4 and not s.is_coalesced()

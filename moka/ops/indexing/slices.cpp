@@ -9,6 +9,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/indexing/index_values.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka {
@@ -23,7 +24,7 @@ void shape_index_select(Frame& f) {
              index.numel(), " value(s)");
   Dims sizes(x.sizes());
   if (x.dim()) sizes[wrap_dim(f.integer(1), x.dim(), "index_select")] = index.numel();
-  f.output(0, sizes, x.dtype());
+  exact_output(f, 0, sizes, x.dtype());
 }
 void run_index_select(Frame& f) {
   const Tensor &x = f.tensor(0), &out = f.outs[0];

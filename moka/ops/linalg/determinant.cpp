@@ -1,6 +1,7 @@
 // Determinants and their logarithms, from LU factors.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/eager_body.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/linalg/matrices.h"
 
@@ -11,12 +12,12 @@ using lapack::Int;
 
 void det_shape(Frame& f) {
   const Tensor& a = square_argument(f, 0);
-  f.output(0, batch_of(a), a.dtype());
+  exact_output(f, 0, batch_of(a), a.dtype());
 }
 void slogdet_shape(Frame& f) {
   const Tensor& a = square_argument(f, 0);
-  f.output(0, batch_of(a), a.dtype());
-  f.output(1, batch_of(a), real_dtype(a.dtype()));
+  exact_output(f, 0, batch_of(a), a.dtype());
+  exact_output(f, 1, batch_of(a), real_dtype(a.dtype()));
 }
 // Calls take(i, diagonal of U, number of row exchanges) for every matrix; the diagonal has steps of n + 1.
 template <class T, class F>

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "moka/ops/eager_body.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/linalg/matrices.h"
 #include "moka/ops/shaping/shaping.h"
@@ -16,8 +17,8 @@ using lapack::Int;
 // ---- Cholesky
 void cholesky_shape(Frame& f) {
   const Tensor& a = square_argument(f, 0);
-  f.output(0, a.sizes(), a.dtype());
-  f.output(1, batch_of(a), DType::I32);
+  exact_output(f, 0, a.sizes(), a.dtype());
+  exact_output(f, 1, batch_of(a), DType::I32);
 }
 void cholesky_kernel(Frame& f) {
   Columns a(f.tensor(0));
@@ -42,8 +43,8 @@ void cholesky_kernel(Frame& f) {
 void lu_shape(Frame& f) {
   const Tensor& a = matrix_argument(f, 0);
   MOKA_CHECK(f.flag(1), f.name(), ": LU without pivoting is not implemented on the CPU; give pivot=True");
-  f.output(0, a.sizes(), a.dtype());
-  f.output(1, joined(batch_of(a), {std::min(a.size(-1), a.size(-2))}), DType::I32);
+  exact_output(f, 0, a.sizes(), a.dtype());
+  exact_output(f, 1, joined(batch_of(a), {std::min(a.size(-1), a.size(-2))}), DType::I32);
   f.output(2, batch_of(a), DType::I32);
 }
 void lu_kernel(Frame& f) {
@@ -100,9 +101,9 @@ void qr_shape(Frame& f) {
   QrMode mode = qr_mode(f);
   int64_t m = a.size(-2), n = a.size(-1), k = std::min(m, n);
   int64_t rows = mode == QrMode::Complete ? m : k;
-  if (mode == QrMode::R) f.output(0, Dims{0}, a.dtype());
-  else f.output(0, joined(batch_of(a), {m, rows}), a.dtype());
-  f.output(1, joined(batch_of(a), {rows, n}), a.dtype());
+  if (mode == QrMode::R) exact_output(f, 0, Dims{0}, a.dtype());
+  else exact_output(f, 0, joined(batch_of(a), {m, rows}), a.dtype());
+  exact_output(f, 1, joined(batch_of(a), {rows, n}), a.dtype());
 }
 // Runs a routine that takes (work, lwork), first to ask how much work memory it wants.
 template <class T, class F>

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "moka/ops/eager_body.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/linalg/matrices.h"
 #include "moka/ops/linalg/tensors.h"
@@ -36,7 +37,7 @@ void triangular_shape(Frame& f) {
   bool left = f.flag(3);
   MOKA_CHECK(a.size(-1) == b.size(left ? -2 : -1), f.name(), ": A of shape ", a.sizes(),
              " does not fit B of shape ", b.sizes(), left ? "" : " from the right");
-  f.output(0, joined(common_batch(f, 0, 1), {b.size(-2), b.size(-1)}), a.dtype());
+  exact_output(f, 0, joined(common_batch(f, 0, 1), {b.size(-2), b.size(-1)}), a.dtype());
 }
 void triangular_kernel(Frame& f) {
   Dims batch = common_batch(f, 0, 1);
@@ -68,7 +69,7 @@ void lu_solve_shape(Frame& f) {
   check_same_dtype(f, 0, 2);
   MOKA_CHECK(lu.size(-1) == b.size(-2), f.name(), ": LU of shape ", lu.sizes(), " does not fit B of shape ",
              b.sizes());
-  f.output(0, joined(common_batch(f, 0, 2), {b.size(-2), b.size(-1)}), lu.dtype());
+  exact_output(f, 0, joined(common_batch(f, 0, 2), {b.size(-2), b.size(-1)}), lu.dtype());
 }
 Tensor broadcast_pivots(const Tensor& pivots, std::span<const int64_t> batch) {
   Tensor out = new_tensor(joined(batch, {pivots.size(-1)}), DType::I32);
@@ -109,10 +110,10 @@ void solve_shape(Frame& f) {
   MOKA_CHECK(a.size(-1) == b.size(-2), f.name(), ": A of shape ", a.sizes(), " does not fit B of shape ",
              b.sizes());
   Dims batch = common_batch(f, 0, 1);
-  f.output(0, joined(batch, {b.size(-2), b.size(-1)}), a.dtype());
+  exact_output(f, 0, joined(batch, {b.size(-2), b.size(-1)}), a.dtype());
   f.output(1, joined(batch, {a.size(-1), a.size(-1)}), a.dtype());
   f.output(2, joined(batch, {a.size(-1)}), DType::I32);
-  f.output(3, batch, DType::I32);
+  exact_output(f, 3, batch, DType::I32);
 }
 void solve_kernel(Frame& f) {
   Dims batch = common_batch(f, 0, 1);
@@ -136,8 +137,8 @@ void solve_kernel(Frame& f) {
 
 void inverse_shape(Frame& f) {
   const Tensor& a = square_argument(f, 0);
-  f.output(0, a.sizes(), a.dtype());
-  f.output(1, batch_of(a), DType::I32);
+  exact_output(f, 0, a.sizes(), a.dtype());
+  exact_output(f, 1, batch_of(a), DType::I32);
 }
 void inverse_kernel(Frame& f) {
   Columns a(f.tensor(0)), out(batch_of(f.tensor(0)), a.rows(), a.rows(), a.tensor().dtype());
@@ -166,7 +167,7 @@ void cholesky_solve_shape(Frame& f) {
   check_same_dtype(f, 0, 1);
   MOKA_CHECK(l.size(-1) == b.size(-2), f.name(), ": L of shape ", l.sizes(), " does not fit B of shape ",
              b.sizes());
-  f.output(0, joined(common_batch(f, 0, 1), {b.size(-2), b.size(-1)}), b.dtype());
+  exact_output(f, 0, joined(common_batch(f, 0, 1), {b.size(-2), b.size(-1)}), b.dtype());
 }
 
 // ---- least squares

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "moka/ops/eager_body.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/linalg/linalg.h"
 #include "moka/ops/linalg/matrices.h"
 #include "moka/ops/linalg/tensors.h"
@@ -36,13 +37,13 @@ bool lower_of(const Frame& f) {
 void eigh_shape(Frame& f) {
   const Tensor& a = square_argument(f, 0);
   lower_of(f);
-  f.output(0, joined(batch_of(a), {a.size(-1)}), real_dtype(a.dtype()));
-  f.output(1, a.sizes(), a.dtype());
+  exact_output(f, 0, joined(batch_of(a), {a.size(-1)}), real_dtype(a.dtype()));
+  exact_output(f, 1, a.sizes(), a.dtype());
 }
 void eigvalsh_shape(Frame& f) {
   const Tensor& a = square_argument(f, 0);
   lower_of(f);
-  f.output(0, joined(batch_of(a), {a.size(-1)}), real_dtype(a.dtype()));
+  exact_output(f, 0, joined(batch_of(a), {a.size(-1)}), real_dtype(a.dtype()));
 }
 template <class T>
 Int hermitian(const lapack::Routines<T>& l, bool vectors, bool lower, Int n, T* a, lapack::Real<T>* w) {
@@ -173,7 +174,7 @@ void svd_shape(Frame& f) {
 }
 void svdvals_shape(Frame& f) {
   const Tensor& a = matrix_argument(f, 0);
-  f.output(0, joined(batch_of(a), {std::min(a.size(-1), a.size(-2))}), real_dtype(a.dtype()));
+  exact_output(f, 0, joined(batch_of(a), {std::min(a.size(-1), a.size(-2))}), real_dtype(a.dtype()));
 }
 template <class T>
 Int singular(const lapack::Routines<T>& l, const char* job, Int m, Int n, T* a, lapack::Real<T>* s, T* u,

@@ -3,6 +3,7 @@
 #include "moka/ops/conj.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/linear/linear.h"
 #include "moka/ops/linear/products.h"
 #include "moka/ops/parts.h"
@@ -72,7 +73,8 @@ void product_kernel(Frame& f, const MatmulShape& s) {
 
 void matmul_shape_of(Frame& f) {
   check_operands(f, 0, 1);
-  f.output(0, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes()).result, f.tensor(0).dtype());
+  exact_output(f, 0, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes()).result,
+               f.tensor(0).dtype());
 }
 void matmul_kernel(Frame& f) {
   product_kernel(f, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes()));

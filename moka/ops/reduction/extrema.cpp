@@ -53,7 +53,7 @@ void argmax_shape(Frame& f) {
   const Tensor& x = f.tensor(0);
   DimSet dims = dim_or_all_argument(f, 1, x.dim());
   check_not_empty(f, x.sizes(), dims);
-  f.output(0, reduced_sizes(x.sizes(), dims, f.flag(2)), DType::I64);
+  exact_output(f, 0, reduced_sizes(x.sizes(), dims, f.flag(2)), DType::I64);
 }
 template <bool Maximum>
 void argmax_kernel(Frame& f) {
@@ -67,8 +67,8 @@ void max_dim_shape(Frame& f) {
   DimSet dims = x.dim() ? DimSet(1) << dim : 0;
   check_not_empty(f, x.sizes(), dims);
   Dims sizes = reduced_sizes(x.sizes(), dims, f.flag(2));
-  f.output(0, sizes, x.dtype());
-  f.output(1, sizes, DType::I64);
+  exact_output(f, 0, sizes, x.dtype());
+  exact_output(f, 1, sizes, DType::I64);
 }
 template <bool Maximum>
 void max_dim_kernel(Frame& f) {

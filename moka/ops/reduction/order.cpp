@@ -6,6 +6,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/differentiable.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/support.h"
 
@@ -197,8 +198,8 @@ void sort_shape(Frame& f) {
   check_ordered(f);
   const Tensor& x = f.tensor(0);
   dim_argument(f, 1, x.dim());
-  f.output(0, x.sizes(), x.dtype());
-  f.output(1, x.sizes(), DType::I64);
+  exact_output(f, 0, x.sizes(), x.dtype());
+  exact_output(f, 1, x.sizes(), DType::I64);
 }
 void sort_kernel(Frame& f) { run_order(f, dim_argument(f, 1, f.tensor(0).dim()), f.flag(2)); }
 
@@ -211,8 +212,8 @@ void topk_shape(Frame& f) {
              ", the size of dimension ", dim, ", got ", k);
   Dims sizes(x.sizes());
   if (x.dim()) sizes[static_cast<size_t>(dim)] = k;
-  f.output(0, sizes, x.dtype());
-  f.output(1, sizes, DType::I64);
+  exact_output(f, 0, sizes, x.dtype());
+  exact_output(f, 1, sizes, DType::I64);
 }
 void topk_kernel(Frame& f) { run_order(f, dim_argument(f, 2, f.tensor(0).dim()), f.flag(3)); }
 }  // namespace

@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -28,8 +29,8 @@ void ranked_shape(Frame& f, int dim_at, bool keepdim) {
   int dim = dim_argument(f, dim_at, x.dim());
   check_not_empty(f, x.sizes(), x.dim() ? DimSet(1) << dim : 0);
   Dims sizes = reduced_sizes(x.sizes(), x.dim() ? DimSet(1) << dim : 0, keepdim);
-  f.output(0, sizes, x.dtype());
-  f.output(1, sizes, DType::I64);
+  exact_output(f, 0, sizes, x.dtype());
+  exact_output(f, 1, sizes, DType::I64);
 }
 // choose(line, count) -> the chosen element of each line.
 template <class F>
@@ -100,7 +101,7 @@ void median_shape(Frame& f) {
   const Tensor& x = ordered_argument(f, 0);
   MOKA_CHECK(x.numel() || is_floating(x.dtype()), f.name(), ": no elements of type ", x.dtype(),
              " have no median");
-  f.output(0, Dims(), x.dtype());
+  exact_output(f, 0, Dims(), x.dtype());
 }
 template <bool IgnoreNan>
 void median_kernel(Frame& f) {

@@ -7,6 +7,7 @@
 
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/kernels/differentiable.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/reduction/scan_derivatives.h"
 #include "moka/ops/shaping/shaping.h"
@@ -150,8 +151,8 @@ void cumprod_backward_input_kernel(Frame& f) {
 void extremum_scan_shape(Frame& f) {
   const Tensor& x = ordered_argument(f, 0);
   dim_argument(f, 1, x.dim());
-  f.output(0, x.sizes(), x.dtype());
-  f.output(1, x.sizes(), DType::I64);
+  exact_output(f, 0, x.sizes(), x.dtype());
+  exact_output(f, 1, x.sizes(), DType::I64);
 }
 template <bool Largest>
 void extremum_scan(Frame& f) {
@@ -185,7 +186,7 @@ void extremum_scan(Frame& f) {
 void floating_scan_shape(Frame& f) {
   const Tensor& x = floating_argument(f, 0);
   dim_argument(f, 1, x.dim());
-  f.output(0, x.sizes(), x.dtype());
+  exact_output(f, 0, x.sizes(), x.dtype());
 }
 void logcumsumexp_kernel(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));

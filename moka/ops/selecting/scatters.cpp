@@ -11,6 +11,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/selecting/selecting.h"
 #include "moka/ops/shaping/shaping.h"
@@ -50,7 +51,7 @@ void shape_scatter_reduce(Frame& f) {
                  " to be no larger than src ", src.sizes());
     }
   }
-  f.output(0, x.sizes(), x.dtype());
+  exact_output(f, 0, x.sizes(), x.dtype());
 }
 // Calls f(place in the contiguous tensor `x`, place in the contiguous index) for every index.
 template <class F>

@@ -6,6 +6,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/reduction/reduction.h"
@@ -105,7 +106,7 @@ void shape_searchsorted(Frame& f) {
     MOKA_CHECK(sorter.dtype() == DType::I64,
                "searchsorted(): sorter must be a tensor of long dtype but got dtype ", sorter.dtype());
   }
-  f.output(0, sizes, place_type(f.flag(2)));
+  exact_output(f, 0, sizes, place_type(f.flag(2)));
 }
 void run_searchsorted(Frame& f) {
   Tensor x = number_tensor(f.args[1]);
@@ -138,7 +139,7 @@ void shape_bucketize(Frame& f) {
              bounds.sizes());
   std::span<const int64_t> sizes;
   if (f.args[0].tag == Tag::Tensor) sizes = f.tensor(0).sizes();
-  f.output(0, sizes, place_type(f.flag(2)));
+  exact_output(f, 0, sizes, place_type(f.flag(2)));
 }
 void run_bucketize(Frame& f) {
   Tensor x = number_tensor(f.args[0]);
@@ -198,8 +199,8 @@ void shape_kthvalue(Frame& f) {
     if (f.flag(3)) sizes[static_cast<size_t>(dim)] = 1;
     else sizes.erase(static_cast<size_t>(dim));
   }
-  f.output(0, sizes, x.dtype());
-  f.output(1, sizes, DType::I64);
+  exact_output(f, 0, sizes, x.dtype());
+  exact_output(f, 1, sizes, DType::I64);
 }
 void run_kthvalue(Frame& f) {
   Tensor x = as_contiguous(in_kernel_dtype(f.tensor(0)));

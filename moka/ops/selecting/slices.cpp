@@ -74,7 +74,7 @@ void shape_with_source(Frame& f) {
     MOKA_CHECK(source.dim() <= 1 && x.dim() <= 1, f.name(), ": shapes ", x.sizes(), " and ", source.sizes(),
                " do not fit");
   }
-  f.output(0, x.sizes(), x.dtype());
+  exact_output(f, 0, x.sizes(), x.dtype());
 }
 void copy_input(Frame& f) {
   if (!(f.outs[0] == f.tensor(0))) copy_elements(f.tensor(0), f.outs[0]);
