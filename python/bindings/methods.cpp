@@ -107,7 +107,7 @@ PyObject* m_numpy(PyObject* self, PyObject* args, PyObject* keywords) {
     check_not_capturing(t, "numpy");
     MOKA_CHECK_KIND(Type, !is_meta(t),
                     "numpy: can't convert meta device type tensor to numpy: it has no values");
-    MOKA_CHECK(force || !autograd::requires_grad(t),
+    MOKA_CHECK(force || !autograd::grad_enabled() || !autograd::requires_grad(t),
                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
     MOKA_CHECK_KIND(Type, buffer_format(t.dtype()), "numpy: NumPy has no type for ", t.dtype(),
                     "; convert it first, for example with float()");

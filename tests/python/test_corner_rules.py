@@ -139,3 +139,40 @@ def test_kinds_of_errors():
         moka.fft.rfft(moka.ones(3, dtype=moka.complex64))
     with pytest.raises(RuntimeError, match="label_smoothing must be between 0.0 and 1.0"):
         F.cross_entropy(moka.ones(2, 2), moka.tensor([0, 1]), label_smoothing=1.5)
+
+
+def test_results_that_a_gradient_does_not_read_may_be_written_to():
+    x = moka.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for make in (
+        lambda: x / x.sum(1, keepdim=True),
+        lambda: F.normalize(x),
+        lambda: moka.nn.GRUCell(2, 2)(x),
+        lambda: moka.nn.LSTMCell(2, 2)(x)[0],
+        lambda: moka.nn.LSTMCell(2, 2)(x)[1],
+    ):
+        once = make()
+        once[0] = 0
+        once.mul_(3).sum().backward()
+    y = moka.tensor([2.0, 4.0], requires_grad=True)
+    z = moka.tensor([8.0, 8.0]) / 1
+    z.div_(y)
+    z.sum().backward()
+    assert y.grad.tolist() == [-2.0, -0.5]
+
+
+def test_numpy_without_recording_and_uniform_numbers_below_their_end():
+    x = moka.ones(2, requires_grad=True)
+    with moka.no_grad():
+        assert x.numpy().tolist() == [1.0, 1.0]
+    with pytest.raises(RuntimeError, match="requires grad"):
+        x.numpy()
+    for dtype in (moka.bfloat16, moka.float16):
+        moka.manual_seed(0)
+        assert float(moka.rand(40000, dtype=dtype).max()) < 1
+        assert float(moka.empty(40000, dtype=dtype).uniform_(1, 3).max()) < 3
+
+
+def test_dropout_of_channels_warns_of_unusual_dimensions():
+    for call, shape in ((F.dropout2d, (2, 3, 4)), (F.dropout2d, (1, 2, 2, 2, 2)), (F.dropout3d, (2, 2, 2))):
+        with pytest.warns(UserWarning, match=r"Received a \d-D input to dropout"):
+            call(moka.ones(shape))

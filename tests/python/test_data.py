@@ -452,3 +452,23 @@ def test_without_batches_samples_are_converted_and_lists_of_indices_fetched_at_o
             return [moka.tensor(10 * i) for i in indices]
 
     assert [batch.tolist() for batch in DataLoader(Several(), 3)] == [[0, 10, 20], [30]]
+
+
+def test_loaders_say_their_type_and_keep_what_they_were_made_of():
+    assert DataLoader[int] is not None
+    loader = DataLoader(list(range(6)), batch_size=2)
+    for name in ("dataset", "batch_size", "sampler", "batch_sampler", "drop_last"):
+        with pytest.raises(ValueError, match=f"{name} should not be set"):
+            setattr(loader, name, None)
+    loader.collate_fn = list
+    assert [*loader] == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_lists_of_places_strings_and_wrong_samplers():
+    rows = moka.data.TensorDataset(moka.arange(10))
+    part = moka.data.Subset(moka.data.Subset(rows, [9, 7, 5, 3]), [0, 2])
+    assert part[[1, 0]][0].tolist() == [5, 9]
+    names = np.array(["a", "b"])
+    assert moka.data.default_collate(names) is names
+    with pytest.raises(TypeError, match="replacement should be a boolean value"):
+        moka.data.RandomSampler(rows, replacement=0)

@@ -215,3 +215,22 @@ def test_a_rate_that_is_a_tensor_stays_the_same_tensor():
 def test_wrong_schedules_are_refused(make, text):
     with pytest.raises(ValueError, match=text):
         make(optimizer())
+
+
+class WrittenForTorch(L.LRScheduler):
+    def get_lr(self):
+        self.asked = self._get_lr_called_within_step, self._is_initial
+        return [base * (self.last_epoch + 1) for base in self.base_lrs]
+
+
+def test_schedules_say_from_where_get_lr_is_called():
+    opt = optimizer()
+    schedule = WrittenForTorch(opt)
+    assert schedule.asked == (True, True)
+    opt.step()
+    schedule.step()
+    assert schedule.asked == (True, False)
+    schedule.get_lr()
+    assert schedule.asked == (False, False)
+    own = L.ExponentialLR(opt, 0.5).state_dict()
+    assert list(own)[-4:] == ["_step_count", "_is_initial", "_get_lr_called_within_step", "_last_lr"]

@@ -269,3 +269,16 @@ def test_saved_variables_are_the_saved_tensors():
     with pytest.warns(DeprecationWarning, match="saved_variables is deprecated"):
         Square.apply(x).backward()
     assert x.grad.item() == 6
+
+
+def test_convolutions_name_their_options_as_attributes():
+    for layer, transposed, extra in (
+        (nn.Conv2d(2, 3, 1), False, (0, 0)),
+        (nn.ConvTranspose1d(2, 3, 3, stride=2, output_padding=1), True, (1,)),
+    ):
+        names = [name for name in vars(layer) if not name.startswith("_")]
+        assert names[1:] == [
+            *("in_channels", "out_channels", "kernel_size", "stride", "padding"),
+            *("dilation", "transposed", "output_padding", "groups", "padding_mode"),
+        ]
+        assert layer.transposed is transposed and layer.output_padding == extra

@@ -10,6 +10,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
 #include "moka/ops/shaping/shaping.h"
+#include "moka/tensor/half.h"
 
 namespace moka {
 
@@ -55,6 +56,13 @@ void make_normal(T* p, T mean, T deviation) {
     p[j + 8] = std::fma(radius * std::sin(angle), deviation, mean);
   }
 }
+template <class Half>
+void keep_rounded_below(float to, float low, float* p, int64_t n) {
+  const float end = static_cast<float>(Half(to));
+  for (int64_t i = 0; i < n; i++)
+    if (static_cast<float>(Half(p[i])) >= end) p[i] = low;
+}
+void keep_below(DType, double, double, double*, int64_t) {}
 Tensor parts_of(const Tensor& z) { return EagerReading::call(ops::view_as_real_op, z); }
 }  // namespace
 
@@ -92,6 +100,11 @@ double Mersenne::normal() {
   return radius * std::cos(angle);
 }
 
+void keep_below(DType dtype, double to, float low, float* p, int64_t n) {
+  if (dtype == DType::F16) keep_rounded_below<Float16>(static_cast<float>(to), low, p, n);
+  if (dtype == DType::BF16) keep_rounded_below<BFloat16>(static_cast<float>(to), low, p, n);
+}
+
 void fill_uniform(const Tensor& out, const Tensor& like, Mersenne& m, double from, double to) {
   if (is_complex(out.dtype())) return fill_uniform(parts_of(out), parts_of(like), m, from, to);
   fill_reals(out, like, [&]<class T>(T* p, int64_t n) {
@@ -100,6 +113,7 @@ void fill_uniform(const Tensor& out, const Tensor& like, Mersenne& m, double fro
       draw(m, p[i]);
       p[i] = std::fma(p[i], width, low);
     }
+    keep_below(out.dtype(), to, low, p, n);
   });
 }
 

@@ -33,6 +33,8 @@ struct Mersenne {
   double normal();
 };
 
+// Uniform numbers that the 16-bit type `dtype` rounds to their end become `low`, as PyTorch's do.
+void keep_below(DType dtype, double to, float low, float* p, int64_t n);
 // Fill a contiguous tensor, the elements in the order in which those of `like` lie in memory (which has the same sizes).
 // Floating or complex:
 void fill_uniform(const Tensor& out, const Tensor& like, Mersenne& m, double from, double to);

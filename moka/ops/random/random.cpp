@@ -47,8 +47,9 @@ void fill_uniform(const Tensor& out, Generator::Draw d, double from, double to) 
   float low = static_cast<float>(from), width = static_cast<float>(to - from);
   fill_floating(
       out, d,
-      [=](int64_t first, int64_t last, int64_t n, float* p) {
+      [=, dtype = out.dtype()](int64_t first, int64_t last, int64_t n, float* p) {
         draw_uniform(d, first, last, n, low, width, p);
+        keep_below(dtype, to, low, p + 4 * first, std::min(4 * last, n) - 4 * first);
       },
       [=](double u, double) { return from + (to - from) * u; });
 }

@@ -42,6 +42,8 @@ def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable[..., 
     if isinstance(first, np.ndarray):
         _check_shapes(batch)
         return _C.from_numpy(np.stack(batch))
+    if isinstance(first, (str, bytes)):  # strings of NumPy too
+        return batch
     if isinstance(first, np.generic):
         return _C.from_numpy(np.array(batch))
     if isinstance(first, bool):
@@ -50,8 +52,6 @@ def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable[..., 
         return _C.tensor(list(batch), dtype=_C.float64)
     if isinstance(first, int):
         return _C.tensor(list(batch), dtype=_C.int64)
-    if isinstance(first, (str, bytes)):
-        return list(batch)
     if isinstance(first, Mapping):
         return {
             key: collate([sample[key] for sample in batch], collate_fn_map=collate_fn_map) for key in first

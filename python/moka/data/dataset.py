@@ -112,6 +112,8 @@ class Subset(Dataset[Sample]):
             self.fetch_batch = self._fetch_batch
 
     def __getitem__(self, index: Any) -> Sample:
+        if isinstance(index, list):
+            return self.dataset[[self.indices[i] for i in index]]
         return self.dataset[self.indices[index]]
 
     def __len__(self) -> int:

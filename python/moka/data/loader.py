@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from moka import _C
 
@@ -17,8 +17,12 @@ from .workers import Fetcher, serial_batches, threaded_batches
 
 __all__ = ["DataLoader"]
 
+Batch = TypeVar("Batch", covariant=True)
+# What order and batches were made of.
+_SETTLED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
-class DataLoader:
+
+class DataLoader(Generic[Batch]):
     """Iterable over the batches of a dataset; every iteration is an epoch.
 
     The data depend on seed, epoch and sample only: the same for any number of workers, and after a resume.
@@ -133,8 +137,18 @@ class DataLoader:
         if collate_fn is None:
             collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn = collate_fn
+        self._is_made = True
 
     _owns_sampler = False
+    _is_made = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._is_made and name in _SETTLED:
+            raise ValueError(
+                f"DataLoader: {name} should not be set after the loader is made, for others were made of it; "
+                "make another loader"
+            )
+        super().__setattr__(name, value)
 
     @property
     def _auto_collation(self) -> bool:

@@ -104,6 +104,10 @@ class RandomSampler(_Random):
         seed: int | None = None,
     ) -> None:
         super().__init__(generator, seed)
+        if not isinstance(replacement, bool):
+            raise TypeError(
+                f"RandomSampler: replacement should be a boolean value, but got replacement={replacement}"
+            )
         if num_samples is not None and num_samples < 1:
             raise ValueError(f"RandomSampler: num_samples must be at least 1, but is {num_samples}")
         self.data_source = data_source

@@ -62,6 +62,7 @@ class _Convolution(Module):
         padding_mode: str,
         device: Any,
         dtype: Any,
+        output_padding: Sizes = 0,
     ) -> None:
         name = type(self).__name__
         if groups < 1:
@@ -80,9 +81,6 @@ class _Convolution(Module):
         self.out_channels = out_channels
         self.kernel_size = _sizes(name, "kernel_size", kernel_size, self.rank, 1)
         self.stride = _sizes(name, "stride", stride, self.rank)
-        self.dilation = _sizes(name, "dilation", dilation, self.rank, 1)
-        self.groups = groups
-        self.padding_mode = padding_mode
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
                 raise ValueError(f"{name}: Invalid padding string {padding!r}, should be 'same' or 'valid'")
@@ -93,6 +91,11 @@ class _Convolution(Module):
             self.padding: Any = padding
         else:
             self.padding = _sizes(name, "padding", padding, self.rank, 0)
+        self.dilation = _sizes(name, "dilation", dilation, self.rank, 1)
+        self.transposed = type(self).transposed
+        self.output_padding = _sizes(name, "output_padding", output_padding, self.rank, 0)
+        self.groups = groups
+        self.padding_mode = padding_mode
         channels = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self._shape = (channels[0], channels[1] // groups, *self.kernel_size)
         self._with_bias = bias
@@ -135,7 +138,7 @@ class _Convolution(Module):
             text += f", padding={self.padding}"
         if any(d != 1 for d in self.dilation):
             text += f", dilation={self.dilation}"
-        if any(getattr(self, "output_padding", ())):
+        if any(self.output_padding):
             text += f", output_padding={self.output_padding}"
         if self.groups != 1:
             text += f", groups={self.groups}"
@@ -243,7 +246,6 @@ class _ConvTranspose(_Convolution):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.output_padding = _sizes(type(self).__name__, "output_padding", output_padding, self.rank, 0)
         self._set_up(
             in_channels,
             out_channels,
@@ -256,6 +258,7 @@ class _ConvTranspose(_Convolution):
             padding_mode,
             device,
             dtype,
+            output_padding,
         )
 
     def _extra(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:

@@ -50,6 +50,10 @@ class LRScheduler:
         last_epoch: number of the last step that was done; -1 for a fresh start.
     """
 
+    # For get_lr() of schedules that were written for torch: whether step() asks, and for the first time.
+    _get_lr_called_within_step: bool = False
+    _is_initial: bool = False
+
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
@@ -63,10 +67,17 @@ class LRScheduler:
         self.optimizer = optimizer
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
-        self._step_count = 0
         if type(optimizer).step is Optimizer.step:  # which says when it was called
             optimizer.__dict__.setdefault("_opt_called", False)
-        self.step()
+        self._initial_step()
+
+    def _initial_step(self) -> None:
+        self._step_count = 0
+        self._is_initial = True
+        try:
+            self.step()
+        finally:
+            self._is_initial = False
 
     def closed_form(self, base: float) -> float:
         """The rate at step `last_epoch` for the initial rate `base`."""
@@ -85,17 +96,24 @@ class LRScheduler:
         if self._step_count == 1:
             self._check_order()
         self._step_count += 1
+        self._get_lr_called_within_step = True
+        try:
+            rates = self._rates(epoch)
+        finally:
+            self._get_lr_called_within_step = False
+        self._set(rates)
+
+    def _rates(self, epoch: int | None) -> list[float]:
+        """The rates of the next step, or of step `epoch`."""
         if epoch is None:
             self.last_epoch += 1
-            self._set(self.get_lr())
-            return
+            return self.get_lr()
         self.last_epoch = epoch
         if type(self).closed_form is not LRScheduler.closed_form:
-            self._set([self.closed_form(base) for base in self.base_lrs])
-        elif hasattr(self, "_get_closed_form_lr"):  # schedules that were written for torch
-            self._set(self._get_closed_form_lr())
-        else:
-            self._set(self.get_lr())
+            return [self.closed_form(base) for base in self.base_lrs]
+        if hasattr(self, "_get_closed_form_lr"):  # schedules that were written for torch
+            return self._get_closed_form_lr()
+        return self.get_lr()
 
     def _check_order(self) -> None:
         """At the first step of a program: warn where the optimizer has made none yet."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from moka import _C
 from moka._C import Tensor
 
@@ -22,6 +24,15 @@ _SELU_FLOOR = 1.7580993408473766
 def _check(name: str, p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: p must be in 0 to 1, but is {p}")
+
+
+def _warn_of_dims(name: str, input: Tensor, usual: tuple[int, ...]) -> None:
+    if input.dim() not in usual:
+        warnings.warn(
+            f"{name}: Received a {input.dim()}-D input to {name}, which is meant for {usual[-1]} dimensions; "
+            "its dimension 1 is taken as the channels",
+            stacklevel=3,
+        )
 
 
 def _into(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
@@ -64,6 +75,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     _check("dropout2d", p)
     if input.dim() < 2:
         raise RuntimeError(f"dropout2d: input must have at least 2 dimensions, got shape {list(input.shape)}")
+    _warn_of_dims("dropout2d", input, (4,))
     return _channels(input, p, training, inplace)
 
 
@@ -72,6 +84,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     _check("dropout3d", p)
     if input.dim() < 2:
         raise RuntimeError(f"dropout3d: input must have at least 2 dimensions, got shape {list(input.shape)}")
+    _warn_of_dims("dropout3d", input, (4, 5))
     if input.dim() != 4:
         return _channels(input, p, training, inplace)
     return _into(input, _channels(input.unsqueeze(0), p, training, False).squeeze(0), inplace)

@@ -170,7 +170,11 @@ def _cell(mode: str, input: Tensor, h: Tensor, c: Tensor | None, weights: tuple[
         )
         return tuple(s.squeeze(0) for s in states) if mode == "lstm" else states.squeeze(0)
     states = _run(mode, input, h, c, (w_ih, w_hh, b_ih, b_hh, None), [input.shape[0]])
-    return (states[:, : h.shape[1]], states[:, h.shape[1] :]) if mode == "lstm" else states
+    if mode != "lstm":
+        return states.clone() if mode == "gru" and states.requires_grad else states
+    both = states[:, : h.shape[1]], states[:, h.shape[1] :]
+    # The gradient reads the states as they are here; programs may write to theirs.
+    return tuple(s.clone() for s in both) if states.requires_grad else both
 
 
 def lstm_cell(
