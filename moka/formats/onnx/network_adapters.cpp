@@ -217,6 +217,19 @@ bool instance_normalization(NodeReader& n) {
   return true;
 }
 
+// The sizes that a norm over the last dimensions goes over, where they are known and the scale has them all; else empty.
+Dims normalized_sizes(NodeReader& n, int rank, int64_t axis) {
+  Dims out;
+  if (!spelling::fixed_sizes(n[1], out) || static_cast<int64_t>(out.size()) != rank - axis) return {};
+  for (size_t i = 0; i < out.size(); i++) {  // a scale of size 1 may be for any
+    const graph::Dim& own = n[0]->type.dims[static_cast<size_t>(axis) + i];
+    if (own.fixed() ? own.size != out[i] : out[i] == 1) return {};
+  }
+  Dims shift;
+  if (n.has(2) && (!spelling::fixed_sizes(n[2], shift) || shift != out)) return {};
+  return out;
+}
+
 bool layer_normalization(NodeReader& n) {
   const int rank = n.rank_of(0);
   int64_t axis = n.integer("axis", -1);
@@ -225,6 +238,12 @@ bool layer_normalization(NodeReader& n) {
   DType dtype;
   if (!spelling::has_dtype(n[0], &dtype)) return n.declines("the element type is not known");
   const bool wide = dtype == DType::F16 || dtype == DType::BF16;
+  if (const Dims sizes = normalized_sizes(n, rank, axis);
+      !sizes.empty() && !wide && !n.wants(1) && !n.wants(2)) {
+    const spelling::Argument shift = n.has(2) ? spelling::Argument(n[2]) : spelling::Argument(Any());
+    n.out(n.call("layer_norm", {n[0], sizes, n[1], shift, n.number("epsilon", 1e-5)}));
+    return true;
+  }
   Value *mean, *inverse;
   Value* y =
       standardized(n, wide ? n.call("to", {n[0], DType::F32}) : n[0], spatial_dims(n, static_cast<int>(axis)),

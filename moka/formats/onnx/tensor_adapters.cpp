@@ -256,6 +256,14 @@ bool gather(NodeReader& n) {
     n.out(n.call("index_select", {n[0], axis, n.call("to", {indices, DType::I64})}));
     return true;
   }
+  if (rank > 1 && axis == 0 && ranked && n.rank_of(0) == 2) {
+    Value* y = n.call("embedding", {n[0], n.call("to", {indices, DType::I64})});
+    DType dtype;
+    Wholes sizes = sizes_of(n, n[1]);
+    sizes.push_back(size_of(n, n[0], 1));
+    n.out(spelling::has_dtype(n[0], &dtype) ? promise(y, dtype, sizes) : y);
+    return true;
+  }
   Value* flat = n.call("reshape", {n.call("to", {indices, DType::I64}), Dims{-1}});
   Value* taken = n.call("index_select", {n[0], axis, flat});
   if (rank == 0) {
