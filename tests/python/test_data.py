@@ -472,3 +472,18 @@ def test_lists_of_places_strings_and_wrong_samplers():
     assert moka.data.default_collate(names) is names
     with pytest.raises(TypeError, match="replacement should be a boolean value"):
         moka.data.RandomSampler(rows, replacement=0)
+
+
+def test_a_loader_has_samplers_whatever_it_was_given():
+    from moka.data import BatchSampler, IterableDataset, SequentialSampler
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(range(5))
+
+    batches = BatchSampler(range(4), 2, False)
+    given = DataLoader(range(4), batch_sampler=batches)
+    assert isinstance(given.sampler, SequentialSampler) and given.batch_sampler is batches
+    stream = DataLoader(Stream(), batch_size=2)
+    assert isinstance(stream.batch_sampler, BatchSampler) and next(iter(stream.sampler)) is None
+    assert [batch.tolist() for batch in stream] == [[0, 1], [2, 3], [4]]

@@ -72,6 +72,13 @@ def test_loaders_visit_samples_in_torch_order():
     assert sorted(RandomSampler(range(5), num_samples=8)) != list(range(8))
 
 
+def test_asking_for_the_state_of_a_loader_draws_nothing():
+    loader = DataLoader(TensorDataset(moka.arange(6)), batch_size=3, shuffle=True)
+    before = moka.get_rng_state()
+    assert loader.state_dict()["seed"] == loader.state_dict()["seed"]
+    assert moka.equal(moka.get_rng_state(), before)
+
+
 def test_streams_of_moka_are_as_before():
     moka._C._draw_as_torch(False)
     assert moka.get_rng_state() == (5489, 0)

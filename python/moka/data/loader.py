@@ -11,8 +11,8 @@ from moka import _C
 
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
-from .randomness import draw_as_torch, draw_seed
-from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from .randomness import draw_as_torch, draw_seed, peek_as_torch
+from .sampler import BatchSampler, EndlessSampler, RandomSampler, Sampler, SequentialSampler
 from .workers import Fetcher, serial_batches, threaded_batches
 
 __all__ = ["DataLoader"]
@@ -123,17 +123,21 @@ class DataLoader(Generic[Batch]):
         self._current: object = None
         self.sampler: Any = sampler
         self.batch_sampler: Any = batch_sampler
+        items: Any = dataset
         if not iterable and batch_sampler is None:
             if sampler is None:
-                items: Any = dataset
                 self.sampler = (
                     RandomSampler(items, generator=generator) if shuffle else SequentialSampler(items)
                 )
                 self._owns_sampler = True
             if batch_size is not None:
                 self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
-        elif iterable and batch_size is not None:
-            BatchSampler((), batch_size, drop_last)  # checks batch_size
+        elif iterable:
+            self.sampler = EndlessSampler()
+            if batch_size is not None:
+                self.batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+        else:
+            self.sampler = SequentialSampler(items)  # as in torch; not used
         if collate_fn is None:
             collate_fn = default_collate if self._auto_collation else default_convert
         self.collate_fn = collate_fn
@@ -229,7 +233,9 @@ class DataLoader(Generic[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the loader is: seed, epoch, and batches already given in it. Save it with the model."""
-        state: dict[str, Any] = {"seed": self.seed, "epoch": self._epoch, "batch": self._delivered}
+        drawn = self._seed is not None or not _C._draws_as_torch()
+        seed = self.seed if drawn else peek_as_torch(self.generator)
+        state: dict[str, Any] = {"seed": seed, "epoch": self._epoch, "batch": self._delivered}
         if not self._owns_sampler and hasattr(self.sampler, "state_dict"):
             state["sampler"] = self.sampler.state_dict()
         return state

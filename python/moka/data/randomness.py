@@ -11,7 +11,7 @@ import numpy as np
 
 from moka import _C
 
-__all__ = ["SampleRandom", "draw_seed", "draw_as_torch", "shuffled"]
+__all__ = ["SampleRandom", "draw_seed", "draw_as_torch", "peek_as_torch", "shuffled"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MASK = (1 << 64) - 1
@@ -46,6 +46,15 @@ def draw_seed(generator: Any = None) -> int:
 def draw_as_torch(generator: Any = None) -> int:
     """The seed that torch draws where an order begins; programs for torch expect that draw, and order."""
     return int(_C.empty((), dtype=_C.int64).random_(generator=generator).item())
+
+
+def peek_as_torch(generator: Any = None) -> int:
+    """What draw_as_torch will draw next."""
+    stream = _C.default_generator if generator is None else generator
+    before = stream.get_state()
+    seed = draw_as_torch(generator)
+    stream.set_state(before)
+    return seed
 
 
 class SampleRandom:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from .randomness import SampleRandom, draw_as_torch, draw_seed, shuffled
 __all__ = [
     "BatchSampler",
     "DistributedSampler",
+    "EndlessSampler",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -44,6 +46,13 @@ class SequentialSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self.data_source)
+
+
+class EndlessSampler(Sampler):
+    """None without end: the order of data that come in an order of their own."""
+
+    def __iter__(self) -> Iterator[None]:
+        return repeat(None)
 
 
 class _Random(Sampler):

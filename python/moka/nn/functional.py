@@ -8,6 +8,7 @@ from .functions import attention as _attention
 from .functions import convolution as _convolution
 from .functions import dropout as _dropout
 from .functions import embedding as _embedding
+from .functions import grouped as _grouped
 from .functions import loss as _loss
 from .functions import normalization as _normalization
 from .functions import pooling as _pooling
@@ -17,6 +18,7 @@ from .functions.attention import *  # noqa: F403
 from .functions.convolution import *  # noqa: F403
 from .functions.dropout import *  # noqa: F403
 from .functions.embedding import *  # noqa: F403
+from .functions.grouped import *  # noqa: F403
 from .functions.loss import *  # noqa: F403
 from .functions.normalization import *  # noqa: F403
 from .functions.pooling import *  # noqa: F403
@@ -28,6 +30,7 @@ _FAMILIES = (
     _convolution,
     _dropout,
     _embedding,
+    _grouped,
     _loss,
     _normalization,
     _pooling,

@@ -15,6 +15,7 @@ from moka.data import DataLoader, default_collate, default_convert, get_worker_i
 from moka.data.collate import collate as collate
 from moka.data.collate import default_collate_fn_map as default_collate_fn_map
 from moka.data.randomness import draw_as_torch
+from moka.data.sampler import EndlessSampler
 
 __all__ = ["container_abcs", "default_collate", "default_convert", "get_worker_info", "string_classes"]
 
@@ -80,9 +81,5 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     """As above."""
 
 
-_InfiniteConstantSampler = type(
-    "_InfiniteConstantSampler",
-    (),
-    {"__iter__": lambda self: iter(lambda: None, 0), "__doc__": "None, forever."},
-)
+_InfiniteConstantSampler = EndlessSampler
 __all__ += ["DataLoader"]

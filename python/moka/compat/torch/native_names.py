@@ -33,6 +33,7 @@ __all__ = [
 gru, lstm, rnn_relu, rnn_tanh = recurrent.gru, recurrent.lstm, recurrent.rnn_relu, recurrent.rnn_tanh
 grid_sampler_2d = grid_sampler_3d = grid_sampler
 native_channel_shuffle = F.channel_shuffle
+_grouped_mm = F.grouped_mm
 _standard_gamma = _C._standard_gamma
 
 
