@@ -11,7 +11,9 @@ __all__ = ["grouped_mm"]
 _KINDS = (_C.float32, _C.bfloat16, _C.float16)
 
 
-def _check_grouped(a: Tensor, b: Tensor, offs: Tensor | None, bias: Tensor | None, kind: dtype | None) -> None:
+def _check_grouped(
+    a: Tensor, b: Tensor, offs: Tensor | None, bias: Tensor | None, kind: dtype | None
+) -> None:
     for name, mat in (("mat_a", a), ("mat_b", b)):
         if mat.dtype not in _KINDS:
             raise RuntimeError(
@@ -26,13 +28,15 @@ def _check_grouped(a: Tensor, b: Tensor, offs: Tensor | None, bias: Tensor | Non
         )
     if (offs is None) != (a.dim() == b.dim() == 3):
         raise RuntimeError(
-            "grouped_mm: Have to provide offsets if there is a 2d matrix, or no offset if both matrices are 3d"
+            "grouped_mm: Have to provide offsets if there is a 2d matrix, or no offset if both matrices "
+            "are 3d"
         )
     if offs is not None and (offs.dtype != _C.int32 or offs.dim() != 1):
         raise RuntimeError(
             f"grouped_mm: Offsets have to be int32 and 1d, but they are {offs.dtype} and {offs.dim()}d"
         )
-    groups = {mat.shape[0] for mat in (a, b) if mat.dim() == 3} | ({offs.shape[0]} if offs is not None else set())
+    counted = [mat for mat in (a, b) if mat.dim() == 3] + ([] if offs is None else [offs])
+    groups = {given.shape[0] for given in counted}
     if len(groups) > 1:
         raise RuntimeError(f"grouped_mm: matrix batch sizes have to match, but there are {sorted(groups)}")
     if bias is not None:
