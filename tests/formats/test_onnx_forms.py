@@ -237,3 +237,22 @@ def test_neighbours_as_tensorflow_counts_them() -> None:
     (found,) = moka.onnx.load(model.SerializeToString()).run([x])
     rows, columns = np.int64((np.arange(2) + 0.5) * 3 / 2), np.int64((np.arange(3) + 0.5) * 4 / 3)
     np.testing.assert_array_equal(found[0, 0], x[0, 0][rows][:, columns])
+
+
+def test_an_open_size_that_is_copied_stays_open() -> None:
+    """Reshape to [0, 1] of a vector whose length is not known before the run."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "column"], ["y"]),
+        helper.make_node("Mul", ["y", "row"], ["z"]),
+        helper.make_node("Reshape", ["z", "all"], ["flat"]),
+        helper.make_node("Slice", ["flat", "begin", "end"], ["out"]),
+    ]
+    constants = {"column": [0, 1], "all": [-1], "begin": [2], "end": [8]}
+    tensors = [numpy_helper.from_array(np.array(v, np.int64), name) for name, v in constants.items()]
+    tensors.append(numpy_helper.from_array(np.array([[1, 2, 3]], np.float32), "row"))
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])]
+    result = [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)]
+    file = helper.make_model(helper.make_graph(nodes, "g", given, result, tensors))
+    x = np.arange(5, dtype=np.float32)
+    found = moka.onnx.load(file.SerializeToString()).run([x])[0]
+    np.testing.assert_array_equal(found, (x[:, None] * [1, 2, 3]).ravel()[2:8])

@@ -167,9 +167,7 @@ def test_support_vectors_vote_for_classes() -> None:
 def test_maps_come_out_and_go_in() -> None:
     (maps,) = run("ZipMap", [ROWS], classlabels_strings=["a", "b"])
     assert maps == [{"a": 1.0, "b": 2.0}, {"a": -3.0, "b": 0.5}]
-    kind = helper.make_map_type_proto(
-        STRING, SCALAR
-    )
+    kind = helper.make_map_type_proto(STRING, SCALAR)
     (got,) = run("DictVectorizer", [(kind, {"b": 3.0, "a": 1.5})], string_vocabulary=["a", "c", "b"])
     assert got.tolist() == [[1.5, 0.0, 3.0]]
     kind = helper.make_map_type_proto(TensorProto.INT64, SCALAR)

@@ -141,3 +141,37 @@ if __name__ == "__main__":
     for key, text in wrong.items():
         print(f"{key}: {text[:200]!r}")
     print(f"{count} of {len(TABLE)} operators")
+
+
+COUNTS = moka.tensor([-1, 0, 3, 62, 63, 64, 100])
+CORNERS = {
+    "shifts by counts that nothing survives": (
+        lambda x, n: (x << n, x >> n, x >> 2),
+        (moka.tensor([-8, 8, -1, 5, -5, 7, -9]), COUNTS),
+    ),
+    "shifts of bytes": (
+        lambda x, n: (x << n, x >> n),
+        (moka.arange(250, 257).to(moka.uint8), COUNTS.to(moka.uint8)),
+    ),
+    "a histogram of equal values": (lambda x: moka.histc(x, 4), (moka.full((5,), 2.5),)),
+    "a diagonal of nothing": (lambda x: moka.diag_embed(x, -1), (moka.zeros(0),)),
+    "places among the values of nothing": (
+        lambda x: moka.unique(x, return_inverse=True)[1],
+        (moka.zeros(2, 4, 0),),
+    ),
+    "a mask that is filled by a number": (
+        lambda x, m: x.masked_fill(m, 1),
+        (moka.zeros(2) > 0, moka.ones(2) > 0),
+    ),
+    "a sum of exponentials of truth": (lambda x: moka.logsumexp(x, [0]), (moka.ones(2, 3) > 0,)),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners(name: str) -> None:
+    program, inputs = CORNERS[name]
+    traced = jit.trace(program, inputs, check_trace=False)
+    wanted = outputs(program(*inputs))
+    again = _C.Executable(_C._onnx_load_bytes(_C._onnx_save(traced.graph, 18, {}), "x"))
+    for found in map(outputs, (traced(*inputs), again.run(*inputs))):
+        assert [(v.dtype, v.tolist()) for v in found] == [(v.dtype, v.tolist()) for v in wanted]

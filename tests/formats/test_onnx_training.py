@@ -39,9 +39,9 @@ def gradients_of(nodes: list[onnx.NodeProto], inputs: dict[str, np.ndarray], xs:
     nodes = [*nodes, gradient(xs, "y", [f"d{x}" for x in xs])]
     kinds = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}
     declared = [value(k, *v.shape, kind=kinds[str(v.dtype)]) for k, v in inputs.items()]
-    return moka.onnx.load(
-        model_of(helper.make_graph(nodes, "g", declared, outputs)).SerializeToString()
-    ).run(inputs)
+    return moka.onnx.load(model_of(helper.make_graph(nodes, "g", declared, outputs)).SerializeToString()).run(
+        inputs
+    )
 
 
 def differences(nodes: list[onnx.NodeProto], inputs: dict[str, np.ndarray], x: str) -> np.ndarray:

@@ -130,7 +130,8 @@ bool reshape(NodeReader& n) {
   }
   const bool inferred = std::find(target->begin(), target->end(), -1) != target->end();
   Wholes said;
-  for (int64_t d : *target) said.push_back(d);
+  for (int64_t d : *target)
+    said.push_back(d == 0 && !zero_is_zero ? -1 : d);  // what is copied still is not known
   auto typed = [&](Value* y) {
     DType dtype;
     n.out(spelling::has_dtype(x, &dtype) ? promise(y, dtype, said) : y);

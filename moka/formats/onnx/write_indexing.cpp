@@ -241,7 +241,9 @@ bool unique_all(NodeWriter& n) {
   n.model.add_node(n.node, "Unique", "", {n.name("input")}, outputs, attributes);
   if (inverse) {
     const std::string shape = n.add("Shape", {n.name("input")});
-    n.finish("Reshape", {hidden, shape}, {}, 1);
+    std::vector<spelling::Attribute> zeros;  // sizes of 0 are sizes
+    if (n.model.version() >= 14) zeros.push_back({"allowzero", Any(int64_t(1))});
+    n.finish("Reshape", {hidden, shape}, std::move(zeros), 1);
   }
   return true;
 }

@@ -225,14 +225,14 @@ bool write_if(ModelWriter& model, Node& node, std::string& why) {
       return false;
     }
   const std::string condition = model.name_of(node.input(0));
-  std::vector<std::pair<std::string, FileGraph>> graphs;
+  std::vector<spelling::NamedGraph> graphs;
   for (int k = 0; k < 2; k++) {
     FileGraph branch;
     branch.name = model.scoped(node, k == 0 ? "then_branch" : "else_branch");
     model.say_block(*node.block(k), branch);
     for (Value* v : node.block(k)->results())
       branch.outputs.push_back(model.result_of(*node.block(k), v, branch));
-    graphs.emplace_back(k == 0 ? "then_branch" : "else_branch", std::move(branch));
+    graphs.push_back({k == 0 ? "then_branch" : "else_branch", std::move(branch)});
   }
   std::vector<std::string> outputs;
   for (Value* v : node.outputs()) outputs.push_back(model.name_of(v));
@@ -325,7 +325,7 @@ bool write_loop(ModelWriter& model, Node& node, std::string& why) {
     body.outputs.push_back(model.result_of(block, scans[i].element, body));
     outputs.push_back(model.unique(cat(model.scoped(node, "Loop"), "_scan_", i)));
   }
-  model.add_node(node, "Loop", "", inputs, outputs, {}).graphs.emplace_back("body", std::move(body));
+  model.add_node(node, "Loop", "", inputs, outputs, {}).graphs.push_back({"body", std::move(body)});
   for (size_t i = 0; i < scans.size(); i++)
     for (Node* join : scans[i].joins)
       model.add_node(*join, "Identity", "", {outputs[carried.size() + i]}, {model.name_of(join->output())},

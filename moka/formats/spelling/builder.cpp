@@ -128,6 +128,19 @@ std::vector<Value*> Builder::call_all(std::string_view name, std::span<const Arg
 }
 
 std::vector<Value*> Builder::emit(const Op& op, std::span<Slot> slots) {
+  // A plain number where only a tensor can be, as in a rewritten x >> 2, is one without dimensions.
+  const Schema& schema = info(op).schema;
+  for (size_t i = 0; i < slots.size(); i++) {
+    Slot& s = slots[i];
+    if (s.is_list || schema.args[i].type.kind != Kind::Tensor || schema.args[i].type.list) continue;
+    const Any* c = s.value ? known(s.value) : &s.constant;
+    if (!c || !c->arg().is_number()) continue;
+    const Tag tag = c->tag();
+    s.constant = number_tensor(*c, tag == Tag::Bool  ? DType::Bool
+                                   : tag == Tag::Int ? DType::I64
+                                                     : default_float());
+    s.value = nullptr;
+  }
   std::vector<Any> constants;
   bool all_constant = true;
   for (const Slot& s : slots) {

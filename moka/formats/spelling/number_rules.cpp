@@ -49,7 +49,11 @@ Value* lerp(const Rewriting& r) {
 Value* addcmul(const Rewriting& r) {
   return r.call("add", {r["input"], scaled(r, r.term("tensor1") * r.term("tensor2"), "value")});
 }
-Value* masked_fill(const Rewriting& r) { return r.call("where", {r["mask"], r["value"], r["input"]}); }
+Value* masked_fill(const Rewriting& r) {
+  const Term filled = r.call("where", {r["mask"], r["value"], r["input"]});
+  DType type;
+  return r.dtype(r.node.output(), type) ? r.cast(filled, type) : filled;
+}
 Value* silu(const Rewriting& r) { return r.term("input") * r.call("sigmoid", {r["input"]}); }
 // log(1 + exp(beta x)) / beta, and x itself above the threshold
 Value* softplus(const Rewriting& r) {
@@ -177,17 +181,51 @@ Value* fill(const Rewriting& r) {
   const Term one = r.call("reshape", {r.cast(r["value"], type), Dims{}});
   return r.call("expand", {one, r.list(r.sizes(r["input"]))});
 }
+// Counts below 0 and from `bits` on shift everything out.
+struct Shift {
+  bool always_inside;  // known from a constant
+  Term inside;
+  Term count;  // as float64, 0 where it is outside
+};
+Shift read_shift(const Rewriting& r, int bits) {
+  Shift s;
+  const Any* known = r.constant("other");
+  const bool number = known && known->arg().is_number();
+  s.always_inside = number && known->to_int() >= 0 && known->to_int() < bits;
+  s.count = r.cast(r["other"], DType::F64);
+  if (s.always_inside) return s;
+  s.inside = r.call("logical_and", {r.call("ge", {s.count, 0.0}), r.call("lt", {s.count, double(bits)})});
+  s.count = r.call("where", {s.inside, s.count, 0.0});
+  return s;
+}
+Term power_of_two(const Rewriting& r, Term count, DType type) {  // exact in float64
+  return r.cast(r.call("round", {r.call("pow", {2.0, count})}), type);
+}
 Value* left_shift(const Rewriting& r) {
   DType type;
-  if (!r.dtype(r.node.output(), type)) return nullptr;
-  const Term power = r.call("round", {r.call("pow", {2.0, r.cast(r["other"], DType::F64)})});
-  return r.call("mul", {r["input"], r.cast(power, type)});
+  if (!r.dtype(r.node.output(), type) || !is_integral(type)) return nullptr;
+  const bool has_sign = family(type) == DTypeClass::Signed;
+  const Shift s = read_shift(r, static_cast<int>(8 * item_size(type)) - has_sign);
+  const Term shifted = r.term("input") * power_of_two(r, s.count, type);
+  if (s.always_inside) return shifted;
+  // The last bit of a signed type is no power of two that it holds.
+  const Term last =
+      r.call("eq", {r.cast(r["other"], DType::I64), static_cast<int64_t>(8 * item_size(type)) - 1});
+  const Term half = power_of_two(r, r.call("full_like", {s.count, double(4 * item_size(type) - 1)}), type);
+  const Term but_one = r.term("input") * half * half;
+  const Term rest = r.call("where", {last, but_one + but_one, r.call("zeros_like", {shifted})});
+  return r.call("where", {s.inside, shifted, has_sign ? rest : r.call("zeros_like", {shifted})});
 }
 Value* right_shift(const Rewriting& r) {
   DType type;
-  if (!r.dtype(r.node.output(), type)) return nullptr;
-  const Term power = r.cast(r.call("round", {r.call("pow", {2.0, r.cast(r["other"], DType::F64)})}), type);
-  return r.call("floor_divide", {r["input"], power});
+  if (!r.dtype(r.node.output(), type) || !is_integral(type)) return nullptr;
+  const bool has_sign = family(type) == DTypeClass::Signed;
+  const Shift s = read_shift(r, static_cast<int>(8 * item_size(type)) - has_sign);
+  const Term shifted = r.call("floor_divide", {r["input"], power_of_two(r, s.count, type)});
+  if (s.always_inside) return shifted;
+  Term rest = r.call("zeros_like", {shifted});  // what is left of the sign
+  if (has_sign) rest = rest - r.cast(r.call("lt", {r.term("input"), 0.0}), type);
+  return r.call("where", {s.inside, shifted, rest});
 }
 Value* angle(const Rewriting& r) {
   DType type;

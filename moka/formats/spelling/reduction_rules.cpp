@@ -275,8 +275,13 @@ Value* histogram(const Rewriting& r) {
     return nullptr;
   const Term x = r.call("reshape", {r["input"], Dims{-1}});
   const bool open = r.number("min") == r.number("max");  // then the values' own ends
-  const Term low = open ? r.call("amin", {x}) : r.constant_tensor(number_tensor(Any(r.number("min")), type));
-  const Term high = open ? r.call("amax", {x}) : r.constant_tensor(number_tensor(Any(r.number("max")), type));
+  Term low = open ? r.call("amin", {x}) : r.constant_tensor(number_tensor(Any(r.number("min")), type));
+  Term high = open ? r.call("amax", {x}) : r.constant_tensor(number_tensor(Any(r.number("max")), type));
+  if (open) {  // equal values lie in the middle of a range of 2
+    const Term equal = r.cast(r.call("eq", {low, high}), type);
+    low = low - equal;
+    high = high + equal;
+  }
   const Term place = r.call("floor", {(x - low) * static_cast<double>(bins) / (high - low)});
   const Term last = r.call("minimum", {place, static_cast<double>(bins - 1)});
   const Term inside = r.call("logical_and", {r.call("ge", {x, low}), r.call("le", {x, high})});

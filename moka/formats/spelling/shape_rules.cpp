@@ -254,6 +254,11 @@ Value* diag_embed(const Rewriting& r) {
   DType type;
   if (!last.fixed() || !r.dtype(r["input"], type)) return nullptr;
   const int64_t side = last.size + std::abs(offset);
+  std::vector<Size> sizes = r.sizes(r["input"]);
+  sizes.pop_back();
+  sizes.push_back(side);
+  sizes.push_back(side);
+  if (last.size == 0) return r.call("zeros", {r.list(sizes), named("dtype", type)});  // nothing to show
   // Every place shows some element; those off the diagonal are masked.
   Dims from(static_cast<size_t>(side * side), int64_t(0));
   const int64_t all[] = {side, side};
@@ -264,10 +269,6 @@ Value* diag_embed(const Rewriting& r) {
     from[static_cast<size_t>(places[i])] = static_cast<int64_t>(i);
     static_cast<uint8_t*>(on.raw_data())[places[i]] = 1;
   }
-  std::vector<Size> sizes = r.sizes(r["input"]);
-  sizes.pop_back();
-  sizes.push_back(side);
-  sizes.push_back(side);
   const Term spread = r.reshape(r.select(r["input"], -1, from), sizes);
   const Term made =
       r.call("where", {r.constant_tensor(on), spread, Any(number_tensor(Any(int64_t(0)), type))});

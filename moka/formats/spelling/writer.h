@@ -14,12 +14,12 @@
 
 namespace moka::spelling {
 
-struct FileGraph;
+struct NamedGraph;
 struct FileNode {
   std::string name, op, domain;
   std::vector<std::string> inputs, outputs;  // empty: missing
   std::vector<Attribute> attributes;
-  std::vector<std::pair<std::string, FileGraph>> graphs;  // attributes that are graphs: branches, bodies
+  std::vector<NamedGraph> graphs;  // attributes that are graphs: branches, bodies
   std::string scope;  // the module that it comes from
 };
 struct FileTensor {
@@ -34,6 +34,10 @@ struct FileGraph {  // its nodes see the names of the graphs around it
   std::string name;
   std::vector<FileValue> inputs, outputs;
   std::vector<FileNode> nodes;
+};
+struct NamedGraph {
+  std::string name;
+  FileGraph graph;
 };
 struct FileModel : FileGraph {
   std::vector<FileValue> values;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "moka/graph/expr.h"
 #include "moka/ops/complex/scalar.h"
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
@@ -122,9 +123,16 @@ Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
              t.dim(), " dimension(s).");
   return where(mask, to(t, input.dtype()), input);
 }
-// Graphs know the types and read one formula.
+// Graphs know the types and read one formula; a number of a wider kind becomes one of the input's.
 constexpr Body fill_masked_body = [] {
-  Body b = body([](auto input, auto mask, auto value) { return where(mask, value, input); });
+  Body b = body([](auto input, auto mask, auto value) {
+    auto filled = where(mask, value, input);
+    if constexpr (std::is_same_v<decltype(input), graph::Expr>) {
+      const graph::Type &wanted = input.value->type, &found = filled.value->type;
+      if (wanted.has_dtype && found.has_dtype && wanted.dtype != found.dtype) return to(filled, wanted.dtype);
+    }
+    return filled;
+  });
   b.eager = parts<fill_masked>().eager;
   return b;
 }();

@@ -72,7 +72,7 @@ void histogram(const Frame& f, const Tensor& x, T* out) {
   std::fill_n(out, bins, T(0));
   for (int64_t i = 0; i < n; i++) {
     if (!(p[i] >= low && p[i] <= high)) continue;
-    int64_t k = static_cast<int64_t>((p[i] - low) / (high - low) * static_cast<T>(bins));
+    int64_t k = static_cast<int64_t>((p[i] - low) * static_cast<T>(bins) / (high - low));
     out[std::min(k, bins - 1)] += 1;
   }
 }

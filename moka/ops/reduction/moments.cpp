@@ -280,7 +280,8 @@ template <class X>
 X as_floats(X x) {
   if constexpr (std::is_same_v<X, graph::Expr>) {
     const graph::Type& type = x.value->type;
-    if (type.has_dtype && is_integral(type.dtype)) return to(x, default_float());
+    if (type.has_dtype && (is_integral(type.dtype) || type.dtype == DType::Bool))
+      return to(x, default_float());
   }
   return x;
 }
