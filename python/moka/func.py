@@ -25,6 +25,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
     "vmap",
@@ -613,3 +614,16 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str,
 
     parameters = stacked([dict(m.named_parameters()) for m in models], True)
     return parameters, stacked([dict(m.named_buffers()) for m in models], False)
+
+
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Make all batch normalizations of a module use the batch alone, in place: running statistics, which
+    transforms cannot write, go away. Returns the module.
+    """
+    from .nn.normalization import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

@@ -279,3 +279,14 @@ def test_elements_of_a_batch_are_written_by_index():
     np.testing.assert_allclose(vmap(squares)(x).numpy(), expected.numpy(), rtol=1e-9, atol=1e-12)
     with pytest.raises(RuntimeError, match="no batch"):
         vmap(lambda row: moka.zeros(3).__setitem__(0, row[0]))(x)
+
+
+def test_batch_normalizations_without_statistics_run_inside_transforms():
+    model = moka.nn.Sequential(moka.nn.Linear(2, 3), moka.nn.BatchNorm1d(3))
+    assert moka.func.replace_all_batch_norm_modules_(model) is model
+    layer = model[1]
+    assert layer.running_mean is None and layer.running_var is None and not layer.track_running_stats
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    x = moka.randn(4, 5, 2)
+    found = moka.func.vmap(lambda rows: moka.func.functional_call(model, parameters, (rows,)))(x)
+    assert moka.allclose(found[1], model(x[1]), atol=1e-5)

@@ -438,3 +438,11 @@ def test_old_names_of_initial_values_warn_and_work(name):
 
 def test_there_are_twenty_six_names_in_init():
     assert len(nn.init.__all__) == 26
+
+
+def test_structured_pruning_names_wrong_dimensions():
+    layer = nn.Conv2d(1, 4, 3)
+    with pytest.raises(IndexError, match="Invalid index 7"):
+        prune.ln_structured(layer, "weight", 1, n=2, dim=7)
+    with pytest.raises(ValueError, match="multidimensional"):
+        prune.random_structured(layer, "bias", 1, dim=0)

@@ -251,6 +251,17 @@ class _Structured(BasePruningMethod):
         self.amount = amount
         self.dim = dim
 
+    def _checked_dim(self, t: Tensor) -> int:
+        shape = list(t.shape)
+        if t.dim() < 2:
+            raise ValueError(
+                "Structured pruning can only be applied to multidimensional tensors, whose channels go; the "
+                f"tensor's shape is {shape}"
+            )
+        if not -t.dim() <= self.dim < t.dim():
+            raise IndexError(f"prune: Invalid index {self.dim}: dim must name a dimension of shape {shape}")
+        return self.dim % t.dim()
+
     def _without(self, t: Tensor, default_mask: Tensor, scores: list[float]) -> Tensor:
         dim = self.dim % t.dim()
         count = _count(self.amount, t.shape[dim])
@@ -267,7 +278,7 @@ class RandomStructured(_Structured):
     """Prunes whole channels along `dim` at random."""
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        return self._without(t, default_mask, _C.rand(t.shape[self.dim]).tolist())
+        return self._without(t, default_mask, _C.rand(t.shape[self._checked_dim(t)]).tolist())
 
 
 class LnStructured(_Structured):
@@ -278,7 +289,7 @@ class LnStructured(_Structured):
         self.n = n
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        dim = self.dim % t.dim()
+        dim = self._checked_dim(t)
         rows = t.transpose(0, dim).reshape(t.shape[dim], -1).abs()
         n = float(self.n)
         if math.isinf(n):
