@@ -176,7 +176,7 @@ def make_tensor(
         parts = [_C.rand(drawn, dtype=_C.float64).numpy() * (high - low) + low for _ in range(2)]
         made = _C.from_numpy(np.asarray(parts[0] + 1j * parts[1])).to(dtype)
     else:
-        values = _C.rand(drawn, dtype=_C.float64) * (high - low) + low
+        values = _C.rand(drawn, dtype=_C.float64) * float(high - low) + float(low)
         floats = dtype.is_floating_point
         made = (values if floats else values.floor()).to(dtype)
     if exclude_zero:

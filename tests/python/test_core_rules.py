@@ -154,3 +154,21 @@ def test_a_sobol_engine_refuses_what_it_cannot_do():
     with pytest.raises(NotImplementedError, match="float32 and float64"):
         engine.draw(3, dtype=moka.float16)
     assert repr(SobolEngine(2, True, 3)) == "SobolEngine(dimension=2, scramble=True, seed=3)"
+
+
+@pytest.mark.parametrize("dtype", [moka.float16, moka.bfloat16])
+def test_numbers_beside_short_floats_are_rounded_to_them(dtype):
+    x = moka.tensor([0.1, 2.1, -3.3], dtype=dtype)
+    assert (x == 2.1).tolist() == [False, True, False] and (x < 2.1).tolist() == [True, False, True]
+    assert (x >= 0.1).tolist() == [True, True, False]
+    assert (x - 2.1)[1] == 0 and moka.fmod(x, 2.1)[1] == 0 and moka.remainder(x, 0.1)[0] == 0
+    short = moka.tensor(2.1, dtype=dtype)
+    assert moka.pow(x, 2.1)[:2].equal(moka.pow(x, short)[:2])
+    assert (x * 2.1).equal((x.double() * 2.1).to(dtype))  # products are computed with the number itself
+
+
+def test_numbers_beside_short_floats_are_rounded_in_graphs_too():
+    x = moka.tensor([0.1, 2.1, -3.3], dtype=moka.bfloat16)
+    traced = moka.jit.trace(lambda v: moka.where(v == 2.1, v - 2.1, v + 2.1), (x,))
+    expected = moka.where(x == 2.1, x - 2.1, x + 2.1)
+    assert traced(x).equal(expected) and moka.jit.freeze(traced)(x).equal(expected)

@@ -1,12 +1,14 @@
 // Divisions that round, their remainders, and rounding to decimals. Integers are checked for zero divisors.
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <type_traits>
 
 #include "moka/ops/define.h"
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
 #include "moka/ops/pointwise/driver.h"
+#include "moka/ops/pointwise/types.h"
 #include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/unwritten.h"
 
@@ -34,10 +36,15 @@ void rounded_output(Frame& f) {
                   ": not defined for bool; convert it first, for example with int()");
 }
 template <class F>
+constexpr bool remainders = std::is_same_v<F, FMod> || std::is_same_v<F, Remainder>;
+template <class F>
 void checked(Frame& f) {
   static constexpr Formula formula = pointwise_all<F>(DTypeRule::Same, 20);
   check_divisor(f, 1);
   check_fits_signed({f.args, 2}, f.name());
+  const DType type = f.outs[0].dtype();
+  if (remainders<F> && rounds_numbers(f.op, type))
+    return formula_result(f, formula, {rounded_number(f.args[0], type), rounded_number(f.args[1], type)});
   formula_result(f, formula, {f.args[0], f.args[1]});
 }
 

@@ -149,9 +149,11 @@ class RegionPlanner {
     return static_cast<int>(plan_->values.size()) - 1;
   }
 
-  int number(const Any& value, const FormulaPlan& types, bool wide) {
+  int number(const Op& op, const Any& value, const FormulaPlan& types) {
     RegionPlan::Value v{RegionPlan::Value::Number, types.compute, true};
-    const bool narrow = is_integral(types.common) && is_integral(types.compute) && !wide;
+    const bool narrow =
+        (is_integral(types.common) && is_integral(types.compute) && !op.formula.wide_numbers) ||
+        rounds_numbers(op, types.common);
     char bytes[16] = {};
     write_number(value, narrow ? types.common : types.compute, bytes);
     if (narrow) convert_elements(bytes, types.common, v.number, types.compute, 1);
@@ -222,7 +224,7 @@ class RegionPlanner {
     step.compute = types.compute;
     for (int k = 0; k < f.streams; k++) {
       const RegionProgram::Operand& o = n.operands[static_cast<size_t>(k)];
-      step.operands.push_back(o.value < 0 ? number(o.number, types, f.wide_numbers)
+      step.operands.push_back(o.value < 0 ? number(*n.op, o.number, types)
                                           : operand(values_[static_cast<size_t>(o.value)], types));
     }
     const bool line = plan_->rows && std::all_of(step.operands.begin(), step.operands.end(),

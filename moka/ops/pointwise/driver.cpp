@@ -214,6 +214,12 @@ void run_formula(Frame& frame) {
   std::span<const Tensor> all(tensors, static_cast<size_t>(count));
   std::span<const Arg> operands(frame.args, static_cast<size_t>(count));
   FormulaPlan plan = plan_types(frame.op, operands, name);
+  Arg short_numbers[most_streams];
+  if (rounds_numbers(frame.op, plan.common)) {
+    for (int k = 0; k < count; k++)
+      short_numbers[k] = rounded_number(operands[static_cast<size_t>(k)], plan.common);
+    operands = {short_numbers, static_cast<size_t>(count)};
+  }
   Dims shape = common_shape(all, name);
   frame.outs.resize(1);
   if (frame.infer) {

@@ -88,6 +88,20 @@ void check_exponent(DType compute, const Arg& exponent, std::string_view name) {
 
 void add_formula_kernels(const Op& op, const FormulaRow& row) { formula_rows()[&op].push_back(row); }
 
+bool rounds_numbers(const Op& op, DType common) {
+  return (common == DType::F16 || common == DType::BF16) && &op != &ops::mul_op && &op != &ops::div_op &&
+         &op != &ops::lerp_op;
+}
+
+Arg rounded_number(const Arg& a, DType dtype) {
+  if (!a.is_number()) return a;
+  double value = a.as_double();
+  char item[16];
+  convert_elements(&value, DType::F64, item, dtype, 1);
+  convert_elements(item, dtype, &value, DType::F64, 1);
+  return Arg(value);
+}
+
 DType result_type(std::span<const Arg> operands) {
   Bucket with_dims, zero_dims, numbers;
   for (const Arg& a : operands) {

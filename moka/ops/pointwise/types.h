@@ -22,6 +22,11 @@ struct FormulaPlan {
 FormulaKernel power_kernel(double exponent, int isa, int column);
 std::string_view power_text(double exponent, int column);  // its text, or nothing
 
+// Whether numbers beside operands of this type are rounded to it: PyTorch makes tensors of them, except in products,
+// quotients and lerp.
+bool rounds_numbers(const Op& op, DType common);
+// A number as an element of `dtype`; what is none stays as it is.
+Arg rounded_number(const Arg& a, DType dtype);
 // Types and kernel for the operands of a call; `name` is for the errors.
 FormulaPlan plan_types(const Op& op, std::span<const Arg> operands, std::string_view name);
 // The same for operands that are all converted to `dtype`, which is the result's type too.
