@@ -66,6 +66,21 @@ def peak_memory() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
+def processor_time() -> tuple[int, int]:
+    """Ticks that the host of a virtual machine took since its start, and all ticks; (0, 0) if not known."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except (OSError, ValueError):
+        return 0, 0
+    return (ticks[7], sum(ticks)) if len(ticks) == 8 else (0, 0)
+
+
+def stolen_since(before: tuple[int, int]) -> float:
+    """Share of the processor time that the host took since `before`; where it is large, no time is sound."""
+    now = processor_time()
+    return (now[0] - before[0]) / max(now[1] - before[1], 1)
+
+
 def answer(ask: Callable[..., Any], at_end: Callable[[], Any] = lambda: None) -> None:
     """Answer each line of standard input, a JSON list of arguments, with what `ask` returns."""
     for line in sys.stdin:
