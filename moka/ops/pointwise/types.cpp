@@ -8,6 +8,7 @@
 
 #include "moka/base/cpu.h"
 #include "moka/ops/complex/scalar.h"
+#include "moka/ops/pointwise/pointwise.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/tensor/complex_half.h"
 
