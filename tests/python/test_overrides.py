@@ -119,3 +119,18 @@ def test_modes_see_calls_and_are_off_inside():
 
     with Zeros(), Mode():
         assert moka.ones(2).tolist() == [0, 0]
+
+
+def test_a_class_may_keep_a_function():
+    """Operators kept by a class are functions, not its methods; those of Tensor are methods."""
+
+    class Layer:
+        product = moka.mul
+        activation = moka.relu
+
+    assert Layer.product is moka.mul and Layer().product is moka.mul
+    assert Layer().activation(moka.tensor([-1.0, 2.0])).tolist() == [0, 2]
+    x = moka.tensor([3.0])
+    assert x.mul(2).tolist() == [6] and moka.Tensor.mul(x, 2).tolist() == [6]
+    assert pickle.loads(pickle.dumps(moka.Tensor.mul)) is moka.Tensor.mul
+    assert pickle.loads(pickle.dumps(moka.mul)) is moka.mul
