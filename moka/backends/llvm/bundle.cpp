@@ -9,6 +9,9 @@
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "moka/backends/llvm/bundle_layout.h"
 #include "moka/backends/llvm/object.h"
@@ -37,13 +40,25 @@ void log(const std::string& text) {
   if (log_enabled(Log::Backends)) log_line(Log::Backends, cat("package: ", text));
 }
 
+#if defined(__x86_64__)
+// What x86-64-v3 has beside AVX2 and FMA. Compilers do not agree on the levels' names, nor on those of all their parts.
+bool has_rest_of_v3() {
+  constexpr unsigned movbe = 1u << 22, f16c = 1u << 29, lzcnt = 1u << 5;
+  unsigned a, b, c = 0, d, extended = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & movbe) && (c & f16c) &&
+         __get_cpuid(0x80000001, &a, &b, &extended, &d) && (extended & lzcnt) &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+#endif
+
 // Targets whose code this processor runs, the best first.
 std::vector<std::string_view> fitting_targets() {
   std::vector<std::string_view> out;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (isa() == Isa::Avx512 && __builtin_cpu_supports("x86-64-v4")) out.push_back("x86-64-v4");
-  if (isa() != Isa::Baseline && __builtin_cpu_supports("x86-64-v3")) out.push_back("x86-64-v3");
+  if (isa() == Isa::Baseline || !has_rest_of_v3()) return out;
+  if (isa() == Isa::Avx512 && __builtin_cpu_supports("avx512cd")) out.push_back("x86-64-v4");
+  out.push_back("x86-64-v3");
 #elif defined(__aarch64__)
   out.push_back("aarch64");
 #endif
