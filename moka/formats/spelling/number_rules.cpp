@@ -208,13 +208,15 @@ Value* left_shift(const Rewriting& r) {
   const Shift s = read_shift(r, static_cast<int>(8 * item_size(type)) - has_sign);
   const Term shifted = r.term("input") * power_of_two(r, s.count, type);
   if (s.always_inside) return shifted;
-  // The last bit of a signed type is no power of two that it holds.
-  const Term last =
-      r.call("eq", {r.cast(r["other"], DType::I64), static_cast<int64_t>(8 * item_size(type)) - 1});
-  const Term half = power_of_two(r, r.call("full_like", {s.count, double(4 * item_size(type) - 1)}), type);
-  const Term but_one = r.term("input") * half * half;
-  const Term rest = r.call("where", {last, but_one + but_one, r.call("zeros_like", {shifted})});
-  return r.call("where", {s.inside, shifted, has_sign ? rest : r.call("zeros_like", {shifted})});
+  Term rest = r.call("zeros_like", {shifted});
+  if (has_sign) {  // its last bit is no power of two that the type holds
+    const int64_t bits = static_cast<int64_t>(8 * item_size(type));
+    const Term last = r.call("eq", {r.cast(r["other"], DType::I64), bits - 1});
+    const Term half = power_of_two(r, r.call("full_like", {s.count, double(bits / 2 - 1)}), type);
+    const Term but_one = r.term("input") * half * half;
+    rest = r.call("where", {last, but_one + but_one, rest});
+  }
+  return r.call("where", {s.inside, shifted, rest});
 }
 Value* right_shift(const Rewriting& r) {
   DType type;
