@@ -42,11 +42,7 @@ GradMeta::~GradMeta() {
   if (retains_grad) forget_retained(*this);
   delete leaf;
 }
-void* GradMeta::operator new(size_t bytes) {
-  void* p = pool.take(bytes);
-  if (!p) throw std::bad_alloc();
-  return p;
-}
+void* GradMeta::operator new(size_t bytes) { return pool.take_or_throw(bytes); }
 void GradMeta::operator delete(void* p, size_t bytes) noexcept { pool.give(p, bytes); }
 
 GradMeta& make_meta(const Tensor& t) {

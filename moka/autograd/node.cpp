@@ -43,11 +43,7 @@ NodeExtras& GradNode::make_extras() {
   return *extras;
 }
 
-void* GradNode::operator new(size_t bytes) {
-  void* p = pool.take(bytes);
-  if (!p) throw std::bad_alloc();
-  return p;
-}
+void* GradNode::operator new(size_t bytes) { return pool.take_or_throw(bytes); }
 void GradNode::operator delete(void* p, size_t bytes) noexcept { pool.give(p, bytes); }
 
 void destroy_chain(GradNode* n) {

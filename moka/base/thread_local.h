@@ -27,6 +27,12 @@ class BlockPool {
     if (bytes < Bytes) bytes = Bytes;
     return std::aligned_alloc(Alignment, (bytes + Alignment - 1) & ~(Alignment - 1));
   }
+  // For operator new.
+  void* take_or_throw(size_t bytes) {
+    void* p = take(bytes);
+    if (!p) throw std::bad_alloc();
+    return p;
+  }
   void give(void* p, size_t bytes = Bytes) noexcept {
     if (__builtin_expect(room_ <= 0 || bytes > Bytes, 0) && !opens(bytes)) return std::free(p);
     free_ = new (p) Block{free_};
