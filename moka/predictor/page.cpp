@@ -173,7 +173,8 @@ class Writer {
   std::string value_text(const Any& value) const {
     if (!value.is_tensor()) {
       std::string out = cat(value);
-      return out.size() > 2000 ? out.substr(0, 2000) + "..." : out;
+      if (out.size() > 2000) out.replace(2000, std::string::npos, "...");
+      return out;
     }
     const Tensor& t = value.tensor();
     std::string out = cat(info(t.dtype()).name, t.sizes());
