@@ -37,7 +37,6 @@ void register_all_ops() {
     ops::add_complex_functions();
     ops::add_complex_reductions();
     ops::add_complex_linear();
-    ops::add_unsigned_order();
   });
 }
 

@@ -60,6 +60,13 @@ enum class Bools : uint8_t {
   RefusedAny,  // where one operand is
 };
 
+// What a formula makes of numbers of uint64 from 2^63 on, whose bits its kernels read as int64.
+enum class Unsigned : uint8_t {
+  Refused,
+  Bits,  // right as they are: sums, products, bits and equality
+  Ordered,  // right where all operands come in the order that int64 has: comparisons, extrema
+};
+
 // One pointwise formula in all its machine readings. Table index: compute type F32, F64, I32, I64.
 struct Formula {
   FormulaKernel kernels[isa_count][4] = {};
@@ -70,7 +77,9 @@ struct Formula {
   uint8_t cost = 1;  // rough instructions an element; steers the parallel grain
   bool mask_result = false;  // kernels write bool bytes
   bool wide_numbers = false;  // numbers outside the operands' range stay what they are: bounds
+  bool exact_numbers = false;  // numbers beside half types are not rounded to them first
   bool natural_exponent = false;  // among integers the second operand may be no negative number
+  Unsigned unsigned_numbers = Unsigned::Refused;
   Bools bools = Bools::Taken;
   std::string_view bools_text{};  // why they are refused, and the way out
   constexpr explicit operator bool() const { return streams != 0; }
@@ -81,6 +90,16 @@ struct Formula {
     Formula f = *this;
     f.bools = rule;
     f.bools_text = text;
+    return f;
+  }
+  constexpr Formula with_unsigned(Unsigned reading) const {
+    Formula f = *this;
+    f.unsigned_numbers = reading;
+    return f;
+  }
+  constexpr Formula with_exact_numbers() const {
+    Formula f = *this;
+    f.exact_numbers = true;
     return f;
   }
   constexpr Formula with_wide_numbers() const {
@@ -332,6 +351,8 @@ struct Op {
   Autocast autocast = Autocast::None;
   bool writes_one_value = false;  // in place it may write one place many times: expanded views are served
   bool dtype_of_out = false;  // where no dtype= is given, it computes in that of out=
+  bool plain_numbers = false;  // from Python it takes two numbers without any tensor
+  bool piecewise_linear = false;  // the second derivative by an argument is zero, where others have none
   SampleField samples{};
 
   mutable std::atomic<OpInfo*> info{nullptr};  // made at first use: parsed schema, added kernel rows

@@ -13,7 +13,6 @@ namespace moka::python {
 struct OpGroup {
   std::string name;
   std::vector<const Op*> ops;
-  bool takes_plain_numbers = false;  // without any tensor among them
 };
 
 // What one attempt to bind Python arguments to a schema found.

@@ -157,7 +157,7 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       if (!bind(*op, args, count, keywords, b, scratch)) continue;
       const Schema& s = info(*op).schema;
       Tensor number;  // the first of two plain ones
-      if (group.takes_plain_numbers && b.args[0].tag != Tag::Tensor && b.args[1].tag != Tag::Tensor) {
+      if (op->plain_numbers && b.args[0].tag != Tag::Tensor && b.args[1].tag != Tag::Tensor) {
         number = full(Dims{}, b.args[0]);
         b.args[0] = Arg(number);
       }

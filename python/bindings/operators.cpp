@@ -108,9 +108,6 @@ int init_operators(PyObject* module) {
     }
     g.ops.push_back(op);
   }
-  // PyTorch's arithmetic that calculates with two plain numbers too.
-  for (const char* name : {"add", "sub", "mul", "div", "floor_divide"})
-    groups.at(name).takes_plain_numbers = true;
   PyObject* operators = PyDict_New();  // every name, hidden ones included: for tools and tests
   if (!operators) return -1;
   auto add_method = [](OpGroup* group, bool in_place, const char* name) {

@@ -7,17 +7,18 @@
 
 namespace moka::ops {
 
-#define MOKA_BITWISE(name, Name, text, onnx_map, netdef_map)                                            \
-  struct Name {                                                                                         \
-    constexpr auto operator()(auto x, auto y) const { return name(x, y); }                              \
-  };                                                                                                    \
-  constinit const Op name##_op {                                                                        \
-    .schema = #name "(Operand input, Operand other) -> Tensor", .doc = text,                            \
-    .formula = pointwise_integral<Name>(), .derivative = none("takes integers only"), .onnx = onnx_map, \
-    .netdef = netdef_map,                                                                               \
-    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean).no_gradient(),                               \
-                shapes({2, 1}, {3}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient(),     \
-                shapes({0}, {1}).in(Domain::Boolean).no_gradient()},                                    \
+#define MOKA_BITWISE(name, Name, text, onnx_map, netdef_map)                                        \
+  struct Name {                                                                                     \
+    constexpr auto operator()(auto x, auto y) const { return name(x, y); }                          \
+  };                                                                                                \
+  constinit const Op name##_op {                                                                    \
+    .schema = #name "(Operand input, Operand other) -> Tensor", .doc = text,                        \
+    .formula = pointwise_integral<Name>().with_unsigned(Unsigned::Bits),                            \
+    .derivative = none("takes integers only"), .onnx = onnx_map, .netdef = netdef_map,              \
+                                                                                                    \
+    .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean).no_gradient(),                           \
+                shapes({2, 1}, {3}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient(), \
+                shapes({0}, {1}).in(Domain::Boolean).no_gradient()},                                \
   }
 MOKA_BITWISE(bitwise_and, BitwiseAnd, "The bits that both have.",
              (Format{{.map = "BitwiseAnd(input, other)", .since = 18}}), "BitwiseAnd(input, other)");
@@ -27,21 +28,21 @@ MOKA_BITWISE(bitwise_xor, BitwiseXor, "The bits that one of both has.",
              (Format{{.map = "BitwiseXor(input, other)", .since = 18}}), "BitwiseXor(input, other)");
 #undef MOKA_BITWISE
 
-#define MOKA_SHIFT(name, Name, text)                                                                    \
+#define MOKA_SHIFT(name, Name, reading, text)                                                           \
   struct Name {                                                                                         \
     constexpr auto operator()(auto x, auto y) const { return name(x, y); }                              \
   };                                                                                                    \
   constinit const Op name##_op {                                                                        \
     .schema = #name "(Operand input, Operand other) -> Tensor", .doc = text,                            \
-    .formula = pointwise_integral<Name>().with_bools(Bools::Refused),                                   \
+    .formula = pointwise_integral<Name>().with_unsigned(Unsigned::reading).with_bools(Bools::Refused),  \
     .derivative = none("takes integers only"), .onnx = none("ONNX's BitShift takes unsigned integers"), \
     .netdef = none("Caffe2 has no shifts"),                                                             \
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient(),  \
                 shapes({0}, {1}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient()},       \
   }
-MOKA_SHIFT(bitwise_left_shift, LeftShift,
+MOKA_SHIFT(bitwise_left_shift, LeftShift, Bits,
            "input * 2^other; 0 where other is negative or moves all bits out.");
-MOKA_SHIFT(bitwise_right_shift, RightShift,
+MOKA_SHIFT(bitwise_right_shift, RightShift, Refused,
            "input / 2^other rounded down; 0 or -1 where other moves all bits out.");
 #undef MOKA_SHIFT
 

@@ -113,6 +113,7 @@ constinit const Op floor_divide_op{
         "a rounded quotient jumps between its steps; div(rounding_mode='floor') has the derivative 0")},
     .onnx = none("written as Div and Floor"),
     .netdef = none("written as Div and Floor"),
+    .plain_numbers = true,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1).no_gradient(), shapes({0}, {1}).no_gradient()},
 };
 constinit const Op div_mode_op{
@@ -126,6 +127,7 @@ constinit const Op div_mode_op{
                                    auto q) { return neg(div_mode_backward(dy * q, y, mode)); })},
     .onnx = none("written as Div and Floor"),
     .netdef = none("written as Div and Floor"),
+    .plain_numbers = true,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive, 1).with("rounding_mode", "floor"),
                 shapes({3, 4}, {1}).in(Domain::Positive, 1).with("rounding_mode", "trunc"), shapes({0}, {1})},
 };

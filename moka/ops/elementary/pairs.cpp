@@ -74,7 +74,7 @@ struct FMax {
 constinit const Op fmax_op{
     .schema = "fmax(Tensor input, Tensor other) -> Tensor",
     .doc = "The larger of both; a number wins over NaN.",
-    .formula = pointwise_all<FMax>(DTypeRule::Same),
+    .formula = pointwise_all<FMax>(DTypeRule::Same).with_unsigned(Unsigned::Ordered),
     .derivative = {wrt("input",
                        [](auto dy, auto x, auto y) {
                          return where(eq(x, y), dy * 0.5, where(logical_or(x > y, isnan(y)), dy, 0));
@@ -95,7 +95,7 @@ struct FMin {
 constinit const Op fmin_op{
     .schema = "fmin(Tensor input, Tensor other) -> Tensor",
     .doc = "The smaller of both; a number wins over NaN.",
-    .formula = pointwise_all<FMin>(DTypeRule::Same),
+    .formula = pointwise_all<FMin>(DTypeRule::Same).with_unsigned(Unsigned::Ordered),
     .derivative = {wrt("input",
                        [](auto dy, auto x, auto y) {
                          return where(eq(x, y), dy * 0.5, where(logical_or(x < y, isnan(y)), dy, 0));

@@ -30,7 +30,7 @@ struct IsInf {
 constinit const Op isinf_op{
     .schema = "isinf(Tensor input) -> Tensor",
     .doc = "Whether each element is infinite.",
-    .formula = pointwise_all<IsInf>(DTypeRule::Comparing),
+    .formula = pointwise_all<IsInf>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),
     .derivative = none("the result is bool"),
     .onnx = Format{{.map = "IsInf(input, detect_negative?=1, detect_positive?=1)", .since = 10}},
     .netdef = none("Caffe2 has no such operator"),
@@ -48,7 +48,7 @@ struct IsPosInf {
 constinit const Op isposinf_op{
     .schema = "isposinf(Tensor input) -> Tensor",
     .doc = "Whether each element is positive infinity.",
-    .formula = pointwise_all<IsPosInf>(DTypeRule::Comparing),
+    .formula = pointwise_all<IsPosInf>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),
     .shape = into_bool,
     .derivative = none("the result is bool"),
     .onnx = none("written as IsInf and Greater"),
@@ -61,7 +61,7 @@ struct IsNegInf {
 constinit const Op isneginf_op{
     .schema = "isneginf(Tensor input) -> Tensor",
     .doc = "Whether each element is negative infinity.",
-    .formula = pointwise_all<IsNegInf>(DTypeRule::Comparing),
+    .formula = pointwise_all<IsNegInf>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),
     .shape = into_bool,
     .derivative = none("the result is bool"),
     .onnx = none("written as IsInf and Less"),

@@ -12,11 +12,12 @@ struct Add {
 constinit const Op add_op{
     .schema = "add(Operand input, Operand other, *, Number alpha=1) -> Tensor",
     .doc = "input + alpha * other, broadcasting.",
-    .formula = pointwise_all<Add, 2>(DTypeRule::Same),
+    .formula = pointwise_all<Add, 2>(DTypeRule::Same).with_unsigned(Unsigned::Bits),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("other", [](auto dy, auto, auto, auto alpha) { return mul(dy, conj(alpha)); })},
     .onnx = "Add(input, other, =alpha:1)",
     .netdef = "Add(input, other, =alpha:1)",
+    .plain_numbers = true,
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}),
                 shapes({3}, {3}).with("alpha", 2.5)},
 };
@@ -28,6 +29,7 @@ constinit const Op sub_op{
     .schema = "sub(Operand input, Operand other, *, Number alpha=1) -> Tensor",
     .doc = "input - alpha * other, broadcasting.",
     .formula = pointwise_all<Sub, 2>(DTypeRule::Same)
+                   .with_unsigned(Unsigned::Bits)
                    .with_bools(Bools::RefusedAny,
                                "bool has no difference; use ~ or logical_not() to invert a mask, ^ or "
                                "logical_xor() for two of them"),
@@ -35,6 +37,7 @@ constinit const Op sub_op{
                    wrt("other", [](auto dy, auto, auto, auto alpha) { return neg(mul(dy, conj(alpha))); })},
     .onnx = "Sub(input, other, =alpha:1)",
     .netdef = "Sub(input, other, =alpha:1)",
+    .plain_numbers = true,
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}),
                 shapes({3}, {3}).with("alpha", 2.5)},
 };
@@ -54,11 +57,12 @@ struct Mul {
 constinit const Op mul_op{
     .schema = "mul(Operand input, Operand other) -> Tensor",
     .doc = "input * other, broadcasting.",
-    .formula = pointwise_all<Mul>(DTypeRule::Same),
+    .formula = pointwise_all<Mul>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_exact_numbers(),
     .derivative = {wrt("input", [](auto dy, auto, auto other) { return mul(dy, conj(other)); }),
                    wrt("other", [](auto dy, auto input) { return mul(dy, conj(input)); })},
     .onnx = "Mul(input, other)",
     .netdef = "Mul(input, other)",
+    .plain_numbers = true,
     .samples = {shapes({3, 4}, {3, 4}), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1}), shapes({}, {3})},
 };
 
@@ -68,12 +72,13 @@ struct Div {
 constinit const Op div_op{
     .schema = "div(Operand input, Operand other) -> Tensor",
     .doc = "input / other, true division: integers give the default floating type.",
-    .formula = pointwise<Div>(DTypeRule::Floating),
+    .formula = pointwise<Div>(DTypeRule::Floating).with_exact_numbers(),
     .derivative = {wrt("input", [](auto dy, auto, auto other) { return dy / conj(other); }),
                    wrt("other",
                        [](auto dy, auto x, auto other) { return neg(dy * conj(x / other / other)); })},
     .onnx = "Div(input, other)",
     .netdef = "Div(input, other)",
+    .plain_numbers = true,
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Positive), shapes({2, 1, 5}, {4, 1}).in(Domain::Positive),
                 shapes({0}, {1})},
 };
@@ -111,7 +116,7 @@ constinit const Op maximum_op{
     .doc =
         "The larger of both; NaN wins; the gradient is shared where both are equal, and goes to both beside "
         "NaN.",
-    .formula = pointwise_all<Maximum>(DTypeRule::Same).with_wide_numbers(),
+    .formula = pointwise_all<Maximum>(DTypeRule::Same).with_unsigned(Unsigned::Ordered).with_wide_numbers(),
     .derivative = {fused("input", [](auto dy, auto x,
                                      auto y) { return where(x < y, 0, where(eq(x, y), dy * 0.5, dy)); }),
                    fused("other", [](auto dy, auto x,
@@ -129,7 +134,7 @@ constinit const Op minimum_op{
     .doc =
         "The smaller of both; NaN wins; the gradient is shared where both are equal, and goes to both beside "
         "NaN.",
-    .formula = pointwise_all<Minimum>(DTypeRule::Same).with_wide_numbers(),
+    .formula = pointwise_all<Minimum>(DTypeRule::Same).with_unsigned(Unsigned::Ordered).with_wide_numbers(),
     .derivative = {fused("input", [](auto dy, auto x,
                                      auto y) { return where(x > y, 0, where(eq(x, y), dy * 0.5, dy)); }),
                    fused("other", [](auto dy, auto x,
@@ -147,7 +152,7 @@ struct Lerp {
 constinit const Op lerp_op{
     .schema = "lerp(Tensor input, Tensor end, Operand weight) -> Tensor",
     .doc = "input + weight * (end - input), computed from the nearer end.",
-    .formula = pointwise<Lerp>(DTypeRule::Same, 2),
+    .formula = pointwise<Lerp>(DTypeRule::Same, 2).with_exact_numbers(),
     .shape =
         [](Frame& f) {
           const DType start = f.tensor(0).dtype(), end = f.tensor(1).dtype();
@@ -168,7 +173,9 @@ struct AddCMul {
 constinit const Op addcmul_op{
     .schema = "addcmul(Tensor input, Tensor tensor1, Tensor tensor2, *, Number value=1) -> Tensor",
     .doc = "input + value * tensor1 * tensor2.",
-    .formula = pointwise_all<AddCMul, 3>(DTypeRule::Same, 2).with_bools(Bools::Refused),
+    .formula = pointwise_all<AddCMul, 3>(DTypeRule::Same, 2)
+                   .with_unsigned(Unsigned::Bits)
+                   .with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return dy; }),
                    wrt("tensor1",
                        [](auto dy, auto, auto, auto b, auto value) { return dy * conj(b * value); }),

@@ -12,25 +12,25 @@
 namespace moka::ops {
 
 // Comparison operators differ in one sign and their names.
-#define MOKA_COMPARISON(name, Name, sign, text, onnx_map, netdef_map)                                     \
+#define MOKA_COMPARISON(name, Name, sign, text, reading, onnx_map, netdef_map)                            \
   struct Name {                                                                                           \
     constexpr auto operator()(auto x, auto y) const { return x sign y; }                                  \
   };                                                                                                      \
   constinit const Op name##_op {                                                                          \
     .schema = #name "(Operand input, Operand other) -> Tensor",                                           \
     .doc = "Whether input is " text " other, element by element.",                                        \
-    .formula = pointwise_all<Name>(DTypeRule::Comparing), .derivative = none("the result is bool"),       \
-    .onnx = onnx_map, .netdef = netdef_map,                                                               \
+    .formula = pointwise_all<Name>(DTypeRule::Comparing).with_unsigned(Unsigned::reading),                \
+    .derivative = none("the result is bool"), .onnx = onnx_map, .netdef = netdef_map,                     \
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Integer), shapes({2, 1, 5}, {4, 1}), shapes({0}, {1})}, \
   }
-MOKA_COMPARISON(eq, Eq, ==, "equal to", "Equal(input, other)", "EQ(input, other)");
-MOKA_COMPARISON(ne, Ne, !=, "different from", none("written as Equal and Not"), "NE(input, other)");
-MOKA_COMPARISON(lt, Lt, <, "less than", "Less(input, other)", "LT(input, other)");
-MOKA_COMPARISON(le, Le, <=, "at most", (Format{{.map = "LessOrEqual(input, other)", .since = 12}}),
+MOKA_COMPARISON(eq, Eq, ==, "equal to", Bits, "Equal(input, other)", "EQ(input, other)");
+MOKA_COMPARISON(ne, Ne, !=, "different from", Bits, none("written as Equal and Not"), "NE(input, other)");
+MOKA_COMPARISON(lt, Lt, <, "less than", Ordered, "Less(input, other)", "LT(input, other)");
+MOKA_COMPARISON(le, Le, <=, "at most", Ordered, (Format{{.map = "LessOrEqual(input, other)", .since = 12}}),
                 "LE(input, other)");
-MOKA_COMPARISON(gt, Gt, >, "greater than", "Greater(input, other)", "GT(input, other)");
-MOKA_COMPARISON(ge, Ge, >=, "at least", (Format{{.map = "GreaterOrEqual(input, other)", .since = 12}}),
-                "GE(input, other)");
+MOKA_COMPARISON(gt, Gt, >, "greater than", Ordered, "Greater(input, other)", "GT(input, other)");
+MOKA_COMPARISON(ge, Ge, >=, "at least", Ordered,
+                (Format{{.map = "GreaterOrEqual(input, other)", .since = 12}}), "GE(input, other)");
 #undef MOKA_COMPARISON
 
 struct IsNan {
@@ -39,7 +39,7 @@ struct IsNan {
 constinit const Op isnan_op{
     .schema = "isnan(Tensor input) -> Tensor",
     .doc = "Whether each element is not a number.",
-    .formula = pointwise_all<IsNan>(DTypeRule::Comparing),
+    .formula = pointwise_all<IsNan>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),
     .derivative = none("the result is bool"),
     .onnx = Format{{.map = "IsNaN(input)", .since = 9}},
     .netdef = "IsNaN(input)",
@@ -52,7 +52,7 @@ struct IsFinite {
 constinit const Op isfinite_op{
     .schema = "isfinite(Tensor input) -> Tensor",
     .doc = "Whether each element is neither infinite nor NaN.",
-    .formula = pointwise_all<IsFinite>(DTypeRule::Comparing),
+    .formula = pointwise_all<IsFinite>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),
     .derivative = none("the result is bool"),
     .onnx = none("written as IsInf, IsNaN and Not"),
     .netdef = none("Caffe2 has no such operator"),
@@ -65,7 +65,7 @@ struct LogicalNot {
 constinit const Op logical_not_op{
     .schema = "logical_not(Tensor input) -> Tensor",
     .doc = "True where the element is zero.",
-    .formula = pointwise_all<LogicalNot>(DTypeRule::Comparing),
+    .formula = pointwise_all<LogicalNot>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),
     .derivative = none("the result is bool"),
     .onnx = "Not(input)",
     .netdef = "Not(input)",
@@ -79,8 +79,9 @@ constinit const Op logical_not_op{
   constinit const Op name##_op {                                                                     \
     .schema = #name "(Tensor input, Tensor other) -> Tensor",                                        \
     .doc = text " of the truth values of both elements.",                                            \
-    .formula = pointwise_all<Name>(DTypeRule::Comparing), .derivative = none("the result is bool"),  \
-    .onnx = word "(input, other)", .netdef = word "(input, other)",                                  \
+    .formula = pointwise_all<Name>(DTypeRule::Comparing).with_unsigned(Unsigned::Bits),              \
+    .derivative = none("the result is bool"), .onnx = word "(input, other)",                         \
+    .netdef = word "(input, other)",                                                                 \
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean), shapes({2, 1}, {3}).in(Domain::Boolean), \
                 shapes({0}, {1})},                                                                   \
   }
@@ -96,7 +97,7 @@ constinit const Op where_op{
     .schema = "where(Tensor condition, Operand input, Operand other) -> Tensor",
     .doc = "input where condition holds, other elsewhere.",
     .method = "function",
-    .formula = pointwise_all<Where>(DTypeRule::Condition),
+    .formula = pointwise_all<Where>(DTypeRule::Condition).with_unsigned(Unsigned::Bits),
     .derivative = {wrt("input", [](auto dy, auto condition) { return where(condition, dy, 0); }),
                    wrt("other", [](auto dy, auto condition) { return where(condition, 0, dy); })},
     .onnx = Format{{.map = "Where(condition, input, other)", .since = 9}},

@@ -12,7 +12,7 @@ struct Floor {
 constinit const Op floor_op{
     .schema = "floor(Tensor input) -> Tensor",
     .doc = "The largest integer not above input.",
-    .formula = pointwise_all<Floor>(DTypeRule::Same).with_bools(Bools::Refused),
+    .formula = pointwise_all<Floor>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Floor(input)",
     .netdef = "Floor(input)",
@@ -25,7 +25,7 @@ struct Ceil {
 constinit const Op ceil_op{
     .schema = "ceil(Tensor input) -> Tensor",
     .doc = "The smallest integer not below input.",
-    .formula = pointwise_all<Ceil>(DTypeRule::Same).with_bools(Bools::Refused),
+    .formula = pointwise_all<Ceil>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Ceil(input)",
     .netdef = "Ceil(input)",
@@ -38,7 +38,7 @@ struct Round {
 constinit const Op round_op{
     .schema = "round(Tensor input) -> Tensor",
     .doc = "The nearest integer, halves to even.",
-    .formula = pointwise_all<Round>(DTypeRule::Same).with_bools(Bools::Refused),
+    .formula = pointwise_all<Round>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = Format{{.map = "Round(input)", .since = 11}},
     .netdef = none("Caffe2 has no rounding to nearest"),
@@ -51,7 +51,7 @@ struct Trunc {
 constinit const Op trunc_op{
     .schema = "trunc(Tensor input) -> Tensor",
     .doc = "The integer part.",
-    .formula = pointwise_all<Trunc>(DTypeRule::Same).with_bools(Bools::Refused),
+    .formula = pointwise_all<Trunc>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("written as Sign, Abs and Floor"),
     .netdef = none("written as Sign, Abs and Floor"),
@@ -66,7 +66,10 @@ constinit const Op clamp_op{
     .doc =
         "min where input is below it, max where above; the gradient is 0 at the bounds. With one bound see "
         "clamp_min and clamp_max.",
-    .formula = pointwise_all<Clamp>(DTypeRule::Same, 2).with_wide_numbers().with_bools(Bools::Refused),
+    .formula = pointwise_all<Clamp>(DTypeRule::Same, 2)
+                   .with_unsigned(Unsigned::Ordered)
+                   .with_wide_numbers()
+                   .with_bools(Bools::Refused),
     .derivative = {wrt("input", [](auto dy, auto x, auto low,
                                    auto high) { return where(logical_and(gt(x, low), lt(x, high)), dy, 0); }),
                    wrt("min",

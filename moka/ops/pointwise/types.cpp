@@ -90,8 +90,7 @@ void check_exponent(DType compute, const Arg& exponent, std::string_view name) {
 void add_formula_kernels(const Op& op, const FormulaRow& row) { formula_rows()[&op].push_back(row); }
 
 bool rounds_numbers(const Op& op, DType common) {
-  return (common == DType::F16 || common == DType::BF16) && &op != &ops::mul_op && &op != &ops::div_op &&
-         &op != &ops::lerp_op;
+  return (common == DType::F16 || common == DType::BF16) && !op.formula.exact_numbers;
 }
 
 Arg rounded_number(const Arg& a, DType dtype) {

@@ -14,6 +14,7 @@ constinit const Op neg_op{
     .doc = "-input.",
     .formula =
         pointwise_all<Neg>(DTypeRule::Same)
+            .with_unsigned(Unsigned::Bits)
             .with_bools(Bools::Refused, "not defined for bool; use ~ or logical_not() to invert a mask"),
     .derivative = {wrt("input", [](auto dy) { return neg(dy); })},
     .onnx = "Neg(input)",
@@ -31,6 +32,7 @@ constinit const Op abs_op{
     .derivative = {fused("input", [](auto dy, auto x) { return where(eq(x, x), dy * sgn(x), 0); })},
     .onnx = "Abs(input)",
     .netdef = "Abs(input)",
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0), shape()},
 };
 
@@ -53,7 +55,8 @@ struct Square {
 constinit const Op square_op{
     .schema = "square(Tensor input) -> Tensor",
     .doc = "input * input.",
-    .formula = pointwise_all<Square>(DTypeRule::Same).with_bools(Bools::Counted),
+    .formula =
+        pointwise_all<Square>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Counted),
     .derivative = {fused("input", [](auto dy, auto x) { return dy * conj(x) * 2; })},
     .onnx = none("written as Mul"),
     .netdef = "Sqr(input)",

@@ -15,38 +15,6 @@
 namespace moka {
 
 namespace {
-constexpr std::string_view ordering_formulas[] = {"lt",   "le",   "gt",    "ge",        "maximum",  "minimum",
-                                                  "fmax", "fmin", "clamp", "clamp_min", "clamp_max"};
-constexpr std::string_view bitwise_formulas[] = {"add",
-                                                 "sub",
-                                                 "mul",
-                                                 "neg",
-                                                 "square",
-                                                 "addcmul",
-                                                 "eq",
-                                                 "ne",
-                                                 "where",
-                                                 "bitwise_and",
-                                                 "bitwise_or",
-                                                 "bitwise_xor",
-                                                 "bitwise_left_shift",
-                                                 "logical_not",
-                                                 "logical_and",
-                                                 "logical_or",
-                                                 "logical_xor",
-                                                 "isnan",
-                                                 "isfinite",
-                                                 "isinf",
-                                                 "isposinf",
-                                                 "isneginf",
-                                                 "floor",
-                                                 "ceil",
-                                                 "round",
-                                                 "trunc"};
-
-bool is_one_of(std::span<const std::string_view> names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 constexpr uint64_t highest = uint64_t{1} << 63;
 void turn(const Tensor& t) {
   uint64_t* bits = t.data<uint64_t>();
@@ -88,11 +56,12 @@ struct Ordered {
   }
 };
 
+}  // namespace
+
 std::string_view needs_unsigned(const Frame& f) {
   const bool meant = is_unsigned(f.args[0]) || (f.count > 1 && is_unsigned(f.args[1]));
   return meant ? "" : "is for uint64";
 }
-}  // namespace
 
 void run_in_unsigned_order(Frame& f) {
   LayersOff off(~0u);
@@ -124,10 +93,10 @@ void check_fits_signed(std::span<const Arg> operands, std::string_view name) {
 
 bool run_unsigned(Frame& f) {
   const std::string_view name = f.name();
-  if (is_one_of(bitwise_formulas, name)) return false;
-  if (!is_one_of(ordering_formulas, name)) {
-    check_fits_signed({f.args, static_cast<size_t>(f.count)}, name);
-    return false;
+  switch (f.op.formula.unsigned_numbers) {
+    case Unsigned::Bits: return false;
+    case Unsigned::Refused: check_fits_signed({f.args, static_cast<size_t>(f.count)}, name); return false;
+    case Unsigned::Ordered: break;
   }
   Ordered call(f);
   Frame inner(f.op, call.args, f.count);
@@ -143,15 +112,6 @@ bool run_unsigned(Frame& f) {
     f.outs[0] = result;
   }
   return true;
-}
-
-void ops::add_unsigned_order() {
-  for (std::string_view name :
-       {"sort", "topk", "kthvalue", "median", "median.dim", "mode", "amax", "amin", "argmax", "argmin",
-        "max.dim", "min.dim", "cummax", "cummin", "searchsorted", "bucketize"})
-    if (find_op(name))
-      add_kernel(name,
-                 KernelRow{.name = "unsigned", .run = run_in_unsigned_order, .declines = needs_unsigned});
 }
 
 }  // namespace moka

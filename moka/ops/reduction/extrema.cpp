@@ -4,6 +4,7 @@
 
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/pointwise/pointwise.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/support.h"
 
 namespace moka::ops {
@@ -186,7 +187,7 @@ constinit const Op amax_op{
         "Largest element over the dimensions `dim`, all when None; the gradient is shared equally among "
         "equal ones.",
     .shape = extremum_shape,
-    .kernels = {KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Maximum>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Maximum>}},
     .derivative = {wrt("input", extremum_gradient)},
     .batch = over_dims("dim"),
     .onnx = "ReduceMax(input, axes=dim, keepdims=keepdim)",
@@ -200,7 +201,7 @@ constinit const Op amin_op{
         "Smallest element over the dimensions `dim`, all when None; the gradient is shared equally among "
         "equal ones.",
     .shape = extremum_shape,
-    .kernels = {KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Minimum>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "vector", .run = extremum_kernel<Reduce::Minimum>}},
     .derivative = {wrt("input", extremum_gradient)},
     .batch = over_dims("dim"),
     .onnx = "ReduceMin(input, axes=dim, keepdims=keepdim)",
@@ -216,7 +217,7 @@ constinit const Op argmax_op{
         "Place of the largest element along `dim`, the first of equal ones; in the flattened tensor when "
         "None.",
     .shape = argmax_shape,
-    .kernels = {KernelRow{.name = "vector", .run = argmax_kernel<true>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "vector", .run = argmax_kernel<true>}},
     .derivative = none("places do not change continuously"),
     .batch = over_dims("dim"),
     .onnx = "ArgMax(input, axis=dim, keepdims=keepdim, select_last_index=0)",
@@ -231,7 +232,7 @@ constinit const Op argmin_op{
         "Place of the smallest element along `dim`, the first of equal ones; in the flattened tensor when "
         "None.",
     .shape = argmax_shape,
-    .kernels = {KernelRow{.name = "vector", .run = argmax_kernel<false>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "vector", .run = argmax_kernel<false>}},
     .derivative = none("places do not change continuously"),
     .batch = over_dims("dim"),
     .onnx = "ArgMin(input, axis=dim, keepdims=keepdim, select_last_index=0)",
@@ -278,7 +279,7 @@ constinit const Op max_dim_op{
     .schema = "max.dim(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "Largest elements along `dim` and their places.",
     .shape = max_dim_shape,
-    .kernels = {KernelRow{.name = "vector", .run = max_dim_kernel<true>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "vector", .run = max_dim_kernel<true>}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, keepdim);
@@ -294,7 +295,7 @@ constinit const Op min_dim_op{
     .schema = "min.dim(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "Smallest elements along `dim` and their places.",
     .shape = max_dim_shape,
-    .kernels = {KernelRow{.name = "vector", .run = max_dim_kernel<false>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "vector", .run = max_dim_kernel<false>}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto dim, auto keepdim, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, keepdim);

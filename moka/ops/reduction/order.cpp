@@ -8,6 +8,7 @@
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/support.h"
 
 namespace moka::ops {
@@ -249,7 +250,7 @@ constinit const Op sort_op{
         "indices)",
     .doc = "Elements in order along `dim` and the places they came from; always stable, NaN is the largest.",
     .shape = sort_shape,
-    .kernels = {KernelRow{.name = "introsort", .run = sort_kernel}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "introsort", .run = sort_kernel}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto dim, auto, auto, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, true);
@@ -269,7 +270,7 @@ constinit const Op topk_op{
         "The k largest (or smallest) elements along `dim` in order, and their places; of equal ones the "
         "first.",
     .shape = topk_shape,
-    .kernels = {KernelRow{.name = "partial_sort", .run = topk_kernel}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "partial_sort", .run = topk_kernel}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto, auto dim, auto, auto, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, true);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "moka/ops/kernels/given_output.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/shaping/shaping.h"
 
@@ -134,7 +135,7 @@ constinit const Op median_op{
     .schema = "median(Tensor input) -> Tensor",
     .doc = "The median of all elements, the lower of two; NaN where there is one.",
     .shape = median_shape,
-    .kernels = {KernelRow{.name = "select", .run = median_kernel<false>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "select", .run = median_kernel<false>}},
     .derivative = {wrt("input", median_gradient)},
     .onnx = none("written as TopK"),
     .netdef = none("written as TopK"),
@@ -144,7 +145,7 @@ constinit const Op median_dim_op{
     .schema = "median.dim(Tensor input, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "The medians along `dim`, the lower of two, and their places.",
     .shape = median_dim_shape,
-    .kernels = {KernelRow{.name = "select", .run = median_dim_kernel<false>}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "select", .run = median_dim_kernel<false>}},
     .derivative = {wrt("input", selected_gradient)},
     .onnx = none("written as TopK"),
     .netdef = none("written as TopK"),
@@ -176,7 +177,7 @@ constinit const Op mode_op{
     .schema = "mode(Tensor input, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "The most frequent element along `dim`, the smallest of several, and its last place.",
     .shape = median_dim_shape,
-    .kernels = {KernelRow{.name = "sort", .run = mode_kernel}},
+    .kernels = {in_unsigned_order, KernelRow{.name = "sort", .run = mode_kernel}},
     .derivative = {wrt("input", selected_gradient)},
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),

@@ -8,6 +8,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/kernels/differentiable.h"
 #include "moka/ops/kernels/given_output.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/reduction/scan_derivatives.h"
 #include "moka/ops/shaping/shaping.h"
@@ -339,16 +340,16 @@ constinit const Op cumprod_backward_input_op{
     .netdef = none("a gradient"),
     .samples = {shapes({3, 4}, {3, 4}, {3, 4}).with("dim", 1), shapes({3}, {3}, {3}).with("dim", 0)},
 };
-#define MOKA_EXTREMUM_SCAN(scan, largest, text)                                                           \
-  constinit const Op scan##_op {                                                                          \
-    .schema = #scan "(Tensor input, int dim) -> (Tensor values, Tensor indices)",                         \
-    .doc = "The " text " element up to each place along `dim` and its place, the last of equal ones.",    \
-    .shape = extremum_scan_shape, .kernels = {KernelRow{"loop", extremum_scan<largest>}},                 \
-    .derivative = {wrt("input", [](auto dy, auto x, auto dim, auto,                                       \
-                                   auto places) { return put_selected(dy, places, shape_of(x), dim); })}, \
-    .onnx = none("ONNX has no running extrema"), .netdef = none("Caffe2 has no running extrema"),         \
-    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),                                          \
-                shape(2, 3).in(Domain::Distinct).with("dim", 0), shape(0, 3).with("dim", 0)},             \
+#define MOKA_EXTREMUM_SCAN(scan, largest, text)                                                              \
+  constinit const Op scan##_op {                                                                             \
+    .schema = #scan "(Tensor input, int dim) -> (Tensor values, Tensor indices)",                            \
+    .doc = "The " text " element up to each place along `dim` and its place, the last of equal ones.",       \
+    .shape = extremum_scan_shape, .kernels = {in_unsigned_order, KernelRow{"loop", extremum_scan<largest>}}, \
+    .derivative = {wrt("input", [](auto dy, auto x, auto dim, auto,                                          \
+                                   auto places) { return put_selected(dy, places, shape_of(x), dim); })},    \
+    .onnx = none("ONNX has no running extrema"), .netdef = none("Caffe2 has no running extrema"),            \
+    .samples = {shape(3, 4).in(Domain::Distinct).with("dim", 1),                                             \
+                shape(2, 3).in(Domain::Distinct).with("dim", 0), shape(0, 3).with("dim", 0)},                \
   }
 MOKA_EXTREMUM_SCAN(cummax, true, "largest");
 MOKA_EXTREMUM_SCAN(cummin, false, "smallest");

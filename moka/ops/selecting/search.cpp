@@ -9,6 +9,7 @@
 #include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/parts.h"
+#include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/reduction.h"
 #include "moka/ops/selecting/selecting.h"
 #include "moka/ops/shaping/shaping.h"
@@ -248,7 +249,7 @@ constinit const Op searchsorted_op{
         "(right).",
     .method = "function",
     .shape = shape_searchsorted,
-    .kernels = {KernelRow{"binary", run_searchsorted}},
+    .kernels = {in_unsigned_order, KernelRow{"binary", run_searchsorted}},
     .derivative = none("the result holds indices"),
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Caffe2 has no such operator"),
@@ -260,7 +261,7 @@ constinit const Op bucketize_op{
     .doc = "The bucket between sorted boundaries into which each value falls.",
     .method = "function",
     .shape = shape_bucketize,
-    .kernels = {KernelRow{"binary", run_bucketize}},
+    .kernels = {in_unsigned_order, KernelRow{"binary", run_bucketize}},
     .derivative = none("the result holds indices"),
     .onnx = none("ONNX has no such operator"),
     .netdef = none("Bucketize of Caffe2 takes the boundaries as an argument"),
@@ -284,7 +285,7 @@ constinit const Op kthvalue_op{
         "kthvalue(Tensor input, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "The k-th smallest element along dim and its place; NaN is the largest.",
     .shape = shape_kthvalue,
-    .kernels = {KernelRow{"select", run_kthvalue}},
+    .kernels = {in_unsigned_order, KernelRow{"select", run_kthvalue}},
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto, auto dim, auto keepdim, auto, auto indices) {
                          return put_selected(dy, indices, shape_of(input), dim, keepdim);
