@@ -43,6 +43,27 @@ bool has_several_types(std::span<const Tensor> list) {
   return false;
 }
 uint64_t bit(int parameter) { return uint64_t(1) << parameter; }
+
+// Ties the gradient of a piecewise linear operator to the argument that chose the piece: by it, it changes by zero.
+class ZeroLink final : public GradNode {
+ public:
+  std::string name() const override { return "ZeroLinkBackward"; }
+  void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool) override {
+    if (wants(1)) dxs[1] = zeros_like(dys[0]);
+    dxs[0] = std::move(dys[0]);
+  }
+};
+Tensor linked_by_zero(const Tensor& gradient, const Edge& argument) {
+  if (!is_differentiable(gradient.dtype())) return gradient;
+  Ref<GradNode> link = Ref<GradNode>::adopt(new ZeroLink);
+  link->references.store(1, std::memory_order_relaxed);
+  link->edges.resize(2);
+  link->edges[0] = gradient_edge(gradient);
+  link->edges[1] = argument;
+  Tensor out = detach_from_tape(gradient);
+  set_history(out, std::move(link), 0);
+  return out;
+}
 }  // namespace
 
 std::string OpNode::name() const { return node_name(info(*op_).schema.base); }
@@ -213,8 +234,10 @@ void OpNode::run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph) {
       if (!(wanted_ >> target & 1)) continue;
       size_t n = target == list_arg_ ? list_size_ : 1;
       if (!out[k].is_none()) {
-        if (target != list_arg_) dxs[at] = fit(out[k].tensor(), target);
-        else
+        if (target != list_arg_) {
+          dxs[at] = fit(out[k].tensor(), target);
+          if (create_graph && op_->piecewise_linear) dxs[at] = linked_by_zero(dxs[at], edges[at]);
+        } else
           for (size_t j = 0; j < n; j++) dxs[at + j] = fit_type(out[k].tensors()[j], target, j);
       }
       at += n;

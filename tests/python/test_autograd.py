@@ -9,6 +9,7 @@ import pytest
 
 import moka
 from moka.autograd import Function
+from moka.nn import functional
 
 
 def leaf(*values):
@@ -80,6 +81,38 @@ def test_second_derivatives():
     (first,) = moka.autograd.grad(x * x * x, x, create_graph=True)
     (second,) = moka.autograd.grad(first, x)
     assert (first.item(), second.item()) == (12.0, 12.0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        functional.relu,
+        functional.leaky_relu,
+        functional.hardtanh,
+        functional.softshrink,
+        moka.abs,
+        lambda x: functional.max_pool1d(x.reshape(1, 1, 3), 3),
+        lambda x: functional.avg_pool1d(x.reshape(1, 1, 3), 3),
+        lambda x: functional.nll_loss(x, moka.tensor(1)),
+        lambda x: functional.l1_loss(x, moka.zeros(3)),
+        lambda x: functional.pad(x.reshape(1, 3), (1, 1), mode="reflect"),
+    ],
+)
+def test_second_derivatives_of_straight_pieces_are_zeros(function):
+    x = leaf(1.0, -2.0, 3.0)
+    (first,) = moka.autograd.grad(function(x).sum(), x, create_graph=True)
+    assert first.requires_grad
+    (second,) = moka.autograd.grad(first.sum(), x)
+    assert second.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_zero_second_derivatives_leave_the_others_as_they_are():
+    x, w = leaf(1.0, -2.0, 3.0), leaf(2.0)
+    (first,) = moka.autograd.grad(functional.relu(x * w).sum(), x, create_graph=True)
+    of_x, of_w = moka.autograd.grad(first.sum(), (x, w))
+    assert (of_x.tolist(), of_w.item()) == ([0.0, 0.0, 0.0], 2.0)
+    (first,) = moka.autograd.grad((functional.relu(x) * x).sum(), x, create_graph=True)
+    assert moka.autograd.grad(first.sum(), x)[0].tolist() == [2.0, 0.0, 2.0]
 
 
 def test_unused_inputs():

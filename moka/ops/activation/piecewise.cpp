@@ -16,6 +16,7 @@ constinit const Op relu6_op{
     .derivative = {fused("input", [](auto dy, auto x) { return where(x <= 0, 0, where(x >= 6, 0, dy)); })},
     .onnx = none("written as Clip"),
     .netdef = none("written as Clip"),
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0)},
 };
 struct HardSigmoid {
@@ -31,6 +32,7 @@ constinit const Op hardsigmoid_op{
         [](auto dy, auto x) { return where(x > -3, where(x < 3, dy * 0.16666666666666666, 0), 0); })},
     .onnx = none("written as Add, Clip and Mul"),
     .netdef = none("written as Add, Clip and Mul"),
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0)},
 };
 struct HardSwish {
@@ -59,6 +61,7 @@ constinit const Op hardshrink_op{
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(abs(x) <= bound, 0, dy); })},
     .onnx = Format{{.map = "Shrink(input, lambd=lambd, bias?=0.0)", .since = 9}},
     .netdef = none("written as Where"),
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0).with("lambd", 0.1)},
 };
 struct SoftShrink {
@@ -74,6 +77,7 @@ constinit const Op softshrink_op{
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(abs(x) <= bound, 0, dy); })},
     .onnx = none("written as Shrink where bias equals lambd"),
     .netdef = none("written as Where"),
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0).with("lambd", 0.1)},
 };
 struct SoftSign {
@@ -100,6 +104,7 @@ constinit const Op threshold_op{
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(x <= bound, 0, dy); })},
     .onnx = none("written as Greater and Where"),
     .netdef = none("written as GT and Where"),
+    .piecewise_linear = true,
     .samples = {shape(3, 4).with("threshold", 0.3).with("value", 2.0),
                 shape(0).with("threshold", 0.1).with("value", 1.0)},
 };

@@ -117,6 +117,7 @@ constinit const Op nll_loss_op{
               .since = 12}},
     .netdef = none("Caffe2's LabelCrossEntropy takes probabilities"),
     .autocast = Autocast::Float32,
+    .piecewise_linear = true,
     .samples = {shapes({4, 5}, {4}).in(Domain::Index, 1, 5),
                 shapes({2, 3, 4}, {2, 4}, {3})
                     .in(Domain::Index, 1, 3)

@@ -15,6 +15,7 @@ constinit const Op relu_op{
     .derivative = {fused("input", [](auto dy, auto, auto y) { return where(y <= 0, 0, dy); })},
     .onnx = "Relu(input)",
     .netdef = "Relu(input)",
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0), shape(2, 1, 5)},
 };
 
@@ -28,6 +29,7 @@ constinit const Op leaky_relu_op{
     .derivative = {fused("input", [](auto dy, auto x, auto slope) { return where(x > 0, dy, dy * slope); })},
     .onnx = "LeakyRelu(input, alpha=negative_slope)",
     .netdef = "LeakyRelu(input, alpha=negative_slope)",
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0), shape(5).with("negative_slope", 0.5)},
 };
 
@@ -161,6 +163,7 @@ constinit const Op hardtanh_op{
                                      auto high) { return where(x <= low, 0, where(x >= high, 0, dy)); })},
     .onnx = none("written as Clip"),
     .netdef = none("written as Clip"),
+    .piecewise_linear = true,
     .samples = {shape(3, 4), shape(0), shape(5).with("min_val", -0.5)},
 };
 

@@ -140,6 +140,7 @@ void adaptive_backward_kernel(Frame& f) {
           "AveragePool(input, kernels=kernel_size, strides=or(stride, kernel_size), "                        \
           "pads=begin_end(padding), count_include_pad=count_include_pad, =ceil_mode:False, "                 \
           "=divisor_override:None, =rank(input):" #batch_rank ")",                                           \
+      .piecewise_linear = true,                                                                              \
       .samples = first_samples,                                                                              \
   };                                                                                                         \
   constinit const Op avg_pool##n##d_backward_op{                                                             \
@@ -176,6 +177,7 @@ void adaptive_backward_kernel(Frame& f) {
       .batch = batch_images,                                                                                 \
       .onnx = {{.map = "GlobalAveragePool(input, =output_size:1, =rank(input):" #batch_rank ")"}},           \
       .netdef = "AveragePool(input, global_pooling=1, =output_size:1, =rank(input):" #batch_rank ")",        \
+      .piecewise_linear = true,                                                                              \
       .samples = share_samples,                                                                              \
   };                                                                                                         \
   constinit const Op adaptive_avg_pool##n##d_backward_op {                                                   \

@@ -168,7 +168,7 @@ void put_kernel(Frame& f) {
                          return plane_put(dy, indices, shape_of(input), n, true);                       \
                        })},                                                                             \
     .onnx = none("ONNX counts places over the whole tensor, not within a plane"),                       \
-    .netdef = none("Caffe2 has no such operator"), .samples = first_samples,                            \
+    .netdef = none("Caffe2 has no such operator"), .piecewise_linear = true, .samples = first_samples,  \
   }
 #define MOKA_FRACTIONAL_MAX_POOL(n, first_samples)                                               \
   constinit const Op fractional_max_pool##n##d_op {                                              \
@@ -184,7 +184,7 @@ void put_kernel(Frame& f) {
                          return plane_put(dy, indices, shape_of(input), n, true);                \
                        })},                                                                      \
     .onnx = none("ONNX has no random windows"), .netdef = none("Caffe2 has no such operator"),   \
-    .samples = first_samples,                                                                    \
+    .piecewise_linear = true, .samples = first_samples,                                          \
   }
 
 namespace {

@@ -98,6 +98,7 @@ void max_pool_select_kernel(Frame& f) {
       .netdef =                                                                                              \
           "MaxPool(input, kernels=kernel_size, strides=or(stride, kernel_size), pads=begin_end(padding), "   \
           "=dilation:1, =ceil_mode:False, =rank(input):" #batch_rank ")",                                    \
+      .piecewise_linear = true,                                                                              \
       .samples = first_samples,                                                                              \
   };                                                                                                         \
   constinit const Op max_pool##n##d_with_indices_op{                                                         \
@@ -116,6 +117,7 @@ void max_pool_select_kernel(Frame& f) {
       .batch = batch_images,                                                                                 \
       .onnx = none("ONNX counts places over the whole tensor, not within a plane"),                          \
       .netdef = none("Caffe2's MaxPoolWithIndex runs on GPUs alone"),                                        \
+      .piecewise_linear = true,                                                                              \
       .samples = indices_samples,                                                                            \
   };                                                                                                         \
   constinit const Op max_pool##n##d_backward_op{                                                             \

@@ -115,6 +115,7 @@ constinit const Op pad_border_op{
     .onnx = none("written as Pad by an adapter"),
     .netdef = none("PadImage of Caffe2 pads images"),
     .autocast = Autocast::Float32,
+    .piecewise_linear = true,
     .samples = {shape(2, 3, 4).with("pad", {1, 2}).with("mode", "reflect"),
                 shape(2, 3, 4).with("pad", {3, -1, 0, 4}).with("mode", "replicate"),
                 shape(3, 4).with("pad", {4, 1, 2, 0}).with("mode", "circular"),
