@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/capture/trace/memory.h"
 
+#include <algorithm>
 #include <map>
 
 namespace moka::capture {
@@ -24,22 +25,35 @@ enum class PutBack : uint8_t {
   Part,
   Entry,
   Diagonal,
+  Strided,
   Real,
   Complex
 };
 
 const PutBack* way_back(std::string_view op) {
   static const std::map<std::string_view, PutBack> ways{
-      {"alias", PutBack::Same},           {"detach", PutBack::Same},
-      {"view", PutBack::Reshape},         {"reshape", PutBack::Reshape},
-      {"flatten", PutBack::Reshape},      {"unflatten", PutBack::Reshape},
-      {"squeeze", PutBack::Reshape},      {"unsqueeze", PutBack::Reshape},
-      {"transpose", PutBack::Transpose},  {"t", PutBack::Turn},
-      {"permute", PutBack::Permute},      {"select", PutBack::Select},
-      {"slice", PutBack::Slice},          {"narrow", PutBack::Narrow},
-      {"split", PutBack::Part},           {"chunk", PutBack::Part},
-      {"unbind", PutBack::Entry},         {"diagonal", PutBack::Diagonal},
-      {"view_as_complex", PutBack::Real}, {"view_as_real", PutBack::Complex},
+      {"alias", PutBack::Same},
+      {"detach", PutBack::Same},
+      {"contiguous", PutBack::Same},
+      {"view", PutBack::Reshape},
+      {"reshape", PutBack::Reshape},
+      {"flatten", PutBack::Reshape},
+      {"unflatten", PutBack::Reshape},
+      {"squeeze", PutBack::Reshape},
+      {"unsqueeze", PutBack::Reshape},
+      {"transpose", PutBack::Transpose},
+      {"t", PutBack::Turn},
+      {"permute", PutBack::Permute},
+      {"select", PutBack::Select},
+      {"slice", PutBack::Slice},
+      {"narrow", PutBack::Narrow},
+      {"split", PutBack::Part},
+      {"chunk", PutBack::Part},
+      {"unbind", PutBack::Entry},
+      {"diagonal", PutBack::Diagonal},
+      {"view_as_complex", PutBack::Real},
+      {"view_as_real", PutBack::Complex},
+      {"as_strided", PutBack::Strided},
   };
   auto it = ways.find(op.substr(0, op.find('.')));
   return op == "view.dtype" || it == ways.end() ? nullptr : &it->second;
@@ -55,15 +69,19 @@ int64_t dimension_of(const Node& node, int ndim) {
 void Memory::bind(const Tensor& t, Value* value) {
   value->type = graph::type_of(Arg(t));
   wholes_.push_back(std::make_shared<Whole>());
-  wholes_.back()->storage = t.impl()->storage;
-  wholes_.back()->value = value;
+  Whole& whole = *wholes_.back();
+  whole.storage = t.impl()->storage;
+  whole.value = value;
+  whole.sizes = Dims(t.sizes());
+  whole.strides = Dims(t.strides());
+  whole.offset = t.impl()->offset;
   known_[t.impl()] = {t, value, wholes_.back(), {}, 0};
 }
 
 void Memory::bind_view(const Tensor& t, const Tensor& of, const Node& node, int output, Value* value) {
   value->type = graph::type_of(Arg(t));
   const Known& source = known_.at(of.impl());
-  View view{node.op, {}, output, static_cast<int>(node.outputs().size()), false, value->type, 0, 0};
+  View view{node.op, {}, output, static_cast<int>(node.outputs().size()), false, value->type, 0, 0, false};
   for (size_t i = 1; i < node.inputs().size(); i++) view.arguments.push_back(node.inputs()[i]);
   if (const Schema& schema = info(*node.op).schema; schema.outs.size() == 1 && schema.outs[0].type.list) {
     view.list = true;
@@ -80,6 +98,61 @@ void Memory::bind_view(const Tensor& t, const Tensor& of, const Node& node, int 
   Known now{t, value, source.whole, source.path, source.whole->version};
   now.path.push_back(std::move(view));
   known_[t.impl()] = std::move(now);
+}
+
+std::vector<Memory::View> Memory::strided_path(const Whole& whole, Value* sizes, Value* strides,
+                                               int64_t offset) {
+  // The whole as it lies in memory: a row of numbers.
+  Dims order;
+  for (size_t d = 0; d < whole.sizes.size(); d++) order.push_back(static_cast<int64_t>(d));
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return whole.strides[static_cast<size_t>(a)] > whole.strides[static_cast<size_t>(b)];
+  });
+  int64_t row = 1;
+  bool dense = offset >= whole.offset;
+  for (size_t i = order.size(); i-- > 0;) {
+    const size_t d = static_cast<size_t>(order[i]);
+    dense &= whole.sizes[d] == 1 || whole.strides[d] == row;
+    row *= whole.sizes[d];
+  }
+  if (!dense)
+    fail_kind(ErrorKind::NotImplemented, "trace: as_strided shows memory of a tensor of shape ", whole.sizes,
+              " and strides ", whole.strides, " from place ", offset,
+              ", of which the graph has only what the tensor shows; use contiguous() first, or index it");
+  // Types of the stages, as far as writing back needs them.
+  graph::Type type = whole.value->type;
+  std::vector<View> path;
+  const auto add = [&](std::string_view op, std::vector<Value*> arguments) {
+    path.push_back({&get_op(op), std::move(arguments), 0, 1, false, type, 0, 0, false});
+  };
+  if (!std::is_sorted(order.begin(), order.end())) {
+    for (size_t i = 0; i < order.size(); i++) type.dims[i].size = whole.sizes[static_cast<size_t>(order[i])];
+    add("permute", {graph_.constant(Any(order), at())});
+  }
+  type.dims.assign(1, graph::Dim{row});
+  add("reshape", {graph_.constant(Any(Dims{-1}), at())});
+  add("contiguous", {graph_.constant(Any(), at())});
+  add("as_strided", {sizes, strides, number(offset - whole.offset)});
+  return path;
+}
+
+void Memory::bind_strided(const Tensor& t, const Tensor& of, Value* sizes, Value* strides,
+                          const graph::Source& source) {
+  const std::shared_ptr<Whole> whole = known_.at(of.impl()).whole;
+  Known now{t, whole->value, whole, strided_path(*whole, sizes, strides, t.impl()->offset), whole->version};
+  for (const View& view : now.path) now.value = show(view, now.value, source);
+  now.path.back().type = now.value->type = graph::type_of(Arg(t));
+  now.path.back().overlaps = !is_non_overlapping(t.sizes(), t.strides());
+  known_[t.impl()] = std::move(now);
+}
+
+Value* Memory::strided_scatter(const Tensor& of, Value* part, Value* sizes, Value* strides, int64_t offset,
+                               const graph::Source& source) {
+  const Known& k = known_.at(of.impl());
+  const std::vector<View> path = strided_path(*k.whole, sizes, strides, offset);
+  Value* v = put_all(*k.whole, path, part, "as_strided_scatter", source);
+  for (const View& view : k.path) v = show(view, v, source);
+  return v;
 }
 
 bool Memory::shows(const Tensor& t, const Tensor& of) const {
@@ -132,13 +205,17 @@ void Memory::write(const Tensor& t, Value* value, std::string_view writer, const
   Known& k = known_.at(t.impl());
   for (const auto& other : wholes_)
     if (other != k.whole && other->storage && other->storage == k.whole->storage) other->lost = true;
-  std::vector<Value*> above{k.whole->value};  // what each view on the way is cut out of
-  for (size_t i = 0; i + 1 < k.path.size(); i++) above.push_back(show(k.path[i], above.back(), source));
-  Value* now = value;
-  for (size_t i = k.path.size(); i-- > 0;) now = put(k.path[i], above[i], now, writer, source);
-  k.whole->value = now;
+  k.whole->value = put_all(*k.whole, k.path, value, writer, source);
   k.version = ++k.whole->version;
   k.value = value;
+}
+
+Value* Memory::put_all(const Whole& whole, const std::vector<View>& path, Value* part,
+                       std::string_view writer, const graph::Source& source) {
+  std::vector<Value*> above{whole.value};  // what each view on the way is cut out of
+  for (size_t i = 0; i + 1 < path.size(); i++) above.push_back(show(path[i], above.back(), source));
+  for (size_t i = path.size(); i-- > 0;) part = put(path[i], above[i], part, writer, source);
+  return part;
 }
 
 Value* Memory::call(const Op& op, std::vector<Value*> inputs, const graph::Type& type,
@@ -170,7 +247,7 @@ Value* Memory::put(const View& view, Value* whole, Value* part, std::string_view
                    const graph::Source& source) {
   const std::string_view name = info(*view.op).schema.name;
   const PutBack* way = way_back(name);
-  if (!way)
+  if (!way || view.overlaps)
     fail_kind(ErrorKind::NotImplemented, "trace: ", writer, " writes in place into a view made by ", name,
               "; a graph has no memory to share. Build the result with cat, stack, where or scatter");
   auto sizes = [&] {
@@ -202,6 +279,7 @@ Value* Memory::put(const View& view, Value* whole, Value* part, std::string_view
     case PutBack::Part: return slice(a[1], number(view.start), number(view.start + view.length), number(1));
     case PutBack::Entry: return with("select_scatter", {whole, part, a[0], number(view.start)});
     case PutBack::Diagonal: return with("diagonal_scatter", {whole, part, a[0], a[1], a[2]});
+    case PutBack::Strided: return with("as_strided_scatter", {whole, part, a[0], a[1], a[2]});
     case PutBack::Real: return with("view_as_real", {part});
     case PutBack::Complex: return with("view_as_complex", {part});
   }

@@ -107,6 +107,8 @@ struct Tracer::State {
         n->constant = Any(copy);
       }
   }
+  // Operators that read how memory lies: they are recorded as views of all of it.
+  bool bind_strided(Frame& f, std::span<graph::Value* const> inputs, const graph::Source& source);
   void bind_results(Frame& f, graph::Node& node, const Tensor* targets, const graph::Source& source);
   void bind(const Frame& f, const Tensor& t, graph::Node& node, int output, graph::Value* value);
 };
@@ -307,9 +309,24 @@ void record_call(Frame& f, uint32_t rest) {
     LayersOff off(layer::capture);
     dispatch_layers(f, rest);
   }
+  if (s.bind_strided(f, inputs, source)) return;
   graph::Node* node = s.graph->create_op(f.op, s.at(), inputs);
   node->source = source;
   s.bind_results(f, *node, targets, source);
+}
+
+bool Tracer::State::bind_strided(Frame& f, std::span<graph::Value* const> inputs,
+                                 const graph::Source& source) {
+  const std::string_view name = f.name();
+  if (name == "as_strided") {
+    memory.bind_strided(f.outs[0], f.tensor(0), inputs[1], inputs[2], source);
+    return true;
+  }
+  if (name != "as_strided_scatter" || f.given) return false;
+  const int64_t offset = f.has(4) ? f.integer(4) : f.tensor(0).impl()->offset;
+  memory.bind(f.outs[0],
+              memory.strided_scatter(f.tensor(0), inputs[1], inputs[2], inputs[3], offset, source));
+  return true;
 }
 
 void Tracer::State::bind_results(Frame& f, graph::Node& node, const Tensor* targets,
