@@ -412,11 +412,12 @@ MOKA_INLINE LogParts<T, N> log_parts(Num<T, N> a) {
   Num<T, N> x = number_where(tiny, a * P::log_scale, a);
   constexpr LaneInt<T> three_quarters =
       sizeof(T) == 4 ? LaneInt<T>(0x3f400000) : LaneInt<T>(0x3fe8000000000000);
-  auto bits = bits_of(x);
-  auto e = (bits - three_quarters) >> P::mantissa;
+  using Whole = Num<LaneInt<T>, N>;  // wraps around: x may be negative
+  const Whole bits{bits_of(x)};
+  auto e = (bits - Whole::of(three_quarters)).v >> P::mantissa;
   Num<T, N> exponent{__builtin_convertvector(e, typename Num<T, N>::V)};
   return {exponent - number_where(tiny, T(P::log_scale_bits), T(0)),
-          from_bits<T, N>(bits - (e << P::mantissa))};
+          from_bits<T, N>((bits - Whole{e << P::mantissa}).v)};
 }
 template <class T, int N>
 MOKA_INLINE Num<T, N> log_limits(Num<T, N> a, Num<T, N> r) {

@@ -96,7 +96,7 @@ RowLoops plan_loops(const Program& program) {
       const size_t from = static_cast<size_t>(o);
       out.line[at] &= out.line[from] || is_reduction(n.kind);
       out.loop[at] = std::max(out.loop[at], out.loop[from] + is_reduction(n.kind));
-      if (!out.line[from]) cost[at] += cost[from];
+      if (!out.line[from]) cost[at] = std::min(cost[at] + cost[from], cheap + 1);
     }
     if (is_reduction(n.kind)) out.loops = std::max(out.loops, out.loop[at] + 1);
   }

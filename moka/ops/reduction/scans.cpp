@@ -220,6 +220,10 @@ void logcumsumexp_kernel(Frame& f) {
   }
   out.finish();
 }
+void logcumsumexp_forward_shape(Frame& f) {
+  floating_argument(f, 0);
+  alike_shape<3>(f);
+}
 // t[k] = sum over i <= k of dx[i] exp(x[i] - y[k]).
 void logcumsumexp_forward_kernel(Frame& f) {
   run_lines<3>(f, 3, [](const auto& in, auto* to, int64_t at, const Stage& s) {
@@ -386,7 +390,7 @@ constinit const Op logcumsumexp_forward_op{
     .schema = "logcumsumexp_forward(Tensor dx, Tensor input, Tensor result, int dim) -> Tensor",
     .doc = "How logcumsumexp changes where its input changes by dx.",
     .method = "none",
-    .shape = alike_shape<3>,
+    .shape = logcumsumexp_forward_shape,
     .kernels = {KernelRow{.name = "loop", .run = logcumsumexp_forward_kernel}},
     .derivative = {wrt("dx", [](auto dy, auto, auto x, auto y,
                                 auto dim) { return logcumsumexp_backward(dy, x, y, dim); }),
