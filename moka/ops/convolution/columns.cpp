@@ -6,6 +6,7 @@
 #include "moka/ops/convolution/convolution.h"
 #include "moka/ops/convolution/kernels.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/wrapping.h"
 
 namespace moka {
 
@@ -61,9 +62,9 @@ void columns_to_image(const ConvGeometry& g, const T* columns, T* image) {
     T* to = image + row + c.start + c.first * stride;
     const int64_t n = c.last - c.first;
     if (stride == 1)
-      for (int64_t i = 0; i < n; i++) to[i] += from[i];
+      for (int64_t i = 0; i < n; i++) to[i] = wrapping_add<T>(to[i], from[i]);
     else
-      for (int64_t i = 0; i < n; i++) to[i * stride] += from[i];
+      for (int64_t i = 0; i < n; i++) to[i * stride] = wrapping_add<T>(to[i * stride], from[i]);
   });
 }
 

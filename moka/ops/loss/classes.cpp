@@ -14,7 +14,7 @@ ClassShape class_shape(const Frame& f, std::span<const int64_t> input) {
   size_t at = input.size() > 1;
   s.classes = input[at];
   if (at) s.batch = input[0];
-  for (size_t d = 2; d < input.size(); d++) s.inner *= input[d];
+  for (size_t d = 2; d < input.size(); d++) s.inner = checked_mul(s.inner, input[d], "loss");
   s.target = Dims(input);
   s.target.erase(at);
   return s;

@@ -9,6 +9,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/by_isa.h"
 #include "moka/ops/kernels/settled.h"
+#include "moka/ops/kernels/wrapping.h"
 #include "moka/ops/reduction/kernels.h"
 
 #define MOKA_TARGET_PAGE "moka/ops/pooling/kernels_target.h"
@@ -198,7 +199,7 @@ void avg_pool(const PoolGeometry& g, const Reaches& r, Divisor divisor, const T*
   if (whole(0) && whole(1) && whole(2) && g.in_pixels() > 0) {  // the mean of a plane
     reduce(Reduce::Sum, g.planes, g.in_pixels(), 1, in, out);
     each_mean(r, divisor, [&](int64_t, const Reach&, const Reach&, const Reach&, int64_t count) {
-      for (int64_t p = 0; p < g.planes; p++) out[p] = count == 0 ? T(0) : out[p] / static_cast<T>(count);
+      for (int64_t p = 0; p < g.planes; p++) out[p] = count == 0 ? T(0) : wrapping_divide(out[p], static_cast<T>(count));
     });
     return;
   }
@@ -210,9 +211,9 @@ void avg_pool(const PoolGeometry& g, const Reaches& r, Divisor divisor, const T*
       for (int64_t z = rz.first; z < rz.last; z++)
         for (int64_t y = ry.first; y < ry.last; y++) {
           const T* row = from + (z * g.y.in + y) * g.x.in;
-          for (int64_t x = rx.first; x < rx.last; x++) sum += row[x];
+          for (int64_t x = rx.first; x < rx.last; x++) sum = wrapping_add<T>(sum, row[x]);
         }
-      to[o] = count == 0 ? T(0) : sum / static_cast<T>(count);
+      to[o] = count == 0 ? T(0) : wrapping_divide(sum, static_cast<T>(count));
     });
   });
 }
@@ -224,11 +225,11 @@ void avg_pool_backward(const PoolGeometry& g, const Reaches& r, Divisor divisor,
     std::fill_n(to, g.in_pixels(), T(0));
     each_mean(r, divisor, [&](int64_t o, const Reach& rz, const Reach& ry, const Reach& rx, int64_t count) {
       if (count == 0) return;
-      const T share = from[o] / static_cast<T>(count);
+      const T share = wrapping_divide(from[o], static_cast<T>(count));
       for (int64_t z = rz.first; z < rz.last; z++)
         for (int64_t y = ry.first; y < ry.last; y++) {
           T* row = to + (z * g.y.in + y) * g.x.in;
-          for (int64_t x = rx.first; x < rx.last; x++) row[x] += share;
+          for (int64_t x = rx.first; x < rx.last; x++) row[x] = wrapping_add<T>(row[x], share);
         }
     });
   });

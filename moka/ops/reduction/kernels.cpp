@@ -10,6 +10,7 @@
 #include "moka/ops/kernels/by_isa.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/kernels/settled.h"
+#include "moka/ops/kernels/wrapping.h"
 
 namespace moka {
 

@@ -5,13 +5,8 @@
 // NaN wins in both extrema.
 template <Reduce What, class T, class V>
 inline V combine(V a, V b) {
-  if constexpr (std::is_integral_v<V> && std::is_signed_v<V> &&
-                (What == Reduce::Sum || What == Reduce::Product)) {
-    using U = std::make_unsigned_t<V>;  // integers wrap
-    return static_cast<V>(What == Reduce::Sum ? static_cast<U>(a) + static_cast<U>(b)
-                                              : static_cast<U>(a) * static_cast<U>(b));
-  } else if constexpr (What == Reduce::Sum) return a + b;
-  else if constexpr (What == Reduce::Product) return a * b;
+  if constexpr (What == Reduce::Sum) return wrapping_add<T>(a, b);
+  else if constexpr (What == Reduce::Product) return wrapping_multiply<T>(a, b);
   else if constexpr (What == Reduce::Any) return a | b;
   else if constexpr (What == Reduce::All) return a & b;
   else if constexpr (What == Reduce::Maximum) {
