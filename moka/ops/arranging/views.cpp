@@ -149,7 +149,7 @@ Diagonal diagonal_of(const Frame& f, const Tensor& x, int first) {
       out.strides.push_back(x.stride(d));
     }
   out.sizes.push_back(length);
-  out.strides.push_back(x.stride(a) + x.stride(b));
+  out.strides.push_back(checked_add(x.stride(a), x.stride(b), "diagonal"));
   if (length > 0) out.offset += shift >= 0 ? shift * x.stride(b) : -shift * x.stride(a);
   return out;
 }

@@ -35,7 +35,7 @@ BlockedConv blocked_geometry(const Frame& f) {
   g.channels = f.integer(6), g.filters = f.integer(7);
   const bool depthwise = c.filters == Filters::Depthwise || c.filters == Filters::LastDepthwise;
   if (depthwise) g.groups = g.channels;
-  const auto blocks = [&](int64_t n) { return (n + c.block - 1) / c.block; };
+  const auto blocks = [&](int64_t n) { return n / c.block + (n % c.block != 0); };
   const int taps = c.filters == Filters::Dense ? 2 : c.filters == Filters::LastDepthwise ? 0 : 1;
   const bool fits =
       g.channels > 0 && g.filters > 0 &&

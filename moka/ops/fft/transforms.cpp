@@ -246,7 +246,8 @@ void r2c_backward_run(const Any* in, Any* out) {
   const Tensor& dy = in[0].tensor();
   Dims dims(in[1].ints());
   const int last = last_dim(dims, dy.dim(), "fft_r2c_backward");
-  int64_t n = in[4].to_int();
+  const int64_t n = in[4].to_int();
+  MOKA_CHECK(n >= 0, "fft_r2c_backward: sizes must not be negative, got ", n);
   Dims pad;
   for (int d = dy.dim() - 1; d >= last; d--) {
     pad.push_back(0);

@@ -21,7 +21,7 @@ PackedLinear packed_geometry(const Frame& f) {
   p.inputs = x.size(-1);
   for (int d = 0; d + 1 < x.dim(); d++) p.rows *= x.size(d);
   const bool panels = w.dim() == 3 && w.size(2) > 0 && w.size(2) % 32 == 0 && p.outputs > 0 &&
-                      w.size(0) == (p.outputs + w.size(2) - 1) / w.size(2);
+                      w.size(0) == (p.outputs - 1) / w.size(2) + 1;
   MOKA_CHECK(panels, f.name(), ": weight of shape ", w.sizes(), " is not what pack_linear makes of ",
              p.outputs, " outputs");
   p.depth = w.size(1), p.block = w.size(2);

@@ -111,6 +111,7 @@ SliceWalk walk_slices(const Tensor& x, const IndexPlan& p) {
     }
   int64_t n = p.indices[0].numel();
   w.offsets.assign(static_cast<size_t>(n), 0);
+  if (!x.numel()) return w;  // strides beside empty dimensions may be of any size
   for (size_t k = 0; k < p.dims.size(); k++) {
     const int64_t* v = p.indices[k].data<int64_t>();
     int64_t stride = x.stride(p.dims[k]);

@@ -42,8 +42,8 @@ struct Range {
   int64_t first, last;
 };
 inline Range valid_range(int64_t n, int64_t step, int64_t offset, int64_t limit) {
-  int64_t first = offset >= 0 ? 0 : (-offset + step - 1) / step;
-  int64_t last = limit - offset <= 0 ? 0 : (limit - offset + step - 1) / step;
+  const auto steps = [&](int64_t length) { return length <= 0 ? 0 : (length - 1) / step + 1; };
+  int64_t first = steps(-offset), last = steps(limit - offset);
   if (last > n) last = n;
   if (first > last) first = last;
   return {first, last};
