@@ -3,6 +3,7 @@
 #include <cmath>
 #include <complex>
 
+#include "moka/base/checked.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/eager_body.h"
@@ -37,7 +38,7 @@ void set_output(Frame& f, Tensor t) {
 }
 Tensor part_view(const Tensor& z, int64_t which) {
   Dims strides(z.strides());
-  for (int64_t& s : strides) s *= 2;
+  for (int64_t& s : strides) s = checked_mul(s, 2, "real");
   return retyped(z, part_type(z.dtype()), Dims(z.sizes()), strides, 2 * z.impl()->offset + which);
 }
 void real_view(Frame& f) {

@@ -17,7 +17,7 @@ struct Inside {
 };
 Inside inside(const Axis& a, int64_t k) {
   const int64_t start = k * a.dilation - a.padding;
-  const int64_t first = start < 0 ? (-start + a.stride - 1) / a.stride : 0;
+  const int64_t first = start < 0 ? (-start - 1) / a.stride + 1 : 0;
   const int64_t last = start < a.in ? (a.in - 1 - start) / a.stride + 1 : 0;
   return {std::min(first, a.out), std::clamp(last, std::min(first, a.out), a.out), start};
 }
@@ -93,7 +93,7 @@ ConvGeometry column_geometry(const Frame& f, std::span<const int64_t> image, int
     const Axis& a = g.axis(k);
     const int64_t padded = checked_add(a.in, checked_mul(2, a.padding, "padding"), "padding");
     const int64_t steps = padded - checked_mul(a.dilation, a.kernel - 1, "window") - 1;
-    blocks[k - 1] = steps < 0 ? -((-steps + a.stride - 1) / a.stride) + 1 : steps / a.stride + 1;
+    blocks[k - 1] = steps < 0 ? (steps + 1) / a.stride : steps / a.stride + 1;
   }
   MOKA_CHECK(blocks[0] > 0 && blocks[1] > 0, f.name(), ": for an image of ", g.y.in, " x ", g.x.in,
              " places, kernel_size (", g.y.kernel, ", ", g.x.kernel, "), dilation (", g.y.dilation, ", ",

@@ -51,7 +51,7 @@ void stft_run(const Any* in, Any* out) {
   MOKA_CHECK(!onesided || !complex_signal, op, ": Cannot have onesided output if window or input is complex");
   bool one = x.dim() == 1;
   if (one) x = unsqueeze(x, 0);
-  int64_t n = x.size(1), pad = center ? n_fft / 2 : 0, total = n + 2 * pad;
+  int64_t n = x.size(1), pad = center ? n_fft / 2 : 0, total = checked_add(n, 2 * pad, "stft");
   MOKA_CHECK(n_fft > 0 && n_fft <= total, op, ": expected 0 < n_fft <= ", total, ", but got n_fft=", n_fft);
   MOKA_CHECK(hop > 0, op, ": expected hop_length > 0, but got hop_length=", hop);
   MOKA_CHECK(length > 0 && length <= n_fft, op,

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/wrapping.h"
 #include "moka/ops/shaping/shaping.h"
 
 namespace moka {
@@ -71,7 +72,7 @@ void add_run(const Tensor& from, const Tensor& to) {
       at += rest % to.size(d) * to.stride(d);
       rest /= to.size(d);
     }
-    base[at] = static_cast<T>(base[at] + a[i]);
+    base[at] = wrapping_add<T>(base[at], a[i]);
   }
 }
 inline void add_into(const Tensor& from, const Tensor& to) {

@@ -65,6 +65,7 @@ constexpr T lowest() {
 
 Reaches sliding_reaches(const PoolGeometry& g) {
   Reaches r;
+  if (!g.planes) return r;
   for (int k = 0; k < 3; k++) {
     const Axis& a = g.axis(k);
     for (int64_t o = 0; o < a.out; o++) {
@@ -79,6 +80,7 @@ Reaches sliding_reaches(const PoolGeometry& g) {
 
 Reaches sharing_reaches(const PoolGeometry& g) {
   Reaches r;
+  if (!g.planes) return r;
   for (int k = 0; k < 3; k++) {
     const Axis& a = g.axis(k);
     for (int64_t o = 0; o < a.out; o++) {

@@ -95,7 +95,7 @@ Dual continued_fraction(Dual b0, Term term) {
     d = Dual{1} / d;
     Dual step = c * d;
     f = f * step;
-    if (std::fabs(step.v - 1) < enough && std::fabs(step.d) < enough) break;
+    if (!(std::fabs(step.v - 1) >= enough || std::fabs(step.d) >= enough)) break;  // NaN stays NaN
   }
   return f;
 }
@@ -137,7 +137,7 @@ Dual beta_fraction(double x, double a, double b, bool by_a) {
 }
 // dx/da of a draw x of Beta(a, b), over 1 - x.
 double beta_slope(double x, double a, double b) {
-  if (std::isnan(x) || std::isnan(a) || std::isnan(b)) return x + a + b;
+  if (std::isnan(x) || !(a > 0 && b > 0)) return std::numeric_limits<double>::quiet_NaN();
   if (x <= 0) return 0;
   double common = std::log(x) - special::digamma(a) + special::digamma(a + b);
   if (x < (a + 1) / (a + b + 2)) {
