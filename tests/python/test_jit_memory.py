@@ -54,9 +54,15 @@ def in_permuted_memory(x):
     return whole.as_strided((4,), (1,)), whole.as_strided_scatter(moka.zeros(2), (2,), (3,))
 
 
+def of_nothing(x):
+    nothing = x.repeat(2, 1, 1).permute(1, 2, 0)[..., :0] + 0
+    return nothing.as_strided((0,), (1,)), x
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        of_nothing,
         beyond_a_written_view,
         of_a_written_transpose,
         read_after_a_write_beside_it,

@@ -115,7 +115,7 @@ std::vector<Memory::View> Memory::strided_path(const Whole& whole, Value* sizes,
     dense &= whole.sizes[d] == 1 || whole.strides[d] == row;
     row *= whole.sizes[d];
   }
-  if (!dense)
+  if (!dense && row != 0)
     fail_kind(ErrorKind::NotImplemented, "trace: as_strided shows memory of a tensor of shape ", whole.sizes,
               " and strides ", whole.strides, " from place ", offset,
               ", of which the graph has only what the tensor shows; use contiguous() first, or index it");
@@ -132,7 +132,7 @@ std::vector<Memory::View> Memory::strided_path(const Whole& whole, Value* sizes,
   type.dims.assign(1, graph::Dim{row});
   add("reshape", {graph_.constant(Any(Dims{-1}), at())});
   add("contiguous", {graph_.constant(Any(), at())});
-  add("as_strided", {sizes, strides, number(offset - whole.offset)});
+  add("as_strided", {sizes, strides, number(std::max<int64_t>(0, offset - whole.offset))});
   return path;
 }
 
