@@ -12,6 +12,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:  # the first to ask for the wheel builds all of it
+        item.add_marker(pytest.mark.timeout(1500))
+
+
 def run(*command, **settings) -> str:
     """Output of a command that has to succeed."""
     words = [str(word) for word in command]

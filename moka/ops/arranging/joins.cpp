@@ -99,27 +99,41 @@ Tensor all_pairs(List list) {
   for (Tensor& g : grid) g = reshape(g, Dims{g.numel()});
   return stack(List(grid), 1);
 }
+// How many ways there are to take r of n.
+int64_t ways_to_take(int64_t n, int64_t r) {
+  if (r > n) return 0;
+  r = std::min(r, n - r);
+  int64_t ways = 1;
+  for (int64_t i = 1; i <= r; i++) {
+    const __int128 next = static_cast<__int128>(ways) * (n - r + i) / i;
+    MOKA_CHECK(next < std::numeric_limits<int64_t>::max(), "combinations: more than 2^63 of ", r, " out of ",
+               n);
+    ways = static_cast<int64_t>(next);
+  }
+  return ways;
+}
 Tensor choose(const Tensor& x, int64_t r, bool replacement) {
   MOKA_CHECK(x.dim() == 1, "combinations: Expect a 1D vector, but got shape ", x.sizes());
   MOKA_CHECK(r >= 0, "combinations: Expect a non-negative number, but got ", r);
   int64_t n = x.size(0);
   if (r == 0) return reshape(narrow(x, 0, int64_t(0), int64_t(0)), Dims{0});
   // All index tuples in lexicographic order.
-  std::vector<int64_t> places;
+  const int64_t ways =
+      replacement ? n ? ways_to_take(checked_add(n, r - 1, "combinations"), r) : 0 : ways_to_take(n, r);
+  if (ways == 0) return new_tensor(Dims{0, r}, x.dtype());
+  Tensor index = new_tensor(Dims{checked_mul(ways, r, "combinations")}, DType::I64);
+  int64_t* place = index.data<int64_t>();
   Dims pick(static_cast<size_t>(r));
   for (int64_t i = 0; i < r; i++) pick[static_cast<size_t>(i)] = replacement ? 0 : i;
-  if (replacement ? n > 0 : r <= n)
-    for (;;) {
-      places.insert(places.end(), pick.begin(), pick.end());
-      int64_t i = r - 1;
-      while (i >= 0 && pick[static_cast<size_t>(i)] == (replacement ? n - 1 : n - r + i)) i--;
-      if (i < 0) break;
-      int64_t next = ++pick[static_cast<size_t>(i)];
-      for (int64_t k = i + 1; k < r; k++) pick[static_cast<size_t>(k)] = replacement ? next : next + k - i;
-    }
-  Tensor index = new_tensor(Dims{static_cast<int64_t>(places.size())}, DType::I64);
-  std::copy(places.begin(), places.end(), index.data<int64_t>());
-  return reshape(index_select(x, 0, index), Dims{static_cast<int64_t>(places.size()) / r, r});
+  for (;;) {
+    place = std::copy(pick.begin(), pick.end(), place);
+    int64_t i = r - 1;
+    while (i >= 0 && pick[static_cast<size_t>(i)] == (replacement ? n - 1 : n - r + i)) i--;
+    if (i < 0) break;
+    int64_t next = ++pick[static_cast<size_t>(i)];
+    for (int64_t k = i + 1; k < r; k++) pick[static_cast<size_t>(k)] = replacement ? next : next + k - i;
+  }
+  return reshape(index_select(x, 0, index), Dims{ways, r});
 }
 
 // ---- splits

@@ -10,7 +10,9 @@
 #include "moka/ops/define.h"
 #include "moka/ops/indexing/index_values.h"
 #include "moka/ops/indexing/mask_places.h"
+#include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/given_output.h"
+#include "moka/ops/kernels/wrapping.h"
 #include "moka/ops/shaping/shaping.h"
 #include "moka/tensor/meta.h"
 
@@ -220,7 +222,7 @@ void write_runs(const Tensor& x, const IndexPlan& p, const Tensor& values, bool 
   auto add = [&]<class T>(T* to) {
     const T* from = values.data<T>();
     for_index_runs(x, p, false, [&](int64_t at, int64_t source, int64_t n) {
-      for (int64_t k = 0; k < n; k++) to[at + k] = static_cast<T>(to[at + k] + from[source + k]);
+      for (int64_t k = 0; k < n; k++) to[at + k] = wrapping_add<T>(to[at + k], from[source + k]);
     });
   };
   switch (x.dtype()) {
@@ -280,7 +282,8 @@ void run_index_backward(Frame& f) {
   const Tensor& out = f.outs[0];
   std::memset(out.raw_data(), 0, out.bytes());
   IndexPlan p = plan_index(out, f.tensors(2), "index_backward");
-  write_runs(out, p, to_dtype(f.tensor(0), out.dtype()), true);
+  check_shape(f, 0, result_sizes(p));
+  write_runs(out, p, as_contiguous(to_dtype(f.tensor(0), out.dtype())), true);
 }
 void shape_index_put(Frame& f) {
   // One value where a mask says so is a fill, which converts.

@@ -65,7 +65,7 @@ constexpr T lowest() {
 
 Reaches sliding_reaches(const PoolGeometry& g) {
   Reaches r;
-  if (!g.planes) return r;
+  if (!g.planes || !g.out_pixels()) return r;
   for (int k = 0; k < 3; k++) {
     const Axis& a = g.axis(k);
     for (int64_t o = 0; o < a.out; o++) {
@@ -80,7 +80,7 @@ Reaches sliding_reaches(const PoolGeometry& g) {
 
 Reaches sharing_reaches(const PoolGeometry& g) {
   Reaches r;
-  if (!g.planes) return r;
+  if (!g.planes || !g.out_pixels()) return r;
   for (int k = 0; k < 3; k++) {
     const Axis& a = g.axis(k);
     for (int64_t o = 0; o < a.out; o++) {
@@ -201,7 +201,8 @@ void avg_pool(const PoolGeometry& g, const Reaches& r, Divisor divisor, const T*
   if (whole(0) && whole(1) && whole(2) && g.in_pixels() > 0) {  // the mean of a plane
     reduce(Reduce::Sum, g.planes, g.in_pixels(), 1, in, out);
     each_mean(r, divisor, [&](int64_t, const Reach&, const Reach&, const Reach&, int64_t count) {
-      for (int64_t p = 0; p < g.planes; p++) out[p] = count == 0 ? T(0) : wrapping_divide(out[p], static_cast<T>(count));
+      for (int64_t p = 0; p < g.planes; p++)
+        out[p] = count == 0 ? T(0) : wrapping_divide(out[p], static_cast<T>(count));
     });
     return;
   }

@@ -27,6 +27,11 @@ Mode mode_argument(const Frame& f, int i) {
 double cubic_near(double x, double a) { return ((a + 2) * x - (a + 3)) * x * x + 1; }
 double cubic_far(double x, double a) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; }
 
+// The whole part of a place in [0, most]; what lies outside, for scales near 0 far outside, is brought to the ends.
+int64_t whole_place(double place, int64_t most) {
+  return static_cast<int64_t>(std::fmin(std::fmax(place, 0.0), double(most)));
+}
+
 // A filter as wide as `scale` inputs, so that every input counts where the result is smaller.
 void add_antialiased(Taps& t, Mode mode, int64_t out, double scale) {
   const double half = mode == Mode::Linear ? 1 : mode == Mode::Cubic ? 2 : 3, wide = std::max(scale, 1.0);
@@ -39,8 +44,8 @@ void add_antialiased(Taps& t, Mode mode, int64_t out, double scale) {
   };
   for (int64_t o = 0; o < out; o++) {
     const double center = scale * (double(o) + 0.5), support = half * wide;
-    const int64_t first = std::max<int64_t>(static_cast<int64_t>(center - support + 0.5), 0);
-    const int64_t last = std::min<int64_t>(static_cast<int64_t>(center + support + 0.5), t.in);
+    const int64_t first = whole_place(center - support + 0.5, t.in);
+    const int64_t last = whole_place(center + support + 0.5, t.in);
     double total = 0;
     for (int64_t i = first; i < last; i++) total += filter((double(i) - center + 0.5) / wide);
     for (int64_t i = first; i < last; i++)
@@ -58,7 +63,7 @@ Taps resize_taps(Mode mode, int64_t in, int64_t out, bool align, double given, b
         given > 0 ? static_cast<float>(1 / given) : static_cast<float>(in) / static_cast<float>(out);
     for (int64_t o = 0; o < out; o++) {
       const float place = (static_cast<float>(o) + (mode == Mode::NearestExact ? 0.5f : 0.f)) * scale;
-      t.add(std::min<int64_t>(static_cast<int64_t>(std::floor(place)), in - 1), 1);
+      t.add(whole_place(place, in - 1), 1);
       t.finish_output();
     }
     return t;
@@ -74,15 +79,14 @@ Taps resize_taps(Mode mode, int64_t in, int64_t out, bool align, double given, b
     double place = align ? scale * double(o) : scale * (double(o) + 0.5) - 0.5;
     if (mode == Mode::Linear) {
       place = std::max(place, 0.0);
-      const int64_t i = std::min<int64_t>(static_cast<int64_t>(place), in - 1);
+      const int64_t i = whole_place(place, in - 1);
       const double u = std::clamp(place - double(i), 0.0, 1.0);
       t.add(i, 1 - u);
       t.add(std::min(i + 1, in - 1), u);
     } else {
       const double floor = std::floor(place), u = place - floor, a = -0.75;
       const double w[4] = {cubic_far(u + 1, a), cubic_near(u, a), cubic_near(1 - u, a), cubic_far(2 - u, a)};
-      for (int k = 0; k < 4; k++)
-        t.add(std::clamp<int64_t>(static_cast<int64_t>(floor) - 1 + k, 0, in - 1), w[k]);
+      for (int k = 0; k < 4; k++) t.add(whole_place(floor - 1 + k, in - 1), w[k]);
     }
     t.finish_output();
   }
