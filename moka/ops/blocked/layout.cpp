@@ -73,8 +73,8 @@ void unblock_shape(Frame& f) {
   const Tensor& x = float_argument(f, 0, 5, blocked_sizes);
   const int64_t channels = f.integer(1);
   const int64_t block = std::max<int64_t>(x.size(4), 1);
-  MOKA_CHECK(channels >= 0 && channels <= x.size(1) * block && blocks(channels, block) == x.size(1), f.name(), ": ",
-             x.size(1), " blocks of ", x.size(4), " do not hold ", channels, " channels");
+  MOKA_CHECK(channels >= 0 && channels <= x.size(1) * block && blocks(channels, block) == x.size(1), f.name(),
+             ": ", x.size(1), " blocks of ", x.size(4), " do not hold ", channels, " channels");
   f.output(0, Dims{x.size(0), channels, x.size(2), x.size(3)}, x.dtype());
 }
 void unblock_kernel(Frame& f) {

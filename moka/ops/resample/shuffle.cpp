@@ -37,7 +37,8 @@ void pixel_shape(Frame& f) {
   Image m = image_of(f, shuffle);
   Dims sizes(f.tensor(0).sizes());
   const size_t n = sizes.size();
-  const int64_t r = shuffle ? m.factor : 1, s = shuffle ? 1 : checked_mul(m.factor, m.factor, "pixel_unshuffle");
+  const int64_t r = shuffle ? m.factor : 1,
+                s = shuffle ? 1 : checked_mul(m.factor, m.factor, "pixel_unshuffle");
   sizes[n - 3] = checked_mul(m.channels, s, "pixel_shuffle");
   sizes[n - 2] = checked_mul(m.height, r, "pixel_shuffle");
   sizes[n - 1] = checked_mul(m.width, r, "pixel_shuffle");
