@@ -202,6 +202,20 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
 
 
+def _settle_norms(net: nn.Module, example: Any) -> None:
+    """Norms take the statistics of the example; with those of new ones deep networks return a bias."""
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
+    momenta = [m.momentum for m in norms]
+    for m in norms:
+        m.momentum = 1.0
+    with moka.no_grad():
+        net.train()(example)
+    for m, momentum in zip(norms, momenta, strict=True):
+        m.momentum = momentum
+
+
 def build(name: str) -> tuple[nn.Module, Any]:
     """(network in evaluation mode with random weights, its input)."""
     moka.manual_seed(0)
@@ -221,8 +235,10 @@ def build(name: str) -> tuple[nn.Module, Any]:
         "lstm": lambda: moka.randn(size, 100, 40),
         "mlp": lambda: moka.randn(size, 16),
     }
-    net = makers[kind]().eval()
-    return net, inputs.get(kind, lambda: moka.randn(size, 3, 224, 224))()
+    net = makers[kind]()
+    example = inputs.get(kind, lambda: moka.randn(size, 3, 224, 224))()
+    _settle_norms(net, example)
+    return net.eval(), example
 
 
 NETWORKS = (

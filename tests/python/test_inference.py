@@ -164,6 +164,29 @@ def test_a_sum_lies_over_what_it_adds():
             assert (found - right).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("groups", [1, 20])
+def test_activations_of_small_and_large_results(groups):
+    class Swishes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(20, 20, 3, padding=1, groups=groups)
+            self.second = nn.Conv2d(20, 36, 3, 2, 1)
+
+        def forward(self, x):
+            return F.silu(self.second(F.silu(self.first(x) + x)))
+
+    net = Swishes()
+    traced = optimized(net, 1, 20, 9, 9, dynamic={"x": {0: "n", 2: "h", 3: "w"}})
+    assert "silu" not in operators(traced)
+    for shape in ((1, 20, 9, 9), (1, 20, 40, 44), (3, 20, 21, 30)):
+        same(traced, net, moka.randn(*shape))
+    layer = nn.Sequential(nn.Linear(100, 90), nn.SiLU())
+    traced = optimized(layer, 5, 100, dynamic={"input": {0: "n"}})
+    assert operators(traced) == ["linear_packed"]
+    for rows in (5, 200):
+        same(traced, layer, moka.randn(rows, 100))
+
+
 @pytest.mark.parametrize("inside, outside", [(100, 90), (300, 30), (64, 1000), (17, 640)])
 def test_linear_layers_read_packed_weights(inside, outside):
     class Layers(nn.Module):

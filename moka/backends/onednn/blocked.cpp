@@ -38,7 +38,7 @@ Key key_of(const BlockedConv& c, bool bias, bool addend, int activation) {
           activation,
           num_threads()};
 }
-dnnl::convolution_forward::primitive_desc describe(const BlockedConv& c, const FusedLayer& p,
+dnnl::convolution_forward::primitive_desc describe(const BlockedConv& c, FusedLayer& p,
                                                    const memory::desc& weights, bool addend, int activation) {
   const ConvGeometry& g = c.g;
   // A last window may leave pixels over: what is padded behind follows from the output.
@@ -48,7 +48,8 @@ dnnl::convolution_forward::primitive_desc describe(const BlockedConv& c, const F
   return dnnl::convolution_forward::primitive_desc(
       engine(), dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct, p.source, weights,
       p.bias, p.destination, {g.y.stride, g.x.stride}, {g.y.dilation - 1, g.x.dilation - 1},
-      {g.y.padding, g.x.padding}, {behind(g.y), behind(g.x)}, fused_attributes(addend, activation));
+      {g.y.padding, g.x.padding}, {behind(g.y), behind(g.x)},
+      fused_attributes(p, addend, activation, g.batch * g.filters * g.y.out * g.x.out));
 }
 
 FusedLayer prepare(const BlockedConv& c, bool bias, bool addend, int activation) {

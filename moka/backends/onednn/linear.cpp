@@ -26,7 +26,7 @@ FusedLayer prepare(const PackedLinear& l, bool bias, bool addend, int activation
   p.weights = memory::desc({l.inputs, l.outputs}, f32, l.block == 64 ? Tag::BA16a64b : Tag::BA16a32b);
   p.destination = memory::desc({l.rows, l.outputs}, f32, Tag::ab);
   if (bias) p.bias = memory::desc({1, l.outputs}, f32, Tag::ab);
-  const dnnl::primitive_attr attr = fused_attributes(addend, activation);
+  const dnnl::primitive_attr attr = fused_attributes(p, addend, activation, l.rows * l.outputs);
   dnnl::matmul::primitive_desc desc(engine(), p.source, p.weights, p.bias, p.destination, attr);
   finish<dnnl::matmul>(p, desc);
   return p;

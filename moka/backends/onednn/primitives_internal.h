@@ -72,15 +72,18 @@ void execute(const dnnl::primitive& primitive, std::initializer_list<Operand> op
 
 // Which of the activations of fused operators it is, 0 for "none", -1 where oneDNN has no such.
 int activation_of(std::string_view name);
+std::string_view activation_name(int activation);
 void append_activation(dnnl::post_ops& ops, int activation);
 
 // A layer y = activation(x W + bias + addend) as a primitive: how its operands lie.
 struct FusedLayer {
   dnnl::primitive primitive;
   dnnl::memory::desc source, weights, bias, destination, scratchpad;
+  bool activation_behind = false;  // our own kernel goes over the result
 };
-// What the primitive does behind its product. The scratchpad is the caller's.
-dnnl::primitive_attr fused_attributes(bool addend, int activation);
+// What the primitive does behind its product, and whether that leaves out the activation: `elements` are the result's.
+// The scratchpad is the caller's.
+dnnl::primitive_attr fused_attributes(FusedLayer& layer, bool addend, int activation, int64_t elements);
 // Makes `layer`'s primitive from its description; dnnl::error where oneDNN has only its reference implementation.
 template <class Primitive>
 void finish(FusedLayer& layer, const typename Primitive::primitive_desc& desc) {
@@ -89,8 +92,8 @@ void finish(FusedLayer& layer, const typename Primitive::primitive_desc& desc) {
   layer.primitive = Primitive(desc);
   layer.scratchpad = desc.scratchpad_desc();
 }
-// Runs it on arguments 0 to 2 (input, weight, bias) and `addend`, whose memory may be the result's; `other_weight`, where
-// given, stands for the weight.
+// Runs it on arguments 0 to 2 (input, weight, bias) and `addend`, whose memory may be the result's and behind which the
+// activation stands; `other_weight`, where given, stands for the weight.
 void run_fused(Frame& f, const FusedLayer* layer, int addend, const Tensor* other_weight = nullptr);
 
 // See moka/ops/blocked/blocked.h.

@@ -37,6 +37,9 @@ namespace {
 constexpr std::string_view activations[] = {"none", "relu", "relu6",     "sigmoid",
                                             "tanh", "silu", "hardswish", "gelu"};
 }
+std::string_view activation_name(int activation) {
+  return activation < 0 ? std::string_view() : activations[activation];
+}
 int activation_of(std::string_view name) {
   for (size_t i = 0; i < std::size(activations); i++)
     if (activations[i] == name) return static_cast<int>(i);

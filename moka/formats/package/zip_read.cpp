@@ -1,8 +1,10 @@
 // The strict zip reader (PKWARE APPNOTE 6.3.10; sections are given where a field is read).
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
+#include "moka/base/parallel.h"
 #include "moka/formats/json.h"
 #include "moka/formats/package/zip.h"
 #include "moka/formats/package/zip_internal.h"
@@ -179,6 +181,35 @@ uint64_t read_local(const Fields& file, const Central& entry, std::string_view w
   return at + local_size + name_size + extra_size;
 }
 
+// Reads what the entries hold, side by side; the first damaged one is named.
+void check_sums(const Bytes& file, const std::vector<Central>& entries, const std::vector<ZipEntry>& read,
+                std::string_view what) {
+  std::vector<char> damaged(entries.size());
+  std::atomic<size_t> next{0};
+  const auto work = [&](int64_t, int64_t) {
+    for (size_t i; (i = next++) < entries.size();) {
+      const Bytes& data = read[i].data;
+      // Piece by piece: memory need not hold entries that nobody may ever read.
+      uint32_t crc = 0;
+      constexpr uint64_t piece = uint64_t(8) << 20;
+      for (uint64_t done = 0; done < data.size(); done += piece) {
+        const uint64_t now = std::min<uint64_t>(piece, data.size() - done);
+        crc = crc32(crc, data.data() + done, now);
+        data.leave(done, now);
+      }
+      damaged[i] = crc != entries[i].crc;
+    }
+  };
+  // Entries differ in size: threads take the next one when they are done with theirs.
+  constexpr uint64_t least_bytes = uint64_t(1)
+                                   << 20;  // smaller files are read before other threads have begun
+  if (file.size() < least_bytes) work(0, 1);
+  else parallel_for(0, num_threads(), 1, work);
+  const auto first = std::find(damaged.begin(), damaged.end(), char(1));
+  if (first == damaged.end()) return;
+  const Central& entry = entries[static_cast<size_t>(first - damaged.begin())];
+  fail_kind(ErrorKind::File, what, ": entry '", entry.name, "' is damaged: its checksum differs");
+}
 }  // namespace
 
 bool is_safe_name(std::string_view name) {
@@ -228,20 +259,11 @@ std::vector<ZipEntry> read_zip(const Bytes& bytes, std::string_view what, const 
     MOKA_CHECK_KIND(File, data <= directory.offset && entry.size <= directory.offset - data, what,
                     ": entry '", entry.name, "' reaches into the archive's directory");
     at = data + entry.size;
-    // Piece by piece: memory need not hold entries that nobody may ever read.
-    uint32_t crc = 0;
-    constexpr uint64_t piece = uint64_t(8) << 20;
-    for (uint64_t done = 0; done < entry.size; done += piece) {
-      const uint64_t now = std::min(piece, entry.size - done);
-      crc = crc32(crc, bytes.data() + data + done, now);
-      bytes.leave(data + done, now);
-    }
-    MOKA_CHECK_KIND(File, crc == entry.crc, what, ": entry '", entry.name,
-                    "' is damaged: its checksum differs");
     out.push_back({std::string(entry.name), bytes.slice(data, entry.size)});
   }
   MOKA_CHECK_KIND(File, at == directory.offset, what,
                   ": bytes before the archive's directory belong to no entry");
+  check_sums(bytes, entries, out, what);
   return out;
 }
 

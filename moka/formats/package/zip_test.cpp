@@ -167,6 +167,20 @@ TEST(Zip, WrongChecksumsAreRefused) {
   expect_refused(s.text, "damaged");
 }
 
+TEST(Zip, LargeEntriesAreCheckedSideBySideAndTheFirstDamagedOneIsNamed) {
+  std::vector<std::pair<std::string, std::string>> entries;
+  for (size_t i = 0; i < 12; i++)
+    entries.emplace_back(cat("entry", i), std::string(i % 3 == 0 ? 9'000'000 : i, static_cast<char>('a' + i)));
+  std::string text = archive(entries);
+  const auto back = read_text(text);
+  ASSERT_EQ(back.size(), entries.size());
+  for (size_t i = 0; i < entries.size(); i++) EXPECT_EQ(back[i].data.text(), entries[i].second);
+  text[text.find("jjjj") + 8'999'999] ^= 1;  // the last byte of entry9
+  expect_refused(text, "entry 'entry9' is damaged");
+  text[text.find("hhhh")] ^= 1;
+  expect_refused(text, "entry 'entry7' is damaged");
+}
+
 TEST(Zip, HugeSizesAndCountsAreRefused) {
   const Sample good;
   for (const uint32_t huge : {0xFFFFFFFFu, 0xFFFFFFFEu, 0x7FFFFFFFu}) {
