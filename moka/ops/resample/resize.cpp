@@ -123,8 +123,8 @@ Resize plan(const Frame& f, std::span<const int64_t> input, const Dims& size, in
                " and ", size);
     r.to[k + 2] = out;
   }
-  checked_numel(r.to, "resample");
-  if (!with_taps) return r;
+  const int64_t elements = checked_numel(r.to, "resample");
+  if (!with_taps || elements == 0) return r;
   for (size_t k = 0; k < rank; k++)
     r.axes.push_back(resize_taps(mode, input[k + 2], r.to[k + 2], f.flag(first + 1),
                                  scales.empty() ? 0 : scales[k], f.flag(first + 3)));
