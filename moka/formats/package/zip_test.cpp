@@ -170,7 +170,8 @@ TEST(Zip, WrongChecksumsAreRefused) {
 TEST(Zip, LargeEntriesAreCheckedSideBySideAndTheFirstDamagedOneIsNamed) {
   std::vector<std::pair<std::string, std::string>> entries;
   for (size_t i = 0; i < 12; i++)
-    entries.emplace_back(cat("entry", i), std::string(i % 3 == 0 ? 9'000'000 : i, static_cast<char>('a' + i)));
+    entries.emplace_back(cat("entry", i),
+                         std::string(i % 3 == 0 ? 9'000'000 : i, static_cast<char>('a' + i)));
   std::string text = archive(entries);
   const auto back = read_text(text);
   ASSERT_EQ(back.size(), entries.size());

@@ -109,7 +109,9 @@ struct Triangle {
   }
   // Rows before have edge 0, rows from `whole` on have all columns below it.
   int64_t begin() const { return std::clamp<int64_t>(-offset, 0, rows); }
-  int64_t whole() const { return columns < offset ? 0 : std::clamp<int64_t>(columns - offset, 0, rows); }
+  int64_t whole() const {
+    return static_cast<int64_t>(std::clamp<__int128>(static_cast<__int128>(columns) - offset, 0, rows));
+  }
   int64_t count() const {
     const int64_t first = begin(), last = std::max(whole(), first);
     int64_t below = (rows - last) * columns;

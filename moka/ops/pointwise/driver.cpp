@@ -49,10 +49,10 @@ Dims result_strides(std::span<const int64_t> shape, std::span<const Tensor> tens
     if (!t) continue;
     contiguous &= t.is_contiguous();
     if (!model) model = &t;
-    alike &= t.dim() == static_cast<int>(shape.size()) &&
-             std::equal(shape.begin(), shape.end(), t.sizes().begin()) &&
-             std::equal(t.strides().begin(), t.strides().end(), model->strides().begin(),
-                        model->strides().end());
+    alike &=
+        t.dim() == static_cast<int>(shape.size()) &&
+        std::equal(shape.begin(), shape.end(), t.sizes().begin()) &&
+        std::equal(t.strides().begin(), t.strides().end(), model->strides().begin(), model->strides().end());
   }
   if (contiguous || !model) return contiguous_strides(shape);
   if (alike && is_dense(*model)) return Dims(model->strides());

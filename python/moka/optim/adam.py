@@ -8,7 +8,16 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_betas, check_options, number, real_view
+from .optimizer import (
+    Optimizer,
+    Parameters,
+    check_betas,
+    check_options,
+    count_step,
+    kept_number,
+    number,
+    real_view,
+)
 
 __all__ = ["Adam", "AdamW"]
 
@@ -70,7 +79,7 @@ class Adam(Optimizer):
 
     @staticmethod
     def _fresh(group: dict[str, Any], parameter: Tensor) -> dict[str, Any]:
-        state: dict[str, Any] = {"step": 0, "exp_avg": _C.zeros_like(parameter)}
+        state: dict[str, Any] = {"step": kept_number(0), "exp_avg": _C.zeros_like(parameter)}
         state["exp_avg_sq"] = _C.zeros_like(parameter)
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = _C.zeros_like(parameter)
@@ -88,8 +97,7 @@ class Adam(Optimizer):
             state = self.state[parameter]
             if not state:
                 state.update(self._fresh(group, parameter))
-            state["step"] += 1
-            alike.setdefault(state["step"], []).append(parameter)
+            alike.setdefault(count_step(state), []).append(parameter)
         for step, parameters in alike.items():
             states = [self.state[parameter] for parameter in parameters]
             real = real_view(parameters)
@@ -111,7 +119,7 @@ class Adam(Optimizer):
     def _update_differentiably(self, group: dict[str, Any]) -> None:
         (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
         for parameter, gradient, state in self.each(group, lambda p: self._fresh(group, p)):
-            state["step"] += 1
+            step = count_step(state)
             if number(decay) and group["decoupled_weight_decay"]:
                 parameter.mul_(1 - lr * decay)
             elif number(decay):
@@ -120,7 +128,6 @@ class Adam(Optimizer):
             state["exp_avg_sq"] = squares = state["exp_avg_sq"] * beta2 + gradient * gradient * (1 - beta2)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = squares = _C.maximum(state["max_exp_avg_sq"], squares)
-            step = state["step"]
             spread = squares.sqrt() / (1 - beta2**step) ** 0.5 + group["eps"]
             parameter.sub_(average / spread * (lr / (1 - beta1**step)))
 

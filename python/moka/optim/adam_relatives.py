@@ -10,7 +10,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_betas, check_options, number
+from .optimizer import Optimizer, Parameters, check_betas, check_options, count_step, kept_number, number
 
 __all__ = ["Adamax", "NAdam", "RAdam", "SparseAdam"]
 
@@ -23,7 +23,11 @@ def _averages(gradient: Tensor, state: dict[str, Any], beta1: Any, beta2: Any) -
 
 
 def _fresh(parameter: Tensor) -> dict[str, Any]:
-    return {"step": 0, "exp_avg": _C.zeros_like(parameter), "exp_avg_sq": _C.zeros_like(parameter)}
+    return {
+        "step": kept_number(0),
+        "exp_avg": _C.zeros_like(parameter),
+        "exp_avg_sq": _C.zeros_like(parameter),
+    }
 
 
 class Adamax(Optimizer):
@@ -66,15 +70,19 @@ class Adamax(Optimizer):
         beta1, beta2 = group["betas"]
 
         def fresh(parameter: Tensor) -> dict[str, Any]:
-            return {"step": 0, "exp_avg": _C.zeros_like(parameter), "exp_inf": _C.zeros_like(parameter)}
+            return {
+                "step": kept_number(0),
+                "exp_avg": _C.zeros_like(parameter),
+                "exp_inf": _C.zeros_like(parameter),
+            }
 
         for parameter, gradient, state in self.each(group, fresh):
-            state["step"] += 1
+            step = count_step(state)
             if group["weight_decay"]:
                 gradient = gradient + parameter * group["weight_decay"]
             state["exp_avg"] = average = state["exp_avg"] * beta1 + gradient * (1 - beta1)
             state["exp_inf"] = largest = _C.maximum(state["exp_inf"] * beta2, gradient.abs() + group["eps"])
-            parameter.sub_(average / largest * (group["lr"] / (1 - beta1 ** state["step"])))
+            parameter.sub_(average / largest * (group["lr"] / (1 - beta1**step)))
 
 
 class NAdam(Optimizer):
@@ -119,9 +127,10 @@ class NAdam(Optimizer):
 
     def update(self, group: dict[str, Any]) -> None:
         (beta1, beta2), lr, psi = group["betas"], group["lr"], group["momentum_decay"]
-        for parameter, gradient, state in self.each(group, lambda p: {**_fresh(p), "mu_product": 1.0}):
-            state["step"] += 1
-            step = state["step"]
+        for parameter, gradient, state in self.each(
+            group, lambda p: {**_fresh(p), "mu_product": kept_number(1)}
+        ):
+            step = count_step(state)
             if group["weight_decay"] and group["decoupled_weight_decay"]:
                 parameter.mul_(1 - lr * group["weight_decay"])
             elif group["weight_decay"]:
@@ -129,10 +138,11 @@ class NAdam(Optimizer):
             mu = beta1 * (1 - 0.5 * 0.96 ** (step * psi))
             ahead = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * psi))
             state["mu_product"] *= mu
+            product = number(state["mu_product"])
             average, squares = _averages(gradient, state, beta1, beta2)
             spread = (squares / (1 - beta2**step)).sqrt() + group["eps"]
-            parameter.sub_(gradient / spread * (lr * (1 - mu) / (1 - state["mu_product"])))
-            parameter.sub_(average / spread * (lr * ahead / (1 - state["mu_product"] * ahead)))
+            parameter.sub_(gradient / spread * (lr * (1 - mu) / (1 - product)))
+            parameter.sub_(average / spread * (lr * ahead / (1 - product * ahead)))
 
 
 class RAdam(Optimizer):
@@ -177,8 +187,7 @@ class RAdam(Optimizer):
         (beta1, beta2), lr = group["betas"], group["lr"]
         longest = 2 / (1 - beta2) - 1
         for parameter, gradient, state in self.each(group, _fresh):
-            state["step"] += 1
-            step = state["step"]
+            step = count_step(state)
             if group["weight_decay"] and group["decoupled_weight_decay"]:
                 parameter.mul_(1 - lr * group["weight_decay"])
             elif group["weight_decay"]:
@@ -235,6 +244,7 @@ class SparseAdam(Optimizer):
         betas: tuple[float, float],
         lr: float,
         eps: float,
+        step: int,
     ) -> None:
         """One step by a sparse gradient: of the elements that it has."""
         places, values = tuple(gradient.indices()), gradient.values()
@@ -245,15 +255,17 @@ class SparseAdam(Optimizer):
         v = squares[places] * beta2 + values * values * (1 - beta2)
         average.index_put_(places, m)
         squares.index_put_(places, v)
-        rate = lr * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
+        rate = lr * math.sqrt(1 - beta2**step) / (1 - beta1**step)
         parameter.index_put_(places, m / (v.sqrt() + eps) * -rate, accumulate=True)
 
     def update(self, group: dict[str, Any]) -> None:
         (beta1, beta2), lr = group["betas"], number(group["lr"])
-        for parameter, gradient, state in self.each(group, _fresh):
-            state["step"] += 1
+        for parameter, gradient, state in self.each(group, lambda p: {**_fresh(p), "step": 0}):
+            step = count_step(state)
             if gradient.is_sparse:
-                self._step_sparse(parameter, gradient.coalesce(), state, (beta1, beta2), lr, group["eps"])
+                self._step_sparse(
+                    parameter, gradient.coalesce(), state, (beta1, beta2), lr, group["eps"], step
+                )
                 continue
             touched = gradient.reshape(gradient.shape[0] if gradient.dim() else 1, -1) != 0
             rows = touched.any(1).nonzero().reshape(-1)
@@ -266,7 +278,7 @@ class SparseAdam(Optimizer):
             v = squares.index_select(0, rows) * beta2 + g * g * (1 - beta2)
             average[rows] = m
             squares[rows] = v
-            rate = lr * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
+            rate = lr * math.sqrt(1 - beta2**step) / (1 - beta1**step)
             flat[rows] = flat.index_select(0, rows) - m / (v.sqrt() + group["eps"]) * rate
             if not parameter.is_contiguous():  # reshape made copies of what is not contiguous
                 parameter.copy_(flat.reshape(parameter.shape))

@@ -8,7 +8,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_options, number, real_view
+from .optimizer import Optimizer, Parameters, check_options, count_step, kept_number, number, real_view
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop"]
 
@@ -74,13 +74,12 @@ class Adagrad(Optimizer):
     def _fresh(group: dict[str, Any], parameter: Tensor) -> dict[str, Any]:
         start = float(group["initial_accumulator_value"])
         first = complex(start, start) if parameter.is_complex() else start
-        return {"step": 0, "sum": _C.full_like(parameter.detach(), first)}
+        return {"step": kept_number(0), "sum": _C.full_like(parameter.detach(), first)}
 
     def update(self, group: dict[str, Any]) -> None:
         if group["differentiable"]:
             for parameter, gradient, state in self.each(group, lambda p: self._fresh(group, p)):
-                state["step"] += 1
-                rate = group["lr"] / (1 + (state["step"] - 1) * group["lr_decay"])
+                rate = group["lr"] / (1 + (count_step(state) - 1) * group["lr_decay"])
                 gradient = gradient + parameter * group["weight_decay"]
                 state["sum"] = state["sum"] + gradient * gradient
                 parameter.sub_(gradient / (state["sum"].sqrt() + group["eps"]) * rate)
@@ -95,8 +94,7 @@ class Adagrad(Optimizer):
             state = self.state[parameter]
             if not state:
                 state.update(self._fresh(group, parameter))
-            state["step"] += 1
-            alike.setdefault(state["step"], []).append(parameter)
+            alike.setdefault(count_step(state), []).append(parameter)
         for step, parameters in alike.items():
             real = real_view(parameters)
             _C.adagrad_step_(
@@ -116,11 +114,11 @@ class Adagrad(Optimizer):
         state = self.state[parameter]
         if not state:
             state.update(self._fresh(group, parameter))
-        state["step"] += 1
+        step = count_step(state)
         gradient = (-parameter.grad if group["maximize"] else parameter.grad).coalesce()  # type: ignore[operator, union-attr]
         places, values = tuple(gradient.indices()), gradient.values()
         state["sum"].index_put_(places, values * values, accumulate=True)
-        rate = number(group["lr"]) / (1 + (state["step"] - 1) * group["lr_decay"])
+        rate = number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
         steps = values / (state["sum"][places].sqrt() + group["eps"]) * -rate
         parameter.index_put_(places, steps, accumulate=True)
 
@@ -180,7 +178,7 @@ class RMSprop(Optimizer):
 
     @staticmethod
     def _fresh(group: dict[str, Any], parameter: Tensor) -> dict[str, Any]:
-        state: dict[str, Any] = {"step": 0, "square_avg": _C.zeros_like(parameter)}
+        state: dict[str, Any] = {"step": kept_number(0), "square_avg": _C.zeros_like(parameter)}
         if group["momentum"] > 0:
             state["momentum_buffer"] = _C.zeros_like(parameter)
         if group["centered"]:
@@ -198,7 +196,7 @@ class RMSprop(Optimizer):
         for parameter, state in zip(parameters, states, strict=True):
             if not state:
                 state.update(self._fresh(group, parameter))
-            state["step"] += 1
+            count_step(state)
         real = real_view(parameters)
         _C.rmsprop_step_(
             real(parameters),
@@ -217,7 +215,7 @@ class RMSprop(Optimizer):
     def _update_differentiably(self, group: dict[str, Any]) -> None:
         alpha = group["alpha"]
         for parameter, gradient, state in self.each(group, lambda p: self._fresh(group, p)):
-            state["step"] += 1
+            count_step(state)
             gradient = gradient + parameter * group["weight_decay"]
             state["square_avg"] = spread = state["square_avg"] * alpha + gradient * gradient * (1 - alpha)
             if group["centered"]:
@@ -276,10 +274,14 @@ class Adadelta(Optimizer):
         rho, eps = group["rho"], group["eps"]
 
         def fresh(parameter: Tensor) -> dict[str, Any]:
-            return {"step": 0, "square_avg": _C.zeros_like(parameter), "acc_delta": _C.zeros_like(parameter)}
+            return {
+                "step": kept_number(0),
+                "square_avg": _C.zeros_like(parameter),
+                "acc_delta": _C.zeros_like(parameter),
+            }
 
         for parameter, gradient, state in self.each(group, fresh):
-            state["step"] += 1
+            count_step(state)
             if group["weight_decay"]:
                 gradient = gradient + parameter * group["weight_decay"]
             state["square_avg"] = squares = state["square_avg"] * rho + gradient * gradient * (1 - rho)
@@ -332,10 +334,10 @@ class Rprop(Optimizer):
 
         def fresh(parameter: Tensor) -> dict[str, Any]:
             start = _C.full_like(parameter.detach(), float(number(group["lr"])))
-            return {"step": 0, "prev": _C.zeros_like(parameter), "step_size": start}
+            return {"step": kept_number(0), "prev": _C.zeros_like(parameter), "step_size": start}
 
         for parameter, gradient, state in self.each(group, fresh):
-            state["step"] += 1
+            count_step(state)
             agreement = gradient * state["prev"]
             turned = agreement < 0
             factor = _C.where(turned, shrink, _C.where(agreement > 0, grow, _C.ones_like(gradient)))

@@ -9,7 +9,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_options, number
+from .optimizer import Optimizer, Parameters, check_options, count_step, kept_number, number
 
 __all__ = ["Adafactor", "Muon"]
 
@@ -73,22 +73,22 @@ class Adafactor(Optimizer):
         values = parameter.detach()
         if values.dim() > 1:
             return {
-                "step": 0,
+                "step": kept_number(0),
                 "row_var": _C.zeros_like(values.narrow(-1, 0, 1).contiguous()),
                 "col_var": _C.zeros_like(values.narrow(-2, 0, 1).contiguous()),
             }
-        return {"step": 0, "variance": _C.zeros_like(values)}
+        return {"step": kept_number(0), "variance": _C.zeros_like(values)}
 
     def update(self, group: dict[str, Any]) -> None:
         lr = number(group["lr"])
         for parameter, gradient, state in self.each(group, self._fresh):
-            state["step"] += 1
+            step = count_step(state)
             eps1, eps2 = group["eps"]
             if eps1 is None:
                 eps1 = _ROUNDING[str(parameter.dtype).rpartition(".")[2]]
-            forget = float(state["step"]) ** group["beta2_decay"]
+            forget = float(step) ** group["beta2_decay"]
             size = _norm(parameter) / math.sqrt(parameter.numel())
-            rate = max(eps2, size) * min(lr, 1 / math.sqrt(state["step"]))
+            rate = max(eps2, size) * min(lr, 1 / math.sqrt(step))
             if group["weight_decay"]:
                 parameter.mul_(1 - lr * group["weight_decay"])
             squares = gradient * gradient

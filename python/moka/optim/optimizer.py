@@ -20,6 +20,8 @@ __all__ = [
     "Parameters",
     "check_modes",
     "check_options",
+    "count_step",
+    "kept_number",
     "number",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
@@ -59,6 +61,18 @@ def check_options(name: str, **options: Any) -> None:
             )
         if not number(value) >= 0:
             raise ValueError(f"{name}: {option} must not be negative, but is {value}")
+
+
+def kept_number(value: float) -> Tensor:
+    """A number as optimizers keep it in the state of a parameter: a tensor without dimensions."""
+    double = _C.get_default_dtype() == _C.float64
+    return _C.tensor(float(value), dtype=_C.float64 if double else _C.float32)
+
+
+def count_step(state: dict[str, Any]) -> int:
+    """Count one more step in the state of a parameter; how many that makes."""
+    state["step"] += 1
+    return int(state["step"])
 
 
 def check_betas(name: str, betas: tuple[Any, Any]) -> None:
@@ -341,7 +355,7 @@ class Optimizer:
             options = {key: value for key, value in group.items() if key != "params"}
             groups.append({**options, "params": [numbers[id(p)] for p in group["params"]]})
         state = {
-            numbers[id(key)] if isinstance(key, Tensor) else key: self._state_to_save(values)
+            numbers[id(key)] if isinstance(key, Tensor) else key: copy.copy(values)
             for key, values in self.state.items()
         }
         result: dict[str, Any] = {"state": state, "param_groups": groups}
@@ -350,17 +364,6 @@ class Optimizer:
             if changed is not None:
                 result = changed
         return result
-
-    def _state_to_save(self, values: Any) -> Any:
-        """The state of one parameter; its numbers as tensors, as PyTorch keeps them."""
-        if not isinstance(values, dict):
-            return values
-        saved = dict(values)
-        for key in self.state_numbers:
-            if isinstance(number := saved.get(key), (int, float)):
-                short = _C.tensor(number, dtype=_C.float32)
-                saved[key] = short if short.item() == number else _C.tensor(number, dtype=_C.float64)
-        return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what `state_dict()` of an optimizer for the same parameters gave; tensors are copied."""
@@ -408,10 +411,10 @@ class Optimizer:
         """A state entry as this optimizer keeps it for `parameter`."""
         if isinstance(value, (list, tuple)):
             return type(value)(self._fit_tensor(entry) for entry in value)
+        if key in self.state_numbers and (isinstance(value, (int, float)) or value.numel() == 1):
+            return kept_number(number(value))
         if not isinstance(value, Tensor):
             return copy.deepcopy(value)
-        if key in self.state_numbers and value.numel() == 1:
-            return int(value.item()) if key == "step" else value.item()
         shape, own = tuple(value.shape), tuple(parameter.shape)
         factored = key in ("row_var", "col_var")
         if value.dim() and value.numel() != 0 and shape != own and not factored and self.state_numbers:

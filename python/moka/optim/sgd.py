@@ -8,7 +8,7 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_options, number, real_view
+from .optimizer import Optimizer, Parameters, check_options, count_step, kept_number, number, real_view
 
 __all__ = ["ASGD", "SGD"]
 
@@ -178,16 +178,16 @@ class ASGD(Optimizer):
         lr, lambd = number(group["lr"]), group["lambd"]
 
         def fresh(parameter: Tensor) -> dict[str, Any]:
-            eta = _C.tensor(lr, dtype=_C.get_default_dtype()).item()
-            return {"step": 0, "eta": eta, "mu": 1.0, "ax": _C.zeros_like(parameter)}
+            numbers = {"step": kept_number(0), "eta": kept_number(lr), "mu": kept_number(1)}
+            return {**numbers, "ax": _C.zeros_like(parameter)}
 
         for parameter, gradient, state in self.each(group, fresh):
-            state["step"] += 1
+            step = count_step(state)
             if group["weight_decay"]:
                 gradient = gradient + parameter * group["weight_decay"]
-            parameter.mul_(1 - lambd * state["eta"])
-            parameter.sub_(gradient * state["eta"])
-            state["ax"] = state["ax"] + (parameter - state["ax"]) * state["mu"]
-            eta = lr / (1 + lambd * lr * state["step"]) ** group["alpha"]
-            state["eta"] = _C.tensor(eta, dtype=_C.get_default_dtype()).item()  # kept as PyTorch keeps it
-            state["mu"] = 1 / max(1, state["step"] - group["t0"])
+            eta = number(state["eta"])
+            parameter.mul_(1 - lambd * eta)
+            parameter.sub_(gradient * eta)
+            state["ax"] = state["ax"] + (parameter - state["ax"]) * number(state["mu"])
+            state["eta"] = kept_number(lr / (1 + lambd * lr * step) ** group["alpha"])
+            state["mu"] = kept_number(1 / max(1, step - group["t0"]))
