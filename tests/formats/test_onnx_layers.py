@@ -6,7 +6,7 @@ from __future__ import annotations
 import moka.onnx
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from test_onnx_forms import F, I, check, floats, model_of
 
 
@@ -33,3 +33,39 @@ def test_rows_of_a_table(shape: tuple[int, ...]) -> None:
     check(model, {"i": places})
     with pytest.raises((IndexError, RuntimeError, ValueError)):
         moka.onnx.load(model.SerializeToString()).run([np.full(shape, 7)])
+
+
+def wide_weights(before: int, after: int, inside: bool) -> np.ndarray:
+    """What each place of a shrunk row takes of the row: a triangle as wide as a step, whose part beyond the
+    border is the border's or, with `inside`, left out."""
+    scale = after / before
+    places = (np.arange(after)[:, None] + 0.5) / scale - 0.5
+    beyond = np.arange(-before, 2 * before)
+    weights = np.maximum(0, 1 - np.abs(beyond - places) * scale)
+    if inside:
+        weights[:, (beyond < 0) | (beyond >= before)] = 0
+    weights /= weights.sum(1, keepdims=True)
+    out = np.zeros((after, before))
+    np.add.at(out.T, np.clip(beyond, 0, before - 1), weights.T)
+    return out
+
+
+@pytest.mark.parametrize("after", [8, 7, 5, 10, 13])
+@pytest.mark.parametrize("inside", [False, True])
+def test_shrinking_with_antialias(after: int, inside: bool) -> None:
+    """As wide kernels of ours, which end at the border, and as those that repeat it."""
+    settings = {"mode": "linear", "antialias": 1, "exclude_outside": int(inside)}
+    nodes = [helper.make_node("Resize", ["x", "", "", "s"], ["y"], **settings)]
+    sizes = helper.make_tensor("s", TensorProto.INT64, [4], [1, 1, 10, after])
+    graph = helper.make_graph(
+        nodes,
+        "resize",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 10, 10])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [sizes],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    (y,) = moka.onnx.load(model).run([np.eye(10, dtype=np.float32)[None, None]])
+    if after <= 10:
+        assert np.allclose(y[0, 0].T, wide_weights(10, after, inside), atol=1e-6)
+    assert np.allclose(y.sum(-2), 1, atol=1e-5)

@@ -77,7 +77,8 @@ bool resize(NodeReader& n) {
       return n.declines("coordinates of kind ", place);
     if (mode == "cubic" && std::fabs(n.number("cubic_coeff_a", -0.75) - (wide ? -0.5 : -0.75)) > 1e-6)
       return n.declines("another cubic coefficient");
-    if (n.integer("exclude_outside", 0) != 0 && !wide) return n.declines("weights without what lies outside");
+    if (wide != (n.integer("exclude_outside", 0) != 0))  // our wide kernels end at the border
+      return n.declines(wide ? "weights of what lies outside" : "weights without what lies outside");
   }
   n.out(n.call("resample", {n[0], Dims(std::span<const int64_t>(sizes).subspan(2)), ours,
                             named("align_corners", align), named("antialias", wide)}));
