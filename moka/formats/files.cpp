@@ -123,13 +123,25 @@ Bytes Bytes::copy(std::string_view content) {
   return out;
 }
 
+namespace {
+void leave_pages(const void* data, size_t size) {
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE)),
+                  begin = reinterpret_cast<uintptr_t>(data), first = (begin + page - 1) / page * page,
+                  last = (begin + size) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+// Of a tensor over a file: who packed its elements needs them once, whatever else keeps the file.
+void drop_elements(Storage* storage) {
+  FileBlock* block = static_cast<FileBlock*>(storage->context);
+  if (block->mapped) leave_pages(storage->data, storage->bytes);
+  release(block);
+}
+}  // namespace
+
 void Bytes::leave(size_t offset, size_t size) const {
   MOKA_ASSERT(offset <= size_ && size <= size_ - offset);
-  if (!block_ || !block_->mapped) return;
-  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE)),
-                  begin = reinterpret_cast<uintptr_t>(data_) + offset,
-                  first = (begin + page - 1) / page * page, last = (begin + size) / page * page;
-  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  if (block_ && block_->mapped) leave_pages(data_ + offset, size);
 }
 
 Bytes Bytes::slice(size_t offset, size_t size) const {
@@ -154,13 +166,13 @@ Tensor Bytes::tensor(size_t offset, std::span<const int64_t> sizes, DType dtype)
   if (bytes == 0 || reinterpret_cast<uintptr_t>(from) % item_size(dtype) != 0) {
     Tensor out = new_tensor(sizes, dtype);
     if (bytes) std::memcpy(out.raw_data(), from, bytes);
+    leave(offset, bytes);
     return out;
   }
   Ref<FileBlock> keep = block_;
-  auto drop = [](Storage* storage) { release(static_cast<FileBlock*>(storage->context)); };
   Dims strides = contiguous_strides(sizes);
-  Tensor out =
-      from_memory(const_cast<char*>(from), bytes, sizes, strides, dtype, Device{}, drop, keep.get(), true);
+  Tensor out = from_memory(const_cast<char*>(from), bytes, sizes, strides, dtype, Device{}, drop_elements,
+                           keep.get(), true);
   keep.detach();  // now the storage's
   return out;
 }

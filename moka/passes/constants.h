@@ -13,6 +13,11 @@ inline const Tensor* constant_tensor(const graph::Value* v) {
 }
 inline bool is_none(const graph::Value* v) { return v && v->constant() && v->constant()->is_none(); }
 
+// A constant that nothing reads any more goes at once: until remove_dead comes, memory would hold all weights twice.
+inline void drop_unread(graph::Value* v) {
+  if (v && v->constant() && v->uses().empty()) v->producer()->destroy();
+}
+
 // How many bytes folding may add to a graph, and folding within them: a small file may ask for much by repeating itself.
 int64_t growth_limit(const graph::Graph& graph);
 int fold_constants(graph::Graph& graph, int64_t byte_limit, int64_t& growth);

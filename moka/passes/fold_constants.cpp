@@ -159,7 +159,9 @@ class Folder {
       Value* made = graph_.constant(std::move(values[i]), {n->owner(), n});
       old->replace_all_uses_with(made);
     }
+    const std::set<Value*> read(n->inputs().begin(), n->inputs().end());
     n->destroy();
+    for (Value* v : read) drop_unread(v);
     folded++;
   }
 

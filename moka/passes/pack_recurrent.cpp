@@ -46,6 +46,7 @@ class Packer {
         n.argument("mode"),    n.argument("reverse")};
     stand_for(*n.output(0), n, *graph_.create_op(get_op("rnn_layer_packed"), at, inputs));
     n.destroy();
+    packed_.drop(weight);
     return 1;
   }
 

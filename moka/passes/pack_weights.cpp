@@ -48,7 +48,9 @@ class Packer {
                                      addend ? addend : graph_.constant(Any(), at),
                                      activation ? activation : graph_.constant(Any("none"), at)};
     stand_for(*n.output(), n, *graph_.create_op(get_op("linear_packed"), at, inputs));
+    Value* const whole = n.argument("weight");
     n.destroy();
+    packed_.drop(whole);
     return 1;
   }
 

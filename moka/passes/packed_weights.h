@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "moka/graph/graph.h"
+#include "moka/passes/constants.h"
 #include "moka/schema/frame.h"
 
 namespace moka::passes {
@@ -24,6 +25,13 @@ class PackedWeights {
       found->second = call_boxed(get_op(op), args)[0];
     }
     return graph.constant(Any(found->second), at);
+  }
+
+  // The weight itself, where nothing else reads it.
+  void drop(graph::Value* weight) {
+    if (!weight->uses().empty()) return;
+    packed_.erase(weight);  // another value may lie there soon
+    drop_unread(weight);
   }
 
  private:

@@ -56,7 +56,6 @@ TEST_F(Passes, fold_constants_computes_what_is_known) {
 }
 )",
                 R"(graph main(%x: float32[2, 3]) {
-  %a: float32[3] = constant float32[3] {1.0, 2.0, 3.0}
   %0: float32[3] = constant float32[3] {2.0, 4.0, 6.0}
   %f: float32[6] = reshape(%x, [6])
   %q: float32[2, 3] = mul(%x, %0)

@@ -61,8 +61,10 @@ Model load_onnx([[maybe_unused]] const Bytes* bytes, std::string_view from,
   };
   Model out;
   try {
-    out = of_graph(bytes ? onnx::load(*bytes, from, limits) : onnx::load(std::string(from), limits),
-                   ModelFormat::Onnx);
+    const auto source = bytes ? std::make_shared<const onnx::Source>(*bytes, from, limits)
+                              : std::make_shared<const onnx::Source>(std::string(from), limits);
+    out = of_graph(source->read(), ModelFormat::Onnx);
+    out.leave = [source] { source->leave(); };
   } catch (const Error& e) {
     if (e.kind() != ErrorKind::NotImplemented) throw;
     const onnx::Deferred later = deferred();

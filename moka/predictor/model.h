@@ -32,6 +32,8 @@ struct Model {
   std::map<std::string, Bytes> files;  // of packages: every entry beside program and weights
   // ONNX models: the main graph for the inputs of a run, where what the file says of them is not enough or wrong.
   std::function<std::unique_ptr<graph::Graph>(std::span<const Any>)> read_for;
+  // For when the weights are packed: pages of the file leave the process. May be missing.
+  std::function<void()> leave;
   // Such a model before its first run: it has no graph yet; why, and what the file says it takes and gives.
   std::string waits;
   bool lacks_ranks = false;  // of inputs: read_for makes the graphs that run

@@ -15,6 +15,7 @@
 #include "moka/predictor/plans.h"
 #include "moka/runtime/executable.h"
 #include "moka/schema/log.h"
+#include "moka/tensor/allocator.h"
 
 namespace moka {
 
@@ -37,8 +38,10 @@ struct Predictor::Loaded {
 
 namespace {
 
-std::unique_ptr<graph::Graph> prepare(const Model& model, bool optimize) {
-  std::unique_ptr<graph::Graph> graph = passes::inline_calls(model.program, model.main);
+// The program gives its graphs away, so that weights go as they are packed.
+std::unique_ptr<graph::Graph> prepare(graph::Program program, const std::string& main, bool optimize) {
+  std::unique_ptr<graph::Graph> graph = passes::inline_calls(program, main);
+  program.graphs.clear();
   if (optimize) passes::optimize(*graph);
   return graph;
 }
@@ -167,9 +170,11 @@ Predictor::Predictor(Model model, const LoadOptions& options) {
   loaded_->inputs = input_ports(model.graph());
   loaded_->outputs = output_ports(model.graph());
   if (options.optimize) llvm::use_package_code(model.files, options.code_key);
-  const std::unique_ptr<graph::Graph> graph = prepare(model, options.optimize);
   loaded_->metadata = std::move(model.metadata);
-  loaded_->executable.emplace(*graph, runtime::Options());
+  loaded_->executable.emplace(*prepare(std::move(model.program), model.main, options.optimize),
+                              runtime::Options());
+  cpu_allocator().release_cache();  // what packing freed
+  if (model.leave) model.leave();
   if (options.optimize) plan_listed(*loaded_->executable, model.files);
 }
 

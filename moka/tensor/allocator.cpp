@@ -12,6 +12,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "moka/base/error.h"
 
@@ -89,15 +92,20 @@ class CpuAllocator final : public Allocator {
   }
 
   void release_cache() noexcept override {
-    std::lock_guard lock(mutex_);
-    for (FreeBlock*& head : free_) {
-      while (head) {
-        FreeBlock* next = head->next;
-        std::free(head);
-        head = next;
+    {
+      std::lock_guard lock(mutex_);
+      for (FreeBlock*& head : free_) {
+        while (head) {
+          FreeBlock* next = head->next;
+          std::free(head);
+          head = next;
+        }
       }
+      stats_.bytes_cached = 0;
     }
-    stats_.bytes_cached = 0;
+#if defined(__GLIBC__)
+    ::malloc_trim(0);  // once blocks of some megabytes were freed, glibc keeps the next ones of that size
+#endif
   }
 
  private:

@@ -23,6 +23,7 @@ class Allocator {
   virtual void* allocate(size_t bytes) = 0;
   virtual void deallocate(void* p, size_t bytes) noexcept = 0;
   virtual AllocatorStats stats() = 0;
+  // Blocks that wait for reuse go back to the system.
   virtual void release_cache() noexcept = 0;
 };
 

@@ -80,15 +80,18 @@ Tensor reinterpret(const Tensor& t, const std::string& name) {
 }  // namespace
 
 void bind_formats(nb::module_& m) {
-  m.def(
-      "_onnx_load", [](const std::string& path) { return onnx::load(path).release(); },
-      nb::rv_policy::take_ownership, nb::arg("path"));
-  m.def(
-      "_onnx_load_bytes",
-      [](const nb::bytes& data, const std::string& name) {
-        return onnx::load(from_bytes(data), name).release();
-      },
-      nb::rv_policy::take_ownership, nb::arg("data"), nb::arg("name"));
+  nb::class_<onnx::Source>(m, "_OnnxSource", "An ONNX model that can be read again.")
+      .def(
+          "__init__",
+          [](onnx::Source* self, const nb::object& source, const std::string& name) {
+            if (nb::isinstance<nb::bytes>(source))
+              new (self) onnx::Source(from_bytes(nb::cast<nb::bytes>(source)), name);
+            else new (self) onnx::Source(nb::cast<std::string>(source));
+          },
+          nb::arg("source"), nb::arg("name"))
+      .def(
+          "read", [](const onnx::Source& s) { return s.read().release(); }, nb::rv_policy::take_ownership)
+      .def("leave", &onnx::Source::leave, "Pages of the files leave this process until they are read again.");
   nb::class_<onnx::Deferred>(m, "_OnnxDeferred", "An ONNX model that is read for the inputs of a run.")
       .def(
           "__init__",

@@ -360,18 +360,19 @@ void bind_graph(nb::module_& m) {
                                   "A graph that runs; any number of threads may run it at the same time.")
       .def(
           "__init__",
-          [](runtime::Executable* self, const graph::Graph& g, bool optimize) {
+          [](runtime::Executable* self, graph::Graph& g, bool optimize, bool in_place) {
             if (!optimize) {
               new (self) runtime::Executable(g);
               return;
             }
-            std::unique_ptr<graph::Graph> fast = g.clone();
-            passes::optimize(*fast);
-            new (self) runtime::Executable(*fast);
+            const std::unique_ptr<graph::Graph> copy = in_place ? nullptr : g.clone();
+            graph::Graph& fast = copy ? *copy : g;
+            passes::optimize(fast);
+            new (self) runtime::Executable(fast);
           },
-          nb::arg("graph"), nb::arg("optimize") = false,
+          nb::arg("graph"), nb::arg("optimize") = false, nb::arg("in_place") = false,
           "optimize: rewrite a copy for speed, with the states as they are now; results may differ in the "
-          "last bits.")
+          "last bits. in_place: rewrite the graph itself, so that weights go as they are packed.")
       .def("run",
            [](const runtime::Executable& e, nb::args inputs) {
              std::vector<Any> in;

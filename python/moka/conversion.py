@@ -56,7 +56,7 @@ def main(words: Sequence[str]) -> int:
 
 def _read(path: str) -> dict[str, Any]:
     if path.endswith(".onnx"):
-        return dict(_C._onnx_load(path).states)
+        return dict(_C._OnnxSource(path, path).read().states)
     if path.endswith(".moka"):
         return dict(_C._package_load(path)[0].states)
     if path.endswith(".safetensors"):

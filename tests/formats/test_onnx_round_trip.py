@@ -172,6 +172,6 @@ def test_corners(name: str) -> None:
     program, inputs = CORNERS[name]
     traced = jit.trace(program, inputs, check_trace=False)
     wanted = outputs(program(*inputs))
-    again = _C.Executable(_C._onnx_load_bytes(_C._onnx_save(traced.graph, 18, {}), "x"))
+    again = _C.Executable(_C._OnnxSource(_C._onnx_save(traced.graph, 18, {}), "x").read())
     for found in map(outputs, (traced(*inputs), again.run(*inputs))):
         assert [(v.dtype, v.tolist()) for v in found] == [(v.dtype, v.tolist()) for v in wanted]

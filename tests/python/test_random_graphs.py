@@ -230,7 +230,7 @@ class Compared:
         except NotImplementedError:
             self.counts["not in ONNX"] += 1
             return
-        again = _C._onnx_load_bytes(data, "random.onnx")
+        again = _C._OnnxSource(data, "random.onnx").read()
         self.check(
             "ONNX", _C.Executable(again).run(*[v.clone() for v in self.program.inputs]), tolerance=REWRITTEN
         )

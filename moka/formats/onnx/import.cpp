@@ -399,19 +399,36 @@ void Importer::function(const FunctionProto& f, const NodeProto& node, const Con
   bind(node, outputs, c);
 }
 
-std::unique_ptr<Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits) {
-  proto::Budget budget(std::string(name), bytes.text(), limits);
+Source::Source(Bytes bytes, std::string_view name, const Limits& limits)
+    : bytes_(std::move(bytes)),
+      name_(name),
+      limits_(limits),
+      external_(std::make_shared<const ExternalData>()) {}
+
+Source::Source(const std::string& path, const Limits& limits)
+    : bytes_(Bytes::of_file(path, limits)),
+      name_(path),
+      limits_(limits),
+      external_(std::make_shared<const ExternalData>(path, limits)) {}
+
+std::unique_ptr<Graph> Source::read() const {
+  proto::Budget budget(name_, bytes_.text(), limits_);
   auto out = std::make_unique<Graph>();
-  Importer(budget, bytes, ExternalData(), *out).run();
+  Importer(budget, bytes_, *external_, *out).run();
   return out;
 }
 
+void Source::leave() const {
+  bytes_.leave(0, bytes_.size());
+  external_->leave();
+}
+
+std::unique_ptr<Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits) {
+  return Source(bytes, name, limits).read();
+}
+
 std::unique_ptr<Graph> load(const std::string& path, const Limits& limits) {
-  const Bytes bytes = Bytes::of_file(path, limits);
-  proto::Budget budget(path, bytes.text(), limits);
-  auto out = std::make_unique<Graph>();
-  Importer(budget, bytes, ExternalData(path, limits), *out).run();
-  return out;
+  return Source(path, limits).read();
 }
 
 namespace {

@@ -100,17 +100,18 @@ ModelProto read_model(proto::Budget& budget, std::string_view bytes);
 GraphProto read_graph(proto::Budget& budget, std::string_view bytes, int depth);
 std::string_view plain_domain(std::string_view domain);  // "ai.onnx" and "" are one
 
-// Where tensors kept outside the model file come from: files of its folder only.
+// Where tensors kept outside the model file come from: files of its folder only. Copies share what was opened.
 class ExternalData {
  public:
   ExternalData() = default;  // a model from memory: there is no folder
   ExternalData(std::string model_path, Limits limits);
   Bytes open(const std::string& location);  // errors name the location and what is wrong with it
+  void leave() const;  // pages of all that was opened
  private:
   std::string folder_;
   bool has_folder_ = false;
   Limits limits_;
-  std::map<std::string, Bytes> open_;
+  std::shared_ptr<std::map<std::string, Bytes>> open_ = std::make_shared<std::map<std::string, Bytes>>();
 };
 
 // A TensorProto. `owner` holds the bytes: large tensors are views of it.

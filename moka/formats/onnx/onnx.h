@@ -23,6 +23,24 @@ std::unique_ptr<graph::Graph> load(const std::string& path, const Limits& limits
 // `name` stands for the file in messages. Tensors kept outside the model cannot be found: there is no folder.
 std::unique_ptr<graph::Graph> load(const Bytes& bytes, std::string_view name, const Limits& limits = {});
 
+class ExternalData;
+// A model that can be read again. Its files stay mapped, so that it is the same model each time, whatever becomes of their
+// names; that takes no memory but for bytes that came in memory.
+class Source {
+ public:
+  explicit Source(const std::string& path, const Limits& limits = {});
+  Source(Bytes bytes, std::string_view name, const Limits& limits = {});
+  std::unique_ptr<graph::Graph> read() const;
+  // Pages of the files leave this process until somebody reads them again: for when the weights are packed.
+  void leave() const;
+
+ private:
+  Bytes bytes_;
+  std::string name_;
+  Limits limits_;
+  std::shared_ptr<const ExternalData> external_;
+};
+
 // A model whose graph can be made for the inputs of a run: its file leaves ranks or sizes open on which the graph depends, or
 // gives one name to sizes that differ. A path is read anew each time.
 class Deferred {

@@ -399,7 +399,7 @@ Bytes ExternalData::open(const std::string& location) {
                     "': must stay inside the model's folder");
     from = slash + 1;
   }
-  auto [at, fresh] = open_.try_emplace(location);
+  auto [at, fresh] = open_->try_emplace(location);
   if (!fresh) return at->second;
   try {
     Descriptor folder{::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -416,10 +416,14 @@ Bytes ExternalData::open(const std::string& location) {
         " names (hard links), so it may belong to somebody outside of the folder; copy it into place");
     at->second = Bytes::of_file(cat("/dev/fd/", file.fd), limits_);
   } catch (...) {
-    open_.erase(at);
+    open_->erase(at);
     throw;
   }
   return at->second;
+}
+
+void ExternalData::leave() const {
+  for (const auto& [location, bytes] : *open_) bytes.leave(0, bytes.size());
 }
 
 }  // namespace moka::onnx

@@ -26,16 +26,38 @@ _FORMS = 8  # graphs that one model keeps for inputs of different kinds
 
 
 class _Form:
-    """A graph and what runs it, whole or for some values alone."""
+    """A graph and what runs it, whole or for some values alone.
 
-    def __init__(self, graph: Any, *, optimize: bool = True) -> None:
-        self.graph = graph
-        self.executable = _C.Executable(graph, optimize=optimize)
+    With a source the graph is kept only once somebody asks for it: what runs has the weights in the form that
+    it needs, and the graph would hold them a second time.
+    """
+
+    def __init__(self, graph: Any = None, *, optimize: bool = True, source: Any = None) -> None:
+        self._source, self._graph = source, graph
+        if source:
+            graph = source.read()
+        self.name: str = graph.name
+        self.inputs: list[str] = list(graph.inputs)
+        self.outputs: list[str] = list(graph.outputs)
+        self.input_types: list[str] = list(graph.input_types)
+        self.output_types: list[str] = list(graph.output_types)
+        self.executable = _C.Executable(graph, optimize=optimize, in_place=source is not None)
         self._fetching: dict[tuple[str, ...], Any] = {}
+        if source:
+            del graph
+            _C._release_cache()  # what packing freed
+            source.leave()
+
+    @property
+    def graph(self) -> Any:
+        if self._graph is None:
+            assert self._source
+            self._graph = self._source.read()
+        return self._graph
 
     def runner(self, names: Sequence[str] | None) -> Any:
         """What computes these values alone."""
-        if names is None or list(names) == list(self.graph.outputs):
+        if names is None or list(names) == self.outputs:
             return self.executable
         known = {**dict(self.graph.values()), **dict.fromkeys(self.graph.outputs)}
         unknown = [name for name in names if name not in known]
@@ -64,15 +86,23 @@ class Model:
     """
 
     def __init__(self, graph: Any, *, optimize: bool = True) -> None:
-        self._form: _Form | None = _Form(graph, optimize=optimize)
-        self.input_names: list[str] = list(graph.inputs)
-        self.output_names: list[str] = list(graph.outputs)
-        self._input_types: list[str] = list(graph.input_types)
-        self._output_types: list[str] = list(graph.output_types)
+        self._start(_Form(graph, optimize=optimize))
+
+    def _start(self, form: _Form) -> None:
+        self._form: _Form | None = form
+        self.input_names, self._input_types = form.inputs, form.input_types
+        self.output_names, self._output_types = form.outputs, form.output_types
         self._source: tuple[bytes | str, str] | None = None
         self._made: list[_Form] = []  # for the inputs of runs, the newest first
         self._waits = ""  # why there is no graph yet
         self._lacks_ranks = False  # of inputs: runs use graphs for theirs
+
+    @classmethod
+    def _of_source(cls, source: Any) -> Model:
+        """A model that reads its graph again when somebody asks for it."""
+        model = cls.__new__(cls)
+        model._start(_Form(source=source))
+        return model
 
     @classmethod
     def _waiting(cls, deferred: Any, source: tuple[bytes | str, str], why: str) -> Model:
@@ -205,7 +235,7 @@ class Model:
 
     def __repr__(self) -> str:
         inputs = ", ".join(f"{name}: {text}" for name, text in self.inputs.items())
-        name = self._form.graph.name if self._form else "waiting for inputs"
+        name = self._form.name if self._form else "waiting for inputs"
         return f"onnx.Model({name}: {inputs} -> {', '.join(self.output_names)})"
 
 
@@ -353,13 +383,12 @@ def load(source: Any) -> Model:
 
 def _load(source: bytes | str, name: str) -> Model:
     try:
-        graph = _C._onnx_load(source) if isinstance(source, str) else _C._onnx_load_bytes(source, name)
+        model = Model._of_source(_C._OnnxSource(source, name))
     except NotImplementedError as error:
         deferred = _C._OnnxDeferred(source, name)
         if not deferred.helps:
             raise
         return Model._waiting(deferred, (source, name), str(error))
-    model = Model(graph)
     model._lacks_ranks = any(
         kind[0] not in "[({" and ("[...]" in kind or "[" not in kind) for kind in model._input_types
     )
