@@ -67,6 +67,48 @@ std::optional<Convolution> convolution_of(const Node& n) {
   return c;
 }
 
+// Several filters for each channel by itself are one for each channel of a picture that has every channel that often:
+// back ends have kernels for these alone. Whether `n` now is such a convolution.
+void repeat_channels(Graph& graph, Node& n) {
+  const Tensor* weight = constant_tensor(n.argument("weight"));
+  const Any* groups = n.argument("groups")->constant();
+  Value* x = n.argument("input");
+  const int64_t channels = channels_of(x);
+  if (!weight || weight->dtype() != DType::F32 || weight->dim() != 4 || !groups || channels <= 1 ||
+      groups->to_int() != channels || weight->size(1) != 1 || weight->size(0) <= channels ||
+      weight->size(0) % channels != 0 || channels_of(n.output()) < 0)
+    return;
+  for (const char* setting : {"stride", "padding", "dilation"})
+    if (!n.argument(setting)->constant()) return;
+  const int64_t filters = weight->size(0);
+  const Graph::Point at{n.owner(), &n};
+  const auto number = [&](int64_t i) { return graph.constant(Any(i), at); };
+  Value* repeated = x;
+  const auto then = [&](std::string_view op, std::vector<Value*> rest) {
+    rest.insert(rest.begin(), repeated);
+    Node* node = graph.create_op(get_op(op), at, rest);
+    node->source = n.source;
+    infer_types(*node);
+    repeated = node->output();
+  };
+  then("unsqueeze", {number(2)});
+  then("expand", {graph.constant(Any(Dims{-1, -1, filters / channels, -1, -1}), at)});
+  then("flatten", {number(1), number(2)});
+  repeated->type = x->type;
+  repeated->type.dims[1] = Dim{filters};
+  const Schema& schema = info(*n.op).schema;
+  n.set_input(schema.find_arg("input"), repeated);
+  n.set_input(schema.find_arg("groups"), number(filters));
+}
+
+void repeat_channels(Graph& graph) {
+  std::vector<Node*> convolutions;
+  for (Node* n : *graph.main())
+    if (n->kind == NodeKind::Op && (n->op_name() == "conv2d" || n->op_name() == "conv2d_fused"))
+      convolutions.push_back(n);
+  for (Node* n : convolutions) repeat_channels(graph, *n);
+}
+
 // ---- channels last
 
 // A size of the picture, or one that many pictures have where it is open.
@@ -227,20 +269,40 @@ class Blocker {
   }
   std::string depthwise_kind() const { return block_ ? "depthwise" : "last depthwise"; }
 
+  // A constant that broadcasts over pictures of so many channels, as it does over blocks: one number, or one for each
+  // channel. Null for anything else.
+  Value* for_channels(Value* v, int64_t channels, Node& user) {
+    const Tensor* t = constant_tensor(v);
+    if (!t || t->dtype() != DType::F32) return nullptr;
+    const int dim = t->dim();
+    const auto shaped = [&](const Dims& sizes) {
+      const LayersOff off(~0u);
+      const Arg args[] = {*t, std::span<const int64_t>(sizes)};
+      return constant(user, Any(call_boxed(get_op("reshape"), args)[0]));
+    };
+    if (t->numel() == 1 && dim <= 4) return shaped({});
+    if (dim == 3 && t->numel() == channels && t->size(0) == channels)
+      return blocked(shaped({1, channels, 1, 1}), user);
+    return nullptr;
+  }
+
   void pointwise(Node& n) {
     const int64_t channels = channels_of(n.output());
     bool any = false;
+    for (Value* v : n.inputs()) any |= is_blocked(v);
+    if (!any || channels < 0) return;
     for (Value* v : n.inputs()) {
-      if (v->type.kind != TypeKind::Tensor) {
-        if (!v->constant() || v->constant()->is_tensor()) return;
-        continue;
-      }
-      if (channels < 0 || channels_of(v) != channels) return;
-      any |= is_blocked(v);
+      const bool tensor = v->type.kind == TypeKind::Tensor;
+      if (tensor ? channels_of(v) != channels && !for_channels(v, channels, n)
+                 : !v->constant() || v->constant()->is_tensor())
+        return;
     }
-    if (!any || into_depthwise(n)) return;
+    if (into_depthwise(n)) return;
     std::vector<Value*> inputs;
-    for (Value* v : n.inputs()) inputs.push_back(v->type.kind == TypeKind::Tensor ? blocked(v, n) : v);
+    for (Value* v : n.inputs()) {
+      if (v->type.kind != TypeKind::Tensor) inputs.push_back(v);
+      else inputs.push_back(channels_of(v) == channels ? blocked(v, n) : for_channels(v, channels, n));
+    }
     replace(n, call(info(*n.op).schema.name, n, std::move(inputs)));
   }
 
@@ -402,10 +464,14 @@ class Blocker {
 int block_channels(Graph& graph) {
   const int64_t block = isa() == Isa::Avx512 ? 16 : 8;
   if (!is_served(block)) return 0;
+  repeat_channels(graph);
   LastBlocks blocks;
   if (block == 16 && channels_last(graph, blocks)) return Blocker(graph, 0, &blocks).run();
   return block_channels(graph, block);
 }
-int block_channels(Graph& graph, int64_t block) { return Blocker(graph, block).run(); }
+int block_channels(Graph& graph, int64_t block) {
+  repeat_channels(graph);
+  return Blocker(graph, block).run();
+}
 
 }  // namespace moka::passes

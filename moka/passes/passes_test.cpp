@@ -576,6 +576,42 @@ graph main(%x: float32[n, 1, 4, 4], %y: float32[n, 2, 4, 4]) {
 )");
 }
 
+TEST_F(Passes, block_channels_repeats_channels_and_shapes_constants) {
+  std::unique_ptr<Graph> g = parse(R"(moka-ir 1
+graph main(%x: float32[n, 2, 4, 4]) {
+  %w = constant float32[4, 1, 1, 1] {1.0, 2.0, 3.0, 4.0}
+  %s = constant float32[4, 1, 1] {1.0, 2.0, 3.0, 4.0}
+  %o = constant float32[1] {0.5}
+  %a = conv2d(%x, %w, groups = 2)
+  %b = mul(%s, %a)
+  %c = add(%b, %o)
+  return %c
+}
+)");
+  verify(*g);
+  EXPECT_EQ(block_channels(*g, 4), 1);
+  remove_dead(*g);
+  verify(*g);
+  EXPECT_EQ(print(*g), R"(moka-ir 1
+graph main(%x: float32[n, 2, 4, 4]) {
+  %w: float32[4, 1, 1, 1] = constant float32[4, 1, 1, 1] {1.0, 2.0, 3.0, 4.0}
+  %0: float32[n, 2, 1, 4, 4] = unsqueeze(%x, 2)
+  %1: float32[n, 2, 2, 4, 4] = expand(%0, [-1, -1, 2, -1, -1])
+  %2: float32[n, 4, 4, 4] = flatten(%1, 1, 2)
+  %3: float32[1, 1, 1, 4] = pack_filters(%w, 4, "depthwise")
+  %4: float32[n, 1, 4, 4, 4] = block_channels(%2, 4)
+  %5: float32[n, 1, 4, 4, 4] = conv2d_blocked(%4, %3, none, [1, 1], [0, 0], [1, 1], 4, 4, none, "none")
+  %6: float32[1, 4, 1, 1] = constant float32[1, 4, 1, 1] {1.0, 2.0, 3.0, 4.0}
+  %7: float32[1, 1, 1, 1, 4] = block_channels(%6, 4)
+  %8: float32[n, 1, 4, 4, 4] = mul(%7, %5)
+  %9: float32[] = constant float32[] {0.5}
+  %10: float32[n, 1, 4, 4, 4] = add(%8, %9, 1)
+  %c: float32[n, 4, 4, 4] = unblock_channels(%10, 4)
+  return %c
+}
+)");
+}
+
 TEST_F(Passes, block_channels_can_put_channels_last) {
   std::unique_ptr<Graph> g = parse(R"(moka-ir 1
 graph main(%x: float32[n, 2, 4, 4]) {

@@ -113,6 +113,32 @@ def test_convolutions_work_on_blocked_channels():
             assert (found - right).abs().max() <= 1e-5 * max(1.0, right.abs().max().item())
 
 
+class Scaled(nn.Module):
+    """Several filters for each channel, numbers for each channel and for all."""
+
+    def __init__(self, groups):
+        super().__init__()
+        self.first, self.wide = convolution(3, 20, 3, 2), convolution(20, 60, 5, groups=20)
+        self.last = convolution(60, 60, 3, groups=groups)
+        self.scale = nn.Parameter(moka.randn(60, 1, 1))
+        self.shift = nn.Parameter(moka.randn(1))
+
+    def forward(self, x):
+        x = self.wide(self.first(x))
+        return self.last(x + self.scale * x * self.shift) + self.shift
+
+
+@pytest.mark.parametrize("groups", [1, 60])
+def test_several_filters_for_each_channel(groups):
+    net = Scaled(groups)
+    traced = optimized(net, 2, 3, 37, 41, dynamic={"x": {0: "n", 2: "h", 3: "w"}})
+    if "conv2d_blocked" not in operators(traced):
+        pytest.skip("no back end serves blocked channels here")
+    assert "conv2d" not in operators(traced)
+    for shape in ((2, 3, 37, 41), (1, 3, 64, 64)):
+        same(traced, net, moka.randn(*shape))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 8, 16, 20])
 @pytest.mark.parametrize(
     "kernel, stride, padding, dilation", [(1, 1, 0, 1), (3, 2, 1, 1), (3, 1, 4, 2), (4, 3, 2, 1)]
