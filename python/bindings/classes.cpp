@@ -216,7 +216,20 @@ PyObject* standard_generator;  // stands for the calling thread's default stream
 Generator& generator_of(PyObject* o) {
   return o == standard_generator ? default_generator() : *reinterpret_cast<GeneratorObject*>(o)->generator;
 }
-PyObject* generator_new(PyTypeObject* type, PyObject*, PyObject*) {
+PyObject* generator_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  static const char* const names[] = {"device", nullptr};
+  PyObject* where = Py_None;
+  if (args && !PyArg_ParseTupleAndKeywords(args, keywords, "|O:Generator", const_cast<char**>(names), &where))
+    return nullptr;
+  try {
+    Device device{};
+    if (where != Py_None && !to_device_value(where, device))
+      throw Error(ErrorKind::Type, cat("Generator: expected a device, got ", described(where)));
+    MOKA_CHECK(device == Device{}, "Generator: random numbers are drawn on the CPU, not on ", device);
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
   PyObject* o = type->tp_alloc(type, 0);
   if (!o) return nullptr;
   Generator* g = new Generator(5489);

@@ -299,6 +299,11 @@ PyObject* py_as_tensor(PyObject*, PyObject* args, PyObject* keywords) {
       Py_INCREF(a.data);
       return a.data;
     }
+    if (is_tensor(a.data)) {  // another type or device, with its history
+      static const Op& to = get_op("to");
+      const Tensor& t = unwrap(a.data);
+      return wrap(EagerReading::call(to, t, a.has_dtype ? a.dtype : t.dtype(), a.device));
+    }
     if (!is_tensor(a.data) && !is_list(a.data))
       if (Tensor t = from_buffer(a.data, true); t && (!a.has_dtype || t.dtype() == a.dtype))
         return wrap(moved(t, a.device));

@@ -9,6 +9,7 @@
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/all.h"
+#include "moka/ops/creation/unset.h"
 #include "moka/ops/random/generator.h"
 #include "moka/tensor/allocator.h"
 #include "python/bindings/autograd.h"
@@ -95,6 +96,7 @@ NB_MODULE(_C, m) {
   });
   m.def("_release_cache", [] { cpu_allocator().release_cache(); });
   m.def("_fail_allocation_after", fail_allocation_after, nb::arg("n"), nb::arg("forever") = false);
+  m.def("_fill_unset", fill_unset, nb::arg("on"));
   m.def("_fill_allocations", fill_allocations, nb::arg("byte"));
   m.def(
       "_op_table",

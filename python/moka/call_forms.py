@@ -110,6 +110,8 @@ def concatenate(
 
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
     """The indices of elements that are not zero: a row each; `as_tuple`: a vector for each dimension."""
+    if as_tuple and out is not None:
+        raise RuntimeError("nonzero: out= takes one tensor, but as_tuple=True gives one for each dimension")
     if not as_tuple:
         found = _C.nonzero(input)
         if out is None:

@@ -30,10 +30,19 @@ def arange(
     """start, start + step, ... below end; `arange(end)` starts at 0. int64, unless a float is among them."""
     if end is None:
         start, end = 0, start
-    values = _C.arange(start, end, step, dtype=dtype if out is None else out.dtype, device=device)
+    values = _C.arange(start, end, step, dtype=_type_for(out, dtype, "arange"), device=device)
     if out is not None:
         return _into(out, values)
     return values.requires_grad_() if requires_grad else values
+
+
+def _type_for(out: Tensor | None, dtype: Any, name: str) -> Any:
+    """The type to compute in: that of the output given, which a named one has to be."""
+    if out is None:
+        return dtype
+    if dtype is not None and (named := _C.empty(0, dtype=dtype).dtype) != out.dtype:
+        raise RuntimeError(f"{name}: dtype {named} does not match the type of out=, {out.dtype}")
+    return out.dtype
 
 
 def _into(out: Tensor, values: Tensor) -> Tensor:
@@ -124,7 +133,8 @@ def randint(
             "randint: give the size as a tuple: randint(high, (2, 3)) or randint(low, high, (2, 3))"
         )
     if out is not None:
-        return _C.randint(low, high, tuple(size), generator=generator, dtype=out.dtype, out=out)
+        dtype = _type_for(out, dtype, "randint")
+        return _C.randint(low, high, tuple(size), generator=generator, dtype=dtype, out=out)
     values = _C.randint(low, high, tuple(size), generator=generator, dtype=dtype, device=device)
     return values.requires_grad_() if requires_grad else values
 
@@ -244,7 +254,7 @@ def range_(
         raise RuntimeError(
             f"range: upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}"
         )
-    wanted = _C.empty(0, dtype=dtype).dtype if out is None else out.dtype
+    wanted = _C.empty(0, dtype=_type_for(out, dtype, "range")).dtype
     count = int((end - start) / step) + 1
     exact = not wanted.is_floating_point and not wanted.is_complex
     places = _C.arange(0, count, 1, dtype=_C.int64 if exact else _C.float64, device=device)

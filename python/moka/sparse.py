@@ -216,6 +216,9 @@ class SparseTensor(Tensor):
     def transpose(self, dim0: int, dim1: int) -> SparseTensor:
         """Two sparse dimensions exchanged."""
         order = list(range(self.dim()))
+        for dim in (dim0, dim1):
+            if not -self.dim() <= dim < self.dim():
+                raise IndexError(f"transpose: there is no dimension {dim} in shape {list(self.shape)}")
         order[dim0], order[dim1] = order[dim1], order[dim0]
         if order[self.sparse_dim() :] != list(range(self.sparse_dim(), self.dim())):
             raise RuntimeError("transpose: a sparse dimension cannot be exchanged with a dense one")
@@ -224,8 +227,10 @@ class SparseTensor(Tensor):
         return turned.to_sparse_csr() if self._compressed else turned
 
     def t(self) -> SparseTensor:
-        """The matrix with rows and columns exchanged."""
-        return self.transpose(0, 1)
+        """The matrix with rows and columns exchanged; a vector or a number itself."""
+        if self.dim() > 2:
+            raise RuntimeError(f"t: expected at most 2 dimensions, got shape {list(self.shape)}")
+        return self.transpose(0, 1) if self.dim() == 2 else self
 
     T = property(t)
 
@@ -474,6 +479,11 @@ def _copied(a: Any, b: Any, *_: Any) -> Any:
     return a._become(b.clone()) if isinstance(a, SparseTensor) else a.copy_(b.to_dense())
 
 
+def _replaced(a: Any, result: Any) -> Any:
+    """a = result, in a's memory."""
+    return a._become(result) if isinstance(a, SparseTensor) else a.copy_(_dense(result))
+
+
 def _dense(value: Any) -> Tensor:
     return value.to_dense() if isinstance(value, SparseTensor) else value
 
@@ -490,8 +500,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sub_": lambda a, b, alpha=1: _add_to(a, b, alpha=-alpha),
     "copy_": _copied,
     "zero_": lambda a: a._become(SparseTensor(a._places[:, :0], a._numbers[:0], a.shape, True)),
-    "mul_": lambda a, b: a._become(a.mul(b)),
-    "div_": lambda a, b: a._become(a.div(b)),
+    "mul_": lambda a, b: _replaced(a, _C.mul(a, b)),
+    "div_": lambda a, b: _replaced(a, _C.div(a, b)),
     "empty_like": lambda a, **_: SparseTensor(a._places[:, :0], a._numbers[:0], a.shape, True),
     "equal": lambda a, b: _C.equal(_dense(a), _dense(b)),
     "allclose": lambda a, b, *rest, **named: _C.allclose(_dense(a), _dense(b), *rest, **named),

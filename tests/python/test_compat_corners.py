@@ -205,3 +205,55 @@ def test_names_that_older_programs_import():
         "Attempting to deserialize object on a device 'cuda:0', which Moka",
         "False True",
     ]
+
+
+def test_deterministic_algorithms_fill_what_empty_gives():
+    told = inside(
+        """
+        import torch
+        from torch.utils import deterministic
+        torch.use_deterministic_algorithms(True)
+        assert torch.utils.deterministic.fill_uninitialized_memory is True
+        for name in "float16 float32 int8 uint8 int64 bool complex64".split():
+            print(torch.empty(2, dtype=getattr(torch, name)).tolist())
+        print(torch.empty_like(torch.ones(2, 3).t()).isnan().all().item())
+        print(torch.empty_strided((2,), (2,)).tolist())
+        deterministic.fill_uninitialized_memory = False
+        print(torch.utils.deterministic.fill_uninitialized_memory)
+        print(torch.are_deterministic_algorithms_enabled())
+        try:
+            deterministic.fill_uninitialized_memory = 1
+        except RuntimeError as error:
+            print(error)
+        """
+    )
+    assert told.splitlines() == [
+        "[nan, nan]",
+        "[nan, nan]",
+        "[127, 127]",
+        "[255, 255]",
+        "[9223372036854775807, 9223372036854775807]",
+        "[True, True]",
+        "[(nan+nanj), (nan+nanj)]",
+        "True",
+        "[nan, nan]",
+        "False",
+        "True",
+        "fill_uninitialized_memory: expected a bool, got int",
+    ]
+
+
+def test_generators_are_of_the_processor():
+    told = inside(
+        """
+        import torch
+        print(torch.Generator(device="cpu").manual_seed(3).initial_seed())
+        print(torch.Generator(torch.device("cpu")).device)
+        for device in ("cuda", "opengl"):
+            try:
+                torch.Generator(device=device)
+            except RuntimeError as error:
+                print(type(error).__name__)
+        """
+    )
+    assert told.splitlines() == ["3", "cpu", "RuntimeError", "RuntimeError"]

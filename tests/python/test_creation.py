@@ -206,3 +206,22 @@ def test_lists_of_tensors_have_the_type_that_holds_all():
     assert type_of(half, 2) == moka.float16 and type_of(half, 2.0) == moka.float32
     assert type_of(word, word) == moka.int32 and type_of(word, 2) == moka.int64
     assert type_of() == moka.float32 and type_of(True, 2j) == moka.complex64
+
+
+def test_as_tensor_of_another_type_keeps_the_history():
+    x = moka.ones(2, dtype=moka.float64, requires_grad=True)
+    y = moka.as_tensor(x, dtype=moka.float32)
+    assert y.dtype == moka.float32 and not y.is_leaf
+    (y * 3).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0] and moka.as_tensor(x) is x
+
+
+@pytest.mark.parametrize("draw", [moka.rand_like, moka.randn_like, lambda x: moka.randint_like(x, 5)])
+def test_numbers_drawn_like_a_tensor_lie_in_its_order(draw):
+    for x in (moka.ones(4, 3, 8, 8).to(memory_format="channels_last")[..., ::2, ::2], moka.ones(2, 3).t()):
+        moka.manual_seed(3)
+        drawn = draw(x)
+        assert drawn.stride() == moka.empty_like(x).stride()
+        order = sorted(range(x.dim()), key=lambda d: -drawn.stride(d))
+        moka.manual_seed(3)
+        assert moka.equal(drawn.permute(order), draw(moka.ones([x.shape[d] for d in order])))

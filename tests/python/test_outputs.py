@@ -144,8 +144,59 @@ def test_several_outputs_come_back_with_their_names():
         lambda x, out: moka.cummax(x, 0, out=(out, moka.empty(0, dtype=moka.int64))),
         lambda x, out: moka.searchsorted(x, x, out=out),
         lambda x, out: moka.linalg.eigvalsh(x, out=out),
+        lambda x, out: moka.neg(x, out=out),
+        lambda x, out: moka.abs(x, out=out),
+        lambda x, out: moka.sign(x, out=out),
+        lambda x, out: moka.floor(x, out=out),
+        lambda x, out: moka.round(x, decimals=1, out=out),
+        lambda x, out: moka.frac(x, out=out),
+        lambda x, out: moka.nan_to_num(x, out=out),
+        lambda x, out: moka.heaviside(x, x, out=out),
+        lambda x, out: moka.tril(x, out=out),
+        lambda x, out: moka.histc(x, out=out),
     ],
 )
 def test_operators_that_convert_nothing_refuse_a_wider_type(call):
     with pytest.raises(RuntimeError, match="scalar type .* but got scalar type Double for argument"):
         call(moka.eye(3), moka.empty(0, dtype=moka.float64))
+
+
+def test_sizes_of_numbers_convert_and_signs_of_complex_ones_are_real():
+    wide = moka.empty(0, dtype=moka.float64)
+    assert moka.square(moka.tensor([3.0]), out=wide).tolist() == [9.0]
+    assert moka.abs(moka.tensor([3 + 4j]), out=moka.empty(0)).tolist() == [5.0]
+    whole = moka.empty(0, dtype=moka.int32)
+    assert moka.bitwise_not(moka.tensor([1], dtype=moka.int32), out=whole).tolist() == [-2]
+    with pytest.raises(RuntimeError, match="scalar type Int but got scalar type Long"):
+        moka.bitwise_not(moka.tensor([1], dtype=moka.int32), out=moka.empty(0, dtype=moka.int64))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **more: moka.zeros(2, **more),
+        lambda **more: moka.full((2,), 1, **more),
+        lambda **more: moka.empty(2, **more),
+        lambda **more: moka.eye(2, **more),
+        lambda **more: moka.arange(2, **more),
+        lambda **more: moka.linspace(0, 1, 2, **more),
+        lambda **more: moka.logspace(0, 1, 2, **more),
+        lambda **more: moka.randn(2, **more),
+        lambda **more: moka.randperm(2, **more),
+        lambda **more: moka.randint(5, (2,), **more),
+        lambda **more: moka.cumsum(moka.ones(2), 0, **more),
+        lambda **more: moka.cumprod(moka.ones(2), 0, **more),
+        lambda **more: moka.sum(moka.ones(2), 0, **more),
+        lambda **more: moka.mean(moka.ones(2), 0, **more),
+    ],
+)
+def test_a_named_type_is_that_of_the_output(call):
+    out = moka.empty(0, dtype=moka.float64)
+    assert call(out=out) is out and call(out=out, dtype=moka.float64).dtype == moka.float64
+    with pytest.raises(RuntimeError, match="dtype .*[Ff]loat.* does not match the type of out=, "):
+        call(out=out, dtype=moka.float32)
+
+
+def test_nonzero_as_tuple_takes_no_output():
+    with pytest.raises(RuntimeError, match="out="):
+        moka.nonzero(moka.eye(2), as_tuple=True, out=moka.empty(0, dtype=moka.int64))

@@ -153,3 +153,19 @@ def test_softmax_of_what_is_stored():
     (lines.to_dense() * moka.arange(6).reshape(2, 3)).sum().backward()
     assert values.grad[0] == 0 and moka.allclose(values.grad[1], -values.grad[2])
     assert moka.allclose(s.log_softmax(0).coalesce().values().exp(), s.softmax(0).coalesce().values())
+
+
+def test_vectors_have_no_other_way_round():
+    x = moka.tensor([0.0, 2.0]).to_sparse()
+    assert x.t().to_dense().tolist() == [0.0, 2.0]
+    with pytest.raises(IndexError, match="no dimension 1"):
+        x.transpose(0, 1)
+    with pytest.raises(RuntimeError, match="at most 2 dimensions"):
+        moka.ones(1, 1, 1).to_sparse().t()
+
+
+def test_dense_tensors_take_products_with_sparse_ones():
+    x = moka.tensor([1.0, 2.0])
+    assert x.mul_(moka.tensor([0.0, 3.0]).to_sparse()) is x and x.tolist() == [0.0, 6.0]
+    with pytest.raises(RuntimeError):
+        x.div_(moka.tensor([0.0, 3.0]).to_sparse())

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/activation/activation.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 
 namespace moka::ops {
 
@@ -58,6 +59,7 @@ constinit const Op hardshrink_op{
     .schema = "hardshrink(Tensor input, Number lambd=0.5) -> Tensor",
     .doc = "0 in [-lambd, lambd], input outside.",
     .formula = pointwise<HardShrink, 1>(DTypeRule::Same, 2),
+    .shape = keep_type,
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(abs(x) <= bound, 0, dy); })},
     .onnx = Format{{.map = "Shrink(input, lambd=lambd, bias?=0.0)", .since = 9}},
     .netdef = none("written as Where"),
@@ -74,6 +76,7 @@ constinit const Op softshrink_op{
     .doc = "0 in [-lambd, lambd], input moved by lambd towards 0 outside.",
     .method = "function",
     .formula = pointwise<SoftShrink, 1>(DTypeRule::Same, 2),
+    .shape = keep_type,
     .derivative = {fused("input", [](auto dy, auto x, auto bound) { return where(abs(x) <= bound, 0, dy); })},
     .onnx = none("written as Shrink where bias equals lambd"),
     .netdef = none("written as Where"),

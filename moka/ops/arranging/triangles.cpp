@@ -6,6 +6,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/arranging/arranging.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 
 namespace moka::ops {
 
@@ -13,7 +14,7 @@ namespace {
 void shape_triangle(Frame& f) {
   const Tensor& x = f.tensor(0);
   MOKA_CHECK(x.dim() >= 2, f.name(), ": expected at least 2 dimensions, got shape ", x.sizes());
-  f.output(0, x.sizes(), x.dtype());
+  exact_output(f, 0, x.sizes(), x.dtype());
 }
 // Row r keeps the columns up to r + diagonal, or from there on.
 template <bool Lower>

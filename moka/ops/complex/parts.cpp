@@ -274,6 +274,7 @@ constinit const Op sgn_op{
     .schema = "sgn(Tensor input) -> Tensor",
     .doc = "The sign; of complex numbers input / |input|; 0 of 0 and of a real NaN.",
     .formula = pointwise_all<Sgn>(DTypeRule::Same),
+    .shape = keep_type,
     .derivative = {wrt("input",
                        [](auto dy, auto input, auto y) {
                          // (dy - y Re(conj(y) dy)) / |z|, which is 0 for real numbers.

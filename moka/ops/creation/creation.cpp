@@ -2,19 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/creation/creation.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "moka/base/parallel.h"
 #include "moka/ops/complex/scalar.h"
+#include "moka/ops/creation/unset.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/memory_format.h"
 
 namespace moka {
 
 namespace {
 Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
-DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
 DType number_type(const Arg& a) {
   if (is_complex_number(a)) return default_float() == DType::F64 ? DType::C128 : DType::C64;
   return a.tag == Tag::Bool ? DType::Bool : a.tag == Tag::Int ? DType::I64 : default_float();
@@ -61,28 +64,29 @@ void fill(const Tensor& t, const Arg& value) {
   copy_elements(one, t);
 }
 
-void shape_sizes(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 1, default_float()), device_of(f, 2)); }
+void shape_sizes(Frame& f) { f.output(0, f.ints(0), named_type(f, 1, default_float()), device_of(f, 2)); }
 void shape_empty(Frame& f) {
   if (!f.has(3) || f.infer || f.given & 1) return shape_sizes(f);
   f.outs.resize(1);
   f.outs[0] = new_strided_tensor(f.ints(0), format_strides(f.string(3), f.ints(0), f.name()),
-                                 dtype_of(f, 1, default_float()), device_of(f, 2));
+                                 named_type(f, 1, default_float()), device_of(f, 2));
 }
-void run_nothing(Frame&) {}
 template <int Value>
 void run_constant(Frame& f) {
   fill(f.outs[0], Arg(Value));
 }
-void shape_full(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 2, number_type(f.args[1])), device_of(f, 3)); }
+void shape_full(Frame& f) {
+  f.output(0, f.ints(0), named_type(f, 2, number_type(f.args[1])), device_of(f, 3));
+}
 void run_full(Frame& f) { fill(f.outs[0], f.args[1]); }
 
 void shape_like(Frame& f) {
   const Tensor& x = f.tensor(0);
-  output_in_format(f, 3, x, dtype_of(f, 1, x.dtype()), f.has(2) ? f.args[2].device : x.device());
+  output_in_format(f, 3, x, named_type(f, 1, x.dtype()), f.has(2) ? f.args[2].device : x.device());
 }
 void shape_full_like(Frame& f) {
   const Tensor& x = f.tensor(0);
-  output_in_format(f, 4, x, dtype_of(f, 2, x.dtype()), f.has(3) ? f.args[3].device : x.device());
+  output_in_format(f, 4, x, named_type(f, 2, x.dtype()), f.has(3) ? f.args[3].device : x.device());
 }
 
 // arange: start, end, step are all integers or the type is floating.
@@ -90,7 +94,7 @@ bool all_integers(const Frame& f) {
   return f.args[0].tag != Tag::Float && f.args[1].tag != Tag::Float && f.args[2].tag != Tag::Float;
 }
 void shape_arange(Frame& f) {
-  DType dtype = dtype_of(f, 3, all_integers(f) ? DType::I64 : default_float());
+  DType dtype = named_type(f, 3, all_integers(f) ? DType::I64 : default_float());
   double start = f.number(0), end = f.number(1), step = f.number(2);
   MOKA_CHECK(step != 0, "arange: the step must not be 0");
   MOKA_CHECK(std::isfinite(start) && std::isfinite(end), "arange: the ends must be finite, got ", start,
@@ -138,7 +142,7 @@ void shape_linspace(Frame& f) {
   // An output of as many elements keeps its shape, as in PyTorch.
   const Tensor* given = f.given & 1 && !f.infer && f.outs[0].numel() == sizes[0] ? &f.outs[0] : nullptr;
   const Dims shape = given ? Dims(given->sizes()) : Dims(sizes);
-  f.output(0, shape, dtype_of(f, 3, default_float()), device_of(f, 4));
+  f.output(0, shape, named_type(f, 3, default_float()), device_of(f, 4));
 }
 // Integer lines have integer ends, as in PyTorch.
 double end_in(DType dtype, double value) { return is_floating(dtype) ? value : std::trunc(value); }
@@ -157,7 +161,7 @@ void run_linspace(Frame& f) {
 
 void shape_eye(Frame& f) {
   const int64_t sizes[] = {f.integer(0), f.has(1) ? f.integer(1) : f.integer(0)};
-  f.output(0, sizes, dtype_of(f, 2, default_float()), device_of(f, 3));
+  f.output(0, sizes, named_type(f, 2, default_float()), device_of(f, 3));
 }
 void run_eye(Frame& f) {
   const Tensor& out = f.outs[0];
@@ -171,7 +175,24 @@ void shape_self(Frame& f) {
   f.output(0, f.tensor(0).sizes(), f.tensor(0).dtype());
 }
 void run_fill(Frame& f) { fill(f.outs[0], f.args[1]); }
+
+std::atomic<bool> unset_is_filled = false;
 }  // namespace
+
+void fill_unset(bool on) { unset_is_filled = on; }
+void leave_unset(Frame& f) {
+  if (!unset_is_filled.load(std::memory_order_relaxed)) return;
+  const Tensor& out = f.outs[0];
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const int bits = static_cast<int>(8 * item_size(out.dtype()));
+  const double both[] = {nan, nan};
+  if (is_complex(out.dtype())) fill(out, Arg(std::span<const double>(both)));
+  else if (is_floating(out.dtype())) fill(out, Arg(nan));
+  else if (out.dtype() == DType::Bool) fill(out, Arg(true));
+  else if (family(out.dtype()) == DTypeClass::Unsigned)
+    fill(out, Arg(bits == 64 ? -1 : (int64_t(1) << bits) - 1));
+  else if (is_integral(out.dtype())) fill(out, Arg(std::numeric_limits<int64_t>::max() >> (64 - bits)));
+}
 
 namespace ops {
 
@@ -181,7 +202,7 @@ constinit const Op empty_op{
     .doc = "A tensor whose elements are not set.",
     .method = "function",
     .shape = shape_empty,
-    .kernels = {KernelRow{"fill", run_nothing}},
+    .kernels = {KernelRow{"fill", leave_unset}},
     .derivative = none("it has no tensor arguments"),
     .onnx = none("written as ConstantOfShape"),
     .netdef = none("written as ConstantFill"),
@@ -260,7 +281,7 @@ constinit const Op eye_op{
     .onnx = none("written as Shape and ConstantOfShape"),                                                  \
     .netdef = none("written as ConstantFill with the input as shape"), .samples = {shape(2, 3), shape(0)}, \
   }
-MOKA_LIKE(empty_like, "A tensor of input's sizes whose elements are not set.", run_nothing);
+MOKA_LIKE(empty_like, "A tensor of input's sizes whose elements are not set.", leave_unset);
 MOKA_LIKE(zeros_like, "Zeros of input's sizes and type.", run_constant<0>);
 MOKA_LIKE(ones_like, "Ones of input's sizes and type.", run_constant<1>);
 #undef MOKA_LIKE

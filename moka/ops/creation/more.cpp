@@ -4,13 +4,14 @@
 #include <cmath>
 
 #include "moka/ops/creation/creation.h"
+#include "moka/ops/creation/unset.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/parts.h"
 
 namespace moka::ops {
 
 namespace {
-DType type_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
 Device device_of(const Frame& f, int i, Device otherwise = {}) {
   return f.has(i) ? f.args[i].device : otherwise;
 }
@@ -22,7 +23,7 @@ void shape_logspace(Frame& f) {
   // An output of as many elements keeps its shape, as in PyTorch.
   const Tensor* given = f.given & 1 && !f.infer && f.outs[0].numel() == sizes[0] ? &f.outs[0] : nullptr;
   const Dims shape = given ? Dims(given->sizes()) : Dims(sizes);
-  f.output(0, shape, type_of(f, 4, default_float()), device_of(f, 5));
+  f.output(0, shape, named_type(f, 4, default_float()), device_of(f, 5));
 }
 void run_logspace(Frame& f) {
   const Tensor& out = f.outs[0];
@@ -59,11 +60,11 @@ void strided_output(Frame& f, std::span<const int64_t> sizes, std::span<const in
   f.outs[0] = new_strided_tensor(sizes, strides, dtype, device);
 }
 void shape_strided(Frame& f) {
-  strided_output(f, f.ints(0), f.ints(1), type_of(f, 2, default_float()), device_of(f, 3));
+  strided_output(f, f.ints(0), f.ints(1), named_type(f, 2, default_float()), device_of(f, 3));
 }
 void shape_like_strided(Frame& f) {
   const Tensor& x = f.tensor(0);
-  strided_output(f, f.ints(1), f.ints(2), type_of(f, 3, x.dtype()), device_of(f, 4, x.device()));
+  strided_output(f, f.ints(1), f.ints(2), named_type(f, 3, x.dtype()), device_of(f, 4, x.device()));
 }
 void shape_permuted(Frame& f) {
   std::span<const int64_t> sizes = f.ints(0), order = f.ints(1);
@@ -84,10 +85,8 @@ void shape_permuted(Frame& f) {
     strides[static_cast<size_t>(d)] = step;
     step = checked_mul(step, std::max<int64_t>(sizes[static_cast<size_t>(d)], 1), "empty_permuted");
   }
-  strided_output(f, sizes, strides, type_of(f, 2, default_float()), device_of(f, 3));
+  strided_output(f, sizes, strides, named_type(f, 2, default_float()), device_of(f, 3));
 }
-void run_nothing(Frame&) {}
-
 Tensor number_tensor(const Any& number, const Any& dtype, const Any& device) {
   return full(Dims{}, number, dtype.is_none() ? Any(default_float()) : dtype, device).tensor();
 }
@@ -123,7 +122,7 @@ struct Triangle {
 template <bool Lower>
 void shape_triangle(Frame& f) {
   const int64_t sizes[] = {2, Triangle<Lower>(f).count()};
-  f.output(0, sizes, type_of(f, 3, DType::I64), device_of(f, 4));
+  f.output(0, sizes, named_type(f, 3, DType::I64), device_of(f, 4));
 }
 template <bool Lower>
 void run_triangle(Frame& f) {
@@ -179,7 +178,7 @@ constinit const Op empty_strided_op{
     .doc = "Uninitialised memory with the given sizes and strides.",
     .method = "function",
     .shape = shape_strided,
-    .kernels = {KernelRow{"nothing", run_nothing}},
+    .kernels = {KernelRow{"nothing", leave_unset}},
     .derivative = none("it has no tensor arguments"),
     .onnx = none("uninitialised memory has no value"),
     .netdef = none("uninitialised memory has no value"),
@@ -194,7 +193,7 @@ constinit const Op empty_permuted_op{
     .doc = "Uninitialised memory without gaps whose dimensions lie in the given order, the outermost first.",
     .method = "function",
     .shape = shape_permuted,
-    .kernels = {KernelRow{"nothing", run_nothing}},
+    .kernels = {KernelRow{"nothing", leave_unset}},
     .derivative = none("it has no tensor arguments"),
     .onnx = none("uninitialised memory has no value"),
     .netdef = none("uninitialised memory has no value"),
@@ -210,7 +209,7 @@ constinit const Op new_empty_strided_op{
     .doc = "Uninitialised memory with the given sizes and strides, of input's type and device.",
     .method = "method",
     .shape = shape_like_strided,
-    .kernels = {KernelRow{"nothing", run_nothing}},
+    .kernels = {KernelRow{"nothing", leave_unset}},
     .derivative = none("the result does not depend on input"),
     .onnx = none("uninitialised memory has no value"),
     .netdef = none("uninitialised memory has no value"),

@@ -4,6 +4,7 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/kernels/given_output.h"
 
 namespace moka::ops {
 
@@ -52,7 +53,11 @@ struct BitwiseNot {
 constinit const Op bitwise_not_op{
     .schema = "bitwise_not(Tensor input) -> Tensor",
     .doc = "Every bit turned; of bool the negation.",
-    .shape = [](Frame& f) { formula_output(f, 1, DTypeRule::Integral); },
+    .shape =
+        [](Frame& f) {
+          keep_type(f);
+          formula_output(f, 1, DTypeRule::Integral);
+        },
     .kernels = {KernelRow{.name = "formula",
                           .run =
                               [](Frame& f) {

@@ -7,6 +7,7 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/pointwise/driver.h"
 #include "moka/ops/pointwise/types.h"
 #include "moka/ops/pointwise/unsigned.h"
@@ -155,6 +156,7 @@ constinit const Op round_decimals_op{
         [](Frame& f) {
           MOKA_CHECK_KIND(NotImplemented, is_floating(f.tensor(0).dtype()) || f.integer(1) == 0, f.name(),
                           ": decimals are for floating types, got ", f.tensor(0).dtype());
+          keep_type(f);
           formula_output(f, 1, DTypeRule::Same);
         },
     .kernels = {KernelRow{

@@ -8,6 +8,7 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/pointwise/driver.h"
 #include "moka/ops/unwritten.h"
 #include "moka/tensor/half.h"
@@ -173,6 +174,7 @@ constinit const Op heaviside_op{
                      "heaviside is not yet implemented for complex tensors: input is ", x, ", values ", v);
           MOKA_CHECK(x == v, "heaviside is not yet implemented for tensors with different dtypes.",
                      " input is ", x, " but values ", v, "; convert one of them");
+          keep_type(f);
           formula_output(f, 2, DTypeRule::Same);
         },
     .kernels = {KernelRow{.name = "formula",

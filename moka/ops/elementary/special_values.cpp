@@ -6,6 +6,7 @@
 #include "moka/ops/elementary/by_formula.h"
 #include "moka/ops/elementary/elementary.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/reduction/reduction.h"
 
 namespace moka::ops {
@@ -17,6 +18,7 @@ constinit const Op frac_op{
     .schema = "frac(Tensor input) -> Tensor",
     .doc = "The part behind the point, with the sign of input.",
     .formula = pointwise<Frac>(DTypeRule::Same, 4),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return dy; })},
     .onnx = none("written as its parts"),
     .netdef = none("written as its parts"),
@@ -97,6 +99,7 @@ constinit const Op nan_to_num_op{
     .shape =
         [](Frame& f) {
           const Tensor& x = f.tensor(0);
+          keep_type(f);
           if (is_complex(x.dtype())) f.output(0, x.sizes(), x.dtype());  // by its parts
           else formula_output(f, 1, DTypeRule::Same);
         },

@@ -9,13 +9,28 @@
 
 namespace moka {
 
-void exact_output(Frame& f, int i, std::span<const int64_t> sizes, DType dtype) {
+DType named_type(const Frame& f, int i, DType otherwise) {
+  if (!f.has(i)) return otherwise;
+  const DType named = f.args[i].dtype;
+  MOKA_CHECK(!(f.given & 1) || f.outs[0].dtype() == named, f.name(), ": dtype ", scalar_name(named),
+             " does not match the type of out=, ", scalar_name(f.outs[0].dtype()));
+  return named;
+}
+
+namespace {
+void check_type(const Frame& f, int i, DType dtype) {
   if (f.given >> i & 1)
     MOKA_CHECK(f.outs[static_cast<size_t>(i)].dtype() == dtype, f.name(), ": Expected object of scalar type ",
                scalar_name(dtype), " but got scalar type ",
                scalar_name(f.outs[static_cast<size_t>(i)].dtype()), " for argument 'out'");
+}
+}  // namespace
+
+void exact_output(Frame& f, int i, std::span<const int64_t> sizes, DType dtype) {
+  check_type(f, i, dtype);
   f.output(i, sizes, dtype);
 }
+void keep_type(Frame& f) { check_type(f, 0, f.tensor(0).dtype()); }
 
 namespace {
 // The elements that a tensor reaches in its storage, [first, last), in bytes.

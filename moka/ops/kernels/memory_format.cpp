@@ -78,10 +78,26 @@ bool is_in_format(std::string_view format, const Tensor& t) {
   return true;
 }
 
+// Strides rise from the channels over the last dimension to the first; where sizes of 1 leave it open whether they do,
+// the plain order counts, as in PyTorch.
+bool has_channels_last(const Tensor& t) {
+  if ((t.dim() != 4 && t.dim() != 5) || t.stride(1) == 0) return false;
+  Dims order{1};
+  for (int d = t.dim(); d-- > 2;) order.push_back(d);
+  order.push_back(0);
+  int64_t least = 0;
+  for (const int64_t at : order) {
+    const int d = static_cast<int>(at);
+    if (t.size(d) == 0 || t.stride(d) < least) return false;
+    if (d == 0 && least == t.stride(1)) return false;
+    least = t.stride(d) * std::max<int64_t>(t.size(d), 1);
+  }
+  return true;
+}
+
 void follow_format(Frame& f, const Tensor& input) {
-  if (input.is_contiguous()) return;
+  if (input.is_contiguous() || !has_channels_last(input)) return;
   const std::string_view format = input.dim() == 5 ? "channels_last_3d" : "channels_last";
-  if (!is_in_format(format, input)) return;
   for (size_t i = 0; i < f.outs.size(); i++) {
     Tensor& out = f.outs[i];
     if (!out || out.dim() != input.dim() || (i < 4 && f.given >> i & 1)) continue;

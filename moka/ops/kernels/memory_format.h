@@ -13,6 +13,8 @@ Dims format_strides(std::string_view format, std::span<const int64_t> sizes, std
 // Dense strides in the order of the operands' dimensions: the first that tells two dimensions apart decides.
 Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operands);
 bool is_in_format(std::string_view format, const Tensor& t);
+// Whether the strides of an image tensor put its channels last, gaps or not; of 4 or 5 dimensions only.
+bool has_channels_last(const Tensor& t);
 
 // Frame::output for an operator whose argument `format` names a memory format or is None.
 void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device);

@@ -6,6 +6,7 @@
 #include "moka/ops/define.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/differentiable.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/linear/gemm.h"
 #include "moka/ops/linear/products.h"
 
@@ -32,7 +33,7 @@ void linear_shape(Frame& f) {
   if (b) check_shape(f, 2, Dims{w.size(0)});
   Dims sizes(x.sizes());
   sizes.back() = w.size(0);
-  f.output(0, sizes, x.dtype());
+  exact_output(f, 0, sizes, x.dtype());
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/conj.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 
 namespace moka::ops {
 
@@ -82,6 +83,7 @@ constinit const Op gelu_op{
         "input * Phi(input), Phi the distribution function of the standard normal (Hendrycks, Gimpel 2016).",
     .method = "function",
     .formula = pointwise<Gelu>(DTypeRule::Same, 24),
+    .shape = keep_type,
     .derivative = {fused("input",
                          [](auto dy, auto x) {
                            return dy * ((1 + erf(x * 0.70710678118654752)) * 0.5 +

@@ -3,6 +3,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/kernels/given_output.h"
 
 namespace moka::ops {
 
@@ -13,6 +14,7 @@ constinit const Op floor_op{
     .schema = "floor(Tensor input) -> Tensor",
     .doc = "The largest integer not above input.",
     .formula = pointwise_all<Floor>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Floor(input)",
     .netdef = "Floor(input)",
@@ -26,6 +28,7 @@ constinit const Op ceil_op{
     .schema = "ceil(Tensor input) -> Tensor",
     .doc = "The smallest integer not below input.",
     .formula = pointwise_all<Ceil>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Ceil(input)",
     .netdef = "Ceil(input)",
@@ -39,6 +42,7 @@ constinit const Op round_op{
     .schema = "round(Tensor input) -> Tensor",
     .doc = "The nearest integer, halves to even.",
     .formula = pointwise_all<Round>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = Format{{.map = "Round(input)", .since = 11}},
     .netdef = none("Caffe2 has no rounding to nearest"),
@@ -52,6 +56,7 @@ constinit const Op trunc_op{
     .schema = "trunc(Tensor input) -> Tensor",
     .doc = "The integer part.",
     .formula = pointwise_all<Trunc>(DTypeRule::Same).with_unsigned(Unsigned::Bits).with_bools(Bools::Refused),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = none("written as Sign, Abs and Floor"),
     .netdef = none("written as Sign, Abs and Floor"),

@@ -3,6 +3,7 @@
 #include "moka/ops/complex/complex.h"
 #include "moka/ops/define.h"
 #include "moka/ops/functions.h"
+#include "moka/ops/kernels/given_output.h"
 
 namespace moka::ops {
 
@@ -16,6 +17,7 @@ constinit const Op neg_op{
         pointwise_all<Neg>(DTypeRule::Same)
             .with_unsigned(Unsigned::Bits)
             .with_bools(Bools::Refused, "not defined for bool; use ~ or logical_not() to invert a mask"),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return neg(dy); })},
     .onnx = "Neg(input)",
     .netdef = "Negative(input)",
@@ -29,6 +31,10 @@ constinit const Op abs_op{
     .schema = "abs(Tensor input) -> Tensor",
     .doc = "The absolute value; its gradient at 0 and at NaN is 0.",
     .formula = pointwise_all<Abs>(DTypeRule::Same).with_bools(Bools::Refused),
+    .shape =
+        [](Frame& f) {
+          if (!is_complex(f.tensor(0).dtype())) keep_type(f);
+        },
     .derivative = {fused("input", [](auto dy, auto x) { return where(eq(x, x), dy * sgn(x), 0); })},
     .onnx = "Abs(input)",
     .netdef = "Abs(input)",
@@ -43,6 +49,7 @@ constinit const Op sign_op{
     .schema = "sign(Tensor input) -> Tensor",
     .doc = "-1, 0 or 1; 0 of NaN.",
     .formula = pointwise_all<Sign>(DTypeRule::Same),
+    .shape = keep_type,
     .derivative = {wrt("input", [](auto dy) { return mul(dy, 0); })},
     .onnx = "Sign(input)",
     .netdef = "Sign(input)",

@@ -1,6 +1,7 @@
 // Average pooling: over sliding windows, and over windows that share out the input.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/pooling/geometry.h"
 #include "moka/ops/pooling/pooling.h"
@@ -27,7 +28,7 @@ void avg_pool_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   MOKA_CHECK(x.dtype() != DType::Bool, f.name(), ": input must be numbers, got bool");
   divisor(f, 5);
-  f.output(0, avg_geometry(f, x.sizes(), 1).output_sizes(), x.dtype());
+  exact_output(f, 0, avg_geometry(f, x.sizes(), 1).output_sizes(), x.dtype());
 }
 void avg_pool_kernel(Frame& f) {
   Pool p = avg_geometry(f, f.tensor(0).sizes(), 1);
@@ -73,7 +74,7 @@ Pool sharing_forward(const Frame& f) {
 }
 template <int rank>
 void adaptive_shape(Frame& f) {
-  f.output(0, sharing_forward<rank>(f).output_sizes(), f.tensor(0).dtype());
+  exact_output(f, 0, sharing_forward<rank>(f).output_sizes(), f.tensor(0).dtype());
 }
 template <int rank>
 void adaptive_kernel(Frame& f) {

@@ -1,10 +1,12 @@
 // Draws from further distributions, in place and like other tensors, and the dropouts of whole channels.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "moka/ops/creation/creation.h"
 #include "moka/ops/define.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/random/draws.h"
 #include "moka/ops/random/random.h"
@@ -15,21 +17,42 @@ namespace moka::ops {
 
 namespace {
 // ---- like another tensor
+// What draw(sizes, type, device) gives in the shape of x; its dimensions lie in memory in the order of x's, and numbers
+// are drawn in that order.
+template <class Draw>
+Tensor drawn_like(const Tensor& x, const Any& dtype, const Any& device, Draw draw) {
+  const Any type = dtype.is_none() ? Any(x.dtype()) : dtype,
+            place = device.is_none() ? Any(x.device()) : device;
+  const Dims strides =
+      x.is_contiguous() || !x.has_storage() ? Dims() : format_strides("preserve_format", x, "like");
+  if (strides.empty() || strides == contiguous_strides(x.sizes())) return draw(x.sizes(), type, place);
+  Dims order(static_cast<size_t>(x.dim())), sizes, back(order.size());
+  for (size_t i = 0; i < order.size(); i++) order[i] = static_cast<int64_t>(i);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return strides[static_cast<size_t>(a)] > strides[static_cast<size_t>(b)];
+  });
+  for (size_t i = 0; i < order.size(); i++) {
+    sizes.push_back(x.size(static_cast<int>(order[i])));
+    back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  }
+  return permute(draw(sizes, type, place), back);
+}
+using Sizes = std::span<const int64_t>;
 Tensor uniform_like(const Tensor& x, const Any& generator, const Any& dtype, const Any& device) {
-  return rand(x.sizes(), generator, dtype.is_none() ? Any(x.dtype()) : dtype,
-              device.is_none() ? Any(x.device()) : device)
-      .tensor();
+  return drawn_like(x, dtype, device, [&](Sizes sizes, const Any& type, const Any& place) {
+    return rand(sizes, generator, type, place).tensor();
+  });
 }
 Tensor normal_like(const Tensor& x, const Any& generator, const Any& dtype, const Any& device) {
-  return randn(x.sizes(), generator, dtype.is_none() ? Any(x.dtype()) : dtype,
-               device.is_none() ? Any(x.device()) : device)
-      .tensor();
+  return drawn_like(x, dtype, device, [&](Sizes sizes, const Any& type, const Any& place) {
+    return randn(sizes, generator, type, place).tensor();
+  });
 }
 Tensor integers_like(const Tensor& x, int64_t low, int64_t high, const Any& generator, const Any& dtype,
                      const Any& device) {
-  return randint(low, high, x.sizes(), generator, dtype.is_none() ? Any(x.dtype()) : dtype,
-                 device.is_none() ? Any(x.device()) : device)
-      .tensor();
+  return drawn_like(x, dtype, device, [&](Sizes sizes, const Any& type, const Any& place) {
+    return randint(low, high, sizes, generator, type, place).tensor();
+  });
 }
 Tensor integers_below_like(const Tensor& x, int64_t high, const Any& generator, const Any& dtype,
                            const Any& device) {

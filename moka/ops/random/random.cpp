@@ -71,10 +71,9 @@ void fill_normal(const Tensor& out, Generator::Draw d, double mean, double devia
       });
 }
 
-DType dtype_of(const Frame& f, int i, DType otherwise) { return f.has(i) ? f.args[i].dtype : otherwise; }
 Device device_of(const Frame& f, int i) { return f.has(i) ? f.args[i].device : Device{}; }
 
-void shape_sized(Frame& f) { f.output(0, f.ints(0), dtype_of(f, 2, default_float()), device_of(f, 3)); }
+void shape_sized(Frame& f) { f.output(0, f.ints(0), named_type(f, 2, default_float()), device_of(f, 3)); }
 // What an in-place call writes to, whose memory says in which order PyTorch would draw; else the new tensor.
 const Tensor& target(const Frame& f) { return f.args[0].tag == Tag::Tensor ? f.tensor(0) : f.outs[0]; }
 void fill_uniform(const Frame& f, int generator, double from, double to) {
@@ -94,7 +93,7 @@ void shape_randint(Frame& f) {
   MOKA_CHECK(f.integer(0) < f.integer(1),
              "randint: expects 'from' to be less than 'to', but got from=", f.integer(0),
              " >= to=", f.integer(1));
-  f.output(0, f.ints(2), dtype_of(f, 4, DType::I64), device_of(f, 5));
+  f.output(0, f.ints(2), named_type(f, 4, DType::I64), device_of(f, 5));
 }
 void run_randint(Frame& f) {
   int64_t low = f.integer(0);
@@ -117,7 +116,7 @@ void run_randint(Frame& f) {
 void shape_randperm(Frame& f) {
   MOKA_CHECK(f.integer(0) >= 0, "randperm: n must not be negative, got ", f.integer(0));
   const int64_t sizes[] = {f.integer(0)};
-  f.output(0, sizes, dtype_of(f, 2, DType::I64), device_of(f, 3));
+  f.output(0, sizes, named_type(f, 2, DType::I64), device_of(f, 3));
 }
 void run_randperm(Frame& f) {
   const Tensor& out = f.outs[0];

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/pointwise/unsigned.h"
 #include "moka/ops/reduction/lines.h"
 #include "moka/ops/unwritten.h"
@@ -50,7 +51,7 @@ void histc_shape(Frame& f) {
   const Tensor& x = floating_argument(f, 0);
   MOKA_CHECK(f.integer(1) > 0, f.name(), ": bins must be positive, got ", f.integer(1));
   const int64_t sizes[] = {f.integer(1)};
-  f.output(0, sizes, x.dtype());
+  exact_output(f, 0, sizes, x.dtype());
 }
 template <class T>
 void histogram(const Frame& f, const Tensor& x, T* out) {

@@ -67,7 +67,7 @@ void cumsum_shape(Frame& f) {
   if (!is_complex(tensor_argument(f, 0).dtype())) check_ordered(f);
   const Tensor& x = f.tensor(0);
   dim_argument(f, 1, x.dim());
-  f.output(0, x.sizes(), f.has(2) ? f.args[2].dtype : is_differentiable(x.dtype()) ? x.dtype() : DType::I64);
+  f.output(0, x.sizes(), named_type(f, 2, is_differentiable(x.dtype()) ? x.dtype() : DType::I64));
 }
 void run_cumsum(Frame& f, bool backwards) {
   Tensor x = f.tensor(0);

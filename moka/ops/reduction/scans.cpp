@@ -20,7 +20,7 @@ namespace {
 void cumprod_shape(Frame& f) {
   const Tensor& x = is_complex(tensor_argument(f, 0).dtype()) ? f.tensor(0) : ordered_argument(f, 0);
   dim_argument(f, 1, x.dim());
-  f.output(0, x.sizes(), f.has(2) ? f.args[2].dtype : is_differentiable(x.dtype()) ? x.dtype() : DType::I64);
+  f.output(0, x.sizes(), named_type(f, 2, is_differentiable(x.dtype()) ? x.dtype() : DType::I64));
 }
 void cumprod_kernel(Frame& f) {
   Tensor x = f.tensor(0);

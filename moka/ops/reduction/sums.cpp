@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/eager_body.h"
 #include "moka/ops/kernels/differentiable.h"
+#include "moka/ops/kernels/given_output.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/reduction/gradients.h"
 #include "moka/ops/reduction/support.h"
@@ -10,7 +11,6 @@
 namespace moka::ops {
 
 namespace {
-DType result_type(const Frame& f, int i, DType natural) { return f.has(i) ? f.args[i].dtype : natural; }
 
 void check_number(const Frame& f, DType d) {
   MOKA_CHECK(is_floating(d) || is_integral(d) || is_complex(d) || d == DType::Bool, f.name(),
@@ -20,7 +20,7 @@ void check_number(const Frame& f, DType d) {
 void sum_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
   check_number(f, x.dtype());
-  DType natural = is_differentiable(x.dtype()) ? x.dtype() : DType::I64, type = result_type(f, 3, natural);
+  DType natural = is_differentiable(x.dtype()) ? x.dtype() : DType::I64, type = named_type(f, 3, natural);
   check_number(f, type);
   f.output(0, reduced_sizes(x.sizes(), dims_argument(f, 1, x.dim()), f.flag(2)), type);
 }
@@ -39,7 +39,7 @@ void sum_kernel(Frame& f) {
 
 void mean_shape(Frame& f) {
   const Tensor& x = tensor_argument(f, 0);
-  DType type = result_type(f, 3, x.dtype());
+  DType type = named_type(f, 3, x.dtype());
   check_number(f, x.dtype());
   MOKA_CHECK(is_differentiable(type), "mean: could not infer output dtype. ", f.has(3) ? "Optional" : "Input",
              " dtype must be either a floating point or complex dtype. Got: ", scalar_name(type),

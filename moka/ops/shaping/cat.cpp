@@ -88,10 +88,7 @@ void join(Frame& f) {
 void run_cat(Frame& f) {
   join(f);
   std::span<const Tensor> list = f.tensors(0);
-  const auto channels_last = [](const Tensor& t) {
-    return is_in_format(t.dim() == 5 ? "channels_last_3d" : "channels_last", t);
-  };
-  if (std::all_of(list.begin(), list.end(), channels_last)) follow_format(f, list[0]);
+  if (std::all_of(list.begin(), list.end(), has_channels_last)) follow_format(f, list[0]);
 }
 
 void shape_stack(Frame& f) {

@@ -106,6 +106,11 @@ void run_flatten(Frame& f) {
   }
   int first = wrap_dim(f.integer(1), x.dim(), "flatten"), last = wrap_dim(f.integer(2), x.dim(), "flatten");
   MOKA_CHECK(first <= last, "flatten: start_dim ", first, " comes after end_dim ", last);
+  if (first == last) {  // nothing to join: input itself
+    f.outs.resize(1);
+    f.outs[0] = x;
+    return;
+  }
   Dims sizes;
   int64_t joined = 1;
   for (int d = 0; d < x.dim(); d++) {

@@ -115,12 +115,15 @@ class TorchModule(ModuleType):
 
     def _has_switches(self) -> bool:
         """Whether what programs assign here means something to Moka."""
-        return self.__name__.startswith("torch.backends.") or self.__name__ == "torch.nn.modules.module"
+        return self.__name__.startswith("torch.backends.") or self.__name__ in (
+            "torch.nn.modules.module",
+            "torch.utils.deterministic",
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._has_switches():
             for source in self._sources():
-                if name in vars(source):
+                if name in vars(source) or isinstance(vars(type(source)).get(name), property):
                     setattr(source, name, value)
                     return
         # Importing a module that shares its name with a function (torch.nn.utils.weight_norm) must not

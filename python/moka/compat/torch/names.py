@@ -203,6 +203,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.utils.data.distributed": ("moka.data",),
     "torch.utils.data.graph": _here("datapipes"),
     "torch.utils.data.graph_settings": _here("datapipes"),
+    "torch.utils.deterministic": _here("deterministic"),
     "torch.utils.dlpack": _here("dlpack"),
     "torch.utils.flop_counter": _here("flop_counter"),
     "torch.utils.hooks": _here("hooks"),

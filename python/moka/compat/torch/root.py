@@ -160,7 +160,7 @@ def set_default_tensor_type(t: Any) -> None:
     _C.set_default_dtype(getattr(t, "dtype", t))
 
 
-_switches: dict[str, Any] = {"matmul": "highest", "deterministic": False}
+_switches: dict[str, Any] = {"matmul": "highest", "deterministic": False, "fill": True}
 
 
 def set_float32_matmul_precision(precision: str) -> None:
@@ -176,8 +176,17 @@ def get_float32_matmul_precision() -> str:
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Kept and without effect: with the same number of threads results have the same bits anyway."""
+    """Fills what empty() gives; with the same number of threads results have the same bits anyway."""
     _switches["deterministic"] = bool(mode)
+    _C._fill_unset(_switches["deterministic"] and _switches["fill"])
+
+
+def fills_unset(value: bool | None = None) -> bool:
+    """Whether deterministic algorithms fill what empty() gives; sets it where a value is given."""
+    if value is not None:
+        _switches["fill"] = value
+        _C._fill_unset(_switches["deterministic"] and value)
+    return _switches["fill"]
 
 
 def are_deterministic_algorithms_enabled() -> bool:
