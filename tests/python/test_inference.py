@@ -190,24 +190,32 @@ def test_a_sum_lies_over_what_it_adds():
             assert (found - right).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("activation", ["silu", "sigmoid", "tanh", "gelu", "hardswish"])
 @pytest.mark.parametrize("groups", [1, 20])
-def test_activations_of_small_and_large_results(groups):
-    class Swishes(nn.Module):
+def test_activations_of_small_and_large_results(groups, activation):
+    function = getattr(moka, activation, None) or getattr(F, activation)
+
+    class Activated(nn.Module):
         def __init__(self):
             super().__init__()
             self.first = nn.Conv2d(20, 20, 3, padding=1, groups=groups)
             self.second = nn.Conv2d(20, 36, 3, 2, 1)
 
         def forward(self, x):
-            return F.silu(self.second(F.silu(self.first(x) + x)))
+            return function(self.second(function(self.first(x) + x)))
 
-    net = Swishes()
+    net = Activated()
     traced = optimized(net, 1, 20, 9, 9, dynamic={"x": {0: "n", 2: "h", 3: "w"}})
-    assert "silu" not in operators(traced)
+    assert activation not in operators(traced)
     for shape in ((1, 20, 9, 9), (1, 20, 40, 44), (3, 20, 21, 30)):
         same(traced, net, moka.randn(*shape))
-    layer = nn.Sequential(nn.Linear(100, 90), nn.SiLU())
-    traced = optimized(layer, 5, 100, dynamic={"input": {0: "n"}})
+
+    class Layer(nn.Linear):
+        def forward(self, x):
+            return function(super().forward(x))
+
+    layer = Layer(100, 90)
+    traced = optimized(layer, 5, 100, dynamic={"x": {0: "n"}})
     assert operators(traced) == ["linear_packed"]
     for rows in (5, 200):
         same(traced, layer, moka.randn(rows, 100))
@@ -358,7 +366,8 @@ def test_channels_in_blocks_on_other_processors():
         "import test_inference as t;"
         "t.test_channels_last(); t.test_convolutions_work_on_blocked_channels();"
         "t.test_norms_and_averages_of_blocked_pictures();"
-        "t.test_one_convolution(20, 3, 2, 1, 1)"
+        "t.test_one_convolution(20, 3, 2, 1, 1);"
+        "t.test_activations_of_small_and_large_results(1, 'tanh')"
     )
     folder = os.path.dirname(__file__)
     environment = os.environ | {"MOKA_MAX_ISA": "avx2"}
