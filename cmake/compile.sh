@@ -1,8 +1,11 @@
 #!/bin/sh
 # compile.sh CCACHE COMPILER...: the compiler through ccache, which leaves sources with precompiled headers alone
-# unless told so. A precompiled header must not read the one that it replaces: builds could not share it.
+# unless told so. A precompiled header must not read the one that it replaces: builds could not share it. Paths count
+# from this tree on, so that its copies share what they compile.
 # SPDX-License-Identifier: Apache-2.0
-export CCACHE_SLOPPINESS=pch_defines,time_macros
+export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_NOHASHDIR=1
+CCACHE_BASEDIR=$(cd "$(dirname "$0")/.." && pwd)
+export CCACHE_BASEDIR
 case "$*" in
 *"-x c++-header"*)
   previous=

@@ -243,7 +243,7 @@ nb::object any_to_python(const Any& a) {
         nb::object keys = nb::steal(wrap(d->keys)).attr("tolist")(),
                    values = nb::steal(wrap(d->values)).attr("tolist")();
         for (size_t i = 0; i < nb::len(keys); i++) out[keys[i]] = values[i];
-        return std::move(out);
+        return out;
       }
       break;
     default: break;
@@ -260,7 +260,7 @@ nb::object any_to_python(const Any& a) {
   else
     fail_kind(ErrorKind::NotImplemented, "a graph's result of type ", a.arg().object->type_name(),
               " has no Python form");
-  return std::move(out);
+  return out;
 }
 
 void bind_graph(nb::module_& m) {

@@ -120,7 +120,7 @@ Tensor choose(const Tensor& x, int64_t r, bool replacement) {
   // All index tuples in lexicographic order.
   const int64_t ways =
       replacement ? n ? ways_to_take(checked_add(n, r - 1, "combinations"), r) : 0 : ways_to_take(n, r);
-  if (ways == 0) return new_tensor(Dims{0, r}, x.dtype());
+  if (ways == 0) return reshape(narrow(x, 0, int64_t(0), int64_t(0)), Dims{0, r});
   Tensor index = new_tensor(Dims{checked_mul(ways, r, "combinations")}, DType::I64);
   int64_t* place = index.data<int64_t>();
   Dims pick(static_cast<size_t>(r));

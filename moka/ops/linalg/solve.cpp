@@ -161,15 +161,6 @@ void inverse_kernel(Frame& f) {
   if (f.flag(1)) check_info(f.name(), f.outs[1], singular_inverse);
 }
 
-// ---- with Cholesky factors
-void cholesky_solve_shape(Frame& f) {
-  const Tensor &b = matrix_argument(f, 0), &l = square_argument(f, 1);
-  check_same_dtype(f, 0, 1);
-  MOKA_CHECK(l.size(-1) == b.size(-2), f.name(), ": L of shape ", l.sizes(), " does not fit B of shape ",
-             b.sizes());
-  exact_output(f, 0, joined(common_batch(f, 0, 1), {b.size(-2), b.size(-1)}), b.dtype());
-}
-
 // ---- least squares
 void lstsq_shape(Frame& f) {
   const Tensor &a = matrix_argument(f, 0), &b = matrix_argument(f, 1);
