@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import moka.nn.functional as F
+from moka.optim.swa_utils import update_bn
 
 import moka
 from moka import nn
@@ -202,20 +203,6 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
 
 
-def _settle_norms(net: nn.Module, example: Any) -> None:
-    """Norms take the statistics of the example; with those of new ones deep networks return a bias."""
-    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
-    if not norms:
-        return
-    momenta = [m.momentum for m in norms]
-    for m in norms:
-        m.momentum = 1.0
-    with moka.no_grad():
-        net.train()(example)
-    for m, momentum in zip(norms, momenta, strict=True):
-        m.momentum = momentum
-
-
 def build(name: str) -> tuple[nn.Module, Any]:
     """(network in evaluation mode with random weights, its input)."""
     moka.manual_seed(0)
@@ -237,7 +224,8 @@ def build(name: str) -> tuple[nn.Module, Any]:
     }
     net = makers[kind]()
     example = inputs.get(kind, lambda: moka.randn(size, 3, 224, 224))()
-    _settle_norms(net, example)
+    with moka.no_grad():  # with the statistics of new norms deep networks return a bias
+        update_bn([example], net)
     return net.eval(), example
 
 

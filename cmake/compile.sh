@@ -3,9 +3,7 @@
 # unless told so. A precompiled header must not read the one that it replaces: builds could not share it. Paths count
 # from this tree on, so that its copies share what they compile.
 # SPDX-License-Identifier: Apache-2.0
-export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_NOHASHDIR=1
-CCACHE_BASEDIR=$(cd "$(dirname "$0")/.." && pwd)
-export CCACHE_BASEDIR
+export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_NOHASHDIR=1 CCACHE_BASEDIR="${0%/cmake/compile.sh}"
 case "$*" in
 *"-x c++-header"*)
   previous=

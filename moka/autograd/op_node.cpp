@@ -55,8 +55,7 @@ class ZeroLink final : public GradNode {
 };
 Tensor linked_by_zero(const Tensor& gradient, const Edge& argument) {
   if (!is_differentiable(gradient.dtype())) return gradient;
-  Ref<GradNode> link = Ref<GradNode>::adopt(new ZeroLink);
-  link->references.store(1, std::memory_order_relaxed);
+  auto link = Ref<GradNode>::share(new ZeroLink);
   link->edges.resize(2);
   link->edges[0] = gradient_edge(gradient);
   link->edges[1] = argument;

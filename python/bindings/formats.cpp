@@ -77,30 +77,23 @@ Tensor reinterpret(const Tensor& t, const std::string& name) {
   return out;
 }
 
+// Of what is a path or the bytes of a model called `name`.
+template <class Model>
+void init_model(Model* self, const nb::object& source, const std::string& name) {
+  if (nb::isinstance<nb::bytes>(source)) new (self) Model(from_bytes(nb::cast<nb::bytes>(source)), name);
+  else new (self) Model(nb::cast<std::string>(source));
+}
+
 }  // namespace
 
 void bind_formats(nb::module_& m) {
   nb::class_<onnx::Source>(m, "_OnnxSource", "An ONNX model that can be read again.")
-      .def(
-          "__init__",
-          [](onnx::Source* self, const nb::object& source, const std::string& name) {
-            if (nb::isinstance<nb::bytes>(source))
-              new (self) onnx::Source(from_bytes(nb::cast<nb::bytes>(source)), name);
-            else new (self) onnx::Source(nb::cast<std::string>(source));
-          },
-          nb::arg("source"), nb::arg("name"))
+      .def("__init__", init_model<onnx::Source>, nb::arg("source"), nb::arg("name"))
       .def(
           "read", [](const onnx::Source& s) { return s.read().release(); }, nb::rv_policy::take_ownership)
       .def("leave", &onnx::Source::leave, "Pages of the files leave this process until they are read again.");
   nb::class_<onnx::Deferred>(m, "_OnnxDeferred", "An ONNX model that is read for the inputs of a run.")
-      .def(
-          "__init__",
-          [](onnx::Deferred* self, const nb::object& source, const std::string& name) {
-            if (nb::isinstance<nb::bytes>(source))
-              new (self) onnx::Deferred(from_bytes(nb::cast<nb::bytes>(source)), name);
-            else new (self) onnx::Deferred(nb::cast<std::string>(source));
-          },
-          nb::arg("source"), nb::arg("name"))
+      .def("__init__", init_model<onnx::Deferred>, nb::arg("source"), nb::arg("name"))
       .def_prop_ro("inputs", [](const onnx::Deferred& d) { return ports(d.inputs); })
       .def_prop_ro("outputs", [](const onnx::Deferred& d) { return ports(d.outputs); })
       .def_prop_ro("helps", [](const onnx::Deferred& d) { return d.helps(); })

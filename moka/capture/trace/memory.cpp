@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "moka/ops/kernels/memory_format.h"
+
 namespace moka::capture {
 
 using graph::Node;
@@ -103,11 +105,7 @@ void Memory::bind_view(const Tensor& t, const Tensor& of, const Node& node, int 
 std::vector<Memory::View> Memory::strided_path(const Whole& whole, Value* sizes, Value* strides,
                                                int64_t offset) {
   // The whole as it lies in memory: a row of numbers.
-  Dims order;
-  for (size_t d = 0; d < whole.sizes.size(); d++) order.push_back(static_cast<int64_t>(d));
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return whole.strides[static_cast<size_t>(a)] > whole.strides[static_cast<size_t>(b)];
-  });
+  const Dims order = memory_order(whole.strides);
   int64_t row = 1;
   bool dense = offset >= whole.offset;
   for (size_t i = order.size(); i-- > 0;) {

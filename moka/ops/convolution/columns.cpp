@@ -12,14 +12,12 @@ namespace moka {
 
 namespace {
 // Which of the windows along an axis have their tap `k` inside the image.
-struct Inside {
-  int64_t first, last, start;  // start: the place that window 0 meets
+struct Inside : Range {
+  int64_t start;  // the place that window 0 meets
 };
 Inside inside(const Axis& a, int64_t k) {
   const int64_t start = k * a.dilation - a.padding;
-  const int64_t first = start < 0 ? (-start - 1) / a.stride + 1 : 0;
-  const int64_t last = start < a.in ? (a.in - 1 - start) / a.stride + 1 : 0;
-  return {std::min(first, a.out), std::clamp(last, std::min(first, a.out), a.out), start};
+  return {valid_range(a.out, a.stride, start, a.in), start};
 }
 // visit(row of the image or -1, row of windows in the matrix, windows with their tap in the image): rows of windows one
 // after the other.

@@ -16,7 +16,6 @@ namespace moka::ops {
     .schema = #name "(Operand input, Operand other) -> Tensor", .doc = text,                        \
     .formula = pointwise_integral<Name>().with_unsigned(Unsigned::Bits),                            \
     .derivative = none("takes integers only"), .onnx = onnx_map, .netdef = netdef_map,              \
-                                                                                                    \
     .samples = {shapes({3, 4}, {3, 4}).in(Domain::Boolean).no_gradient(),                           \
                 shapes({2, 1}, {3}).in(Domain::Index, 0, 50).in(Domain::Index, 1, 5).no_gradient(), \
                 shapes({0}, {1}).in(Domain::Boolean).no_gradient()},                                \

@@ -68,6 +68,15 @@ Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operan
   return strides;
 }
 
+Dims memory_order(std::span<const int64_t> strides) {
+  Dims order;
+  for (size_t d = 0; d < strides.size(); d++) order.push_back(static_cast<int64_t>(d));
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return strides[static_cast<size_t>(a)] > strides[static_cast<size_t>(b)];
+  });
+  return order;
+}
+
 bool is_in_format(std::string_view format, const Tensor& t) {
   if (format == "contiguous_format" || format == "preserve_format") return t.is_contiguous();
   if (t.dim() != (format == "channels_last" ? 4 : 5)) return false;

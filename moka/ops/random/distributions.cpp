@@ -26,16 +26,10 @@ Tensor drawn_like(const Tensor& x, const Any& dtype, const Any& device, Draw dra
   const Dims strides =
       x.is_contiguous() || !x.has_storage() ? Dims() : format_strides("preserve_format", x, "like");
   if (strides.empty() || strides == contiguous_strides(x.sizes())) return draw(x.sizes(), type, place);
-  Dims order(static_cast<size_t>(x.dim())), sizes, back(order.size());
-  for (size_t i = 0; i < order.size(); i++) order[i] = static_cast<int64_t>(i);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return strides[static_cast<size_t>(a)] > strides[static_cast<size_t>(b)];
-  });
-  for (size_t i = 0; i < order.size(); i++) {
-    sizes.push_back(x.size(static_cast<int>(order[i])));
-    back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
-  }
-  return permute(draw(sizes, type, place), back);
+  const Dims order = memory_order(strides);
+  Dims sizes;
+  for (int64_t d : order) sizes.push_back(x.size(static_cast<int>(d)));
+  return permute_inverse(draw(sizes, type, place), order);
 }
 using Sizes = std::span<const int64_t>;
 Tensor uniform_like(const Tensor& x, const Any& generator, const Any& dtype, const Any& device) {

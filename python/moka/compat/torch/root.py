@@ -178,7 +178,7 @@ def get_float32_matmul_precision() -> str:
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Fills what empty() gives; with the same number of threads results have the same bits anyway."""
     _switches["deterministic"] = bool(mode)
-    _C._fill_unset(_switches["deterministic"] and _switches["fill"])
+    fills_unset(_switches["fill"])
 
 
 def fills_unset(value: bool | None = None) -> bool:
