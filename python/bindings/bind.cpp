@@ -153,7 +153,7 @@ bool in_old_order(const Schema& s, bool in_place, PyObject* const* args, Py_ssiz
   const std::string text = cat("This overload of ", s.base, in_place ? "_" : "", " is deprecated: give ",
                                factors[0], factors[1].empty() ? "" : " and ", factors[1], " by name");
   if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) throw PythonErrorSet{};
-  std::copy(found, found + max_args, slots);
+  std::copy(found, found + s.args.size(), slots);
   return true;
 }
 
@@ -167,8 +167,20 @@ struct Given {
   Bound& bound;
   Scratch& scratch;
   bool explain;                   // whether a misfit is put in words
-  PyObject* slots[max_args] = {};  // the value of each argument, null where none was given
+  PyObject* slots[max_args];      // the value of each argument of the schema, null where none was given
   int spread = -1;                // the list whose entries were given as separate arguments
+
+  Given(const Op& op, PyObject* const* args, Py_ssize_t count, Bound& bound, Scratch& scratch, bool explain)
+      : op(op),
+        info(moka::info(op)),
+        schema(info.schema),
+        args(args),
+        count(count),
+        bound(bound),
+        scratch(scratch),
+        explain(explain) {
+    std::fill_n(slots, schema.args.size(), nullptr);
+  }
 
   template <class... Words>
   bool misfit(const Words&... words) {
@@ -296,8 +308,7 @@ bool bind_values(Given& g) {
 
 bool bind_or_explain(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords, Bound& b,
                      Scratch& scratch, bool explain) {
-  OpInfo& known = info(op);
-  Given g{op, known, known.schema, args, count, b, scratch, explain};
+  Given g(op, args, count, b, scratch, explain);
   return bind_positions(g) && (!keywords || bind_keywords(g, keywords)) && bind_values(g);
 }
 }  // namespace

@@ -26,7 +26,7 @@ struct Parts {  // n shared out as evenly as possible over `count` parts of at m
 
 // to[i * width + j] = b(i, j), zeros for n <= j < width.
 template <class T>
-void pack_columns(int64_t k, int64_t n, MatrixView<T> b, T* to, int64_t width) {
+void pack_columns(int64_t k, int64_t n, const MatrixView<T>& b, T* to, int64_t width) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   if (b.column == 1) return kernels.pack_along(k, n, b.data, b.row, to, width);
   if (b.row == 1) return kernels.pack_across(k, n, b.data, b.column, to, width);
@@ -34,7 +34,7 @@ void pack_columns(int64_t k, int64_t n, MatrixView<T> b, T* to, int64_t width) {
     for (int64_t j = 0; j < width; j++) to[i * width + j] = j < n ? b.data[i * b.row + j * b.column] : T(0);
 }
 template <class T>
-void pack_rows(int64_t rows, int64_t k, MatrixView<T> a, T* to) {
+void pack_rows(int64_t rows, int64_t k, const MatrixView<T>& a, T* to) {
   pack_columns(k, rows, a.transposed(), to, rows);
 }
 
@@ -60,7 +60,7 @@ struct PackedColumns {
 // c[rows of the packed panels, n] over one depth block; left and right are packed.
 template <class T>
 void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n, int64_t k, const T* left,
-                    PackedColumns<T> right, T* c, int64_t ldc, GemmStart<T> start) {
+                    PackedColumns<T> right, T* c, int64_t ldc, const GemmStart<T>& start) {
   Panels panels{kernels.lanes};
   for (int64_t j = 0; j < n; j += 2 * kernels.lanes) {
     int64_t columns = std::min<int64_t>(n - j, 2 * kernels.lanes);
@@ -95,7 +95,7 @@ int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 // All rows of c over one depth block: a is packed into `left`, block after block. c begins at column j0 of the product;
 // blocks after the first one add to it.
 template <class T>
-void multiply_depth(int64_t m, int64_t columns, int64_t depth, MatrixView<T> a, T* left,
+void multiply_depth(int64_t m, int64_t columns, int64_t depth, const MatrixView<T>& a, T* left,
                     PackedColumns<T> right, T* c, int64_t ldc, GemmStart<T> start, int64_t j0, bool later) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   if (later) start = {.accumulate = true};
@@ -111,8 +111,8 @@ void multiply_depth(int64_t m, int64_t columns, int64_t depth, MatrixView<T> a, 
 
 // One thread's share of a product.
 template <class T>
-void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-                 GemmStart<T> start) {
+void gemm_serial(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixView<T>& b, T* c,
+                 int64_t ldc, const GemmStart<T>& start) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   Parts depths(k, most_depth);
   int64_t unit = 2 * kernels.lanes;
@@ -138,8 +138,8 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T>
 
 // Products so small that packing would cost more than it saves.
 template <class T>
-void gemm_tiny(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-               GemmStart<T> start) {
+void gemm_tiny(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixView<T>& b, T* c,
+               int64_t ldc, const GemmStart<T>& start) {
   for (int64_t i = 0; i < m; i++)
     for (int64_t j = 0; j < n; j++) {
       T sum = start.accumulate ? c[i * ldc + j]
@@ -154,8 +154,8 @@ void gemm_tiny(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b
 }  // namespace
 
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-          GemmStart<T> start) {
+void gemm(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixView<T>& b, T* c, int64_t ldc,
+          const GemmStart<T>& start) {
   if (m == 0 || n == 0) return;
   double work = double(m) * double(n) * double(k);
   if (k == 0 || work <= 512) return gemm_tiny(m, n, k, a, b, c, ldc, start);
@@ -195,21 +195,21 @@ void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* 
     }
   });
 }
-template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*, int64_t,
-                          GemmStart<float>);
-template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*,
-                           int64_t, GemmStart<double>);
+template void gemm<float>(int64_t, int64_t, int64_t, const MatrixView<float>&, const MatrixView<float>&,
+                          float*, int64_t, const GemmStart<float>&);
+template void gemm<double>(int64_t, int64_t, int64_t, const MatrixView<double>&, const MatrixView<double>&,
+                           double*, int64_t, const GemmStart<double>&);
 
 template <class T>
-void pack_left(int64_t m, int64_t k, MatrixView<T> a, T* to) {
+void pack_left(int64_t m, int64_t k, const MatrixView<T>& a, T* to) {
   Parts depths(k, most_depth), rows(m, gemm_kernels<T>().rows);
   for (int64_t d = 0; d < depths.count; d++)
     for (int64_t p = 0; p < rows.count; p++)
       pack_rows(rows.size(p), depths.size(d), a.from(rows.begin(p), depths.begin(d)),
                 to + m * depths.begin(d) + rows.begin(p) * depths.size(d));
 }
-template void pack_left(int64_t, int64_t, MatrixView<float>, float*);
-template void pack_left(int64_t, int64_t, MatrixView<double>, double*);
+template void pack_left(int64_t, int64_t, const MatrixView<float>&, float*);
+template void pack_left(int64_t, int64_t, const MatrixView<double>&, double*);
 
 namespace {
 constexpr int64_t packed_columns =
@@ -225,7 +225,7 @@ template int64_t gemm_packed_scratch<double>(int64_t, int64_t);
 
 template <class T>
 void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackColumns<T> right, T* c, int64_t ldc,
-                 GemmStart<T> start, T* scratch) {
+                 const GemmStart<T>& start, T* scratch) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   Parts depths(k, most_depth), rows(m, kernels.rows);
   Panels panels{kernels.lanes};
@@ -245,12 +245,12 @@ void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackColumns<T> 
   }
 }
 template void gemm_packed(int64_t, int64_t, int64_t, const float*, PackColumns<float>, float*, int64_t,
-                          GemmStart<float>, float*);
+                          const GemmStart<float>&, float*);
 template void gemm_packed(int64_t, int64_t, int64_t, const double*, PackColumns<double>, double*, int64_t,
-                          GemmStart<double>, double*);
+                          const GemmStart<double>&, double*);
 
 template <class T>
-PackedRight<T>::PackedRight(int64_t k, int64_t n, MatrixView<T> b)
+PackedRight<T>::PackedRight(int64_t k, int64_t n, const MatrixView<T>& b)
     : k_(k), n_(n), panels_(padded(n, 2 * gemm_kernels<T>().lanes) * k) {
   if (k == 0) return;
   const int64_t lanes = gemm_kernels<T>().lanes, unit = 2 * lanes;
@@ -266,8 +266,8 @@ PackedRight<T>::PackedRight(int64_t k, int64_t n, MatrixView<T> b)
 namespace {
 // The first columns of one row, as many as fill groups of four panels; returns how many.
 template <class T>
-int64_t multiply_row(int64_t n, int64_t k, MatrixView<T> a, PackedColumns<T> right, T* c, GemmStart<T> start,
-                     int64_t j0) {
+int64_t multiply_row(int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns<T> right, T* c,
+                     const GemmStart<T>& start, int64_t j0) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   const int64_t unit = 2 * kernels.lanes, group = 4 * unit;
   int64_t j = 0;
@@ -280,8 +280,8 @@ int64_t multiply_row(int64_t n, int64_t k, MatrixView<T> a, PackedColumns<T> rig
   return j;
 }
 template <class T>
-void multiply_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedColumns<T> right, T* c,
-                     int64_t ldc, GemmStart<T> start) {
+void multiply_packed(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns<T> right, T* c,
+                     int64_t ldc, const GemmStart<T>& start) {
   if (m == 0 || n == 0) return;
   if (k == 0) return gemm<T>(m, n, 0, a, a, c, ldc, start);
   const int64_t unit = right.block ? right.block : 2 * gemm_kernels<T>().lanes, work = unit * m * k;
@@ -307,14 +307,15 @@ void multiply_packed(int64_t m, int64_t n, int64_t k, MatrixView<T> a, PackedCol
 }  // namespace
 
 template <class T>
-void PackedRight<T>::multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start) const {
+void PackedRight<T>::multiply(int64_t m, const MatrixView<T>& a, T* c, int64_t ldc,
+                              const GemmStart<T>& start) const {
   multiply_packed<T>(m, n_, k_, a, {panels_.data(), k_}, c, ldc, start);
 }
 template class PackedRight<float>;
 template class PackedRight<double>;
 
 template <class T>
-void pack_panels(int64_t k, int64_t n, MatrixView<T> b, Panelled<T> to) {
+void pack_panels(int64_t k, int64_t n, const MatrixView<T>& b, Panelled<T> to) {
   parallel_for(
       0, (n + to.block - 1) / to.block, (1 << 15) / (to.block * k + 1) + 1, [&](int64_t first, int64_t last) {
         for (int64_t j = first; j < last; j++) {
@@ -324,11 +325,11 @@ void pack_panels(int64_t k, int64_t n, MatrixView<T> b, Panelled<T> to) {
         }
       });
 }
-template void pack_panels(int64_t, int64_t, MatrixView<float>, Panelled<float>);
-template void pack_panels(int64_t, int64_t, MatrixView<double>, Panelled<double>);
+template void pack_panels(int64_t, int64_t, const MatrixView<float>&, Panelled<float>);
+template void pack_panels(int64_t, int64_t, const MatrixView<double>&, Panelled<double>);
 
-void gemm_panels(int64_t m, int64_t n, int64_t k, MatrixView<float> a, Panelled<float> b, float* c,
-                 int64_t ldc, GemmStart<float> start) {
+void gemm_panels(int64_t m, int64_t n, int64_t k, const MatrixView<float>& a, Panelled<float> b, float* c,
+                 int64_t ldc, const GemmStart<float>& start) {
   multiply_packed<float>(m, n, k, a, {b.data, b.depth, 0, b.block}, c, ldc, start);
 }
 

@@ -31,16 +31,16 @@ struct GemmStart {
 
 // c[m, n], rows ldc apart, = a[m, k] b[k, n] + start. Uses all threads.
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-          GemmStart<T> start = {});
+void gemm(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixView<T>& b, T* c, int64_t ldc,
+          const GemmStart<T>& start = {});
 
 // A right operand packed once for several products (the weights of a recurrent network).
 template <class T>
 class PackedRight {
  public:
-  PackedRight(int64_t k, int64_t n, MatrixView<T> b);
+  PackedRight(int64_t k, int64_t n, const MatrixView<T>& b);
   // c[m, n] = a[m, k] b + start. Uses all threads.
-  void multiply(int64_t m, MatrixView<T> a, T* c, int64_t ldc, GemmStart<T> start = {}) const;
+  void multiply(int64_t m, const MatrixView<T>& a, T* c, int64_t ldc, const GemmStart<T>& start = {}) const;
 
  private:
   int64_t k_, n_;
@@ -55,10 +55,10 @@ struct Panelled {
   int64_t depth, block;
 };
 template <class T>
-void pack_panels(int64_t k, int64_t n, MatrixView<T> b, Panelled<T> to);
+void pack_panels(int64_t k, int64_t n, const MatrixView<T>& b, Panelled<T> to);
 // c[m, n] = a[m, k] b + start. Uses all threads.
-void gemm_panels(int64_t m, int64_t n, int64_t k, MatrixView<float> a, Panelled<float> b, float* c,
-                 int64_t ldc, GemmStart<float> start = {});
+void gemm_panels(int64_t m, int64_t n, int64_t k, const MatrixView<float>& a, Panelled<float> b, float* c,
+                 int64_t ldc, const GemmStart<float>& start = {});
 // The same in the calling thread, with rows of a read where they lie, a_row apart. Whole panels are written: c must have
 // room for n made a multiple of b.block.
 template <class T>
@@ -69,7 +69,7 @@ void gemm_direct(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, Pan
 
 // The left operand, packed whole: m * k elements.
 template <class T>
-void pack_left(int64_t m, int64_t k, MatrixView<T> a, T* to);
+void pack_left(int64_t m, int64_t k, const MatrixView<T>& a, T* to);
 
 // Writes rows [k0, k0 + k) of columns [n0, n0 + n) of the right operand: to[i * width + j], zeros for n <= j < width.
 template <class T>
@@ -82,11 +82,11 @@ int64_t gemm_packed_scratch(int64_t n, int64_t k);
 // The same product in the calling thread, left operand packed before.
 template <class T>
 void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackColumns<T> right, T* c, int64_t ldc,
-                 GemmStart<T> start, T* scratch);
+                 const GemmStart<T>& start, T* scratch);
 
-extern template void gemm<float>(int64_t, int64_t, int64_t, MatrixView<float>, MatrixView<float>, float*,
-                                 int64_t, GemmStart<float>);
-extern template void gemm<double>(int64_t, int64_t, int64_t, MatrixView<double>, MatrixView<double>, double*,
-                                  int64_t, GemmStart<double>);
+extern template void gemm<float>(int64_t, int64_t, int64_t, const MatrixView<float>&,
+                                 const MatrixView<float>&, float*, int64_t, const GemmStart<float>&);
+extern template void gemm<double>(int64_t, int64_t, int64_t, const MatrixView<double>&,
+                                  const MatrixView<double>&, double*, int64_t, const GemmStart<double>&);
 
 }  // namespace moka

@@ -89,8 +89,8 @@ template const GemmKernels<float>& gemm_kernels();
 template const GemmKernels<double>& gemm_kernels();
 
 template <class T>
-void matrix_times_vector(int64_t n, int64_t k, MatrixView<T> a, const T* x, int64_t x_step, T* y,
-                         int64_t y_step, GemmStart<T> start) {
+void matrix_times_vector(int64_t n, int64_t k, const MatrixView<T>& a, const T* x, int64_t x_step, T* y,
+                         int64_t y_step, const GemmStart<T>& start) {
   // A multiple of the widest step, so that every element is computed the same way for every number of threads.
   constexpr int64_t unit = 4 * 64 / sizeof(T);
   int64_t grain = (1 << 16) / (k + 1) / unit + 1;
@@ -111,9 +111,9 @@ void matrix_times_vector(int64_t n, int64_t k, MatrixView<T> a, const T* x, int6
     }
   });
 }
-template void matrix_times_vector(int64_t, int64_t, MatrixView<float>, const float*, int64_t, float*, int64_t,
-                                  GemmStart<float>);
-template void matrix_times_vector(int64_t, int64_t, MatrixView<double>, const double*, int64_t, double*,
-                                  int64_t, GemmStart<double>);
+template void matrix_times_vector(int64_t, int64_t, const MatrixView<float>&, const float*, int64_t, float*,
+                                  int64_t, const GemmStart<float>&);
+template void matrix_times_vector(int64_t, int64_t, const MatrixView<double>&, const double*, int64_t,
+                                  double*, int64_t, const GemmStart<double>&);
 
 }  // namespace moka

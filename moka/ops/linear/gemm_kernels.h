@@ -33,17 +33,17 @@ struct GemmKernels {
   void (*pack_along)(int64_t k, int64_t n, const T* from, int64_t step, T* to, int64_t width);
   void (*pack_across)(int64_t k, int64_t n, const T* from, int64_t step, T* to, int64_t width);
   // Rows [first, last) of a matrix times a vector, with the rows (with step 1 of x) or the columns of a together.
-  void (*row_dots)(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, T* y, int64_t y_step,
-                   GemmStart<T> start);
-  void (*column_sums)(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, int64_t x_step,
-                      T* y, int64_t y_step, GemmStart<T> start);
+  void (*row_dots)(int64_t first, int64_t last, int64_t k, const MatrixView<T>& a, const T* x, T* y,
+                   int64_t y_step, const GemmStart<T>& start);
+  void (*column_sums)(int64_t first, int64_t last, int64_t k, const MatrixView<T>& a, const T* x,
+                      int64_t x_step, T* y, int64_t y_step, const GemmStart<T>& start);
 };
 template <class T>
 const GemmKernels<T>& gemm_kernels();
 
 // y[i * y_step] = sum over j of a(i, j) x[j * x_step] + start for i in [0, n); start.column is not used.
 template <class T>
-void matrix_times_vector(int64_t n, int64_t k, MatrixView<T> a, const T* x, int64_t x_step, T* y,
-                         int64_t y_step, GemmStart<T> start);
+void matrix_times_vector(int64_t n, int64_t k, const MatrixView<T>& a, const T* x, int64_t x_step, T* y,
+                         int64_t y_step, const GemmStart<T>& start);
 
 }  // namespace moka

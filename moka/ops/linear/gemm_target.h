@@ -202,8 +202,8 @@ struct RowDots {
       out[i] = total;
     }
   }
-  static void run(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, T* y, int64_t y_step,
-                  GemmStart<T> start) {
+  static void run(int64_t first, int64_t last, int64_t k, const MatrixView<T>& a, const T* x, T* y,
+                  int64_t y_step, const GemmStart<T>& start) {
     T out[4];
     for (int64_t i = first; i < last; i += 4) {
       int64_t n = last - i < 4 ? last - i : 4;
@@ -234,8 +234,8 @@ struct ColumnSums {
 #pragma GCC unroll 4
     for (int i = 0; i < Vectors; i++) store(out + i * L, sum[i]);
   }
-  static void run(int64_t first, int64_t last, int64_t k, MatrixView<T> a, const T* x, int64_t x_step, T* y,
-                  int64_t y_step, GemmStart<T> start) {
+  static void run(int64_t first, int64_t last, int64_t k, const MatrixView<T>& a, const T* x, int64_t x_step,
+                  T* y, int64_t y_step, const GemmStart<T>& start) {
     constexpr int L = lanes<T>;
     T out[4 * L];
     for (int64_t i = first; i < last;) {

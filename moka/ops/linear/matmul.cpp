@@ -32,13 +32,13 @@ MatmulShape matmul_shape(std::string_view op, std::span<const int64_t> a, std::s
   MOKA_CHECK(s.k == other_k, op, ": size mismatch: the last dimension of input (", s.k, ", shape ", a,
              ") must equal the ", b.size() > 1 ? "second to last dimension" : "size", " of other (", other_k,
              ", shape ", b, ")");
-  try {
-    s.batch = broadcast_shape(a.size() > 2 ? a.first(a.size() - 2) : a.first(0),
-                              b.size() > 2 ? b.first(b.size() - 2) : b.first(0), op);
-  } catch (Error& e) {
-    e.add_context(cat("these are the batch dimensions of ", a, " and ", b));
-    throw;
-  }
+  if (a.size() > 2 || b.size() > 2) try {
+      s.batch = broadcast_shape(a.size() > 2 ? a.first(a.size() - 2) : a.first(0),
+                                b.size() > 2 ? b.first(b.size() - 2) : b.first(0), op);
+    } catch (Error& e) {
+      e.add_context(cat("these are the batch dimensions of ", a, " and ", b));
+      throw;
+    }
   s.result = s.batch;
   if (a.size() > 1) s.result.push_back(s.m);
   if (b.size() > 1) s.result.push_back(s.n);

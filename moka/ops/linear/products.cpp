@@ -34,8 +34,8 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<int64_t> a, MatrixView
 }
 // Complex numbers: large products are four real ones, whose operands are the parts where they lie.
 template <class R>
-void multiply(int64_t m, int64_t n, int64_t k, MatrixView<std::complex<R>> a, MatrixView<std::complex<R>> b,
-              std::complex<R>* c, int64_t ldc, bool add) {
+void multiply(int64_t m, int64_t n, int64_t k, const MatrixView<std::complex<R>>& a,
+              const MatrixView<std::complex<R>>& b, std::complex<R>* c, int64_t ldc, bool add) {
   if (m * n * k < 2048) {
     for (int64_t i = 0; i < m; i++)
       for (int64_t j = 0; j < n; j++) {
@@ -50,7 +50,7 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<std::complex<R>> a, Ma
       }
     return;
   }
-  auto part = [](MatrixView<std::complex<R>> v, int which) {
+  auto part = [](const MatrixView<std::complex<R>>& v, int which) {
     return MatrixView<R>{reinterpret_cast<const R*>(v.data) + which, 2 * v.row, 2 * v.column};
   };
   Scratch<R> re(m * n), minus(m * n), im(m * n);
@@ -65,8 +65,8 @@ void multiply(int64_t m, int64_t n, int64_t k, MatrixView<std::complex<R>> a, Ma
     }
 }
 template <class T>
-void multiply(int64_t m, int64_t n, int64_t k, MatrixView<T> a, MatrixView<T> b, T* c, int64_t ldc,
-              bool add) {
+void multiply(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixView<T>& b, T* c,
+              int64_t ldc, bool add) {
   gemm<T>(m, n, k, a, b, c, ldc, {.accumulate = add});
 }
 
@@ -101,6 +101,15 @@ void collapse(Problem& p) {
   p.a.batch_strides.clear(), p.b.batch_strides.clear(), p.result.batch_strides.clear();
 }
 
+// One product; at: where its operands and its result start.
+template <class T>
+void run_one(const Matrices& a, const Matrices& b, const Matrices& result, int64_t m, int64_t n, int64_t k,
+             const int64_t (&at)[3], bool add) {
+  multiply(m, n, k, MatrixView<T>{static_cast<const T*>(a.data) + at[0], a.row, a.column},
+           MatrixView<T>{static_cast<const T*>(b.data) + at[1], b.row, b.column},
+           static_cast<T*>(result.data) + at[2], result.row, add);
+}
+
 template <class T>
 void run(const Problem& p) {
   int64_t count = 1;
@@ -116,10 +125,7 @@ void run(const Problem& p) {
       at[0] += x * p.a.batch_strides[i], at[1] += x * p.b.batch_strides[i],
           at[2] += x * p.result.batch_strides[i];
     }
-    multiply(p.m, p.n, p.k, MatrixView<T>{static_cast<const T*>(p.a.data) + at[0], p.a.row, p.a.column},
-             MatrixView<T>{static_cast<const T*>(p.b.data) + at[1], p.b.row, p.b.column},
-             static_cast<T*>(p.result.data) + at[2], p.result.row, add);
-    return at[2];
+    run_one<T>(p.a, p.b, p.result, p.m, p.n, p.k, at, add);
   };
   if (sums) {
     // Results that are met again are added to. Those met for the first time are where every repeated index is 0.
@@ -141,11 +147,24 @@ void run(const Problem& p) {
     for (int64_t index = first; index < last; index++) one(index, false);
   });
 }
+template <class Run>
+void in_type(DType dtype, Run run) {
+  switch (dtype) {
+    case DType::F32: return run(float());
+    case DType::F64: return run(double());
+    case DType::I64: return run(int64_t());
+    case DType::C64: return run(std::complex<float>());
+    case DType::C128: return run(std::complex<double>());
+    default: MOKA_ASSERT(!"a product of this type");
+  }
+}
 }  // namespace
 
 void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int64_t n, int64_t k,
                      const Matrices& a, const Matrices& b, const Matrices& result) {
   if (m == 0 || n == 0) return;
+  if (batch.empty())
+    return in_type(dtype, [&]<class T>(T) { run_one<T>(a, b, result, m, n, k, {0, 0, 0}, false); });
   Problem p{Dims(batch), m, n, k, a, b, result};
   for (int64_t size : batch)
     if (size == 0) {
@@ -159,14 +178,7 @@ void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int
       return;
     }
   collapse(p);
-  switch (dtype) {
-    case DType::F32: return run<float>(p);
-    case DType::F64: return run<double>(p);
-    case DType::I64: return run<int64_t>(p);
-    case DType::C64: return run<std::complex<float>>(p);
-    case DType::C128: return run<std::complex<double>>(p);
-    default: MOKA_ASSERT(!"a product of this type");
-  }
+  in_type(dtype, [&]<class T>(T) { run<T>(p); });
 }
 
 Matrices as_matrices(const Tensor& t, size_t batch_dims, bool as_column) {
