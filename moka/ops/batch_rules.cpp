@@ -170,12 +170,14 @@ bool affine_map(BatchCall& c, std::string_view) {
     c.call();
     return true;
   }
-  Tensor y = matmul(logical_tensor(c, 0), transpose(logical_tensor(c, 1), 0, 1));
+  Tensor y = matmul(logical_tensor(c, 0), t(logical_tensor(c, 1)));
   return said_with_others(c, c.logical.has(2) ? add(y, logical_tensor(c, 2)) : y);
 }
 
 bool affine_weight_gradient(BatchCall& c, std::string_view) {
   Tensor dy = logical_tensor(c, 0), x = logical_tensor(c, 1);
+  if (dy.dim() < x.dim())
+    return said_with_others(c, matmul(reshape(dy, Dims{-1}), reshape(x, Dims{-1, x.size(-1)})));
   dy = reshape(dy, Dims{-1, dy.size(-1)});
   return said_with_others(c, matmul(transpose(dy, 0, 1), reshape(x, Dims{-1, x.size(-1)})));
 }

@@ -173,7 +173,7 @@ class Recognizer {
           !is_none(linear->argument("bias")) || !(n.output()->type == linear->output()->type))
         continue;
       const Tensor* w = constant_tensor(linear->argument("weight"));
-      if (!w || w->size(0) != b->size(0)) continue;
+      if (!w || w->dim() != 2 || w->size(0) != b->size(0)) continue;
       replace(n, "linear", {linear->input(0), linear->input(1), n.input(1 - i)});
       linear->destroy();
       return 1;

@@ -70,7 +70,7 @@ class Counter {
     }
     if (name.starts_with("conv") && name.ends_with("_backward_weight"))
       return madds(product(out(), 1), product(find("grad")));
-    if (name == "linear" || name == "linear_fused") return madds(product(find("weight"), 1), product(out()));
+    if (name == "linear" || name == "linear_fused") return madds(last(find("weight")), product(out()));
     if (name == "linear_backward_weight" || name == "matmul_backward_other")
       return madds(last(find("input")), product(find("grad")));
     if (name == "matmul_backward_input") return madds(last(out()), product(find("grad")));

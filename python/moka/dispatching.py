@@ -200,10 +200,14 @@ def _parted(name: str, args: list[Any]) -> Any:
     """What torch has no operator of its own for, by its parts; NotImplemented for others."""
     if name == "linear" and args[0].dim() >= 1:
         x, weight, bias = args[0], args[1], args[2] if len(args) > 2 else None
+        if weight.dim() == 1:
+            return _C.matmul(x, weight) if bias is None else _C.matmul(x, weight).add_(bias)
         flat = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
         made = _C.mm(flat, weight.t()) if bias is None else _C.addmm(bias, flat, weight.t())
         return made if x.dim() == 2 else made.reshape(*x.shape[:-1], weight.shape[0])
-    if name == "linear_backward_weight":
+    if name == "linear_backward_input":
+        return _C.matmul(args[0], args[1]) if args[1].dim() == 2 else args[0].unsqueeze(-1) * args[1]
+    if name == "linear_backward_weight" and args[0].dim() == args[1].dim():
         dy, x = (t.reshape(-1, t.shape[-1]) for t in args[:2])
         return _C.mm(dy.t(), x)
     return NotImplemented

@@ -214,17 +214,13 @@ void cumprod_backward_input_run(Frame& f) {
   });
 }
 
-// ---- the affine map of a layer
-void linear_run(Frame& f) {
-  LayersOff off(~0u);
-  Tensor y = matmul(f.tensor(0), transpose(f.tensor(1), 0, 1));
-  copy_elements(f.has(2) ? Tensor(y + f.tensor(2)) : y, f.outs[0]);
-}
+// ---- the weight's gradient of an affine map
 void linear_backward_weight_run(Frame& f) {
   LayersOff off(~0u);
   const Tensor &dy = f.tensor(0), &x = f.tensor(1);
-  Tensor rows = reshape(dy, Dims{-1, dy.size(-1)}), inputs = reshape(x, Dims{rows.size(0), x.size(-1)});
-  copy_elements(matmul(transpose(rows, 0, 1), inputs), f.outs[0]);
+  Tensor rows = reshape(dy, Dims{-1, dy.dim() == x.dim() ? dy.size(-1) : 1}),
+         inputs = reshape(x, Dims{rows.size(0), x.size(-1)});
+  copy_elements(reshape(matmul(transpose(rows, 0, 1), inputs), Dims(f.outs[0].sizes())), f.outs[0]);
 }
 }  // namespace
 
@@ -245,7 +241,6 @@ void add_complex_reductions() {
   add("cumprod_backward", cumprod_backward_run);
   add("cumprod_forward", cumprod_forward_run);
   add("cumprod_backward_input", cumprod_backward_input_run);
-  add("linear", linear_run);
   add("linear_backward_weight", linear_backward_weight_run);
 }
 

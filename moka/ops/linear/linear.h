@@ -7,6 +7,6 @@
 // clang-format off
 #define MOKA_LINEAR_OPS(OP) \
   OP(matmul) OP(matmul_backward_input) OP(matmul_backward_other) OP(mm) OP(bmm) OP(addmm) OP(linear) \
-  OP(linear_backward_weight)
+  OP(linear_backward_input) OP(linear_backward_weight)
 // clang-format on
 MOKA_LINEAR_OPS(MOKA_DECLARE_OP)

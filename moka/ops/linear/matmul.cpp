@@ -45,16 +45,6 @@ MatmulShape matmul_shape(std::string_view op, std::span<const int64_t> a, std::s
   return s;
 }
 
-void check_operands(const Frame& f, int a, int b) {
-  tensor_argument(f, a);
-  tensor_argument(f, b);
-  check_factor_types(f, a, b);
-  DTypeClass kind = family(f.tensor(a).dtype());
-  MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned ||
-                 kind == DTypeClass::Complex,
-             f.name(), ": takes floating, complex and integer tensors, got ", f.tensor(a).dtype());
-}
-
 void product_kernel(Frame& f, const MatmulShape& s) {
   Tensor a = in_kernel_dtype(f.tensor(0)), b = in_kernel_dtype(f.tensor(1));
   KernelOutput out(f, 0);
@@ -72,7 +62,7 @@ void product_kernel(Frame& f, const MatmulShape& s) {
 }
 
 void matmul_shape_of(Frame& f) {
-  check_operands(f, 0, 1);
+  check_factors(f, 0, 1);
   exact_output(f, 0, matmul_shape(f.name(), f.tensor(0).sizes(), f.tensor(1).sizes()).result,
                f.tensor(0).dtype());
 }
@@ -91,7 +81,7 @@ MatmulShape gradient_shape(const Frame& f, int which, const Dims& sizes) {
 }
 template <int Which>
 void matmul_backward_shape(Frame& f) {
-  check_operands(f, 0, 1);
+  check_factors(f, 0, 1);
   Dims sizes = ints_argument(f, 2);
   checked_numel(sizes, "matmul");
   gradient_shape(f, Which, sizes);

@@ -205,14 +205,19 @@ Matrices transposed(Matrices m) {
   return m;
 }
 
-void check_factor_types(const Frame& f, int a, int b) {
-  const DType x = f.tensor(a).dtype(), y = f.tensor(b).dtype();
-  if (x == y) return;
-  std::string first = scalar_name(x), second = scalar_name(y);
-  for (std::string* name : {&first, &second}) (*name)[0] |= 0x20;  // "float", as C++ has it
-  fail(f.name(), ": expected m1 and m2 to have the same dtype, but got: ", first, " != ", second, ": ",
-       argument_name(f, a), " has type ", x, " and ", argument_name(f, b), " has type ", y,
-       "; convert one of them");
+void check_factors(const Frame& f, int a, int b) {
+  const DType x = tensor_argument(f, a).dtype(), y = tensor_argument(f, b).dtype();
+  if (x != y) {
+    std::string first = scalar_name(x), second = scalar_name(y);
+    for (std::string* name : {&first, &second}) (*name)[0] |= 0x20;  // "float", as C++ has it
+    fail(f.name(), ": expected m1 and m2 to have the same dtype, but got: ", first, " != ", second, ": ",
+         argument_name(f, a), " has type ", x, " and ", argument_name(f, b), " has type ", y,
+         "; convert one of them");
+  }
+  const DTypeClass kind = family(x);
+  MOKA_CHECK(kind == DTypeClass::Float || kind == DTypeClass::Signed || kind == DTypeClass::Unsigned ||
+                 kind == DTypeClass::Complex,
+             f.name(), ": takes floating, complex and integer tensors, got ", x);
 }
 
 }  // namespace moka

@@ -25,7 +25,7 @@ void batched_product(DType dtype, std::span<const int64_t> batch, int64_t m, int
 Matrices as_matrices(const Tensor& t, size_t batch_dims, bool as_column);
 Matrices transposed(Matrices m);
 
-// Arguments a and b of a product must be tensors of one type.
-void check_factor_types(const Frame& f, int a, int b);
+// Arguments a and b of a product must be tensors of one type that can be multiplied.
+void check_factors(const Frame& f, int a, int b);
 
 }  // namespace moka

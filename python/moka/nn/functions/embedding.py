@@ -1,29 +1,13 @@
-"""Rows of tables, one by one and in bags; bilinear forms."""
+"""Rows of tables, one by one and in bags; affine and bilinear forms."""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
 from moka import _C
-from moka._C import Tensor
+from moka._C import Tensor, linear
 from moka.autograd import no_grad
 
 __all__ = ["bilinear", "embedding", "embedding_bag", "linear", "one_hot"]
-
-
-_FLOATING = (_C.float16, _C.bfloat16, _C.float32, _C.float64)
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
-    """y = x W^T + b: [..., in] with weight [out, in] and bias [out] gives [..., out]; a weight [in] gives
-    [...].
-    """
-    if weight.dim() == 2 and (not isinstance(input, Tensor) or input.dtype in _FLOATING):
-        if out is None:
-            return _C.linear(input, weight, bias)
-        return _C.linear(input, weight, bias, out=out)
-    y = _C.matmul(input, weight.t() if weight.dim() == 2 else weight)
-    y = y if bias is None else y + bias
-    return y if out is None else out.copy_(y)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
