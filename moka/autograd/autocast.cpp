@@ -71,7 +71,7 @@ void autocast_layer(Frame& f, uint32_t rest) {
                        : rule == Autocast::Float32 ? DType::F32
                                                    : widest_of(f, lower);
   LayersOff off(layer::autocast);
-  Arg args[max_args];
+  ArgRoom args;
   std::deque<Tensor> tensors;
   std::deque<std::vector<Tensor>> lists;
   for (int i = 0; i < f.count; i++) {

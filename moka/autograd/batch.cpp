@@ -130,7 +130,7 @@ void call_one_by_one(BatchCall& c, bool same_numbers = false) {
   const Generator::State state = generator.state();
   for (int64_t b = 0; b < c.size; b++) {
     if (same_numbers) generator.set_state(state);
-    Arg args[max_args];
+    ArgRoom args;
     std::deque<Tensor> tensors;
     std::deque<std::vector<Tensor>> lists;
     for (int i = 0; i < c.count; i++) {
@@ -173,7 +173,7 @@ void call_in_place(BatchCall& c, int level) {
     call_formula(c, &behind);
   } else if (writes_its_first_argument(c.op)) {
     for (int64_t b = 0; b < c.size; b++) {
-      Arg args[max_args];
+      ArgRoom args;
       std::deque<Tensor> tensors;
       for (int i = 0; i < c.count; i++) {
         args[i] = c.args[i];

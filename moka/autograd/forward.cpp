@@ -51,7 +51,7 @@ void copy_into(Frame& f, const Tensor& result) {
 
 // The arguments of a call in place, with a copy of its target: the tape may need what is overwritten.
 struct Kept {
-  Arg args[max_args];
+  ArgRoom args;
   Tensor before;
   explicit Kept(const Frame& f) {
     for (int i = 0; i < f.count; i++) {
@@ -109,8 +109,8 @@ void call_view(Frame& f, int level) {
   call(f);
   if (!tangent || f.op.derivative.rows.count == 0) return;
   if (f.outs.size() && f.outs[0] == from) return;  // handed back as it is
-  Arg args[max_args];
-  std::copy(f.args, f.args + f.count, args);
+  ArgRoom args;
+  std::copy(f.args, f.args + f.count, &args[0]);
   args[0] = Arg(tangent);
   Frame of_tangent(f.op, args, f.count);
   call(of_tangent);

@@ -147,8 +147,8 @@ class Pushed {
     for (uint64_t rest = left_ & rule.args; rest; rest &= rest - 1) {
       const int i = __builtin_ctzll(rest);
       left_ &= ~(uint64_t(1) << i);
-      Arg args[max_args];
-      std::copy(f_.args, f_.args + f_.count, args);
+      ArgRoom args;
+      std::copy(f_.args, f_.args + f_.count, &args[0]);
       if (rule.left_out >= 0) args[rule.left_out] = Arg();
       std::vector<Tensor> list = call_.lists[i];
       for (size_t k = 0; k < list.size(); k++)

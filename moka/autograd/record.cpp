@@ -170,7 +170,7 @@ void call_composite(Frame& f, uint32_t rest) {
   if (!f.given || !check_targets(f, wanted)) return run_body(f);
   // Its parts are recorded, then the copy of their result into the target. They may save what that overwrites.
   Tensor before = copy_with_history(f.outs[0]);
-  Arg inputs[max_args];
+  ArgRoom inputs;
   for (int i = 0; i < f.count; i++)
     inputs[i] = f.args[i].tag == Tag::Tensor && f.tensor(i) == f.outs[0] ? Arg(before) : f.args[i];
   Frame parts(f.op, inputs, f.count);

@@ -161,7 +161,7 @@ class Analyzer {
     const Op& op = *n.op;
     if (op.effect != Effect::Pure || (!op.formula && !op.shape && !op.view)) return;
     const Schema& schema = info(op).schema;
-    Arg args[max_args];
+    ArgRoom args;
     size_t count = schema.args.size();
     for (size_t i = 0; i < count; i++) {
       const Meta& m = found_.meta(n.input(static_cast<int>(i)));
@@ -172,7 +172,7 @@ class Analyzer {
     std::vector<Tensor> results;
     try {
       check_args(op, args, static_cast<int>(count));
-      results = infer_shapes(op, {args, count});
+      results = infer_shapes(op, {&args[0], count});
     } catch (const Error&) {
       return;  // said again, with the node's place, if the node ever runs
     }

@@ -61,7 +61,7 @@ void Context::prepare(const Region& region, Body& body) {
 bool Context::show_views(const Step& step) {
   for (int r : step.inputs)
     if (!is_fixed(r)) return false;
-  Arg args[max_args];
+  ArgRoom args;
   for (size_t i = 0; i < step.inputs.size(); i++) args[i] = registers_[step.inputs[i]].arg();
   Frame frame(*step.node->op, args, static_cast<int>(step.inputs.size()));
   try {

@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "moka/base/small_vector_of.h"
 #include "moka/schema/body.h"
 #include "moka/schema/formula_runner.h"
 #include "moka/schema/frame.h"
@@ -110,15 +111,14 @@ void run_body(Frame& f) {
     check.infer = true;
     f.op.shape(check);
   }
-  Any in[max_args];
-  for (int i = 0; i < f.count; i++) in[i] = Any::copy(f.args[i]);
-  size_t n = info(f.op).schema.outs.size();
-  constexpr size_t most = 8;
-  Any out[most];
-  MOKA_ASSERT(n <= most);
+  SmallVectorOf<Any, 8> in, out;
+  in.resize(static_cast<size_t>(f.count));
+  for (int i = 0; i < f.count; i++) in[static_cast<size_t>(i)] = Any::copy(f.args[i]);
+  const size_t n = info(f.op).schema.outs.size();
+  out.resize(n);
   MetaBody meta(__builtin_expect(meta_in_use.load(std::memory_order_relaxed), 0) && takes_meta(f));
   try {
-    f.op.body.eager(in, out);
+    f.op.body.eager(in.begin(), out.begin());
   } catch (Error& e) {  // the text names the operator inside
     e.add_context(cat("in ", f.name()));
     throw;
@@ -378,9 +378,9 @@ void EagerReading::dispatch(const Op& op, Arg* args, int given, Outputs& outs) {
 namespace {
 // A formula of numbers: 0-d tensors through the ordinary kernel, in float64 where the result is floating.
 Any compute_numbers(const Op& op, const Arg* given_args, int given, bool widen) {
-  Arg args[max_args];
+  ArgRoom args;
   Tensor numbers[max_args];
-  std::copy(given_args, given_args + given, args);
+  std::copy(given_args, given_args + given, &args[0]);
   for (int i = 0; i < op.formula.streams; i++) {
     const Arg& a = given_args[i];
     const bool floating = widen || a.tag == Tag::Float;
@@ -414,9 +414,9 @@ Any EagerReading::compute(const Op& op, Arg* args, int given) {
 }
 
 std::vector<Tensor> call_boxed(const Op& op, std::span<const Arg> given) {
-  Arg args[max_args];
+  ArgRoom args;
   MOKA_CHECK_KIND(Type, given.size() <= max_args, info(op).schema.name, ": too many arguments");
-  std::copy(given.begin(), given.end(), args);
+  std::copy(given.begin(), given.end(), &args[0]);
   const Schema& schema = info(op).schema;
   for (size_t i = given.size(); i < schema.args.size(); i++) args[i] = schema.args[i].default_value.arg();
   check_args(op, args, static_cast<int>(schema.args.size()));
@@ -428,10 +428,10 @@ std::vector<Tensor> call_boxed(const Op& op, std::span<const Arg> given) {
 }
 
 std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
-  Arg args[max_args];
+  ArgRoom args;
   const Schema& schema = info(op).schema;
   MOKA_CHECK_KIND(Type, given.size() <= schema.args.size(), schema.name, ": too many arguments");
-  std::copy(given.begin(), given.end(), args);
+  std::copy(given.begin(), given.end(), &args[0]);
   // Shape functions see shapes only: operands keep their data out of reach.
   for (size_t i = given.size(); i < schema.args.size(); i++) args[i] = schema.args[i].default_value.arg();
   LayersOff off(~0u);

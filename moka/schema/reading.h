@@ -62,8 +62,24 @@ struct ReadingOf<Uses> {
   using type = UsesReading;
 };
 
-// Room for the arguments of any schema.
+// Room for the arguments of any schema; they are set before they are read.
 inline constexpr int max_args = 24;
+class ArgRoom {
+ public:
+  ArgRoom() {}
+  template <class... A>
+  explicit ArgRoom(const A&... a) {
+    Arg* to = args_;
+    ((*to++ = Arg(a)), ...);
+  }
+  operator Arg*() { return args_; }
+  operator const Arg*() const { return args_; }
+
+ private:
+  union {
+    Arg args_[max_args];
+  };
+};
 
 struct EagerReading {
   // Fills defaults, checks and dispatches; args has room for max_args.
@@ -73,7 +89,7 @@ struct EagerReading {
   static Any compute(const Op& op, Arg* args, int given);
   template <class... A>
   static auto call(const Op& op, const A&... a) {
-    Arg args[max_args] = {Arg(a)...};
+    ArgRoom args(a...);
     if constexpr ((std::is_same_v<A, Any> || ...)) {
       return compute(op, args, sizeof...(A));
     } else {
@@ -84,14 +100,14 @@ struct EagerReading {
   }
   template <class... A>
   static Any call_list(const Op& op, const A&... a) {
-    Arg args[max_args] = {Arg(a)...};
+    ArgRoom args(a...);
     Outputs outs;
     dispatch(op, args, sizeof...(A), outs);
     return outs.list();
   }
   template <class... A>
   static Outputs call_all(const Op& op, const A&... a) {
-    Arg args[max_args] = {Arg(a)...};
+    ArgRoom args(a...);
     Outputs outs;
     dispatch(op, args, sizeof...(A), outs);
     return outs;

@@ -109,13 +109,14 @@ class Any {
   Any() = default;
   Any(std::nullptr_t) {}
   Any(const Any& o) : arg_(o.arg_) { retain(); }
-  Any(Any&& o) noexcept : arg_(o.arg_) { o.arg_ = Arg(); }
+  Any(Any&& o) noexcept { take(o); }
   Any& operator=(Any o) noexcept {
-    std::swap(arg_, o.arg_);
+    if (owns()) drop();
+    take(o);
     return *this;
   }
   ~Any() {
-    if (arg_.tag >= Tag::String || arg_.tag == Tag::Tensor) drop();
+    if (owns()) drop();
   }
   Any(Tensor t) : Any(adopt_tensor(t.detach())) {}
   template <class T>
@@ -157,6 +158,15 @@ class Any {
     }
     return a;
   }
+  // Part by part, as they were written: one load of all would wait for them.
+  void take(Any& o) {
+    arg_.tag = o.arg_.tag;
+    arg_.count = o.arg_.count;
+    arg_.pointer = o.arg_.pointer;
+    o.arg_.tag = Tag::None;
+    o.arg_.count = 0;
+  }
+  bool owns() const { return arg_.tag >= Tag::String || arg_.tag == Tag::Tensor; }
   void retain();
   void drop();
   Arg arg_;

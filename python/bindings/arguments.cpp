@@ -11,19 +11,19 @@
 
 namespace moka::python {
 
+Scratch::More& Scratch::more() {
+  if (!more_) more_ = std::make_unique<More>();
+  return *more_;
+}
 int64_t* Scratch::ints(size_t n) {
   if (used_ints_ + n <= std::size(small_ints_)) {
     int64_t* p = small_ints_ + used_ints_;
     used_ints_ += n;
     return p;
   }
-  more_ints_.push_back(std::make_unique<int64_t[]>(n));
-  return more_ints_.back().get();
+  return more().ints.emplace_back(std::make_unique<int64_t[]>(n)).get();
 }
-double* Scratch::floats(size_t n) {
-  more_floats_.push_back(std::make_unique<double[]>(n));
-  return more_floats_.back().get();
-}
+double* Scratch::floats(size_t n) { return more().floats.emplace_back(std::make_unique<double[]>(n)).get(); }
 Tensor* Scratch::tensors(size_t n) {
   if (used_tensors_ + n <= std::size(small_tensors_)) {
     Tensor* p = small_tensors_ + used_tensors_;
@@ -31,8 +31,7 @@ Tensor* Scratch::tensors(size_t n) {
     used_tensors_ += n;
     return p;
   }
-  more_tensors_.push_back(std::make_unique<Tensor[]>(n));
-  return more_tensors_.back().get();
+  return more().tensors.emplace_back(std::make_unique<Tensor[]>(n)).get();
 }
 
 ComplexNumber as_complex_number(const Tensor& t) {
@@ -281,6 +280,7 @@ bool convert(PyObject* v, const ArgType& type, Arg& out, Scratch& scratch) {
     case Kind::Generator: {
       Generator* g = generator_value(v);
       if (!g) return false;
+      out = Arg();
       out.tag = Tag::Object;
       out.object = g;
       return true;

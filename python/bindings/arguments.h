@@ -31,9 +31,13 @@ class Scratch {
   union {
     Tensor small_tensors_[8];  // made as they are handed out
   };
-  std::vector<std::unique_ptr<int64_t[]>> more_ints_;
-  std::vector<std::unique_ptr<double[]>> more_floats_;
-  std::vector<std::unique_ptr<Tensor[]>> more_tensors_;
+  struct More {  // what is too long or too much
+    std::vector<std::unique_ptr<int64_t[]>> ints;
+    std::vector<std::unique_ptr<double[]>> floats;
+    std::vector<std::unique_ptr<Tensor[]>> tensors;
+  };
+  More& more();
+  std::unique_ptr<More> more_;
 };
 
 // The element of a tensor that has one.

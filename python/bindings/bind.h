@@ -17,15 +17,11 @@ struct OpGroup {
 
 // What one attempt to bind Python arguments to a schema found.
 struct Bound {
-  union {
-    Arg args[max_args];  // those of the schema are set where it fits
-  };
+  ArgRoom args;                // set where the schema fits
   PyObject* out = nullptr;     // out=
   bool requires_grad = false;  // creation operators
   bool in_place = false;       // for messages: the name ends in _
   std::string error;           // why it did not fit; only filled for report_mismatch
-
-  Bound() {}
 };
 
 // Whether the arguments fit the operator's schema; `bound` borrows from them and from `scratch`.

@@ -33,7 +33,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
     return by_method(info(op).schema.base.c_str(), a, b);
   try {
     static const ArgType operand{Kind::Operand};
-    Arg args[max_args];
+    ArgRoom args;
     Scratch scratch;
     if (!convert(a, operand, args[0], scratch) || !convert(b, operand, args[1], scratch))
       Py_RETURN_NOTIMPLEMENTED;
@@ -59,7 +59,7 @@ PyObject* binary_in_place(PyObject* a, PyObject* b) {
     return by_method((info(op).schema.base + "_").c_str(), a, b);
   try {
     static const ArgType operand{Kind::Operand};
-    Arg args[max_args];
+    ArgRoom args;
     Scratch scratch;
     if (!is_tensor(a) || !convert(b, operand, args[1], scratch)) Py_RETURN_NOTIMPLEMENTED;
     args[0] = Arg(unwrap(a));

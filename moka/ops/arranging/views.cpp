@@ -197,7 +197,7 @@ void shape_diagonal_scatter(Frame& f) {
 // ---- the same for slices: the part is the view that the operator of that name makes of the result
 template <const Op& view>
 Tensor part_by(const Frame& f, const Tensor& whole) {
-  Arg args[max_args];
+  ArgRoom args;
   args[0] = whole;
   for (int i = 2; i < f.count; i++) args[i - 1] = f.args[i];
   Frame g(view, args, f.count - 1);

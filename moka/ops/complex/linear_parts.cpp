@@ -22,9 +22,9 @@ Tensor part(const Tensor& z, DType dtype, int64_t which) {
 // The operator of f with parts[i] of its i-th argument where `linear` has that bit: 0 real, 1 imaginary.
 Tensor run_real(const Frame& f, uint32_t linear, std::initializer_list<int64_t> parts) {
   const DType dtype = f.outs[0].dtype();
-  Arg args[max_args];
+  ArgRoom args;
   Tensor held[max_args];
-  std::copy(f.args, f.args + f.count, args);
+  std::copy(f.args, f.args + f.count, &args[0]);
   for (size_t i = 0; i < parts.size(); i++) {
     if (!(linear >> i & 1) || args[i].tag != Tag::Tensor) continue;
     const int64_t which = parts.begin()[i];

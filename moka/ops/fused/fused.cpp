@@ -24,7 +24,7 @@ constexpr Activation activations[] = {{"relu", &relu_op}, {"relu6", &relu6_op}, 
 // out = formula(out, more...), element for element.
 void in_place(const Op& op, const Tensor& out, const Tensor* more) {
   const Schema& schema = info(op).schema;
-  Arg args[max_args];
+  ArgRoom args;
   size_t count = 0;
   args[count++] = out;
   if (more) args[count++] = *more;

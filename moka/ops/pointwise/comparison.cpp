@@ -117,6 +117,13 @@ Tensor fill_masked(const Tensor& input, const Tensor& mask, const Any& value) {
   MOKA_CHECK(!complex_value || is_complex(input.dtype()), "masked_fill: value ", value,
              " cannot be converted to type ", input.dtype(), " without overflow");
   if (!value.is_tensor()) {
+    // What the type holds in any case needs no check.
+    const DType dtype = input.dtype();
+    const bool fits = dtype == DType::I64 ? value.tag() == Tag::Int
+                      : dtype == DType::F32
+                          ? std::isinf(value.to_double()) || std::abs(value.to_double()) < 3e38
+                          : dtype == DType::F64;
+    if (fits) return where(mask, value, input).tensor();
     return where(mask, full(Dims{}, value, input.dtype()).tensor(), input);
   }
   const Tensor& t = value.tensor();

@@ -115,37 +115,39 @@ Device device_of(std::span<const Tensor> tensors) {
   return meta_bodies ? meta_device : device;
 }
 
-// The case that small programs are made of: contiguous float32 operands of one shape on the CPU, and numbers.
+// The case that small programs are made of: contiguous operands of one shape and one type on the CPU, and numbers.
 class SmallOperands {
  public:
   const void* in[most_streams];
   const TensorImpl* model = nullptr;  // a tensor of the shape of all
+  DType dtype = DType::F32;  // of all but a condition
 
-  bool take(std::span<const Arg> operands) {
-    for (const Arg& a : operands) {
+  // condition: the first operand is one of bool.
+  bool take(std::span<const Arg> operands, bool condition = false) {
+    for (size_t k = 0; k < operands.size(); k++) {
+      const Arg& a = operands[k];
       if (a.tag != Tag::Tensor) {
         if (!a.is_number()) return false;
         continue;
       }
       if (!is_small(a.as_tensor()) || (model && !same_sizes(model, a.tensor))) return false;
       model = a.tensor;
-    }
-    if (!model) return false;
-    for (size_t k = 0; k < operands.size(); k++) {
-      if (operands[k].tag == Tag::Tensor) {
-        in[k] = operands[k].as_tensor().raw_data();
-        continue;
+      if (condition && k == 0) {
+        if (a.tensor->dtype != DType::Bool) return false;
+      } else if (!typed_) {
+        dtype = a.tensor->dtype, typed_ = true;
+      } else if (a.tensor->dtype != dtype) {
+        return false;
       }
-      if (used_ == most_numbers || model->numel > most_written) return false;
-      float* row = written_[used_++];
-      std::fill_n(row, model->numel, static_cast<float>(operands[k].as_double()));
-      in[k] = row;
     }
-    return true;
+    if (!typed_) return false;
+    if (dtype == DType::F32) return place<float>(operands, condition);
+    if (dtype == DType::F64) return place<double>(operands, condition);
+    return dtype == DType::I64 && place<int64_t>(operands, condition);
   }
   // Whether results can be written into t without disturbing operands that are still to be read.
   bool may_write(const Tensor& t, size_t count) const {
-    if (!is_small(t) || !same_sizes(model, t.impl())) return false;
+    if (!is_small(t) || t.dtype() != dtype || !same_sizes(model, t.impl())) return false;
     const char *to = t.data<char>(), *end = to + t.bytes();
     for (size_t k = 0; k < count; k++) {
       const char* from = static_cast<const char*>(in[k]);
@@ -159,8 +161,7 @@ class SmallOperands {
   static constexpr int most_numbers = 4;
   static bool is_small(const Tensor& t) {
     const TensorImpl* i = t.impl();
-    return i->dtype == DType::F32 && i->numel <= most_elements && i->storage &&
-           i->storage->device.type == 0 && t.is_contiguous();
+    return i->numel <= most_elements && i->storage && i->storage->device.type == 0 && t.is_contiguous();
   }
   static bool same_sizes(const TensorImpl* a, const TensorImpl* b) {
     if (a->ndim != b->ndim) return false;
@@ -168,18 +169,56 @@ class SmallOperands {
       if (a->sizes[d] != b->sizes[d]) return false;
     return true;
   }
+  // Numbers and conditions become rows of the operands' type.
+  template <class T>
+  bool place(std::span<const Arg> operands, bool condition) {
+    for (size_t k = 0; k < operands.size(); k++) {
+      const Arg& a = operands[k];
+      const bool is_condition = condition && k == 0;
+      if (a.tag == Tag::Tensor && !is_condition) {
+        in[k] = a.as_tensor().raw_data();
+        continue;
+      }
+      if (used_ == most_numbers || model->numel > most_written) return false;
+      T* row = reinterpret_cast<T*>(written_[used_++]);
+      in[k] = row;
+      if (is_condition) {
+        if (a.tag != Tag::Tensor) return false;
+        const bool* from = a.as_tensor().data<bool>();
+        for (int64_t i = 0; i < model->numel; i++) row[i] = T(from[i]);
+      } else if constexpr (std::is_floating_point_v<T>) {
+        std::fill_n(row, model->numel, static_cast<T>(a.as_double()));
+      } else {
+        if (a.tag != Tag::Int) return false;
+        std::fill_n(row, model->numel, a.i);
+      }
+    }
+    return true;
+  }
+  bool typed_ = false;
   int used_ = 0;
-  float written_[most_numbers][most_written];
+  alignas(64) char written_[most_numbers][most_written * 8];
 };
 
 inline bool run_small(Frame& frame, const Formula& f) {
-  if (f.streams > 2 || frame.infer || f.rule == DTypeRule::Integral) return false;
+  if (frame.infer || f.streams > most_streams) return false;
+  SmallOperands small;
+  const std::span<const Arg> operands(frame.args, f.streams);
+  if (!small.take(operands, f.rule == DTypeRule::Condition)) return false;
   FormulaKernel kernel = f.kernels[static_cast<int>(isa())][0];
-  if (f.natural_exponent && frame.args[1].is_number())
+  const DType result = f.mask_result ? DType::Bool : small.dtype;
+  if (small.dtype != DType::F32) {
+    if (small.dtype == DType::I64 && f.uniforms) return false;  // whether they are integers is to be seen
+    const FormulaPlan plan = plan_types(frame.op, operands, frame.name());
+    if (plan.compute != small.dtype || plan.written != small.dtype || plan.result != result) return false;
+    kernel = plan.kernel;
+  } else if (f.rule == DTypeRule::Integral || !kernel) {
+    return false;
+  } else if (f.natural_exponent && frame.args[1].is_number()) {
     if (FormulaKernel shorter = power_kernel(frame.args[1].as_double(), static_cast<int>(isa()), 0))
       kernel = shorter;
-  SmallOperands small;
-  if (!kernel || !small.take({frame.args, f.streams})) return false;
+  }
+  if (f.streams > 2 && frame.op.shape) frame.op.shape(frame);  // beside a formula it checks arguments
   Uniform uniforms[8];
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& n = frame.args[f.streams + u];
@@ -190,8 +229,7 @@ inline bool run_small(Frame& frame, const Formula& f) {
     if (frame.given != 1 || f.mask_result || !small.may_write(frame.outs[0], f.streams)) return false;
   } else {
     frame.outs.resize(1);
-    frame.outs[0] =
-        new_tensor({small.model->sizes, small.model->ndim}, f.mask_result ? DType::Bool : DType::F32);
+    frame.outs[0] = new_tensor({small.model->sizes, small.model->ndim}, result);
   }
   if (small.model->numel) kernel(frame.outs[0].raw_data(), small.in, small.model->numel, uniforms);
   return true;
@@ -215,11 +253,14 @@ void run_formula(Frame& frame) {
   std::span<const Tensor> all(tensors, static_cast<size_t>(count));
   std::span<const Arg> operands(frame.args, static_cast<size_t>(count));
   FormulaPlan plan = plan_types(frame.op, operands, name);
-  Arg short_numbers[most_streams];
+  union Numbers {
+    Numbers() {}
+    Arg of[most_streams];
+  } short_numbers;
   if (rounds_numbers(frame.op, plan.common)) {
     for (int k = 0; k < count; k++)
-      short_numbers[k] = rounded_number(operands[static_cast<size_t>(k)], plan.common);
-    operands = {short_numbers, static_cast<size_t>(count)};
+      short_numbers.of[k] = rounded_number(operands[static_cast<size_t>(k)], plan.common);
+    operands = {short_numbers.of, static_cast<size_t>(count)};
   }
   Dims shape = common_shape(all, name);
   frame.outs.resize(1);
@@ -229,7 +270,7 @@ void run_formula(Frame& frame) {
   }
   check_same_device(all, name);
   if (plan.common == DType::U64 && run_unsigned(frame)) return;
-  Uniform uniforms[16] = {};
+  Uniform uniforms[16];
   bool integral = plan.compute == DType::I32 || plan.compute == DType::I64;
   for (int u = 0; u < f.uniforms; u++) {
     const Arg& a = frame.args[count + u];
@@ -243,7 +284,7 @@ void run_formula(Frame& frame) {
     MOKA_CHECK(a.is_none() || a.is_number(), name, ": For non-complex input tensors, argument ", argument,
                " must not be a complex number.");
     if (argument == "alpha") check_factor(a, argument, plan.result, name);
-    uniforms[u].f = a.as_double();
+    uniforms[u] = {a.as_double(), 0};
     if (integral) {
       MOKA_CHECK(a.tag != Tag::Float || a.f == static_cast<double>(static_cast<int64_t>(a.f)), name,
                  ": argument '", argument, "' is ", a.f,
@@ -282,7 +323,8 @@ void run_formula(Frame& frame) {
 Tensor apply_formula(const Formula& formula, std::span<const Arg> operands, DType dtype,
                      std::string_view name) {
   FormulaKernel kernel = formula.kernels[static_cast<int>(isa())][0];
-  if (SmallOperands small; dtype == DType::F32 && !formula.mask_result && kernel && small.take(operands)) {
+  if (SmallOperands small;
+      dtype == DType::F32 && !formula.mask_result && kernel && small.take(operands) && small.dtype == dtype) {
     Tensor out = new_tensor({small.model->sizes, small.model->ndim}, dtype);
     if (small.model->numel) kernel(out.raw_data(), small.in, small.model->numel, nullptr);
     return out;

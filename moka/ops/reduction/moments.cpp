@@ -84,8 +84,8 @@ void var_backward_kernel(Frame& f) {
   const Tensor& input = f.tensor(1);
   if (is_complex(input.dtype())) {  // the variance is that of the real parts and that of the imaginary parts
     for (const Op* part : {&real_op, &imag_op}) {
-      Arg args[max_args];
-      std::copy(f.args, f.args + f.count, args);
+      ArgRoom args;
+      std::copy(f.args, f.args + f.count, &args[0]);
       Tensor half = EagerReading::call(*part, input);
       args[1] = Arg(half);
       Frame frame(f.op, args, f.count);
