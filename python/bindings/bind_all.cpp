@@ -13,6 +13,7 @@ void bind_all(nanobind::module_& m) {
   bind_package(m);
   bind_memory(m);
   bind_pickle(m);
+  bind_registries(m);
   bind_watch(m);
   bind_wrapper(m);
 }

@@ -16,6 +16,7 @@ void bind_formats(nanobind::module_& m);    // formats.cpp
 void bind_package(nanobind::module_& m);    // package.cpp
 void bind_memory(nanobind::module_& m);     // memory.cpp
 void bind_pickle(nanobind::module_& m);     // pickle.cpp
+void bind_registries(nanobind::module_& m);  // registries.cpp
 void bind_watch(nanobind::module_& m);      // watch.cpp
 void bind_all(nanobind::module_& m);        // all of the above
 

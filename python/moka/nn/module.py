@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from moka import _C
 from moka._C import Tensor
+from moka.missing import MissingName
 
 from .calling import HOOK_TABLES, Calling, registration_hooks
 from .converting import Converting
@@ -56,24 +58,22 @@ class Module(Stateful, Calling, Converting):
 
     # Attributes
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        look_up_natively(cls)
+
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         for registry in ("_parameters", "_buffers", "_modules"):
             entries = own.get(registry)
             if entries is not None and name in entries:
                 return entries[name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{self._near(name)}")
-
-    def _near(self, name: str) -> str:
-        """A hint at the nearest parameter, buffer or submodule."""
-        if name.startswith("_"):
-            return ""
-        own = self.__dict__
-        known = [key for registry in ("_parameters", "_buffers", "_modules") for key in own.get(registry, ())]
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, known, n=1)
-        return f"; did you mean {near[0]!r}?" if near else ""
+        raise MissingName(
+            f"{type(self).__name__!r} object has no attribute {name!r}",
+            name,
+            "" if name.startswith("_") else "; did you mean {!r}?",
+            lambda: [key for table in ("_parameters", "_buffers", "_modules") for key in own.get(table, ())],
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
@@ -397,3 +397,14 @@ class Module(Stateful, Calling, Converting):
         from .summary import summarize
 
         return summarize(self, inputs)
+
+
+def look_up_natively(cls: type, below: bool = False) -> None:
+    """Read the attributes of `cls`, and of the classes `below` it, natively where Module's __getattr__ does."""
+    if cls.__getattr__ is Module.__getattr__ and cls.__getattribute__ is object.__getattribute__:  # type: ignore[attr-defined]
+        _C._read_registries(cls, Module.__getattr__)
+    for one in cls.__subclasses__() if below else ():
+        look_up_natively(one, below)
+
+
+look_up_natively(Module)

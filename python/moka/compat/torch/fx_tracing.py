@@ -12,6 +12,7 @@ from typing import Any
 import moka
 from moka._C import Tensor
 from moka.nn import Module, Parameter, Sequential
+from moka.nn.module import look_up_natively
 
 from .fx_graph import Graph, Node, map_aggregate
 
@@ -405,6 +406,7 @@ class Tracer(TracerBase):
             yield
         finally:
             Module.__call__, Module.__getattr__ = call, read  # type: ignore[method-assign]
+            look_up_natively(Module, below=True)
             for space, name, there, original in reversed(kept):
                 if there:
                     space[name] = original

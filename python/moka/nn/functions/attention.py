@@ -63,6 +63,8 @@ def scaled_dot_product_attention(
     """
     if is_causal and attn_mask is not None:
         raise RuntimeError("scaled_dot_product_attention: give either attn_mask or is_causal")
+    if not dropout_p and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return _C.attention(query, key, value, attn_mask, is_causal, scale, enable_gqa)[0]
     most = max(t.dim() for t in (query, key, value))
     if most > 2 and min(t.dim() for t in (query, key, value)) > 1:
         query, key, value = (t.reshape(*[1] * (most - t.dim()), *t.shape) for t in (query, key, value))
