@@ -87,11 +87,12 @@ class Calling:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
+            own = self.__dict__
             if not (
-                self._forward_hooks
-                or self._forward_pre_hooks
-                or self._backward_hooks
-                or self._backward_pre_hooks
+                own["_forward_hooks"]
+                or own["_forward_pre_hooks"]
+                or own["_backward_hooks"]
+                or own["_backward_pre_hooks"]
                 or _global_forward_hooks
                 or _global_forward_pre_hooks
                 or _global_backward_hooks
@@ -99,12 +100,9 @@ class Calling:
             ):
                 return self.forward(*args, **kwargs)
             return self._call_with_hooks(args, kwargs)
-        except AttributeError as error:
+        except Exception as error:
             if "_forward_hooks" not in self.__dict__:
                 raise not_initialised(self) from None  # type: ignore[arg-type]
-            note_module(self, error)  # type: ignore[arg-type]
-            raise
-        except Exception as error:
             note_module(self, error)  # type: ignore[arg-type]
             raise
 

@@ -401,7 +401,8 @@ class Module(Stateful, Calling, Converting):
 
 def look_up_natively(cls: type, below: bool = False) -> None:
     """Read the attributes of `cls`, and of the classes `below` it, natively where Module's __getattr__ does."""
-    if cls.__getattr__ is Module.__getattr__ and cls.__getattribute__ is object.__getattribute__:  # type: ignore[attr-defined]
+    own = cls.__getattr__, cls.__getattribute__  # type: ignore[attr-defined]
+    if own == (Module.__getattr__, object.__getattribute__):
         _C._read_registries(cls, Module.__getattr__)
     for one in cls.__subclasses__() if below else ():
         look_up_natively(one, below)

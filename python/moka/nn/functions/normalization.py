@@ -22,10 +22,12 @@ __all__ = [
 ]
 
 
-def _follow(running: Tensor | None, value: Tensor, momentum: float) -> None:
-    if running is not None:
-        with no_grad():
-            running.mul_(1 - momentum).add_(value.to(running.dtype), alpha=momentum)
+def _follow(momentum: float, *averages: tuple[Tensor | None, Tensor]) -> None:
+    """Move each running average towards a batch's."""
+    with no_grad():
+        for running, value in averages:
+            if running is not None:
+                running.mul_(1 - momentum).add_(value.to(running.dtype), alpha=momentum)
 
 
 def batch_norm(
@@ -61,8 +63,7 @@ def batch_norm(
                 "gradients; detach() it"
             )
     result, mean, _, variance = _C.batch_norm_train(input, weight, bias, eps)
-    _follow(running_mean, mean, momentum)
-    _follow(running_var, variance, momentum)
+    _follow(momentum, (running_mean, mean), (running_var, variance))
     return result
 
 
@@ -135,8 +136,7 @@ def instance_norm(
     if running_mean is not None or running_var is not None:
         with no_grad():
             rows = input.reshape(input.shape[0], channels, spatial)
-            _follow(running_mean, rows.mean([0, 2]), momentum)
-            _follow(running_var, rows.var(2).mean(0), momentum)
+            _follow(momentum, (running_mean, rows.mean([0, 2])), (running_var, rows.var(2).mean(0)))
     return _C.group_norm(input, channels, weight, bias, eps)
 
 
