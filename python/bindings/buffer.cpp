@@ -18,8 +18,8 @@ const char* buffer_format(DType dtype) {
     case DType::I16: return "h";
     case DType::U32: return "I";
     case DType::I32: return "i";
-    case DType::U64: return "Q";
-    case DType::I64: return "q";
+    case DType::U64: return sizeof(long) == 8 ? "L" : "Q";  // as NumPy's own int64 and uint64 say
+    case DType::I64: return sizeof(long) == 8 ? "l" : "q";
     case DType::F16: return "e";
     case DType::F32: return "f";
     case DType::F64: return "d";

@@ -139,7 +139,9 @@ void polar_kernel(Frame& f) {
 
 // Formulas whose complex readings stand in kernels_parts.cpp.
 struct Angle {
-  constexpr auto operator()(auto x) const { return where(x < 0, 3.141592653589793238, x * 0); }
+  constexpr auto operator()(auto x) const {
+    return where(x < 0, 3.141592653589793238, where(eq(x, x), 0, x));
+  }
 };
 struct Sgn {
   constexpr auto operator()(auto x) const { return where(x > 0, 1, where(x < 0, -1, 0)); }

@@ -139,10 +139,11 @@ double bessel_k1(double x) {
   if (x <= 2) return std::log(x / 2) * bessel_i1(x) + chebyshev(k1_near, x * x / 2 - 1) / x;
   return std::exp(-x) * chebyshev(k1_far, 4 / x - 1) / std::sqrt(x);
 }
-double bessel_j0(double x) { return ::j0(x); }
-double bessel_j1(double x) { return ::j1(x); }
-double bessel_y0(double x) { return x < 0 ? nan : ::y0(x); }
-double bessel_y1(double x) { return x < 0 ? nan : ::y1(x); }
+// Without a value at infinity, as in SciPy and PyTorch.
+double bessel_j0(double x) { return std::isinf(x) ? nan : ::j0(x); }
+double bessel_j1(double x) { return std::isinf(x) ? nan : ::j1(x); }
+double bessel_y0(double x) { return x < 0 || std::isinf(x) ? nan : ::y0(x); }
+double bessel_y1(double x) { return x < 0 || std::isinf(x) ? nan : ::y1(x); }
 double spherical_bessel_j0(double x) {
   if (std::isinf(x)) return 0;
   if (std::fabs(x) < 0.5) {

@@ -1,4 +1,4 @@
-// Bessel functions as operators.
+// Bessel and Airy functions as operators.
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/special/lanes.h"
 
@@ -16,6 +16,8 @@ MOKA_LANES(special_bessel_j1, special::bessel_j1)
 MOKA_LANES(special_bessel_y0, special::bessel_y0)
 MOKA_LANES(special_bessel_y1, special::bessel_y1)
 MOKA_LANES(special_spherical_bessel_j0, special::spherical_bessel_j0)
+MOKA_LANES(special_airy_ai, special::airy_ai)
+MOKA_LANES(airy_ai_slope, special::airy_ai_slope)
 }  // namespace moka
 
 namespace moka::ops {
@@ -50,5 +52,9 @@ MOKA_SPECIAL(special_bessel_y1, Y1, 80, "function",
              dy*(special_bessel_y0(x) - y / x), Domain::Positive);
 MOKA_SPECIAL(special_spherical_bessel_j0, SphericalJ0, 60, "function", "sin(input) / input, 1 at 0.",
              dy* where(eq(x, 0), 0, (cos(x) - y) / x), Domain::Real);
+MOKA_SPECIAL(special_airy_ai, AiryAi, 200, "function", "The Airy function Ai.", dy* airy_ai_slope(x),
+             Domain::Real);
+MOKA_SPECIAL(airy_ai_slope, AiryAiSlope, 200, "function", "The derivative of the Airy function Ai.",
+             dy * x * special_airy_ai(x), Domain::Real);
 
 }  // namespace moka::ops

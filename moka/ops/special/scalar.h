@@ -30,6 +30,8 @@ double bessel_j1(double x);
 double bessel_y0(double x);
 double bessel_y1(double x);
 double spherical_bessel_j0(double x);
+double airy_ai(double x);
+double airy_ai_slope(double x);  // its derivative
 
 // Regularized incomplete gamma functions, lower and upper.
 double gamma_p(double a, double x);

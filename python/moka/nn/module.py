@@ -400,7 +400,7 @@ class Module(Stateful, Calling, Converting):
 
 
 def look_up_natively(cls: type, below: bool = False) -> None:
-    """Read the attributes of `cls`, and of the classes `below` it, natively where Module's __getattr__ does."""
+    """Attributes of `cls`, and of the classes `below` it, are found natively where Module has the word."""
     own = cls.__getattr__, cls.__getattribute__  # type: ignore[attr-defined]
     if own == (Module.__getattr__, object.__getattribute__):
         _C._read_registries(cls, Module.__getattr__)

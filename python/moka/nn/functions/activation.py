@@ -165,12 +165,18 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x above threshold, value elsewhere."""
-    return (_C.threshold_ if inplace else _C.threshold)(input, threshold, value)
+    return _limited_below(input, threshold, value, inplace)
+
+
+def _limited_below(input: Tensor, bound: float, value: float, inplace: bool) -> Tensor:
+    if not input.is_floating_point():  # bounds of integers are integers
+        bound, value = int(bound), int(value)
+    return (_C.threshold_ if inplace else _C.threshold)(input, bound, value)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """threshold in place."""
-    return _C.threshold_(input, threshold, value)
+    return _limited_below(input, threshold, value, True)
 
 
 def softplus(
