@@ -47,8 +47,8 @@ void real_view(Frame& f) {
 }
 void imag_view(Frame& f) {
   const Tensor& z = tensor_argument(f, 0);
-  MOKA_CHECK_KIND(Type, is_complex(z.dtype()),
-                  "imag: is not implemented for tensors with non-complex dtypes, got ", z.dtype());
+  MOKA_CHECK(is_complex(z.dtype()), "imag: is not implemented for tensors with non-complex dtypes, got ",
+             z.dtype());
   set_output(f, part_view(z, 1));
 }
 void as_real_view(Frame& f) {

@@ -187,7 +187,7 @@ Labelled all_but_repeats(const Tensor& t, const Term& term, int widest, std::str
 void einsum_run(const Any* in, Any* out) {
   std::string_view equation = in[0].string();
   std::vector<Tensor> tensors(in[1].tensors().begin(), in[1].tensors().end());
-  MOKA_CHECK(!tensors.empty(), "einsum: must provide at least one operand");
+  MOKA_CHECK_KIND(Value, !tensors.empty(), "einsum: must provide at least one operand");
   size_t arrow = equation.find("->");
   std::string_view left = equation.substr(0, arrow);
   std::vector<Term> terms;

@@ -128,7 +128,7 @@ Tensor matrix_norm(const Any& input, const Any& ord, const Any& dim, bool keepdi
   MOKA_CHECK(name.empty() || name == "fro" || name == "nuc", op, ": Order ", name, " not supported.");
   if (name == "fro") return linalg_vector_norm(a, 2.0, Dims{r, c}, keepdim, dtype).tensor();
   double p = name.empty() ? ord.to_double() : 0;
-  MOKA_CHECK(name == "nuc" || std::abs(p) == 1 || std::abs(p) == 2 || std::isinf(p), op, ": Order ", p,
+  MOKA_CHECK(name == "nuc" || std::abs(p) == 1 || std::abs(p) == 2 || std::isinf(p), op, ": Order ", ord,
              " not supported.");
   Tensor x = in_type(a, dtype, op);
   if (name == "nuc" || std::abs(p) == 2) {

@@ -33,7 +33,9 @@ constinit const Op abs_op{
     .formula = pointwise_all<Abs>(DTypeRule::Same).with_bools(Bools::Refused),
     .shape =
         [](Frame& f) {
-          if (!is_complex(f.tensor(0).dtype())) keep_type(f);
+          if (!is_complex(f.tensor(0).dtype())) return keep_type(f);
+          MOKA_CHECK(!f.given || !(f.outs[0] == f.tensor(0)),
+                     "abs: In-place abs is not supported for complex tensors.");
         },
     .derivative = {fused("input", [](auto dy, auto x) { return where(eq(x, x), dy * sgn(x), 0); })},
     .onnx = "Abs(input)",

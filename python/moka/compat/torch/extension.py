@@ -56,6 +56,7 @@ Node = type("Node", (), {"__doc__": "The type of TorchScript's nodes; there are 
 Value = type("Value", (), {"__doc__": "The type of TorchScript's values; there are none."})
 has_cuda = has_mkl = has_lapack = False
 has_openmp = True
+is_grad_enabled, is_inference_mode_enabled = _C.is_grad_enabled, _C.is_inference_mode_enabled
 
 
 class DispatchKey(enum.Enum):

@@ -134,9 +134,15 @@ def fork(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return future
 
 
+_fork = fork
+
+
 def wait(future: Any) -> Any:
     """The result of fork()."""
     return future.wait()
+
+
+_wait = wait
 
 
 def optimized_execution(should_optimize: bool) -> AbstractContextManager[None]:

@@ -180,10 +180,17 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 
 def _addmm_activation(
-    self: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, use_gelu: bool = False
+    self: Tensor,
+    mat1: Tensor,
+    mat2: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+    use_gelu: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
-    out = moka.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
-    return F.gelu(out) if use_gelu else F.relu(out)
+    sums = moka.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
+    return moka.gelu(sums, out=out) if use_gelu else moka.relu(sums, out=out)
 
 
 def _is_any_true(self: Tensor) -> Tensor:

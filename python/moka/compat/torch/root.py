@@ -14,6 +14,8 @@ from moka.random import initial_seed, seed
 from moka.storage import TypedStorage, UntypedStorage
 from moka.tensor_methods import set_
 
+from .refusing import refused_function
+
 __all__ = [
     "BFloat16Tensor",
     "BoolTensor",
@@ -28,6 +30,7 @@ __all__ = [
     "are_deterministic_algorithms_enabled",
     "compile",
     "e",
+    "eig",
     "get_float32_matmul_precision",
     "get_num_interop_threads",
     "inf",
@@ -36,6 +39,8 @@ __all__ = [
     "is_floating_point",
     "is_storage",
     "is_tensor",
+    "lstsq",
+    "matrix_rank",
     "nan",
     "newaxis",
     "numel",
@@ -45,6 +50,8 @@ __all__ = [
     "set_default_tensor_type",
     "set_float32_matmul_precision",
     "set_num_interop_threads",
+    "solve",
+    "symeig",
     "typename",
     "use_deterministic_algorithms",
     "vmap",
@@ -52,6 +59,18 @@ __all__ = [
 
 inf, nan, pi, e = math.inf, math.nan, math.pi, math.e
 newaxis = None
+
+
+def _removed(name: str, instead: str) -> Callable[..., Any]:
+    why = f"This function was deprecated since version 1.9 and is now removed; use {instead}"
+    return refused_function(f"torch.{name}", why)
+
+
+eig = _removed("eig", "torch.linalg.eig, which returns complex tensors")
+lstsq = _removed("lstsq", "torch.linalg.lstsq, which takes A first")
+matrix_rank = _removed("matrix_rank", "torch.linalg.matrix_rank")
+solve = _removed("solve", "torch.linalg.solve, which takes A first")
+symeig = _removed("symeig", "torch.linalg.eigh")
 
 
 class _Typed(type):
