@@ -238,6 +238,9 @@ int find_keyword(const Given& g, PyObject* key, std::string_view word) {
   if (word == "keepdims") return g.schema.find_arg("keepdim");
   if (word == "split_size") return g.schema.find_arg("split_size_or_sections");  // as the method calls it
   if (word == "x2") return g.schema.find_arg("other");
+  if (word == "indices_or_sections")
+    return std::max(g.schema.find_arg("indices"), g.schema.find_arg("sections"));
+  if (word == "element" || word == "test_element") return g.schema.find_arg(std::string(word) + "s");
   for (std::string_view first : {"x", "a", "x1", "self"})
     if (word == first) return g.schema.find_arg("input");
   return -1;

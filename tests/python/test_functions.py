@@ -276,3 +276,25 @@ def test_values_that_are_not_finite_stay_where_they_are():
     assert got[0].item() == 4 and got[1].isnan().item() and got[2].item() == 4
     assert moka.logsumexp(moka.ones(2, 0), 1).tolist() == [-inf, -inf]
     assert moka.logsumexp(moka.ones(0, 2), (0,), keepdim=True).tolist() == [[-inf, -inf]]
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        ({"indices": [1, 3]}, [1, 2, 2]),
+        ({"sections": 2}, [3, 2]),
+        ({"indices_or_sections": [4]}, [4, 1]),
+        ({"indices_or_sections": 3}, [2, 2, 1]),
+        ({"tensor_indices_or_sections": moka.tensor(2)}, [3, 2]),
+    ],
+)
+def test_tensor_split_by_name(given, sizes):
+    x = moka.arange(5)
+    assert [len(t) for t in moka.tensor_split(x, **given)] == sizes
+    assert [len(t) for t in x.tensor_split(**given)] == sizes
+
+
+def test_isin_names_a_single_element():
+    x = moka.arange(3)
+    assert moka.isin(elements=x, test_element=2).tolist() == [False, False, True]
+    assert moka.isin(element=2, test_elements=x).item()

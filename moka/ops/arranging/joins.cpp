@@ -260,15 +260,12 @@ MOKA_PART_OP(cartesian_prod, "cartesian_prod(Tensor[] tensors) -> Tensor",
 MOKA_PART_OP(combinations, "combinations(Tensor input, int r=2, bool with_replacement=False) -> Tensor",
              "All choices of r elements of a vector, a row each.", "function", choose, shape(4),
              shape(3).with("r", 2).with("with_replacement", true), shape(2).with("r", 3));
-MOKA_PART_OP(tensor_split,
-             "tensor_split.sections(Tensor input, int indices_or_sections, int dim=0) -> Tensor[]",
+MOKA_PART_OP(tensor_split, "tensor_split.sections(Tensor input, int sections, int dim=0) -> Tensor[]",
              "So many views along dim, the first ones larger by one where the size does not divide.", "both",
-             split_sections, shape(5, 2).with("indices_or_sections", 3),
-             shape(2).with("indices_or_sections", 4));
-MOKA_PART_OP(tensor_split_indices,
-             "tensor_split.indices(Tensor input, int[] indices_or_sections, int dim=0) -> Tensor[]",
+             split_sections, shape(5, 2).with("sections", 3), shape(2).with("sections", 4));
+MOKA_PART_OP(tensor_split_indices, "tensor_split.indices(Tensor input, int[] indices, int dim=0) -> Tensor[]",
              "Views along dim that end and begin at the given places.", "both", split_indices,
-             shape(5, 2).with("indices_or_sections", {1, 3}), shape(3).with("indices_or_sections", {2, 1}));
+             shape(5, 2).with("indices", {1, 3}), shape(3).with("indices", {2, 1}));
 MOKA_PART_OP(tensor_split_tensor,
              "tensor_split.tensor(Tensor input, Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
              "The same with places, or a number of parts, in a tensor.", "both", split_by_tensor,
