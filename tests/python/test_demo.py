@@ -21,7 +21,7 @@ DRAWINGS = """[...document.querySelectorAll("svg")].map(svg => {
   const box = svg.getBoundingClientRect();
   return {
     flow: svg.classList.contains("flow"), text: svg.textContent,
-    lines: svg.querySelectorAll("path, polyline, rect").length,
+    lines: svg.querySelectorAll("path, polyline, rect, line").length,
     nodes: svg.querySelectorAll(".node").length, edges: svg.querySelectorAll(".edge").length,
     box: [box.x + scrollX, box.y + scrollY, box.width, box.height],
   };
@@ -235,7 +235,8 @@ def test_the_short_demo_runs(tmp_path):
     ):
         assert (tmp_path / name).stat().st_size > 0
     page = tmp_path / "index.html"
-    operators = "input conv2d max_pool2d conv2d max_pool2d flatten linear linear output".split()
+    convolutions = ["conv2d", "relu", "max_pool2d"] * 2
+    operators = ["input", *convolutions, "flatten", "linear", "relu", "linear", "output"]
     shown = Page(page.read_text())
     see_page(page, tmp_path / "profile", operators, shown.count("img"))
 
