@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "moka/base/error.h"
+#include "moka/tensor/allocator.h"
 
 namespace moka {
 
@@ -124,24 +125,16 @@ Bytes Bytes::copy(std::string_view content) {
 }
 
 namespace {
-void leave_pages(const void* data, size_t size) {
-  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE)),
-                  begin = reinterpret_cast<uintptr_t>(data), first = (begin + page - 1) / page * page,
-                  last = (begin + size) / page * page;
-  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
-}
-
 // Of a tensor over a file: who packed its elements needs them once, whatever else keeps the file.
 void drop_elements(Storage* storage) {
-  FileBlock* block = static_cast<FileBlock*>(storage->context);
-  if (block->mapped) leave_pages(storage->data, storage->bytes);
-  release(block);
+  if (storage->of_file) leave_file_pages(storage->data, storage->bytes);
+  release(static_cast<FileBlock*>(storage->context));
 }
 }  // namespace
 
 void Bytes::leave(size_t offset, size_t size) const {
   MOKA_ASSERT(offset <= size_ && size <= size_ - offset);
-  if (block_ && block_->mapped) leave_pages(data_ + offset, size);
+  if (block_ && block_->mapped) leave_file_pages(data_ + offset, size);
 }
 
 Bytes Bytes::slice(size_t offset, size_t size) const {
@@ -173,6 +166,7 @@ Tensor Bytes::tensor(size_t offset, std::span<const int64_t> sizes, DType dtype)
   Dims strides = contiguous_strides(sizes);
   Tensor out = from_memory(const_cast<char*>(from), bytes, sizes, strides, dtype, Device{}, drop_elements,
                            keep.get(), true);
+  out.impl()->storage->of_file = block_->mapped;
   keep.detach();  // now the storage's
   return out;
 }

@@ -5,6 +5,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -42,6 +43,14 @@ int64_t channels_of(const Value* v) {
       t.dims.size() != 4)
     return -1;
   return t.dims[1].size;
+}
+
+// An argument's integers, -1 where they are not known.
+Dims ints_of(const Node& n, const char* name) {
+  const Any* c = n.argument(name)->constant();
+  return c && c->tag() == Tag::Ints  ? Dims(c->ints())
+         : c && c->tag() == Tag::Int ? Dims{c->to_int()}
+                                     : Dims{-1};
 }
 
 // What a convolution of the graph asks for, where its filters are known: dense ones, or one for each channel.
@@ -192,6 +201,8 @@ class Blocker {
       : graph_(graph), block_(block), last_(last) {}
 
   int run() {
+    const char* off = std::getenv("MOKA_WINOGRAD");
+    winograd_ = !off || std::string_view(off) != "0";
     std::vector<Node*> nodes;
     for (Node* n : *graph_.main())
       if (n->kind == NodeKind::Op) nodes.push_back(n);
@@ -206,6 +217,9 @@ class Blocker {
       else if (name == "batch_norm") norm(*n);
       else if (name == "avg_pool2d") average(*n);
     }
+    if (tiled_ && log_enabled(Log::Passes))
+      log_line(Log::Passes, cat("block_channels: ", tiled_, " of ", convolutions_,
+                                " convolutions by Winograd's filtering (MOKA_WINOGRAD=0: none)"));
     return convolutions_;
   }
 
@@ -242,6 +256,7 @@ class Blocker {
     const std::optional<Convolution> c = convolution_of(n);
     if (!c) return;
     Value* x = n.argument("input");
+    if (const int64_t tile = tile_of(n, *c)) return winograd(n, *c, tile);
     const int64_t channels = c->channels, filters = c->filters, block = filters_in(n);
     if (block == 0) return;
     std::string kind = c->depthwise ? depthwise_kind() : "dense";
@@ -250,16 +265,42 @@ class Blocker {
     if (!c->depthwise && (!block_ || itself)) kind = "plain";
     Value* packed =
         call("pack_filters", n, {n.argument("weight"), constant(n, Any(block)), constant(n, Any(kind))});
-    Value* addend = n.argument("addend");
-    Value* activation = n.argument("activation");
-    Value* now =
-        call("conv2d_blocked", n,
-             {kind == "plain" && itself ? x : blocked(x, n), packed, n.argument("bias"), n.argument("stride"),
-              n.argument("padding"), n.argument("dilation"), constant(n, Any(channels)),
-              constant(n, Any(filters)), !addend || is_none(addend) ? constant(n, Any()) : blocked(addend, n),
-              activation ? activation : constant(n, Any("none"))});
+    const auto [addend, activation] = behind(n);
+    Value* now = call("conv2d_blocked", n,
+                      {kind == "plain" && itself ? x : blocked(x, n), packed, n.argument("bias"),
+                       n.argument("stride"), n.argument("padding"), n.argument("dilation"),
+                       constant(n, Any(channels)), constant(n, Any(filters)), addend, activation});
     replace(n, now);
     convolutions_++;
+  }
+  // The addend in blocks and the activation of a fused convolution; none and "none" for any other.
+  std::pair<Value*, Value*> behind(Node& n) {
+    Value *addend = n.argument("addend"), *activation = n.argument("activation");
+    return {!addend || is_none(addend) ? constant(n, Any()) : blocked(addend, n),
+            activation ? activation : constant(n, Any("none"))};
+  }
+
+  // Tiles for Winograd's filtering, 0 where the convolution is another one or would not gain.
+  int64_t tile_of(const Node& n, const Convolution& c) const {
+    const auto is = [&](const char* name, int64_t value) {
+      const Dims given = ints_of(n, name);
+      return std::all_of(given.begin(), given.end(), [&](int64_t i) { return i == value; });
+    };
+    if (!winograd_ || c.depthwise || c.channels == 0 || c.weight.size(2) != 3 || c.weight.size(3) != 3 ||
+        !is("stride", 1) || !is("dilation", 1) || (block_ && (c.channels % block_ || c.filters % block_)))
+      return 0;
+    const Type& t = n.output()->type;
+    return winograd_tile(c.channels, c.filters, size_of(t, 0), size_of(t, 2), size_of(t, 3));
+  }
+  void winograd(Node& n, const Convolution& c, int64_t tile) {
+    Value* packed = call("pack_winograd", n, {n.argument("weight"), constant(n, Any(tile))});
+    const auto [addend, activation] = behind(n);
+    Value* now = call(
+        "conv2d_winograd", n,
+        {blocked(n.argument("input"), n), packed, n.argument("bias"), n.argument("padding"),
+         constant(n, Any(c.filters)), constant(n, Any(block_ ? block_ : c.filters)), addend, activation});
+    replace(n, now);
+    convolutions_++, tiled_++;
   }
 
   int64_t filters_in(const Node& conv) const {
@@ -364,13 +405,7 @@ class Blocker {
 
   void average(Node& n) {
     const int64_t channels = channels_of(n.output());
-    const auto ints = [&](const char* name) {
-      const Any* c = n.argument(name)->constant();
-      return c && c->tag() == Tag::Ints  ? Dims(c->ints())
-             : c && c->tag() == Tag::Int ? Dims{c->to_int()}
-                                         : Dims{-1};
-    };
-    Dims kernel = ints("kernel_size"), padding = ints("padding");
+    Dims kernel = ints_of(n, "kernel_size"), padding = ints_of(n, "padding");
     const Any *ceil = n.argument("ceil_mode")->constant(),
               *pads = n.argument("count_include_pad")->constant();
     if (!is_blocked(n.input(0)) || channels <= 0 || kernel.empty() || !ceil || ceil->to_bool() || !pads ||
@@ -385,7 +420,7 @@ class Blocker {
     std::fill_n(filters.data<float>(), filters.numel(), 1 / static_cast<float>(kernel[0] * kernel[1]));
     Value* stride = n.argument("stride");
     if (!stride->constant()) return;
-    if (is_none(stride) || ints("stride").empty()) stride = n.argument("kernel_size");
+    if (is_none(stride) || ints_of(n, "stride").empty()) stride = n.argument("kernel_size");
     replace(n, depthwise(n, filters, constant(n, Any()), stride, n.argument("padding")));
   }
 
@@ -456,7 +491,8 @@ class Blocker {
   Graph& graph_;
   const int64_t block_;
   const LastBlocks* last_;
-  int convolutions_ = 0;
+  bool winograd_ = true;
+  int convolutions_ = 0, tiled_ = 0;
   std::unordered_map<const Value*, Value*> blocked_;
 };
 }  // namespace

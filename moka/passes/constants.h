@@ -3,6 +3,7 @@
 #pragma once
 
 #include "moka/graph/graph.h"
+#include "moka/tensor/allocator.h"
 
 namespace moka::passes {
 
@@ -13,9 +14,13 @@ inline const Tensor* constant_tensor(const graph::Value* v) {
 }
 inline bool is_none(const graph::Value* v) { return v && v->constant() && v->constant()->is_none(); }
 
-// A constant that nothing reads any more goes at once: until remove_dead comes, memory would hold all weights twice.
+// A constant that nothing reads any more goes at once: until remove_dead comes, memory would hold all weights twice. What
+// other graphs keep of a file is read from there again if they want it.
 inline void drop_unread(graph::Value* v) {
-  if (v && v->constant() && v->uses().empty()) v->producer()->destroy();
+  if (!v || !v->constant() || !v->uses().empty()) return;
+  if (const Tensor* t = constant_tensor(v); t && t->has_storage())
+    if (const Storage* s = t->impl()->storage; s->of_file) leave_file_pages(s->data, s->bytes);
+  v->producer()->destroy();
 }
 
 // How many bytes folding may add to a graph, and folding within them: a small file may ask for much by repeating itself.

@@ -51,6 +51,13 @@ class Counter {
     }
     return e->sizes[e->sizes.size() - 1 - behind];
   }
+  // What it multiplies: every tile by all filters at each point.
+  int64_t winograd() {
+    const int64_t filters = product(find("weight")), tile = filters && find("weight")->sizes[0] == 16 ? 2 : 4;
+    if (!complete_ || !out() || out()->sizes.size() != 5) return 0;
+    const auto tiles = [&](size_t d) { return (out()->sizes[d] + tile - 1) / tile; };
+    return madds(filters, times(out()->sizes[0], times(tiles(2), tiles(3))));
+  }
   static int64_t madds(int64_t each, int64_t count) { return times(times(2, each), count); }
 
   int64_t by_name(std::string_view name) {
@@ -58,6 +65,7 @@ class Counter {
       if (name.ends_with("_backward_input")) return madds(product(find("weight"), 1), product(find("grad")));
       if (name.starts_with("conv_transpose"))
         return madds(product(find("weight"), 1), product(find("input")));
+      if (name == "conv2d_winograd") return winograd();
       if (name == "conv2d_blocked") {  // filters in blocks: the first and the last dimension number them
         const bool inside = complete_ && find("weight")->sizes.size() == 3;  // the last dimension alone
         const int64_t filters = times(last(find("weight")), !complete_ ? 0

@@ -9,8 +9,9 @@
 #include <cstring>
 #include <mutex>
 
-#if defined(__linux__)
+#if __has_include(<sys/mman.h>)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -164,6 +165,15 @@ Allocator& cpu_allocator() {
   // Never destroyed: tensors of static storage duration may outlive every other object.
   static CpuAllocator* instance = new CpuAllocator;
   return *instance;
+}
+
+void leave_file_pages(const void* data, size_t bytes) {
+#ifdef MADV_DONTNEED
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE)),
+                  begin = reinterpret_cast<uintptr_t>(data), first = (begin + page - 1) / page * page,
+                  last = (begin + bytes) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+#endif
 }
 
 void fail_allocation_after(int64_t n, bool forever) {

@@ -28,6 +28,8 @@ class Allocator {
 };
 
 Allocator& cpu_allocator();
+// Whole pages of a mapped file leave this process until somebody reads them again. Of other memory they would be lost.
+void leave_file_pages(const void* data, size_t bytes);
 
 // For tests of out-of-memory behaviour: the n-th next allocation fails (and all after it when `forever`).
 // n = 0 switches it off.

@@ -22,6 +22,7 @@ struct Storage {
   Device device{};
   bool small = false;       // the bytes lie behind this struct, which a thread-local free list keeps
   bool read_only = false;   // mapped files and borrowed constants refuse in-place writes
+  bool of_file = false;     // the bytes are pages of a mapped file, which come back whenever they are read
   void* data = nullptr;
   size_t bytes = 0;
   void (*free_data)(Storage*) = nullptr;  // null: the device's allocator takes the memory back

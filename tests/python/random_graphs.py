@@ -16,7 +16,8 @@ from .call_programs import Program, Ref, Step
 __all__ = ["random_program"]
 
 _UNSPECIFIED = ("empty", "new_empty", "string_", "lookup", "decode_image", "ngram_counts", "_unique")
-_BLOCKED = ("block_channels", "unblock_channels", "pack_filters", "conv2d_blocked", "max_pool2d_blocked")
+_BLOCKED = ("block_channels", "unblock_channels", "pack_filters", "conv2d_blocked", "max_pool2d_blocked",
+            "pack_winograd", "conv2d_winograd")
 # Their results are not determined (order of equal values, bases of spaces, signs of factors).
 _FREE = (
     *("bucketize", "searchsorted"),  # of boundaries in no order

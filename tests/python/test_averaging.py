@@ -3,6 +3,7 @@
 
 import pytest
 from moka.optim import SGD, swa_utils
+from moka.optim.swa_utils import update_bn
 
 import moka
 from moka import nn
@@ -36,5 +37,5 @@ def test_rates_go_to_the_last_one():
 def test_running_averages_are_computed_anew():
     model = nn.BatchNorm1d(2)
     batches = [moka.tensor([[0.0, 1.0], [2.0, 3.0]]), moka.tensor([[4.0, 5.0], [6.0, 7.0]])]
-    swa_utils.update_bn(batches, model)
+    update_bn(batches, model)
     assert model.running_mean.tolist() == [3, 4] and model.momentum == 0.1

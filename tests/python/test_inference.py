@@ -1,6 +1,7 @@
 """Frozen graphs: rewritten for speed, equal to the module for every size; what the rewriting leaves alone."""
 # SPDX-License-Identifier: Apache-2.0
 
+import copy
 import os
 import subprocess
 import sys
@@ -148,6 +149,43 @@ def test_one_convolution(channels, kernel, stride, padding, dilation):
     traced = optimized(net, 1, channels, 17, 23)
     same(traced, net, moka.randn(1, channels, 17, 23))
     same(traced, net, moka.randn(3, channels, 17, 23))
+
+
+class Tiled(nn.Module):
+    """3 x 3 convolutions with stride 1, with what may follow one."""
+
+    def __init__(self, channels, wide):
+        super().__init__()
+        self.first = nn.Conv2d(channels, wide, 3, padding=1)
+        self.second = convolution(wide, wide, 3)
+        self.third = nn.Conv2d(wide, 32, 3, padding=(0, 2), bias=False)
+
+    def forward(self, x):
+        y = F.relu(self.first(x))
+        y = F.relu(self.second(y) + y)
+        return self.third(y), F.silu(self.third(y))
+
+
+@pytest.mark.parametrize("channels, wide, points", [(24, 32, 36), (40, 48, 36), (256, 200, 16)])
+def test_winograd(channels, wide, points):
+    net = Tiled(channels, wide)
+    for sizes in ({}, {"x": {0: "n", 2: "h", 3: "w"}}):
+        traced = optimized(net, 1, channels, 22, 25, dynamic=sizes)
+        if "conv2d_blocked" not in operators(traced) and "conv2d_winograd" not in operators(traced):
+            pytest.skip("no back end serves blocked channels here")
+        assert operators(traced).count("conv2d_winograd") >= 3
+        if not sizes:
+            assert f"float32[{points}, " in str(traced._executable.graph)
+        exact = copy.deepcopy(net).double()
+        # Pictures smaller than a tile, batches with more and with fewer tiles than threads want.
+        for shape in ((1, 22, 25), (9, 30, 31), (2, 3, 1), (0, 8, 8), (1, 4, 2)) if sizes else ((1, 22, 25),):
+            x = moka.randn(shape[0], channels, *shape[1:])
+            with moka.no_grad():
+                expected = exact(x.double())
+            for found, right in zip(traced(x), expected, strict=True):
+                assert found.shape == right.shape
+                if right.numel():
+                    assert (found - right).abs().max() <= 2e-5 * right.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -366,6 +404,7 @@ def test_channels_in_blocks_on_other_processors():
         "import test_inference as t;"
         "t.test_channels_last(); t.test_convolutions_work_on_blocked_channels();"
         "t.test_norms_and_averages_of_blocked_pictures();"
+        "t.test_winograd(40, 48, 36); t.test_winograd(256, 200, 16);"
         "t.test_one_convolution(20, 3, 2, 1, 1);"
         "t.test_activations_of_small_and_large_results(1, 'tanh')"
     )

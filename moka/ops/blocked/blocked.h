@@ -7,7 +7,8 @@
 
 // clang-format off
 #define MOKA_BLOCKED_OPS(OP) \
-  OP(block_channels) OP(unblock_channels) OP(pack_filters) OP(conv2d_blocked) OP(max_pool2d_blocked)
+  OP(block_channels) OP(unblock_channels) OP(pack_filters) OP(conv2d_blocked) OP(max_pool2d_blocked) \
+  OP(pack_winograd) OP(conv2d_winograd)
 // clang-format on
 MOKA_BLOCKED_OPS(MOKA_DECLARE_OP)
 
@@ -36,5 +37,9 @@ BlockedConv blocked_geometry(const Frame& f);
 using FilterBlock = int64_t (*)(const Frame& f);
 FilterBlock filter_block();
 void set_filter_block(FilterBlock by);
+
+// Outputs a side of the tiles with which conv2d_winograd takes least time over so many pictures of outputs; 0 where other
+// convolutions are expected to take less.
+int64_t winograd_tile(int64_t channels, int64_t filters, int64_t pictures, int64_t height, int64_t width);
 
 }  // namespace moka

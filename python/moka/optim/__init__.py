@@ -37,5 +37,5 @@ __all__ = [
 
 def __getattr__(name: str) -> _Any:
     if name == "swa_utils":
-        return _import_module("moka.optim.averaging")
+        return _import_module("moka.optim.swa_utils")
     raise AttributeError(f"module 'moka.optim' has no attribute {name!r}")

@@ -164,7 +164,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "torch.optim": ("moka.optim",),
     "torch.optim.lr_scheduler": ("moka.optim.lr_scheduler", *_here("small")),
     "torch.optim.optimizer": ("moka.optim.optimizer", *_here("small")),
-    "torch.optim.swa_utils": ("moka.optim.averaging",),
+    "torch.optim.swa_utils": ("moka.optim.swa_utils",),
     "torch.overrides": ("moka.overrides", *_here("small")),
     "torch.profiler": _here("profiler"),
     "torch.profiler.profiler": _here("profiler"),
