@@ -30,6 +30,8 @@ Dims leaf_strides(const Tensor& leaf) {
   Dims strides = format_strides("preserve_format", leaf, "backward");
   return std::ranges::equal(strides, leaf.strides()) ? strides : Dims();
 }
+// Neither a wrapper nor one of vmap's tensors, which stand for others.
+bool is_plain(const Tensor& t) { return !(t.impl()->layers & (layer::wrapper | layer::batch)); }
 // A result that was computed without being recorded need not follow its base.
 void drop_base(const Tensor& t) {
   TensorImpl* i = t.impl();
@@ -50,7 +52,7 @@ void accumulate(Tensor& sum, Tensor g, bool create_graph) {
   const bool recorded = create_graph || forward_active();
   if (!recorded) drop_base(g);
   if (!sum) sum = std::move(g);
-  else if (!recorded && sum.dtype() == g.dtype() && is_own(sum) && !is_wrapper(g)) add_in_place(sum, g);
+  else if (!recorded && sum.dtype() == g.dtype() && is_own(sum) && is_plain(g)) add_in_place(sum, g);
   else sum = add(sum, g);
 }
 
@@ -62,7 +64,7 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
       return;
     }
     drop_base(g);
-    if (is_wrapper(g)) {
+    if (!is_plain(g)) {
       m.grad = detach(g);
       return;
     }
@@ -76,7 +78,7 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
       copy_elements(g, m.grad);
     }
     m.grad.impl()->layers &= ~layer::autograd;
-  } else if (create_graph || forward_active() || is_wrapper(g) || is_wrapper(m.grad)) {
+  } else if (create_graph || forward_active() || !is_plain(g) || !is_plain(m.grad)) {
     m.grad = add(m.grad, g);
   } else {
     add_in_place(m.grad, g);  // whoever holds .grad sees it grow, as in PyTorch

@@ -235,7 +235,9 @@ void OpNode::run_rows(const Any* in, std::span<Tensor> dxs, bool create_graph) {
       if (!out[k].is_none()) {
         if (target != list_arg_) {
           dxs[at] = fit(out[k].tensor(), target);
-          if (create_graph && op_->piecewise_linear) dxs[at] = linked_by_zero(dxs[at], edges[at]);
+          if (create_graph && op_->piecewise_linear)
+            dxs[at] = linked_by_zero(
+                dxs[at], around_ && static_cast<int>(at) == self_ ? around_->view_before() : edges[at]);
         } else
           for (size_t j = 0; j < n; j++) dxs[at + j] = fit_type(out[k].tensors()[j], target, j);
       }

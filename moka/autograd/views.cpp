@@ -149,6 +149,11 @@ void CopySlices::backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool cre
     dxs[static_cast<size_t>(base_edge_)] = geometry_.put(std::move(whole), before, create_graph);
 }
 
+Edge CopySlices::view_before() const {
+  if (base_edge_ < 0) return {};
+  return {Ref<GradNode>::share(new ViewNode(geometry_, edges[static_cast<size_t>(base_edge_)])), 0};
+}
+
 void CopySlices::set_view_history(const Tensor& t) {
   set_history(t, Ref<GradNode>::share(new ViewNode(geometry_, Edge{Ref<GradNode>::share(this), 0})), 0);
 }

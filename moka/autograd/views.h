@@ -37,6 +37,8 @@ class CopySlices final : public GradNode {
   std::string name() const override { return "CopySlices"; }
   void backward(std::span<Tensor> dys, std::span<Tensor> dxs, bool create_graph) override;
   void release_saved() override { write_->release_saved(); }
+  // The view as it was before the write: a part of what the base was. None where no gradient leads there.
+  Edge view_before() const;
   // Makes `t` a view of this node's output.
   void set_view_history(const Tensor& t);
 

@@ -53,7 +53,7 @@ PyObject* node_name(PyObject* o, PyObject*) {
 PyTypeObject* type_of_node(GradNode* n) {
   static std::map<std::string, PyTypeObject*> types;
   if (shown_module != "torch") return node_type;
-  auto [at, fresh] = types.try_emplace(shown_name(n), nullptr);
+  auto [at, fresh] = types.try_emplace("torch.autograd." + shown_name(n), nullptr);
   if (fresh) {
     static PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)}, {0, nullptr}};
     PyType_Spec spec{at->first.c_str(), sizeof(NodeObject), 0,

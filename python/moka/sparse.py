@@ -242,6 +242,11 @@ class SparseTensor(Tensor):
         """The same without history."""
         return self._with(self._numbers.detach())
 
+    def detach_(self) -> SparseTensor:
+        """This tensor itself without history."""
+        self._numbers = self._numbers.detach()
+        return self
+
     def clone(self, *_: Any, **__: Any) -> SparseTensor:
         """A copy."""
         return self._with(self._numbers.clone())

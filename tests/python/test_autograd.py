@@ -115,6 +115,24 @@ def test_zero_second_derivatives_leave_the_others_as_they_are():
     assert moka.autograd.grad(first.sum(), x)[0].tolist() == [2.0, 0.0, 2.0]
 
 
+def test_zero_second_derivatives_of_writes_into_views():
+    def function(root):
+        x = root.clone()
+        x[1:3].abs_()
+        x[:2].sin_()
+        x.view(2, 2)[0].clamp_(min=0.1)
+        return x * x
+
+    x = moka.tensor([1.0, -1.0, 0.7, -1.0], dtype=moka.float64, requires_grad=True)
+    assert moka.autograd.gradcheck(function, x) and moka.autograd.gradgradcheck(function, x)
+
+
+def test_zero_second_derivatives_of_numbers_in_batches():
+    x, y = (moka.tensor(v, dtype=moka.float64, requires_grad=True) for v in (1.5, -0.5))
+    for function in (functional.l1_loss, moka.maximum):
+        assert moka.autograd.gradgradcheck(function, (x, y), check_batched_grad=True)
+
+
 def test_unused_inputs():
     x, y = leaf(), leaf()
     with pytest.raises(RuntimeError):

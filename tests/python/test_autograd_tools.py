@@ -150,6 +150,19 @@ def test_gradcheck_finds_wrong_gradients():
     assert x.tolist() == [0.5, 2.0]
 
 
+def test_gradcheck_leaves_random_numbers_to_the_function():
+    x = moka.randn(4, dtype=moka.float64, requires_grad=True)
+
+    def function(x):
+        state = moka.get_rng_state()
+        try:
+            return moka.nn.functional.rrelu(x - 1, 0.1, 0.9, training=True)
+        finally:
+            moka.set_rng_state(state)
+
+    assert gradcheck(function, x) and gradcheck(function, x, fast_mode=True)
+
+
 def test_gradcheck_needs_something_to_check():
     with pytest.raises(ValueError, match="none of the inputs requires grad"):
         gradcheck(cubes, doubles(1.0))

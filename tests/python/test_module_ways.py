@@ -45,6 +45,37 @@ def test_channels_that_lie_last_stay_last(name):
     assert x.grad.is_contiguous(memory_format=moka.channels_last) and not x.grad.is_contiguous()
 
 
+@pytest.mark.parametrize("size", [6, 40])  # our own kernel and the back end's
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("picture, filters", [(True, False), (False, True), (True, True), (False, False)])
+def test_convolutions_follow_pictures_and_filters(size, layer, picture, filters):
+    moka.manual_seed(0)
+    net = layer(8, 8, 3)
+    exact, values = copy.deepcopy(net).double(), moka.randn(2, 8, size, size + 1)
+    if filters:
+        net.to(memory_format=moka.channels_last)
+    x = values.contiguous(memory_format=moka.channels_last) if picture else values.clone()
+    y = net(x.requires_grad_())
+    assert y.is_contiguous(memory_format=moka.channels_last) == (picture or filters)
+    given = moka.randn_like(y)
+    y.backward(given)
+    assert x.grad.is_contiguous(memory_format=moka.channels_last) == picture
+    assert net.weight.grad.is_contiguous(memory_format=moka.channels_last) == filters
+    values = values.double().requires_grad_()
+    exact(values).backward(given.double())
+    for found, right in ((x.grad, values.grad), (net.weight.grad, exact.weight.grad)):
+        assert (found - right).abs().max() <= 1e-5 * right.abs().max()
+
+
+def test_orders_that_sizes_of_one_leave_open_stay():
+    w = moka.randn(8, 1, 3, 3).to(memory_format=moka.channels_last)
+    assert w.stride() == (9, 1, 3, 1) and w.to(memory_format=moka.channels_last) is w
+    for same in (w.clone(), w.double(), moka.randn_like(w), moka.zeros_like(w), moka.empty_like(w)):
+        assert same.stride() == w.stride()
+    assert w.to(memory_format=moka.contiguous_format).stride() == (9, 9, 3, 1)
+    assert nn.functional.conv2d(moka.randn(2, 1, 9, 9), w).stride() == (392, 1, 56, 8)
+
+
 def test_cat_keeps_channels_last_only_where_all_have_them():
     x = moka.randn(2, 3, 4, 4)
     last = x.contiguous(memory_format=moka.channels_last)

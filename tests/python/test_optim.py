@@ -109,8 +109,8 @@ def test_named_parameters_are_accepted():
         (lambda w: ([{"params": [w]}, {"params": [w]}],), "listed twice"),
         (lambda w: ([w * 2],), "only leaves can be optimized"),
         (lambda w: ([3],), "entry 0 is int"),
-        (lambda w: ([w], -1.0), "lr must not be negative"),
-        (lambda w: ([w], 0.1, 0.0, 0.0, 0.0, True), "nesterov needs momentum"),
+        (lambda w: ([w], -1.0), "Invalid learning rate: -1"),
+        (lambda w: ([w], 0.1, 0.0, 0.0, 0.0, True), "Nesterov momentum requires"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, text):

@@ -90,6 +90,9 @@ def test_copies_and_pickles_keep_classes_and_shared_memory():
 def test_lazy_layers_wait_in_pickles_and_states():
     lazy = pickle.loads(pickle.dumps(nn.LazyConv1d(4, 3)))
     assert isinstance(lazy.weight, nn.UninitializedParameter) and lazy.has_uninitialized_params()
+    for call in (lambda w: w + 1, moka.empty_like, moka.abs):
+        with pytest.raises(ValueError, match="Attempted to use an uninitialized parameter"):
+            call(lazy.weight)
     with pytest.raises(RuntimeError, match="shape of an uninitialized"):
         nn.Conv1d(2, 4, 3).load_state_dict(lazy.state_dict())
     lazy.load_state_dict(nn.Conv1d(2, 4, 3).state_dict())

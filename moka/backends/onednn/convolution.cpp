@@ -8,6 +8,7 @@
 #include "moka/backends/onednn/primitives_internal.h"
 #include "moka/base/parallel.h"
 #include "moka/ops/convolution/geometry.h"
+#include "moka/ops/kernels/memory_format.h"
 #include "moka/ops/kernels/scratch.h"
 
 namespace moka::onednn {
@@ -17,9 +18,14 @@ using dnnl::memory;
 
 enum class Direction : int64_t { Forward, Input, Weight, Transpose };
 
+// Which pictures have their channels last: what the convolution reads, and what it writes when it runs forward.
+struct Last {
+  bool source = false, destination = false;
+};
+
 // Everything that a primitive depends on.
 using Key = std::array<int64_t, 20>;
-Key make_key(Direction direction, const ConvGeometry& g, bool bias) {
+Key make_key(Direction direction, const ConvGeometry& g, bool bias, Last last) {
   return {static_cast<int64_t>(direction),
           g.batch,
           g.channels,
@@ -37,9 +43,10 @@ Key make_key(Direction direction, const ConvGeometry& g, bool bias) {
           g.x.stride,
           g.x.padding,
           g.x.dilation,
-          bias,
+          bias + 2 * last.source + 4 * last.destination,
           num_threads()};
 }
+memory::format_tag order_of(bool last) { return last ? memory::format_tag::nhwc : memory::format_tag::nchw; }
 
 // One of the three tensors of a convolution: how we hold it, how the primitive wants it, and the way between.
 struct Side {
@@ -60,7 +67,7 @@ struct Prepared {
 };
 
 // Input and output change places; the weights are those of the convolution back.
-Prepared prepare_transpose(const ConvGeometry& g, bool bias) {
+Prepared prepare_transpose(const ConvGeometry& g, bool bias, Last last) {
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   memory::dims source{g.batch, g.filters, g.y.out, g.x.out}, destination{g.batch, g.channels, g.y.in, g.x.in};
@@ -76,9 +83,9 @@ Prepared prepare_transpose(const ConvGeometry& g, bool bias) {
   memory::dims strides{g.y.stride, g.x.stride}, dilations{g.y.dilation - 1, g.x.dilation - 1},
       before{g.y.padding, g.x.padding}, after{behind(g.y), behind(g.x)};
   Prepared p;
-  p.source.plain = memory::desc(source, f32, Tag::nchw);
+  p.source.plain = memory::desc(source, f32, order_of(last.source));
   p.weights.plain = memory::desc(weights, f32, weights_tag);
-  p.destination.plain = memory::desc(destination, f32, Tag::nchw);
+  p.destination.plain = memory::desc(destination, f32, order_of(last.destination));
   p.bias = bias ? memory::desc({g.channels}, f32, Tag::x) : memory::desc();
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -95,8 +102,8 @@ Prepared prepare_transpose(const ConvGeometry& g, bool bias) {
   return p;
 }
 
-Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
-  if (direction == Direction::Transpose) return prepare_transpose(g, bias);
+Prepared prepare(Direction direction, const ConvGeometry& g, bool bias, Last last) {
+  if (direction == Direction::Transpose) return prepare_transpose(g, bias, last);
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   memory::dims source{g.batch, g.channels, g.y.in, g.x.in}, destination{g.batch, g.filters, g.y.out, g.x.out};
@@ -115,9 +122,9 @@ Prepared prepare(Direction direction, const ConvGeometry& g, bool bias) {
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   auto algorithm = dnnl::algorithm::convolution_direct;
   Prepared p;
-  p.source.plain = memory::desc(source, f32, Tag::nchw);
+  p.source.plain = memory::desc(source, f32, order_of(last.source));
   p.weights.plain = memory::desc(weights, f32, weights_tag);
-  p.destination.plain = memory::desc(destination, f32, Tag::nchw);
+  p.destination.plain = memory::desc(destination, f32, order_of(last.destination));
   p.bias = bias_desc;
   dnnl::convolution_forward::primitive_desc forward(engine(), dnnl::prop_kind::forward_training, algorithm,
                                                     any_source, any_weights, bias_desc, any_destination,
@@ -154,8 +161,21 @@ Cache& cache() {
   static Cache* c = new Cache;
   return *c;
 }
-std::shared_ptr<const Prepared> prepared(Direction direction, const ConvGeometry& g, bool bias) {
-  return cache().get(make_key(direction, g, bias), [&] { return prepare(direction, g, bias); });
+std::shared_ptr<const Prepared> prepared(Direction direction, const ConvGeometry& g, bool bias, Last last) {
+  return cache().get(make_key(direction, g, bias, last), [&] { return prepare(direction, g, bias, last); });
+}
+
+// A picture as it lies where oneDNN knows that order.
+bool is_last(const Tensor& t) { return has_channels_last(t) && is_in_format("channels_last", t); }
+Tensor readable(const Tensor& t) { return is_last(t) ? t : as_contiguous(t); }
+// The result has its channels last where those of the picture or of the filters are.
+bool result_last(Frame& f, const Tensor& picture, const Tensor& weights) {
+  if (f.given & 1 || f.outs[0].dim() != 4 || !(has_channels_last(picture) || has_channels_last(weights)))
+    return false;
+  const Tensor& out = f.outs[0];
+  const Dims strides = format_strides("channels_last", out.sizes(), f.name());
+  f.outs[0] = new_strided_tensor(out.sizes(), strides, out.dtype(), out.device());
+  return true;
 }
 
 // A tensor as the primitive wants it: our memory, or scratch memory reordered before or after.
@@ -192,13 +212,13 @@ std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry
   if (direction == Direction::Forward && g.taps() == 1 && g.groups == 1 &&
       g.filters * g.channels > g.batch * (g.in_pixels() * g.channels + g.out_pixels() * g.filters) / 2)
     return "the weights are larger than what they are applied to";
-  if (!prepared(direction, g, bias)) return "oneDNN has no implementation for this shape";
+  if (!prepared(direction, g, bias, {})) return "oneDNN has no implementation for this shape";
   return {};
 }
 
 void run(Frame& f, Direction direction, const ConvGeometry& g, const Tensor& source, const Tensor& weights,
-         const Tensor& destination, const Tensor& bias) {
-  auto p = prepared(direction, g, static_cast<bool>(bias));
+         const Tensor& destination, const Tensor& bias, Last last) {
+  auto p = prepared(direction, g, static_cast<bool>(bias), last);
   try {
     if (!p) fail_kind(ErrorKind::Internal, f.name(), ": oneDNN's primitive has disappeared");
     Bound s(p->source, source.raw_data()), w(p->weights, weights.raw_data()),
@@ -224,22 +244,24 @@ std::string_view conv_declines(const Frame& f) {
 }
 void conv_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  run(f, Direction::Forward, conv_forward_geometry(f), as_contiguous(f.tensor(0)), as_contiguous(f.tensor(1)),
-      f.outs[0], bias);
+  const bool last = result_last(f, f.tensor(0), f.tensor(1));
+  run(f, Direction::Forward, conv_forward_geometry(f), readable(f.tensor(0)), as_contiguous(f.tensor(1)),
+      f.outs[0], bias, {is_last(f.tensor(0)), last});
 }
 std::string_view backward_input_declines(const Frame& f) {
   return why_not(f, Direction::Input, conv_backward_input_geometry(f), false);
 }
 void backward_input_run(Frame& f) {
+  const bool last = result_last(f, f.tensor(0), f.tensor(1));
   run(f, Direction::Input, conv_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)),
-      as_contiguous(f.tensor(0)), {});
+      readable(f.tensor(0)), {}, {last, is_last(f.tensor(0))});
 }
 std::string_view backward_weight_declines(const Frame& f) {
   return why_not(f, Direction::Weight, conv_backward_weight_geometry(f), false);
 }
 void backward_weight_run(Frame& f) {
-  run(f, Direction::Weight, conv_backward_weight_geometry(f), as_contiguous(f.tensor(1)), f.outs[0],
-      as_contiguous(f.tensor(0)), {});
+  run(f, Direction::Weight, conv_backward_weight_geometry(f), readable(f.tensor(1)), f.outs[0],
+      readable(f.tensor(0)), {}, {is_last(f.tensor(1)), is_last(f.tensor(0))});
 }
 
 std::string_view transpose_declines(const Frame& f) {
@@ -247,8 +269,9 @@ std::string_view transpose_declines(const Frame& f) {
 }
 void transpose_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  run(f, Direction::Transpose, conv_transpose_geometry(f).g, as_contiguous(f.tensor(0)),
-      as_contiguous(f.tensor(1)), f.outs[0], bias);
+  const bool last = result_last(f, f.tensor(0), f.tensor(1));
+  run(f, Direction::Transpose, conv_transpose_geometry(f).g, readable(f.tensor(0)),
+      as_contiguous(f.tensor(1)), f.outs[0], bias, {is_last(f.tensor(0)), last});
 }
 
 // One axis is two, the first of size 1.

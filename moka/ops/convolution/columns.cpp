@@ -80,8 +80,11 @@ ConvGeometry column_geometry(const Frame& f, std::span<const int64_t> image, int
   g.batch = g.batched ? image[0] : 1;
   g.channels = image[image.size() - 3];
   set_inputs(g, image);
-  MOKA_CHECK(g.channels > 0 && g.in_pixels() > 0, f.name(), ": only the batch may be empty, got shape ",
-             image);
+  MOKA_CHECK(
+      g.channels > 0 && g.in_pixels() > 0, f.name(),
+      ": Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions, "
+      "but got: ",
+      image);
   read_axes(f, first, 1, g, &Axis::kernel);
   read_axes(f, first + 1, 1, g, &Axis::dilation);
   read_axes(f, first + 2, 0, g, &Axis::padding);

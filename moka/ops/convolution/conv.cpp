@@ -31,7 +31,7 @@ void conv_kernel(Frame& f) {
     convolve<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
   });
   y.finish();
-  follow_format(f, f.tensor(0));
+  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
 }
 
 void backward_input_shape(Frame& f) {
@@ -45,6 +45,7 @@ void backward_input_kernel(Frame& f) {
     convolve_backward_input<T>(g, dy.data<T>(), w.data<T>(), nullptr, dx.data<T>());
   });
   dx.finish();
+  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
 }
 
 void backward_weight_shape(Frame& f) {
@@ -70,7 +71,7 @@ void transpose_kernel(Frame& f) {
     convolve_backward_input<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
   });
   y.finish();
-  follow_format(f, f.tensor(0));
+  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
 }
 
 // Arguments: input, sizes.

@@ -87,6 +87,15 @@ bool is_in_format(std::string_view format, const Tensor& t) {
   return true;
 }
 
+bool has_plain_strides(const Tensor& t) {
+  int64_t expected = 1;
+  for (int d = t.dim(); d-- > 0;) {
+    if (t.stride(d) != expected) return false;
+    expected *= std::max<int64_t>(t.size(d), 1);
+  }
+  return true;
+}
+
 // Strides rise from the channels over the last dimension to the first; where sizes of 1 leave it open whether they do,
 // the plain order counts, as in PyTorch.
 bool has_channels_last(const Tensor& t) {
@@ -105,7 +114,7 @@ bool has_channels_last(const Tensor& t) {
 }
 
 void follow_format(Frame& f, const Tensor& input) {
-  if (input.is_contiguous() || !has_channels_last(input)) return;
+  if (!has_channels_last(input)) return;
   const std::string_view format = input.dim() == 5 ? "channels_last_3d" : "channels_last";
   for (size_t i = 0; i < f.outs.size(); i++) {
     Tensor& out = f.outs[i];
@@ -119,7 +128,7 @@ void follow_format(Frame& f, const Tensor& input) {
 
 void output_in_format(Frame& f, int format, const Tensor& like, DType dtype, Device device) {
   const bool given = f.has(format);
-  if ((!given && like.is_contiguous()) || f.infer || f.given & 1)
+  if ((!given && has_plain_strides(like)) || f.infer || f.given & 1)
     return f.output(0, like.sizes(), dtype, device);
   const std::string_view order = given ? f.string(format) : "preserve_format";
   f.outs.resize(1);

@@ -15,6 +15,8 @@ Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operan
 // The dimensions as they lie in memory, the outermost first; those of equal strides in their order.
 Dims memory_order(std::span<const int64_t> strides);
 bool is_in_format(std::string_view format, const Tensor& t);
+// Whether its strides are those of contiguous_strides, also where a size of 1 would allow others.
+bool has_plain_strides(const Tensor& t);
 // Whether the strides of an image tensor put its channels last, gaps or not; of 4 or 5 dimensions only.
 bool has_channels_last(const Tensor& t);
 

@@ -22,7 +22,7 @@ struct Rows {
 };
 Rows rows_of(const Frame& f, const Tensor& x) {
   MOKA_CHECK(x.dim() <= 2 && (x.dim() == 0 || x.sizes().back() != 0), f.name(),
-             ": input must have shape [batch, classes] or [classes] with classes, got ", x.sizes());
+             ": Expected non-empty vector or matrix with optional 0-dim batch size, but got: ", x.sizes());
   Rows r;
   r.classes = x.dim() ? x.sizes().back() : 1;
   if (x.dim() == 2) {

@@ -69,14 +69,18 @@ void view_to(Frame& f) {
   if (device.type != meta_device_type) check_has_values(x, "to");
   MOKA_CHECK(device == x.device() || device.type == meta_device_type, "to: copies between ", x.device(),
              " and ", device, " are not available in this build");
-  bool formatted = f.has(4);
-  if (dtype == x.dtype() && !copy && device == x.device() &&
-      (!formatted || f.string(4) == "preserve_format" || is_in_format(f.string(4), x))) {
+  const bool formatted = f.has(4);
+  // Where sizes of 1 leave the order open, strides tell which one is meant.
+  const auto lies = [&](std::string_view format) {
+    return format == "preserve_format" ||
+           (is_in_format(format, x) && has_channels_last(x) == (format != "contiguous_format"));
+  };
+  if (dtype == x.dtype() && !copy && device == x.device() && (!formatted || lies(f.string(4)))) {
     f.outs[0] = x;
     return;
   }
   const std::string_view order = formatted ? f.string(4) : "preserve_format";
-  f.outs[0] = !formatted && x.is_contiguous()
+  f.outs[0] = !formatted && has_plain_strides(x)
                   ? new_tensor(x.sizes(), dtype, device)
                   : new_strided_tensor(x.sizes(), format_strides(order, x, "to"), dtype, device);
   copy_elements(x, f.outs[0]);

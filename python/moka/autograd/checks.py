@@ -209,11 +209,15 @@ def _check_slow(call: _Call, options: _Options) -> None:
         _compare(call, numerical, _by_forward(call), "computed with forward mode ", options)
 
 
+def _random_like() -> Callable[[Tensor], Tensor]:
+    """Random numbers of its own: a function that draws some gets the same ones every time, if it wants to."""
+    generator = _C.Generator()
+    return lambda t: _C.rand(tuple(t.shape), dtype=t.dtype, generator=generator)
+
+
 def _check_fast(call: _Call, options: _Options) -> None:
     """One random product with each Jacobian; all of them where one differs."""
-
-    def random(t: Tensor) -> Tensor:
-        return _C.rand(tuple(t.shape), dtype=t.dtype)
+    random = _random_like()
 
     def pushed_along(place: int, direction: Tensor) -> list[Any]:
         with forward_ad.dual_level():
@@ -246,8 +250,9 @@ def _check_fast(call: _Call, options: _Options) -> None:
 
 def _check_again(call: _Call, options: _Options) -> None:
     """The same backward once more."""
+    random = _random_like()
     for i, y in enumerate(call.outputs):
-        weight = _C.rand(tuple(y.shape), dtype=y.dtype)
+        weight = random(y)
         first = _pulled_back(y, call.wanted, weight)
         again = _pulled_back(call.results(call.args)[i], call.wanted, weight)
         for a, b in zip(first, again, strict=True):

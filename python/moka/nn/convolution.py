@@ -80,17 +80,16 @@ class _Convolution(Module):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = _sizes(name, "kernel_size", kernel_size, self.rank, 1)
-        self.stride = _sizes(name, "stride", stride, self.rank)
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
                 raise ValueError(f"{name}: Invalid padding string {padding!r}, should be 'same' or 'valid'")
-            if padding == "same" and any(s != 1 for s in self.stride):
+            if padding == "same" and any(s != 1 for s in ([stride] if isinstance(stride, int) else stride)):
                 raise ValueError(
-                    f"{name}: padding='same' is not supported for strided convolutions (stride {self.stride})"
+                    f"{name}: padding='same' is not supported for strided convolutions (stride {stride})"
                 )
-            self.padding: Any = padding
-        else:
-            self.padding = _sizes(name, "padding", padding, self.rank, 0)
+        self.stride = _sizes(name, "stride", stride, self.rank)
+        named = isinstance(padding, str)
+        self.padding: Any = padding if named else _sizes(name, "padding", padding, self.rank, 0)
         self.dilation = _sizes(name, "dilation", dilation, self.rank, 1)
         self.transposed = type(self).transposed
         self.output_padding = _sizes(name, "output_padding", output_padding, self.rank, 0)

@@ -163,7 +163,7 @@ def run_with_backward_hooks(
                         )
             return tuple(full[place] for place in seen["tracked"])
 
-    class BeforeModule(Function):
+    class BackwardHookFunction(Function):
         @staticmethod
         def forward(ctx: Any, *tensors: Tensor) -> Any:
             return tuple(tensor.view(tensor.shape) for tensor in tensors)
@@ -182,7 +182,7 @@ def run_with_backward_hooks(
 
     if places and is_grad_enabled():
         wrapped = list(args)
-        for place, value in zip(places, BeforeModule.apply(*(args[i] for i in places)), strict=True):
+        for place, value in zip(places, BackwardHookFunction.apply(*(args[i] for i in places)), strict=True):
             wrapped[place] = value
         args = tuple(wrapped)
     result = module.forward(*args, **kwargs)

@@ -266,7 +266,7 @@ def _old_name(function: Any) -> Any:
     def renamed(*args: Any, **kwargs: Any) -> Any:
         import warnings
 
-        message = f"nn.init.{renamed.__name__} is the old name of nn.init.{function.__name__}"
+        message = f"nn.init.{renamed.__name__} is deprecated in favor of nn.init.{function.__name__}"
         warnings.warn(message, FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 

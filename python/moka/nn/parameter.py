@@ -90,10 +90,29 @@ class Buffer(Tensor):
         return known
 
 
+# What may be done with a tensor whose shape is not known: it moves, and takes a state.
+_OF_UNINITIALIZED = {
+    *("__get__", "__set__", "__hash__", "copy_", "data_ptr", "get_device", "is_complex", "is_floating_point"),
+    *("bfloat16", "char", "cpu", "cuda", "double", "float", "half", "int", "long", "short", "to"),
+    *("detach", "requires_grad_", "size"),
+}
+
+
 class UninitializedTensorMixin:
     """What tensors share whose shape is not known yet; `materialize` gives it to them."""
 
     cls_to_become: type
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Operators have nothing to work on yet: ValueError."""
+        name = getattr(func, "__name__", str(func))
+        if name in _OF_UNINITIALIZED:
+            return disabled_torch_function_impl(func, types, args, kwargs or {})
+        raise ValueError(
+            f"Attempted to use an uninitialized parameter in {name}: it belongs to a lazy module, whose "
+            "parameters have their shapes after a forward pass; call the module with an example batch before"
+        )
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary parameter or tensor of this shape, with memory of no particular value."""
@@ -159,8 +178,6 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer whose shape is not known yet; the arguments as of UninitializedParameter."""
-
-    __torch_function__ = staticmethod(disabled_torch_function_impl)
 
     def __new__(
         cls,

@@ -228,7 +228,8 @@ class SparseAdam(Optimizer):
     ) -> None:
         check_options("SparseAdam", lr=lr, eps=eps)
         if number(lr) == 0 or eps == 0:
-            raise ValueError(f"SparseAdam: lr and eps must be above zero, but are {number(lr)} and {eps}")
+            word = f"learning rate: {number(lr)}" if number(lr) == 0 else f"epsilon value: {eps}"
+            raise ValueError(f"SparseAdam: Invalid {word}; lr and eps must be above zero")
         check_betas("SparseAdam", betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
         for group in self.param_groups:

@@ -257,7 +257,7 @@ class Adadelta(Optimizer):
     ) -> None:
         check_options("Adadelta", lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
         if rho > 1:
-            raise ValueError(f"Adadelta: rho must be at most 1, but is {rho}")
+            raise ValueError(f"Adadelta: Invalid rho value: {rho}; it must be at most 1")
         defaults = {
             "lr": lr,
             "rho": rho,
@@ -317,7 +317,10 @@ class Rprop(Optimizer):
     ) -> None:
         check_options("Rprop", lr=lr)
         if not 0 < etas[0] < 1 < etas[1]:
-            raise ValueError(f"Rprop: etas must be on both sides of 1 and above 0, but are {tuple(etas)}")
+            raise ValueError(
+                f"Rprop: Invalid eta values: {etas[0]}, {etas[1]}; "
+                "they must be on both sides of 1 and above 0"
+            )
         defaults = {
             "lr": lr,
             "etas": etas,

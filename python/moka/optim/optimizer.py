@@ -48,6 +48,10 @@ def number(value: Any) -> float:
     return value.item() if isinstance(value, Tensor) else value
 
 
+# How messages of PyTorch name options that they do not call by their names.
+_WORDS = {"lr": "learning rate", "eps": "epsilon value"}
+
+
 def check_options(name: str, **options: Any) -> None:
     """Raise unless every given option is a number of at least zero."""
     for option, value in options.items():
@@ -60,7 +64,8 @@ def check_options(name: str, **options: Any) -> None:
                 f"{name}: {option} must be a number, but {type(value).__name__} {value!r:.40} came"
             )
         if not number(value) >= 0:
-            raise ValueError(f"{name}: {option} must not be negative, but is {value}")
+            word = _WORDS.get(option, f"{option} value")
+            raise ValueError(f"{name}: Invalid {word}: {value}; {option} must not be negative")
 
 
 def kept_number(value: float) -> Tensor:
@@ -85,7 +90,10 @@ def check_betas(name: str, betas: tuple[Any, Any]) -> None:
         if isinstance(beta, Tensor) and beta.numel() != 1:
             raise ValueError(f"{name}: betas[{i}] given as a tensor must have one element")
         if not 0 <= number(beta) < 1:
-            raise ValueError(f"{name}: betas must be at least 0 and below 1, but are {tuple(betas)}")
+            raise ValueError(
+                f"{name}: Invalid beta parameter at index {i}: {number(beta)}; "
+                "betas must be at least 0 and below 1"
+            )
 
 
 def check_modes(name: str, options: Mapping[str, Any]) -> None:

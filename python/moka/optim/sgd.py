@@ -50,7 +50,8 @@ class SGD(Optimizer):
         check_options("SGD", lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
-                f"SGD: nesterov needs momentum above 0 (it is {momentum}) and no dampening ({dampening})"
+                "SGD: Nesterov momentum requires a momentum and zero dampening, but they are "
+                f"{momentum} and {dampening}"
             )
         defaults = {
             "lr": lr,

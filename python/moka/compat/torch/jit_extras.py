@@ -15,6 +15,7 @@ from typing import Optional as Optional
 from typing import Tuple as Tuple  # noqa: UP035
 
 from moka.nn import Module
+from moka.nn.parameter import is_lazy
 
 from .refusing import refused_class
 
@@ -91,7 +92,14 @@ def script(
     _rcb: Any = None,
     example_inputs: Any = None,
 ) -> _T:
-    """The function, class or Module itself: Python runs it."""
+    """The function, class or Module itself: Python runs it. A lazy module has to have run before."""
+    for module in obj.modules() if _isinstance(obj, Module) else ():
+        waiting = [name for name, value in module._parameters.items() if is_lazy(value)]
+        if waiting:
+            raise RuntimeError(
+                f"jit.script: {type(module).__name__!r} has uninitialized parameters {', '.join(waiting)}. "
+                "Did you forget to run a forward pass?"
+            )
     return obj
 
 

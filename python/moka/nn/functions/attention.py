@@ -200,6 +200,10 @@ def multi_head_attention_forward(
     def by_head(t: Tensor) -> Tensor:
         return t.reshape(t.shape[0], batch * num_heads, each).transpose(0, 1)
 
+    if extra:
+        for which, static in (("key", static_k), ("value", static_v)):
+            if static is not None:
+                raise AssertionError(f"{name}: bias cannot be added to static {which}.")
     q = by_head(q)
     k = by_head(k) if static_k is None else static_k
     v = by_head(v) if static_v is None else static_v

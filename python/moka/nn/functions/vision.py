@@ -50,7 +50,23 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         return _C.pad_constant(input, pad, 0 if value is None else value)
     if value is not None and value != 0:
         raise ValueError(f"pad: mode {mode!r} takes no value, got {value}")
+    if mode != "circular":
+        _check_border(input, len(pad) // 2)
     return _C.pad_border(input, pad, mode)
+
+
+def _check_border(input: Tensor, axes: int) -> None:
+    """Reflections and replications pad all but the channels and the batch, which alone may be empty."""
+    if len(input.shape) not in (axes + 1, axes + 2):
+        raise NotImplementedError(
+            f"pad: Padding size {2 * axes} is not supported for {len(input.shape)}D input tensor: "
+            f"reflections and replications take {axes + 1}D, or {axes + 2}D with a batch"
+        )
+    if 0 in input.shape[-axes - 1 :]:
+        raise RuntimeError(
+            f"pad: Expected {axes + 1}D or {axes + 2}D (batch mode) tensor with possibly 0 batch size and "
+            f"other non-zero dimensions for input, but got: {list(input.shape)}"
+        )
 
 
 def interpolate(

@@ -60,6 +60,11 @@ class ParametrizationList(ModuleList):
                         value = module.right_inverse(value)
                     except NotImplementedError:
                         break
+        if not isinstance(value, Tensor | Sequence):
+            raise ValueError(
+                "register_parametrization: 'right_inverse' must return a Tensor or a Sequence of tensors "
+                f"(list, tuple...). Got {type(value).__name__}"
+            )
         self.is_tensor = isinstance(value, Tensor)
         self.ntensors = 1 if self.is_tensor else len(value)
         if self.is_tensor:
@@ -75,6 +80,11 @@ class ParametrizationList(ModuleList):
                 self._keep("original", value, original)
         else:
             for i, part in enumerate(value):
+                if not isinstance(part, Tensor):
+                    raise ValueError(
+                        "register_parametrization: 'right_inverse' must return a Tensor or a Sequence of "
+                        f"tensors (list, tuple...). Got {type(part).__name__} as element {i}"
+                    )
                 self._keep(f"original{i}", part, original)
         if not unsafe:
             _check_result(original, self(), type(modules[-1]).__name__)
@@ -222,7 +232,8 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     """
     if not is_parametrized(module, tensor_name):
         raise ValueError(
-            f"remove_parametrizations: {tensor_name!r} of {type(module).__name__} has no parametrization"
+            f"remove_parametrizations: Module {type(module).__name__} does not have a parametrization on "
+            f"{tensor_name}"
         )
     entry = module.parametrizations[tensor_name]
     if not leave_parametrized and not entry.is_tensor:
