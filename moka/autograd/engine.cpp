@@ -256,8 +256,8 @@ Root root_of(const Tensor& t, Tensor g) {
     }
   }
   MOKA_CHECK(std::equal(g.sizes().begin(), g.sizes().end(), t.sizes().begin(), t.sizes().end()),
-             "backward: Mismatch in shape: the gradient given has a shape of ", g.sizes(),
-             " and the output has a shape of ", t.sizes());
+             "backward: Mismatch in shape: grad_output has a shape of ", g.sizes(),
+             " and output has a shape of ", t.sizes());
   if (g.dtype() != t.dtype()) {
     MOKA_CHECK(is_complex(t.dtype()) == is_complex(g.dtype()), "backward: the gradient given has type ",
                g.dtype(), " but the root has type ", t.dtype());

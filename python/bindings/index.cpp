@@ -7,6 +7,7 @@
 #include "moka/ops/shaping/shaping.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/convert.h"
+#include "python/bindings/overrides.h"
 
 namespace moka::python {
 
@@ -227,8 +228,25 @@ Tensor value_tensor(PyObject* value, const Tensor& target) {
 }
 }  // namespace
 
+namespace {
+// Whether an index, or a value to be written, is left to a mode, to a subclass or to what stands in for a tensor.
+bool is_left_to_others(PyObject* const* operands, Py_ssize_t count) {
+  if (is_overridden(operands, count)) return true;
+  return std::any_of(operands, operands + count, [](PyObject* o) { return any_inside(o, is_stand_in); });
+}
+PyObject* leave_to_others(const char* method, PyObject* const* operands, Py_ssize_t count) {
+  const PyRef function =
+      PyRef::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(tensor_type), method));
+  return function ? hand_over(function.get(), operands, count, nullptr) : nullptr;
+}
+}  // namespace
+
 PyObject* get_item(PyObject* self, PyObject* key) {
   try {
+    if (!PyLong_CheckExact(key) && is_left_to_others(&key, 1)) {
+      PyObject* operands[] = {self, key};
+      return leave_to_others("__getitem__", operands, 2);
+    }
     const Tensor& x = unwrap(self);
     if (PyLong_CheckExact(key)) {
       int64_t i = PyLong_AsLongLong(key);
@@ -254,6 +272,9 @@ PyObject* get_item(PyObject* self, PyObject* key) {
 int set_item(PyObject* self, PyObject* key, PyObject* value) {
   try {
     if (!value) throw Error(ErrorKind::Type, "tensor elements cannot be deleted");
+    PyObject* operands[] = {self, key, value};
+    if (is_left_to_others(operands + 1, 2))
+      return PyRef::steal(leave_to_others("__setitem__", operands, 3)) ? 0 : -1;
     const Tensor& x = unwrap(self);
     autograd::check_writable(x, "index assignment");
     Tensor v = value_tensor(value, x);

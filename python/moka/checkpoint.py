@@ -76,7 +76,8 @@ def save(obj: Any, f: str | os.PathLike[str] | BinaryIO, format: str = "moka") -
 
 
 def load(f: str | os.PathLike[str] | BinaryIO, map_location: Any = None) -> Any:
-    """Read what `save` wrote, from a file or a binary file object that can seek; checks everything.
+    """Read what `save` wrote, from a file, or from the position of a binary file object that can seek; checks
+    everything.
 
     A safetensors file from elsewhere gives the dict of its tensors; a file of torch.save (zip or legacy)
     its plain
@@ -381,9 +382,9 @@ def _read_metadata(name: str, metadata: dict[str, str]) -> tuple[dict[str, int] 
 
 
 def _is_torch_file(file: Any) -> bool:
-    """Whether the file begins like those of torch.save: a zip archive, or a pickle."""
-    file.seek(0)
+    """Whether what follows begins like a file of torch.save: a zip archive, or a pickle."""
+    begin = file.tell()
     head = file.read(8)
-    file.seek(0)
+    file.seek(begin)
     pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
     return head[:4] == b"PK\x03\x04" or (pickled and head[2:8] != bytes(6))

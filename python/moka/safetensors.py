@@ -65,13 +65,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def read_header(
     file: BinaryIO, name: str, max_header: int = _MAX_HEADER
 ) -> tuple[dict[str, Entry], dict[str, str], int]:
-    """Entries, metadata and start of the data of a safetensors file that can seek; everything is checked.
+    """Entries, metadata and start of the data of a safetensors file that can seek, from its position to its
+    end; everything is checked.
 
     The rules: offsets follow each other without holes from 0 to the end of the file, every length is what
     dtype and shape say, names are unique.
     """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
+    begin = file.tell()
+    size = file.seek(0, os.SEEK_END) - begin
+    file.seek(begin)
     if size < 8:
         raise SafetensorsError(f"{name}: not a safetensors file: it has {size} bytes, and its header needs 8")
     (length,) = struct.unpack("<Q", file.read(8))
@@ -106,7 +108,7 @@ def read_header(
             f"{name}: its tensors need {place} bytes of data, but {size - 8 - length} are there"
             + ("; the file is cut short" if place > size - 8 - length else "")
         )
-    return entries, metadata, 8 + length
+    return entries, metadata, begin + 8 + length
 
 
 def _is_count(value: Any) -> bool:

@@ -44,7 +44,7 @@ def read(file: BinaryIO, name: str) -> Any:
     try:
         path = getattr(file, "name", None)
         on_disk = isinstance(getattr(file, "raw", file), io.FileIO)  # entries of archives have names too
-        if on_disk and isinstance(path, (str, os.PathLike)):
+        if on_disk and isinstance(path, (str, os.PathLike)) and file.tell() == 0:
             return _C._pickle_load(os.fspath(path), _make)
         return _C._pickle_load_bytes(file.read(), name, _make)
     except (OSError, ValueError, RuntimeError, TypeError) as error:

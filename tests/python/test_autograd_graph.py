@@ -227,7 +227,7 @@ def test_backward_with_chosen_inputs():
         ({"only_inputs": False}, ValueError, "only_inputs=False is not supported"),
         ({"materialize_grads": True, "allow_unused": False}, ValueError, "contradict"),
         ({"grad_outputs": [None, None]}, RuntimeError, "1 outputs but 2 gradients"),
-        ({"grad_outputs": moka.ones(2)}, RuntimeError, r"shape of \[2\] and the output has a shape of \[1\]"),
+        ({"grad_outputs": moka.ones(2)}, RuntimeError, r"shape of \[2\] and output has a shape of \[1\]"),
         (
             {"grad_outputs": moka.ones(1, dtype=moka.complex64)},
             RuntimeError,

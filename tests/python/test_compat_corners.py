@@ -257,3 +257,25 @@ def test_generators_are_of_the_processor():
         """
     )
     assert told.splitlines() == ["3", "cpu", "RuntimeError", "RuntimeError"]
+
+
+def test_files_of_several_objects_are_read_one_after_the_other():
+    told = inside(
+        """
+        import io, pickle, torch
+        file = io.BytesIO()
+        pickle.dump(41, file)
+        for value in (torch.ones(3), {"a": torch.zeros(2)}):
+            torch.save(value, file, _use_new_zipfile_serialization=False)
+        for weights_only in (True, False):
+            file.seek(0)
+            print(pickle.load(file), [torch.load(file, weights_only=weights_only) for _ in range(2)])
+            try:
+                torch.load(file)
+            except EOFError as error:
+                print(error)
+        """
+    )
+    objects = "41 [tensor([1., 1., 1.]), {'a': tensor([0., 0.])}]"
+    end = "torch.load: Ran out of input: the file ends here; seek(0) goes back"
+    assert told.splitlines() == [objects, end, objects, end]

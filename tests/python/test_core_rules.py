@@ -98,6 +98,9 @@ def test_gather_gives_a_sparse_gradient_when_asked():
     scalar = moka.tensor(2.0, requires_grad=True)
     scalar.gather(0, moka.tensor([0]), sparse_grad=True).sum().backward()
     assert scalar.grad.to_dense().item() == 1
+    x = moka.ones(4, requires_grad=True)
+    x.gather(0, moka.tensor(2), sparse_grad=True).backward()
+    assert x.grad.to_dense().tolist() == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0, 1.5, 2.0, 3.0, float("inf")])

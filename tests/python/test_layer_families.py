@@ -261,5 +261,7 @@ def test_bags_sum_average_and_pick():
         ("max", [rows[:3].amax(0), rows[3:3].sum(0), rows[3:].amax(0)]),
     ):
         close(F.embedding_bag(index, weight, offsets, mode=mode), moka.stack(expected))
+    with pytest.warns(UserWarning, match="order of arguments"):
+        close(F.embedding_bag(weight, index, offsets), F.embedding_bag(index, weight, offsets))
     with pytest.raises(RuntimeError, match="outside the 6 rows"):
         F.embedding_bag(moka.tensor([6]), weight, moka.tensor([0]))

@@ -99,6 +99,24 @@ def test_values_that_are_no_tensors_take_part_in_arithmetic():
     assert (moka.ones(2) + x).value.tolist() == [2, 2] and moka.mul(x, 3).value.tolist() == [3, 3]
 
 
+def test_indices_and_written_values_may_be_others():
+    class Told:
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return func.__name__
+
+    x = moka.ones(5)
+    assert x[Told()] == x[Told(), 1] == "__getitem__"
+    x[Told()] = 1.0  # a result is of no use
+    x[0] = Told()
+    assert x.tolist() == [1, 1, 1, 1, 1]
+
+    class Own(moka.Tensor):
+        pass
+
+    assert type(x[moka.tensor([1, 2]).as_subclass(Own)]) is Own
+
+
 def test_modes_see_calls_and_are_off_inside():
     seen = []
 

@@ -73,6 +73,19 @@ def test_file_objects_are_read():
     assert moka.load(io.BytesIO(data))["epoch"] == 1
 
 
+@pytest.mark.parametrize("name", ["run.pt", "run_legacy.pt"])
+def test_files_are_read_from_where_they_stand(name):
+    data = (CORPUS / name).read_bytes()
+    file = io.BytesIO(pickle.dumps(41) + data)
+    assert pickle.load(file) == 41
+    assert str(moka.load(file)) == str(moka.load(io.BytesIO(data)))
+    stream = io.BytesIO(b"before")
+    stream.seek(6)
+    moka.save({"x": moka.ones(3)}, stream)
+    stream.seek(6)
+    assert moka.load(stream)["x"].tolist() == [1, 1, 1]
+
+
 # What we write
 
 

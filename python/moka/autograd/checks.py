@@ -155,9 +155,11 @@ def _by_reverse(outputs: list[Tensor], inputs: list[Tensor]) -> list[list[Tensor
 
 
 def _pushed(call: _Call, place: int, tangent: Tensor) -> list[Tensor | None]:
-    """Tangents of the outputs, where only input `place` has one; inside a dual level."""
-    values = [x.detach() for x in call.wanted]
-    values[place] = forward_ad.make_dual(values[place], tangent)
+    """Tangents of the outputs, where only that of input `place` is not zero; inside a dual level."""
+    values = [
+        forward_ad.make_dual(x.detach(), tangent if i == place else _C.zeros_like(x))
+        for i, x in enumerate(call.wanted)
+    ]
     return [forward_ad.unpack_dual(y).tangent for y in call.results(call.replaced(values))]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import moka
 from moka import Tensor
+from moka.overrides import is_tensor_like
 
 __all__ = [
     "broadcast_all",
@@ -28,7 +29,7 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     Raises ValueError for anything but tensors and numbers.
     """
     for value in values:
-        if not isinstance(value, (Tensor, Number)):
+        if not is_tensor_like(value) and not isinstance(value, Number):
             raise ValueError(
                 f"broadcast_all: Input arguments must all be instances of Number or Tensor, but one is "
                 f"{type(value).__name__}"
@@ -37,7 +38,7 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     options: dict[str, Any] = {"dtype": moka.get_default_dtype()}
     if like is not None:
         options = {"dtype": like.dtype, "device": like.device}
-    tensors = [v if isinstance(v, Tensor) else moka.tensor(v, **options) for v in values]
+    tensors = [v if is_tensor_like(v) else moka.tensor(v, **options) for v in values]
     return tuple(moka.broadcast_tensors(*tensors))
 
 

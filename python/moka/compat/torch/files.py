@@ -71,8 +71,12 @@ def load(
                 file, map_location, pickle_module, weights_only=weights_only, mmap=mmap, **pickle_load_args
             )
     safe = names_of_safe_globals()
-    start = f.tell()
-    if not weights_only or safe:
+    start, head = f.tell(), f.read(2)
+    f.seek(start)
+    if not head:
+        raise EOFError("torch.load: Ran out of input: the file ends here; seek(0) goes back")
+    # Several objects of the old format, which is a pickle, may follow each other in a file.
+    if not weights_only or safe or start or head[:1] == b"\x80":
         if moka.checkpoint._is_torch_file(f):
             return read(f, safe if weights_only else None, map_location, **pickle_load_args)
     try:

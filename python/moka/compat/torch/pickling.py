@@ -272,7 +272,7 @@ def read(file: BinaryIO, safe: dict[str, Any] | None, map_location: Any = None, 
         return made.setdefault(key, TypedStorage(count, dtype=kind.dtype))
 
     result = _Reader(file, safe, later, **k).load()
-    for key in _Reader(file, {}, lambda _: None).load():
+    for key in _Reader(file, {}, lambda _: None, **k).load():
         (count,) = struct.unpack("<q", file.read(8))
         target = made[key]
         target._flat().copy_(_elements(file.read(count * target.element_size()), target, count)._flat())

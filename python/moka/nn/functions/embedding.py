@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from moka import _C
 from moka._C import Tensor, linear
 from moka.autograd import no_grad
@@ -104,6 +106,12 @@ def embedding_bag(
     """The sum, mean or maximum of the rows of `weight` for each bag of indices: the rows of a 2-d input, or
     the parts of a 1-d input that begin at `offsets`.
     """
+    if weight.dtype in (_C.int32, _C.int64) and input.is_floating_point():
+        warnings.warn(
+            "embedding_bag: the order of arguments is (input, weight), not the old (weight, input)",
+            stacklevel=2,
+        )
+        input, weight = weight, input
     if per_sample_weights is not None and tuple(per_sample_weights.shape) != tuple(input.shape):
         raise ValueError(
             f"embedding_bag: per_sample_weights must have the input's shape {list(input.shape)}, got "

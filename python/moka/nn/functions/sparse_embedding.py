@@ -33,6 +33,8 @@ class _Elements(Function):
             for d, size in enumerate(index.shape)
         ]
         size = ctx.shape[ctx.dim]
+        if not places:  # one place of a vector
+            places, index = [index.reshape(1)], index.reshape(1)
         places[ctx.dim] = _C.where(index < 0, index + size, index).long()
         indices = _C.stack([place.reshape(-1) for place in places])
         return SparseTensor(indices, dy.reshape(-1), ctx.shape), None, None
