@@ -13,6 +13,7 @@
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/tensor/complex_half.h"
+#include "moka/tensor/copy_bytes.h"
 #include "moka/tensor/half.h"
 #include "moka/tensor/meta.h"
 #include "moka/tensor/narrow.h"
@@ -356,8 +357,7 @@ void copy_run(const char* from, int64_t from_step, DType from_type, char* to, in
   size_t a = item_size(from_type), b = item_size(to_type);
   if (from_step == 1 && to_step == 1) {
     if (fn) return fn(from, to, n);
-    std::memcpy(to, from, static_cast<size_t>(n) * a);
-    return;
+    return copy_bytes(to, from, static_cast<size_t>(n) * a);
   }
   auto strided = [n](auto* to, int64_t to_step, const auto* from, int64_t from_step) {
     for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];
@@ -470,6 +470,17 @@ void for_each_offset(const Dims& sizes, const Dims& fs, const Dims& ts, int64_t 
   }
 }
 }  // namespace
+
+void copy_bytes(void* to, const void* from, size_t n) {
+  constexpr uintptr_t page = 4096, near = 64;
+  constexpr size_t step = 1024;
+  const uintptr_t apart = (reinterpret_cast<uintptr_t>(from) - reinterpret_cast<uintptr_t>(to)) % page;
+  char* t = static_cast<char*>(to);
+  const char* f = static_cast<const char*>(from);
+  if (apart && (apart < near || page - apart < near))
+    for (; n > step; n -= step, t += step, f += step) std::memcpy(t, f, step);
+  if (n) std::memcpy(t, f, n);
+}
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
   if (from_type == to_type) {
