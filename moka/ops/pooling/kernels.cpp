@@ -20,8 +20,9 @@ namespace moka {
 namespace {
 template <class F>
 void each_plane(const PoolGeometry& g, F f) {
-  int64_t work = g.out_pixels() * g.taps() + g.in_pixels();
-  parallel_for(0, g.planes, 32768 / (work + 1) + 1, [&](int64_t first, int64_t last) {
+  // Windows may be as large as numbers go.
+  const double work = double(g.out_pixels()) * double(g.taps()) + double(g.in_pixels());
+  parallel_for(0, g.planes, static_cast<int64_t>(32768 / (work + 1)) + 1, [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; p++) f(p);
   });
 }

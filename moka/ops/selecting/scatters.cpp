@@ -12,6 +12,7 @@
 #include "moka/ops/indexing/indexing.h"
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/given_output.h"
+#include "moka/ops/kernels/wrapping.h"
 #include "moka/ops/parts.h"
 #include "moka/ops/selecting/selecting.h"
 #include "moka/ops/shaping/shaping.h"
@@ -95,7 +96,7 @@ void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& s
   for_places(f, out, index, dim, [&](int64_t to, int64_t from) {
     T v = x[from];
     switch (into) {
-      case Into::Prod: y[to] = static_cast<T>(y[to] * v); break;
+      case Into::Prod: y[to] = wrapping_multiply<T>(y[to], v); break;
       case Into::Largest:
         if constexpr (std::is_arithmetic_v<T>) y[to] = v != v || v > y[to] ? v : y[to];
         break;
@@ -103,7 +104,7 @@ void reduce_into(const Frame& f, Into into, const Tensor& index, const Tensor& s
         if constexpr (std::is_arithmetic_v<T>) y[to] = v != v || v < y[to] ? v : y[to];
         break;
       case Into::Mean: counts[static_cast<size_t>(to)]++; [[fallthrough]];
-      case Into::Sum: y[to] = static_cast<T>(y[to] + v); break;
+      case Into::Sum: y[to] = wrapping_add<T>(y[to], v); break;
     }
   });
   for (size_t i = 0; i < counts.size(); i++) {
