@@ -194,6 +194,11 @@ bool is_pointwise(std::string_view op) {
   return std::find(std::begin(all), std::end(all), op) != std::end(all);
 }
 
+bool winograd_is_on() {
+  const char* off = std::getenv("MOKA_WINOGRAD");
+  return !off || std::string_view(off) != "0";
+}
+
 class Blocker {
  public:
   // In blocks of `block` channels, or channels last where it is 0.
@@ -201,8 +206,6 @@ class Blocker {
       : graph_(graph), block_(block), last_(last) {}
 
   int run() {
-    const char* off = std::getenv("MOKA_WINOGRAD");
-    winograd_ = !off || std::string_view(off) != "0";
     std::vector<Node*> nodes;
     for (Node* n : *graph_.main())
       if (n->kind == NodeKind::Op) nodes.push_back(n);
@@ -491,7 +494,7 @@ class Blocker {
   Graph& graph_;
   const int64_t block_;
   const LastBlocks* last_;
-  bool winograd_ = true;
+  const bool winograd_ = winograd_is_on();
   int convolutions_ = 0, tiled_ = 0;
   std::unordered_map<const Value*, Value*> blocked_;
 };

@@ -13,7 +13,6 @@
 #include "moka/base/cpu.h"
 #include "moka/base/parallel.h"
 #include "moka/tensor/complex_half.h"
-#include "moka/tensor/copy_bytes.h"
 #include "moka/tensor/half.h"
 #include "moka/tensor/meta.h"
 #include "moka/tensor/narrow.h"
@@ -351,6 +350,19 @@ Conversion check_convert(DType from, DType to) {
   return out;
 }
 
+// memcpy that is as fast where both sides lie nearly at the same place of their pages: the processor's instruction for
+// whole strings takes many times as long there on some (1,024 rows of 4 KiB rolled by 3 elements, Zen 4: 840 us, now 150).
+void copy_bytes(void* to, const void* from, size_t n) {
+  constexpr uintptr_t page = 4096, near = 64;
+  constexpr size_t step = 1024;
+  const uintptr_t apart = (reinterpret_cast<uintptr_t>(from) - reinterpret_cast<uintptr_t>(to)) % page;
+  char* t = static_cast<char*>(to);
+  const char* f = static_cast<const char*>(from);
+  if (apart && (apart < near || page - apart < near))
+    for (; n > step; n -= step, t += step, f += step) std::memcpy(t, f, step);
+  if (n) std::memcpy(t, f, n);
+}
+
 // Copies `n` elements between runs with steps, through a tile when both conversion and a step are asked for.
 void copy_run(const char* from, int64_t from_step, DType from_type, char* to, int64_t to_step, DType to_type,
               int64_t n, const Conversion& fn) {
@@ -470,17 +482,6 @@ void for_each_offset(const Dims& sizes, const Dims& fs, const Dims& ts, int64_t 
   }
 }
 }  // namespace
-
-void copy_bytes(void* to, const void* from, size_t n) {
-  constexpr uintptr_t page = 4096, near = 64;
-  constexpr size_t step = 1024;
-  const uintptr_t apart = (reinterpret_cast<uintptr_t>(from) - reinterpret_cast<uintptr_t>(to)) % page;
-  char* t = static_cast<char*>(to);
-  const char* f = static_cast<const char*>(from);
-  if (apart && (apart < near || page - apart < near))
-    for (; n > step; n -= step, t += step, f += step) std::memcpy(t, f, step);
-  if (n) std::memcpy(t, f, n);
-}
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, int64_t n) {
   if (from_type == to_type) {

@@ -105,22 +105,12 @@ PyObject* wrap_outputs(const Op& op, Frame& f) {
 }
 
 namespace {
-// Whether a value is of a type that stands in for tensors: one with its own __torch_function__.
-bool stands_in(PyObject* o) {
-  return any_inside(o, [](PyObject* entry) {
-    PyTypeObject* type = Py_TYPE(entry);
-    return !is_tensor(entry) && entry != Py_None && !PyLong_Check(entry) && !PyFloat_Check(entry) &&
-           !PyUnicode_Check(entry) &&
-           PyObject_HasAttrString(reinterpret_cast<PyObject*>(type), "__torch_function__");
-  });
-}
-
 // For a call that fits no schema: what a type among its arguments makes of it; null if there is none, or if it
 // `failed` with Python's error set.
 PyObject* call_stand_in(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
                         bool& failed) {
   Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  if (!function || std::none_of(args, args + count + named, stands_in)) return nullptr;
+  if (!function || std::none_of(args, args + count + named, holds_stand_in)) return nullptr;
   PyObject* result = hand_over(function, args, count, keywords);
   failed = !result;
   return result;

@@ -226,13 +226,11 @@ Tensor value_tensor(PyObject* value, const Tensor& target) {
   }
   return tensor_from_data(value, target.dtype());
 }
-}  // namespace
 
-namespace {
 // Whether an index, or a value to be written, is left to a mode, to a subclass or to what stands in for a tensor.
 bool is_left_to_others(PyObject* const* operands, Py_ssize_t count) {
   if (is_overridden(operands, count)) return true;
-  return std::any_of(operands, operands + count, [](PyObject* o) { return any_inside(o, is_stand_in); });
+  return std::any_of(operands, operands + count, holds_stand_in);
 }
 PyObject* leave_to_others(const char* method, PyObject* const* operands, Py_ssize_t count) {
   const PyRef function =

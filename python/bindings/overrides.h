@@ -36,6 +36,8 @@ bool any_inside(PyObject* o, Matches matches, int depth = 0) {
   return false;
 }
 
+inline bool holds_stand_in(PyObject* o) { return any_inside(o, is_stand_in); }
+
 // What modes and the types of arguments make of a call (moka.overrides).
 PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords);
 

@@ -168,14 +168,23 @@ std::shared_ptr<const Prepared> prepared(Direction direction, const ConvGeometry
 // A picture as it lies where oneDNN knows that order.
 bool is_last(const Tensor& t) { return has_channels_last(t) && is_in_format("channels_last", t); }
 Tensor readable(const Tensor& t) { return is_last(t) ? t : as_contiguous(t); }
-// The result has its channels last where those of the picture or of the filters are.
-bool result_last(Frame& f, const Tensor& picture, const Tensor& weights) {
-  if (f.given & 1 || f.outs[0].dim() != 4 || !(has_channels_last(picture) || has_channels_last(weights)))
-    return false;
-  const Tensor& out = f.outs[0];
-  const Dims strides = format_strides("channels_last", out.sizes(), f.name());
-  f.outs[0] = new_strided_tensor(out.sizes(), strides, out.dtype(), out.device());
-  return true;
+// The orders of a call, whose first argument is a picture and whose second are the filters, or, for their gradient, the
+// other picture. A result has its channels last where those of the picture or of the filters are.
+Last orders(const Frame& f, Direction direction) {
+  const Tensor &picture = f.tensor(0), &other = f.tensor(1);
+  const bool read = is_last(picture);
+  if (direction == Direction::Weight) return {is_last(other), read};
+  const bool made =
+      !(f.given & 1) && picture.dim() == 4 && (has_channels_last(picture) || has_channels_last(other));
+  return direction == Direction::Input ? Last{made, read} : Last{read, made};
+}
+// The result's memory, in the order that `last` says.
+const Tensor& result(Frame& f, bool last) {
+  Tensor& out = f.outs[0];
+  if (last)
+    out = new_strided_tensor(out.sizes(), format_strides("channels_last", out.sizes(), f.name()), out.dtype(),
+                             out.device());
+  return out;
 }
 
 // A tensor as the primitive wants it: our memory, or scratch memory reordered before or after.
@@ -212,7 +221,8 @@ std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry
   if (direction == Direction::Forward && g.taps() == 1 && g.groups == 1 &&
       g.filters * g.channels > g.batch * (g.in_pixels() * g.channels + g.out_pixels() * g.filters) / 2)
     return "the weights are larger than what they are applied to";
-  if (!prepared(direction, g, bias, {})) return "oneDNN has no implementation for this shape";
+  if (!prepared(direction, g, bias, orders(f, direction)))
+    return "oneDNN has no implementation for this shape";
   return {};
 }
 
@@ -244,24 +254,24 @@ std::string_view conv_declines(const Frame& f) {
 }
 void conv_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  const bool last = result_last(f, f.tensor(0), f.tensor(1));
+  const Last last = orders(f, Direction::Forward);
   run(f, Direction::Forward, conv_forward_geometry(f), readable(f.tensor(0)), as_contiguous(f.tensor(1)),
-      f.outs[0], bias, {is_last(f.tensor(0)), last});
+      result(f, last.destination), bias, last);
 }
 std::string_view backward_input_declines(const Frame& f) {
   return why_not(f, Direction::Input, conv_backward_input_geometry(f), false);
 }
 void backward_input_run(Frame& f) {
-  const bool last = result_last(f, f.tensor(0), f.tensor(1));
-  run(f, Direction::Input, conv_backward_input_geometry(f), f.outs[0], as_contiguous(f.tensor(1)),
-      readable(f.tensor(0)), {}, {last, is_last(f.tensor(0))});
+  const Last last = orders(f, Direction::Input);
+  run(f, Direction::Input, conv_backward_input_geometry(f), result(f, last.source),
+      as_contiguous(f.tensor(1)), readable(f.tensor(0)), {}, last);
 }
 std::string_view backward_weight_declines(const Frame& f) {
   return why_not(f, Direction::Weight, conv_backward_weight_geometry(f), false);
 }
 void backward_weight_run(Frame& f) {
   run(f, Direction::Weight, conv_backward_weight_geometry(f), readable(f.tensor(1)), f.outs[0],
-      readable(f.tensor(0)), {}, {is_last(f.tensor(1)), is_last(f.tensor(0))});
+      readable(f.tensor(0)), {}, orders(f, Direction::Weight));
 }
 
 std::string_view transpose_declines(const Frame& f) {
@@ -269,9 +279,9 @@ std::string_view transpose_declines(const Frame& f) {
 }
 void transpose_run(Frame& f) {
   Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  const bool last = result_last(f, f.tensor(0), f.tensor(1));
+  const Last last = orders(f, Direction::Transpose);
   run(f, Direction::Transpose, conv_transpose_geometry(f).g, readable(f.tensor(0)),
-      as_contiguous(f.tensor(1)), f.outs[0], bias, {is_last(f.tensor(0)), last});
+      as_contiguous(f.tensor(1)), result(f, last.destination), bias, last);
 }
 
 // One axis is two, the first of size 1.

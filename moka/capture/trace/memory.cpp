@@ -105,7 +105,7 @@ void Memory::bind_view(const Tensor& t, const Tensor& of, const Node& node, int 
 std::vector<Memory::View> Memory::strided_path(const Whole& whole, Value* sizes, Value* strides,
                                                int64_t offset) {
   // The whole as it lies in memory: a row of numbers.
-  const Dims order = memory_order(whole.strides);
+  const Dims order = memory_order(whole.sizes, whole.strides);
   int64_t row = 1;
   bool dense = offset >= whole.offset;
   for (size_t i = order.size(); i-- > 0;) {

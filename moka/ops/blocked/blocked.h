@@ -14,6 +14,9 @@ MOKA_BLOCKED_OPS(MOKA_DECLARE_OP)
 
 namespace moka {
 
+// The family works in float32: raises for arguments that are there and of other types.
+void check_floats(const Frame& f, std::initializer_list<int> arguments);
+
 // How the filters of a blocked convolution lie.
 enum class Filters : uint8_t {
   Dense,  // [filter blocks, channel blocks, height, width, channel in block, filter in block]

@@ -10,13 +10,17 @@
 
 namespace moka {
 
-// Arguments: input, weight, bias, stride, padding, dilation, channels, filters, addend, activation.
-BlockedConv blocked_geometry(const Frame& f) {
-  const Tensor &x = tensor_argument(f, 0), &w = tensor_argument(f, 1);
-  for (int i : {0, 1, 2, 8})
+void check_floats(const Frame& f, std::initializer_list<int> arguments) {
+  for (int i : arguments)
     if (f.has(i))
       MOKA_CHECK_KIND(NotImplemented, tensor_argument(f, i).dtype() == DType::F32, f.name(), ": ",
                       argument_name(f, i), " must be float32, got ", f.tensor(i).dtype());
+}
+
+// Arguments: input, weight, bias, stride, padding, dilation, channels, filters, addend, activation.
+BlockedConv blocked_geometry(const Frame& f) {
+  const Tensor &x = tensor_argument(f, 0), &w = tensor_argument(f, 1);
+  check_floats(f, {0, 1, 2, 8});
   BlockedConv c;
   c.block = w.dim() ? w.size(-1) : 0;
   c.filters = w.dim() == 6   ? Filters::Dense

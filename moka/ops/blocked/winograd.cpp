@@ -23,7 +23,7 @@ constexpr int64_t panel = 32;  // filters side by side
 }  // namespace
 
 // In multiply-adds and what takes as long: transforms by the outputs and inputs of tiles, filters by what reading them
-// from memory takes. Fitted to shapes of ResNet-50 on 2 cores with AVX-512 (benchmarks/RESULTS.md).
+// from memory takes. Fitted to shapes of ResNet-50 on 2 cores with AVX-512 (docs/decisions/014-winograd.md).
 int64_t winograd_tile(int64_t channels, int64_t filters, int64_t pictures, int64_t height, int64_t width) {
   constexpr double each_weight = 30, gain = 0.9, most_bytes = 4 << 20;
   const double pairs = double(channels) * double(filters),
@@ -49,18 +49,13 @@ int64_t winograd_tile(int64_t channels, int64_t filters, int64_t pictures, int64
 namespace moka::ops {
 
 namespace {
-int64_t tile_argument(const Frame& f, int64_t tile) {
-  MOKA_CHECK_KIND(Value, tile == 2 || tile == 4, f.name(), ": tiles have 2 or 4 outputs a side, got ", tile);
-  return tile;
-}
-
 void pack_shape(Frame& f) {
   const Tensor& w = tensor_argument(f, 0);
-  MOKA_CHECK_KIND(NotImplemented, w.dtype() == DType::F32, f.name(), ": weight must be float32, got ",
-                  w.dtype());
+  check_floats(f, {0});
   MOKA_CHECK(w.dim() == 4 && w.size(2) == 3 && w.size(3) == 3, f.name(),
              ": weight must have shape [filters, channels, 3, 3], got ", w.sizes());
-  const int64_t side = tile_argument(f, f.integer(1)) + 2;
+  const int64_t tile = f.integer(1), side = tile + 2;
+  MOKA_CHECK_KIND(Value, tile == 2 || tile == 4, f.name(), ": tiles have 2 or 4 outputs a side, got ", tile);
   f.output(0, Dims{side * side, (w.size(0) + panel - 1) / panel, w.size(1), panel}, w.dtype());
 }
 void pack_kernel(Frame& f) {
@@ -91,10 +86,7 @@ struct Tiles {
   int64_t count() const { return batch * down * across; }
 };
 Tiles tiles_of(const Frame& f) {
-  for (int i : {0, 1, 2, 6})
-    if (f.has(i))
-      MOKA_CHECK_KIND(NotImplemented, tensor_argument(f, i).dtype() == DType::F32, f.name(), ": ",
-                      argument_name(f, i), " must be float32, got ", f.tensor(i).dtype());
+  check_floats(f, {0, 1, 2, 6});
   const Tensor &x = tensor_argument(f, 0), &w = tensor_argument(f, 1);
   MOKA_CHECK(x.dim() == 5, f.name(), ": input must have shape [batch, blocks, height, width, block], got ",
              x.sizes());
@@ -251,8 +243,8 @@ constinit const Op pack_winograd_op{
     .schema = "pack_winograd(Tensor weight, int tile) -> Tensor",
     .doc =
         "Filters [filters, channels, 3, 3] as conv2d_winograd reads them, for tiles of so many outputs a "
-        "side, 2 or 4: "
-        "[(tile + 2)^2, panels of 32 filters, channels, 32].",
+        "side, "
+        "2 or 4: [(tile + 2)^2, panels of 32 filters, channels, 32].",
     .method = "none",
     .shape = pack_shape,
     .kernels = {KernelRow{"transform", pack_kernel}},
@@ -264,15 +256,13 @@ constinit const Op pack_winograd_op{
 constinit const Op conv2d_winograd_op{
     .schema =
         "conv2d_winograd(Tensor input, Tensor weight, Tensor? bias, int[2] padding, int filters, int block, "
-        "Tensor? "
-        "addend=None, str activation='none') -> Tensor",
+        "Tensor? addend=None, str activation='none') -> Tensor",
     .doc =
         "activation(conv2d(...) + addend) with 3 x 3 filters and stride 1 over [batch, blocks, height, "
-        "width, block], "
-        "with filters of pack_winograd; the result has blocks of `block` filters. Rounds differently from "
-        "conv2d: by "
-        "about 1e-5 of the largest results with tiles of 4. An infinity or NaN reaches all outputs of its "
-        "tile.",
+        "width, "
+        "block], with filters of pack_winograd; the result has blocks of `block` filters. Rounds differently "
+        "from conv2d: by about 1e-5 of the largest results with tiles of 4. An infinity or NaN reaches all "
+        "outputs of its tile.",
     .method = "none",
     .shape = conv_shape,
     .kernels = {KernelRow{"tiles", conv_kernel}},

@@ -11,14 +11,10 @@ struct Interpolation;
 template <>
 struct Interpolation<2> {  // points 0, 1, -1, infinity
   template <class V>
-  static void input(V& a, V& b, V& c, V& d) {
-    const V even = c, odd = b;
-    a = c - a, d = d - b;
-    b = even + odd, c = even - odd;
-  }
-  template <class V>
   static void input(V* v, int step) {
-    input(v[0], v[step], v[2 * step], v[3 * step]);
+    const V odd = v[step], even = v[2 * step];
+    v[0] = even - v[0], v[3 * step] = v[3 * step] - odd;
+    v[step] = even + odd, v[2 * step] = even - odd;
   }
   template <class V>
   static void filter(const V* g, int step, V* to, int to_step) {

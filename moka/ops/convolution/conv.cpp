@@ -22,6 +22,11 @@ const T* data_or_null(const Tensor& t) {
 }
 
 void conv_shape(Frame& f) { f.output(0, conv_forward_geometry(f).output_sizes(), f.tensor(0).dtype()); }
+// Results have their channels last where the filters or the picture have them so.
+void follow_operands(Frame& f) {
+  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
+}
+
 void conv_kernel(Frame& f) {
   ConvGeometry g = conv_forward_geometry(f);
   Tensor x = operand(f.tensor(0)), w = operand(f.tensor(1)), b;
@@ -31,7 +36,7 @@ void conv_kernel(Frame& f) {
     convolve<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
   });
   y.finish();
-  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
+  follow_operands(f);
 }
 
 void backward_input_shape(Frame& f) {
@@ -45,7 +50,7 @@ void backward_input_kernel(Frame& f) {
     convolve_backward_input<T>(g, dy.data<T>(), w.data<T>(), nullptr, dx.data<T>());
   });
   dx.finish();
-  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
+  follow_operands(f);
 }
 
 void backward_weight_shape(Frame& f) {
@@ -71,7 +76,7 @@ void transpose_kernel(Frame& f) {
     convolve_backward_input<T>(g, x.data<T>(), w.data<T>(), data_or_null<T>(b), y.data<T>());
   });
   y.finish();
-  follow_format(f, has_channels_last(f.tensor(1)) ? f.tensor(1) : f.tensor(0));
+  follow_operands(f);
 }
 
 // Arguments: input, sizes.

@@ -68,11 +68,12 @@ Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operan
   return strides;
 }
 
-Dims memory_order(std::span<const int64_t> strides) {
+Dims memory_order(std::span<const int64_t> sizes, std::span<const int64_t> strides) {
   Dims order;
   for (size_t d = 0; d < strides.size(); d++) order.push_back(static_cast<int64_t>(d));
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return strides[static_cast<size_t>(a)] > strides[static_cast<size_t>(b)];
+    const size_t i = static_cast<size_t>(a), j = static_cast<size_t>(b);
+    return strides[i] != strides[j] ? strides[i] > strides[j] : (sizes[i] == 1) < (sizes[j] == 1);
   });
   return order;
 }

@@ -12,8 +12,8 @@ Dims format_strides(std::string_view format, const Tensor& like, std::string_vie
 Dims format_strides(std::string_view format, std::span<const int64_t> sizes, std::string_view op);
 // Dense strides in the order of the operands' dimensions: the first that tells two dimensions apart decides.
 Dims strides_like(std::span<const int64_t> shape, std::span<const Tensor> operands);
-// The dimensions as they lie in memory, the outermost first; those of equal strides in their order.
-Dims memory_order(std::span<const int64_t> strides);
+// The dimensions as they lie in memory, the outermost first; of equal strides, those of sizes of 1 last, then in order.
+Dims memory_order(std::span<const int64_t> sizes, std::span<const int64_t> strides);
 bool is_in_format(std::string_view format, const Tensor& t);
 // Whether its strides are those of contiguous_strides, also where a size of 1 would allow others.
 bool has_plain_strides(const Tensor& t);

@@ -26,11 +26,7 @@ Tensor drawn_like(const Tensor& x, const Any& dtype, const Any& device, Draw dra
   const Dims strides =
       has_plain_strides(x) || !x.has_storage() ? Dims() : format_strides("preserve_format", x, "like");
   if (strides.empty() || strides == contiguous_strides(x.sizes())) return draw(x.sizes(), type, place);
-  Dims order = memory_order(strides);  // of equal strides, those of sizes of 1 belong inside
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return strides[static_cast<size_t>(a)] == strides[static_cast<size_t>(b)] &&
-           x.sizes()[static_cast<size_t>(a)] > 1 && x.sizes()[static_cast<size_t>(b)] == 1;
-  });
+  const Dims order = memory_order(x.sizes(), strides);
   Dims sizes;
   for (int64_t d : order) sizes.push_back(x.size(static_cast<int>(d)));
   return permute_inverse(draw(sizes, type, place), order);

@@ -10,7 +10,16 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_betas, check_options, count_step, kept_number, number
+from .optimizer import (
+    Optimizer,
+    Parameters,
+    check_betas,
+    check_options,
+    count_step,
+    invalid,
+    kept_number,
+    number,
+)
 
 __all__ = ["Adamax", "NAdam", "RAdam", "SparseAdam"]
 
@@ -228,8 +237,8 @@ class SparseAdam(Optimizer):
     ) -> None:
         check_options("SparseAdam", lr=lr, eps=eps)
         if number(lr) == 0 or eps == 0:
-            word = f"learning rate: {number(lr)}" if number(lr) == 0 else f"epsilon value: {eps}"
-            raise ValueError(f"SparseAdam: Invalid {word}; lr and eps must be above zero")
+            option, value = ("lr", number(lr)) if number(lr) == 0 else ("eps", eps)
+            raise invalid("SparseAdam", option, value, "lr and eps must be above zero")
         check_betas("SparseAdam", betas)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
         for group in self.param_groups:

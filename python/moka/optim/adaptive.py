@@ -8,7 +8,16 @@ from typing import Any
 from moka import _C
 from moka._C import Tensor
 
-from .optimizer import Optimizer, Parameters, check_options, count_step, kept_number, number, real_view
+from .optimizer import (
+    Optimizer,
+    Parameters,
+    check_options,
+    count_step,
+    invalid,
+    kept_number,
+    number,
+    real_view,
+)
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop", "Rprop"]
 
@@ -257,7 +266,7 @@ class Adadelta(Optimizer):
     ) -> None:
         check_options("Adadelta", lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
         if rho > 1:
-            raise ValueError(f"Adadelta: Invalid rho value: {rho}; it must be at most 1")
+            raise invalid("Adadelta", "rho", rho, "it must be at most 1")
         defaults = {
             "lr": lr,
             "rho": rho,

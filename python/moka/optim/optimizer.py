@@ -52,6 +52,11 @@ def number(value: Any) -> float:
 _WORDS = {"lr": "learning rate", "eps": "epsilon value"}
 
 
+def invalid(name: str, option: str, value: Any, rule: str) -> ValueError:
+    """The error for an option whose value breaks a rule."""
+    return ValueError(f"{name}: Invalid {_WORDS.get(option, f'{option} value')}: {value}; {rule}")
+
+
 def check_options(name: str, **options: Any) -> None:
     """Raise unless every given option is a number of at least zero."""
     for option, value in options.items():
@@ -64,8 +69,7 @@ def check_options(name: str, **options: Any) -> None:
                 f"{name}: {option} must be a number, but {type(value).__name__} {value!r:.40} came"
             )
         if not number(value) >= 0:
-            word = _WORDS.get(option, f"{option} value")
-            raise ValueError(f"{name}: Invalid {word}: {value}; {option} must not be negative")
+            raise invalid(name, option, value, f"{option} must not be negative")
 
 
 def kept_number(value: float) -> Tensor:

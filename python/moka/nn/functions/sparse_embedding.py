@@ -28,13 +28,13 @@ class _Elements(Function):
         if not ctx.shape:
             indices = _C.zeros(0, index.numel(), dtype=_C.int64)
             return SparseTensor(indices, dy.reshape(-1), ctx.shape), None, None
+        if not index.dim():  # one place of a vector
+            index = index.reshape(1)
         places = [
             _C.arange(0, size).reshape(-1, *[1] * (index.dim() - 1 - d)).expand(index.shape)
             for d, size in enumerate(index.shape)
         ]
         size = ctx.shape[ctx.dim]
-        if not places:  # one place of a vector
-            places, index = [index.reshape(1)], index.reshape(1)
         places[ctx.dim] = _C.where(index < 0, index + size, index).long()
         indices = _C.stack([place.reshape(-1) for place in places])
         return SparseTensor(indices, dy.reshape(-1), ctx.shape), None, None

@@ -41,6 +41,19 @@ def cached() -> Iterator[None]:
             _cache.clear()
 
 
+def _check_originals(value: Any) -> None:
+    """Raise unless it is a tensor or a sequence of them."""
+    wrong = None if isinstance(value, Tensor | Sequence) else type(value).__name__
+    if isinstance(value, Sequence):
+        others = ((i, part) for i, part in enumerate(value) if not isinstance(part, Tensor))
+        wrong = next((f"{type(part).__name__} as element {i}" for i, part in others), None)
+    if wrong:
+        raise ValueError(
+            "register_parametrization: 'right_inverse' must return a Tensor or a Sequence of tensors "
+            f"(list, tuple...). Got {wrong}"
+        )
+
+
 class ParametrizationList(ModuleList):
     """The functions of one tensor, first to last, and what they start from: `original` (or original0, ...
     where
@@ -60,11 +73,7 @@ class ParametrizationList(ModuleList):
                         value = module.right_inverse(value)
                     except NotImplementedError:
                         break
-        if not isinstance(value, Tensor | Sequence):
-            raise ValueError(
-                "register_parametrization: 'right_inverse' must return a Tensor or a Sequence of tensors "
-                f"(list, tuple...). Got {type(value).__name__}"
-            )
+        _check_originals(value)
         self.is_tensor = isinstance(value, Tensor)
         self.ntensors = 1 if self.is_tensor else len(value)
         if self.is_tensor:
@@ -80,11 +89,6 @@ class ParametrizationList(ModuleList):
                 self._keep("original", value, original)
         else:
             for i, part in enumerate(value):
-                if not isinstance(part, Tensor):
-                    raise ValueError(
-                        "register_parametrization: 'right_inverse' must return a Tensor or a Sequence of "
-                        f"tensors (list, tuple...). Got {type(part).__name__} as element {i}"
-                    )
                 self._keep(f"original{i}", part, original)
         if not unsafe:
             _check_result(original, self(), type(modules[-1]).__name__)
