@@ -434,6 +434,7 @@ std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
   std::copy(given.begin(), given.end(), &args[0]);
   // Shape functions see shapes only: operands keep their data out of reach.
   for (size_t i = given.size(); i < schema.args.size(); i++) args[i] = schema.args[i].default_value.arg();
+  check_args(op, args, static_cast<int>(schema.args.size()));
   LayersOff off(~0u);
   Frame frame(op, args, static_cast<int>(schema.args.size()));
   frame.infer = true;

@@ -13,7 +13,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "formats"))
 
 __all__ = ["main", "mutate"]
 
@@ -191,12 +194,12 @@ def main() -> int:
     spent, index, counts, wrong = 0.0, 0, Counter(), 0
     while spent < seconds:
         command = [sys.executable, __file__, str(seed), str(seconds), str(index)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
         assert child.stdout
         own, at, start = 0.0, "", time.monotonic()
         while spent + own < seconds:
             ready, _, _ = select.select([child.stdout], [], [], HANG if at else 900)
-            line = child.stdout.readline() if ready else ""
+            line = child.stdout.readline().decode() if ready else ""  # unbuffered, as select sees
             if line.startswith("at "):
                 at, index = line[3:].strip(), int(line.split()[1]) + 1
             elif line.startswith("done "):
@@ -206,6 +209,9 @@ def main() -> int:
                 if answer.startswith("WRONG"):
                     wrong += 1
                     print(f"{at}: {answer}", flush=True)
+            elif not at:
+                print(f"the child did not start; '{' '.join(command)}' says why")
+                return 1
             else:
                 wrong += 1
                 print(f"{at}: {'died' if ready else f'took more than {HANG} s'}", flush=True)

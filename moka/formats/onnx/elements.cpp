@@ -266,7 +266,7 @@ class Follower {
 
 namespace {
 
-enum class Rule : uint8_t { Broadcast, Same, Product, Matrix, Joined, Equation };
+enum class Rule : uint8_t { Broadcast, Same, Product, Matrix, Permuted, Joined, Equation };
 struct RankRule {
   std::string_view op;
   Rule rule;
@@ -295,7 +295,7 @@ constexpr RankRule rank_rules[] = {
     {"GroupNormalization", Rule::Same},
     {"Softmax", Rule::Same},
     {"LogSoftmax", Rule::Same},
-    {"Transpose", Rule::Same},
+    {"Transpose", Rule::Permuted},
     {"Slice", Rule::Same},
     {"Pad", Rule::Same},
     {"Resize", Rule::Same},
@@ -304,6 +304,7 @@ constexpr RankRule rank_rules[] = {
     {"Concat", Rule::Joined},
     {"Einsum", Rule::Equation},
     {"PRelu", Rule::Same},
+    {"ReverseSequence", Rule::Same},
 };
 
 int promised_rank(NodeReader& n, Rule rule) {
@@ -311,6 +312,7 @@ int promised_rank(NodeReader& n, Rule rule) {
   switch (rule) {
     case Rule::Same: return first;
     case Rule::Matrix: return 2;
+    case Rule::Permuted: return n.ints("perm") ? static_cast<int>(n.ints("perm")->size()) : first;
     case Rule::Equation: {  // the letters behind the arrow
       const std::string_view equation = n.text("equation", "");
       const size_t arrow = equation.find("->");

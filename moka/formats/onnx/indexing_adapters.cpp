@@ -169,16 +169,21 @@ bool unique(NodeReader& n) {
   return true;
 }
 
+// Rows and columns by number: dimensions behind them need not be known.
 bool reverse_sequence(NodeReader& n) {
-  const int rank = rank_of(n[0], "the input");
+  const int rank = spelling::rank(n[0]);
   const int64_t time = n.integer("time_axis", 0), batch = n.integer("batch_axis", 1);
-  MOKA_CHECK_KIND(File, rank >= 2 && time + batch == 1 && (time == 0 || time == 1),
+  MOKA_CHECK_KIND(File, (rank < 0 || rank >= 2) && time + batch == 1 && (time == 0 || time == 1),
                   "time_axis and batch_axis must be 0 and 1");
-  Value* step = spread(n, count_to(n, size_of(n, n[0], time)), {static_cast<int>(time)}, rank);
-  Value* length = spread(n, n.call("to", {n[1], DType::I64}), {static_cast<int>(batch)}, rank);
+  auto along = [&](Value* v, int64_t axis) { return n.call("unsqueeze", {v, 1 - axis}); };
+  Value* step = along(count_to(n, size_of(n, n[0], time)), time);
+  Value* column = along(count_to(n, size_of(n, n[0], batch)), batch);
+  Value* length = along(n.call("to", {n[1], DType::I64}), batch);
   Value* turned = n.call("sub", {n.call("sub", {length, int64_t(1)}), step});
   Value* from = n.call("where", {n.call("lt", {step, length}), turned, step});
-  n.out(n.call("gather", {n[0], time, expanded_to(n, from, sizes_of(n, n[0]))}));
+  std::vector<Value*> places{from, column};
+  if (time == 1) std::swap(places[0], places[1]);
+  n.out(n.call("index", {n[0], places}));
   return true;
 }
 

@@ -26,32 +26,41 @@ Whole window_count(NodeReader& n, const Window& w, size_t i, Whole size, bool ce
   return arithmetic(n, "min", count, most);
 }
 
-// Sums over windows, one dimension after another. `x` has `begin` elements of border; behind its end as much is added as
-// the windows need.
+// Sums over windows. `x` has `begin` elements of border; behind its end as much is added as the windows need.
 Value* window_sums(NodeReader& n, Value* x, const Window& w, const Wholes& counts) {
   const DType dtype = dtype_of(x, "the input");
   const int rank = rank_of(x, "the input");
-  for (size_t i = 0; i < w.kernel.size(); i++) {
-    const int64_t dim = static_cast<int64_t>(i) + 2, reach = w.dilation[i] * (w.kernel[i] - 1) + 1;
-    const Whole needed = add(n, mul(n, sub(n, counts[i], 1), w.stride[i]), reach);
-    Wholes pads(static_cast<size_t>(rank - dim) * 2, Whole(0));
-    pads[pads.size() - 1] = arithmetic(n, "max", sub(n, needed, size_of(n, x, dim)), 0);
-    if (!pads.back().fixed() || pads.back().number > 0)
-      x = promise(n.call("pad_constant", {x, list_of(n, pads), 0.0}), dtype, rank);
-    Value* sum = nullptr;
-    for (int64_t k = 0; k < w.kernel[i]; k++) {
-      const Whole start = k * w.dilation[i],
-                  end = add(n, start, add(n, mul(n, sub(n, counts[i], 1), w.stride[i]), 1));
-      Value* part = n.call("slice", {x, dim, start.argument(), end.argument(), w.stride[i]});
-      Wholes sizes;
-      for (const graph::Dim& d : x->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
-      sizes[static_cast<size_t>(dim)] = counts[i].fixed() ? counts[i].number : -1;
-      promise(part, dtype, sizes);
-      sum = sum ? n.call("add", {sum, part}) : part;
-    }
-    x = sum;
+  const size_t spatial = w.kernel.size();
+  Dims reach;
+  Wholes pads, sizes;
+  for (const graph::Dim& d : x->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
+  bool direct = spatial <= 3, more = false;
+  int64_t count = 1;
+  for (size_t i = 0; i < spatial; i++) {
+    const int64_t dim = static_cast<int64_t>(i) + 2;
+    direct &= w.dilation[i] == 1;
+    count *= w.kernel[i];
+    reach.push_back(w.dilation[i] * (w.kernel[i] - 1) + 1);
+    const Whole needed = add(n, mul(n, sub(n, counts[i], 1), w.stride[i]), reach[i]);
+    const Whole end = arithmetic(n, "max", sub(n, needed, size_of(n, x, dim)), 0);
+    more |= !end.fixed() || end.number > 0;
+    pads.insert(pads.begin(), {Whole(0), end});
+    sizes[i + 2] = counts[i].fixed() ? counts[i].number : -1;
   }
-  return x;
+  if (more) x = promise(n.call("pad_constant", {x, list_of(n, pads), 0.0}), dtype, rank);
+  if (direct) {
+    constexpr const char* names[] = {"avg_pool1d", "avg_pool2d", "avg_pool3d"};
+    Value* mean = n.call(names[spatial - 1], {x, w.kernel, named("stride", w.stride)});
+    return promise(n.call("mul", {mean, static_cast<double>(count)}), dtype, sizes);
+  }
+  Dims windows;
+  for (size_t i = 0; i < spatial; i++) {
+    const int64_t last = rank + static_cast<int64_t>(i);
+    x = n.call("unfold", {x, static_cast<int64_t>(i) + 2, reach[i], w.stride[i]});
+    x = n.call("slice", {x, last, int64_t(0), Any(), w.dilation[i]});
+    windows.push_back(last);
+  }
+  return promise(n.call("sum", {x, windows}), dtype, sizes);
 }
 
 Wholes window_counts(NodeReader& n, const Window& w) {

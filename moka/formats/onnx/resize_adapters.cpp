@@ -15,11 +15,12 @@ namespace {
 struct Axis {
   int64_t dim;
   Whole from, to;  // sizes
-  Value *scale, *begin = nullptr, *end = nullptr;  // as float64; begin and end of the region, if there is one
+  Value *scale, *begin = nullptr, *end = nullptr;  // as float32; begin and end of the region, if there is one
 };
 
-Value* real(NodeReader& n, double v) { return constant_number(n, v, DType::F64); }
-Value* real(NodeReader& n, Whole w) { return number_of(n, w, DType::F64); }
+// Sizes and places are computed in float32, as the standard does: 9 * 1.4444444 is 13 there, and 12 / 2.4 is 5.
+Value* real(NodeReader& n, double v) { return constant_number(n, v, DType::F32); }
+Value* real(NodeReader& n, Whole w) { return number_of(n, w, DType::F32); }
 
 Whole whole_of(NodeReader& n, Value* number) {
   Any v;
@@ -89,13 +90,13 @@ class Resizing {
           policy =
               policy ? n_.call(keep == "not_larger" ? "minimum" : "maximum", {policy, a.scale}) : a.scale;
       } else {
-        a.scale = n_.call("to", {n_.call("select", {scales, int64_t(0), k}), DType::F64});
+        a.scale = n_.call("to", {n_.call("select", {scales, int64_t(0), k}), DType::F32});
         a.to = whole_of(n_, n_.call("floor", {n_.call("mul", {a.scale, real(n_, a.from)})}));
       }
       if (place_ == "tf_crop_and_resize") {
         MOKA_CHECK_KIND(File, n_.has(1), "tf_crop_and_resize needs the input roi");
         auto bound = [&](int64_t at) {
-          return n_.call("to", {n_.call("select", {n_[1], int64_t(0), at}), DType::F64});
+          return n_.call("to", {n_.call("select", {n_[1], int64_t(0), at}), DType::F32});
         };
         a.begin = bound(k);
         a.end = bound(k + static_cast<int64_t>(dims.size()));
@@ -127,10 +128,10 @@ class Resizing {
     return n_[n_.node.op == "Upsample" || n_.version < 11 ? 1 : 2];
   }
 
-  // Where the centres of the output's elements lie in the input, as float64.
+  // Where the centres of the output's elements lie in the input.
   Value* places(const Axis& a) {
     auto call = [&](const char* op, Value* x, spelling::Argument y) { return n_.call(op, {x, y}); };
-    Value* y = count_to(n_, a.to, DType::F64);
+    Value* y = count_to(n_, a.to, DType::F32);
     Value *from = real(n_, a.from),
           *wide = call("mul", a.scale, from);  // the output's size before it was cut
     Value *span = call("sub", from, 1.0), *single = call("eq", wide, 1.0);
@@ -210,7 +211,7 @@ class Resizing {
   }
 
   Value* weighted(Value* x, const Axis& a, DType dtype, int rank) {
-    Value* place = places(a);
+    Value* place = cast_to(n_, places(a), DType::F64);
     const double support = mode_ == "linear" ? 1 : 2;
     // Shrinking with antialias widens the kernel. Elements beyond the border repeat those of the border.
     Value* narrow = wide_ ? n_.call("clamp_max", {a.scale, 1.0}) : nullptr;

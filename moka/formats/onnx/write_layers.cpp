@@ -387,6 +387,7 @@ constexpr WritingAdapter table[] = {
     {"softmax", 1, 0, of_no_dimensions},
     {"log_softmax", 1, 0, of_no_dimensions},
     {"cumsum", 1, 0, cumsum},
+    {"cumprod", 26, 0, of_no_dimensions},
     {"cumsum_backward", 1, 0, cumsum_backward},
     {"det", 1, 11, left_out},
     {"attention", 23, 0, attention},

@@ -68,6 +68,12 @@ bool remainder(NodeWriter& n) {
   if (!spelling::has_dtype(n.node.output(), &type) || is_floating(type)) return n.left_to_rules();
   return n.finish("Mod", {operand(n, "input", type), operand(n, "other", type)});
 }
+// Clip takes bounds without dimensions.
+bool clamp(NodeWriter& n) {
+  for (std::string_view bound : {"min", "max"})
+    if (!n.constant(bound) && n.rank(bound) != 0) return n.left_to_rules();
+  return false;
+}
 // The result has the base's type: ours promotes.
 bool power(NodeWriter& n) {
   DType result;
@@ -161,6 +167,7 @@ constexpr WritingAdapter table[] = {
     {"div.mode", 1, 0, rounded_quotient},
     {"fmod", 10, 0, fmod},
     {"remainder", 10, 0, remainder},
+    {"clamp", 1, 0, clamp},
     {"pow", 1, 0, power},
     {"isinf", 10, 0, is_inf},
     {"rand", 1, 0, rand},

@@ -26,6 +26,9 @@ Value* scaled_difference(const Rewriting& r) {
 Value* reversed_difference(const Rewriting& r) {
   return r.call("sub", {r["other"], scaled(r, r["input"], "alpha")});
 }
+Value* clamp(const Rewriting& r) {
+  return r.call("minimum", {r.call("maximum", {r["input"], r["min"]}), r["max"]});
+}
 Value* clamp_min(const Rewriting& r) { return r.call("maximum", {r["input"], r["min"]}); }
 Value* clamp_max(const Rewriting& r) { return r.call("minimum", {r["input"], r["max"]}); }
 Value* hardtanh(const Rewriting& r) {
@@ -310,6 +313,7 @@ constexpr RuleEntry rules[] = {
     {"add", scaled_sum},
     {"sub", scaled_difference},
     {"rsub", reversed_difference},
+    {"clamp", clamp},
     {"clamp_min", clamp_min},
     {"clamp_max", clamp_max},
     {"hardtanh", hardtanh},
