@@ -258,8 +258,8 @@ class Blocker {
   void convolution(Node& n) {
     const std::optional<Convolution> c = convolution_of(n);
     if (!c) return;
-    Value* x = n.argument("input");
-    if (const int64_t tile = tile_of(n, *c)) return winograd(n, *c, tile);
+    const auto [x, padding] = padded(n, 0);
+    if (const int64_t tile = tile_of(n, *c)) return winograd(n, *c, tile, x, padding);
     const int64_t channels = c->channels, filters = c->filters, block = filters_in(n);
     if (block == 0) return;
     std::string kind = c->depthwise ? depthwise_kind() : "dense";
@@ -271,10 +271,35 @@ class Blocker {
     const auto [addend, activation] = behind(n);
     Value* now = call("conv2d_blocked", n,
                       {kind == "plain" && itself ? x : blocked(x, n), packed, n.argument("bias"),
-                       n.argument("stride"), n.argument("padding"), n.argument("dilation"),
-                       constant(n, Any(channels)), constant(n, Any(filters)), addend, activation});
+                       n.argument("stride"), padding, n.argument("dilation"), constant(n, Any(channels)),
+                       constant(n, Any(filters)), addend, activation});
     replace(n, now);
     convolutions_++;
+  }
+  // The picture that a window slides over and its padding, with that of a node which only puts `filler` around the picture.
+  struct Padded {
+    Value *picture, *padding;
+  };
+  Padded padded(Node& n, double filler) {
+    Value *x = n.argument("input"), *padding = n.argument("padding");
+    const Node* pad = x->producer();
+    Dims own = ints_of(n, "padding");
+    if (!pad || pad->kind != NodeKind::Op || pad->op_name() != "pad_constant" ||
+        channels_of(pad->input(0)) < 0)
+      return {x, padding};
+    const Any* value = pad->argument("value")->constant();
+    const Dims around = ints_of(*pad, "pad");  // left, right, top, bottom, and those of channels and batch
+    if (!value || !value->arg().is_number() || value->to_double() != filler || around.size() % 2 != 0)
+      return {x, padding};
+    for (size_t i = 0; i < around.size(); i++)
+      if (i < 4 ? around[i] < 0 : around[i] != 0) return {x, padding};
+    own.resize(2, own[0]);
+    Dims all{own[0], own[1], own[0], own[1]};  // top, left, bottom, right
+    for (size_t i = 0; i < std::min<size_t>(around.size(), 4); i++) {
+      constexpr size_t place[] = {1, 3, 0, 2};
+      if (__builtin_add_overflow(all[place[i]], around[i], &all[place[i]])) return {x, padding};
+    }
+    return {pad->input(0), constant(n, Any(all))};
   }
   // The addend in blocks and the activation of a fused convolution; none and "none" for any other.
   std::pair<Value*, Value*> behind(Node& n) {
@@ -295,13 +320,12 @@ class Blocker {
     const Type& t = n.output()->type;
     return winograd_tile(c.channels, c.filters, size_of(t, 0), size_of(t, 2), size_of(t, 3));
   }
-  void winograd(Node& n, const Convolution& c, int64_t tile) {
+  void winograd(Node& n, const Convolution& c, int64_t tile, Value* x, Value* padding) {
     Value* packed = call("pack_winograd", n, {n.argument("weight"), constant(n, Any(tile))});
     const auto [addend, activation] = behind(n);
-    Value* now = call(
-        "conv2d_winograd", n,
-        {blocked(n.argument("input"), n), packed, n.argument("bias"), n.argument("padding"),
-         constant(n, Any(c.filters)), constant(n, Any(block_ ? block_ : c.filters)), addend, activation});
+    Value* now = call("conv2d_winograd", n,
+                      {blocked(x, n), packed, n.argument("bias"), padding, constant(n, Any(c.filters)),
+                       constant(n, Any(block_ ? block_ : c.filters)), addend, activation});
     replace(n, now);
     convolutions_++, tiled_++;
   }
@@ -428,13 +452,16 @@ class Blocker {
   }
 
   void max_pool(Node& n) {
-    Value* x = n.argument("input");
-    if (!is_blocked(x) || channels_of(n.output()) < 0) return;
-    std::vector<Value*> inputs{blocked_[x]};
-    for (const char* setting : {"kernel_size", "stride", "padding", "dilation", "ceil_mode"}) {
+    if (channels_of(n.output()) < 0) return;
+    for (const char* setting : {"kernel_size", "stride", "padding", "dilation", "ceil_mode"})
       if (!n.argument(setting) || !n.argument(setting)->constant()) return;
-      inputs.push_back(n.argument(setting));
-    }
+    // Rounded up, a last window may begin in what is put around the picture, but not in padding.
+    const bool ceil = n.argument("ceil_mode")->constant()->to_bool();
+    const auto [x, padding] =
+        ceil ? Padded{n.argument("input"), n.argument("padding")} : padded(n, -INFINITY);
+    if (!is_blocked(x)) return;
+    std::vector<Value*> inputs{blocked_[x], n.argument("kernel_size"), n.argument("stride"),
+                               padding,     n.argument("dilation"),    n.argument("ceil_mode")};
     replace(n, call("max_pool2d_blocked", n, std::move(inputs)));
   }
 

@@ -48,6 +48,8 @@ int functionalize(graph::Graph& graph, std::string* left = nullptr);
 // ---- inference graphs
 // Reads of states that nothing writes become constants.
 int freeze_states(graph::Graph& graph);
+// What stands between permutations that undo each other works in the order before them; the permutations go.
+int move_permutes(graph::Graph& graph);
 // conv2d or linear followed by batch_norm with running statistics becomes one conv2d or linear.
 int fold_batch_norm(graph::Graph& graph);
 // Linear layers and activations that are spelled out in parts become one operator each.

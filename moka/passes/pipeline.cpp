@@ -36,6 +36,7 @@ constexpr Pass optimizing[] = {
     {"simplify_control", simplify_control},
     {"fold_constants", fold},  // iterations' numbers and branches
     {"share_common", share_common},
+    {"move_permutes", move_permutes},
     {"recognize_layers", recognize_layers},
     {"fold_batch_norm", fold_batch_norm},  // before fusion: a norm stands between conv2d and its activation
     {"remove_dead", remove_dead},  // users that are gone would keep values from being fused

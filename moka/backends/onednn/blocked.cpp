@@ -14,7 +14,7 @@ constexpr auto f32 = memory::data_type::f32;
 // Arguments of conv2d_blocked.
 enum Argument { Input, Weight, Bias, Addend = 8, Activation = 9 };
 
-using Key = std::array<int64_t, 20>;
+using Key = std::array<int64_t, 22>;
 
 Key key_of(const BlockedConv& c, bool bias, bool addend, int activation) {
   const ConvGeometry& g = c.g;
@@ -27,11 +27,13 @@ Key key_of(const BlockedConv& c, bool bias, bool addend, int activation) {
           g.y.kernel,
           g.y.stride,
           g.y.padding,
+          g.y.out,
           g.y.dilation,
           g.x.in,
           g.x.kernel,
           g.x.stride,
           g.x.padding,
+          g.x.out,
           g.x.dilation,
           bias,
           addend,

@@ -55,7 +55,7 @@ BlockedConv blocked_geometry(const Frame& f) {
   g.y.kernel = w.size(taps), g.x.kernel = w.size(taps + 1);
   set_inputs(g, Dims{x.size(2), x.size(3)});
   read_axes(f, 3, 1, g, &Axis::stride);
-  read_axes(f, 4, 0, g, &Axis::padding);
+  read_padding(f, 4, g);
   read_axes(f, 5, 1, g, &Axis::dilation);
   g.y.out = window_outputs(f, axis_name(1), g.y);
   g.x.out = window_outputs(f, axis_name(2), g.x);
@@ -169,12 +169,12 @@ void conv_kernel(Frame& f) {
 
 constinit const Op conv2d_blocked_op{
     .schema =
-        "conv2d_blocked(Tensor input, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, int[2] "
-        "dilation, int "
-        "channels, int filters, Tensor? addend=None, str activation='none') -> Tensor",
+        "conv2d_blocked(Tensor input, Tensor weight, Tensor? bias, int[2] stride, int[] padding, int[2] "
+        "dilation, int channels, int filters, Tensor? addend=None, str activation='none') -> Tensor",
     .doc =
         "activation(conv2d(...) + addend) over [batch, blocks, height, width, block], with filters of "
-        "pack_filters.",
+        "pack_filters; padding of height and width may differ behind the picture: [top, left, bottom, "
+        "right].",
     .method = "none",
     .shape = conv_shape,
     .kernels = {KernelRow{"rows", conv_kernel}},
@@ -209,7 +209,7 @@ constinit const Op conv2d_blocked_op{
                     .with("filters", 7),
                 shapes({1, 1, 6, 5, 5}, {3, 3, 8}, {5})
                     .with("stride", {2, 1})
-                    .with("padding", {1, 1})
+                    .with("padding", {0, 1, 2, 0})
                     .with("dilation", {1, 1})
                     .with("channels", 5)
                     .with("filters", 5)

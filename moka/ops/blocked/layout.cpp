@@ -168,7 +168,7 @@ Window pool_window(const Frame& f) {
   read_axes(f, 1, 1, w, &Axis::kernel);
   if (f.has(2) && !ints_argument(f, 2).empty()) read_axes(f, 2, 1, w, &Axis::stride);
   else w.y.stride = w.y.kernel, w.x.stride = w.x.kernel;
-  read_axes(f, 3, 0, w, &Axis::padding);
+  read_padding(f, 3, w);
   read_axes(f, 4, 1, w, &Axis::dilation);
   w.y.out = window_outputs(f, axis_name(1), w.y, f.flag(5));
   w.x.out = window_outputs(f, axis_name(2), w.x, f.flag(5));
@@ -240,7 +240,7 @@ constinit const Op pack_filters_op{
 };
 constinit const Op max_pool2d_blocked_op{
     .schema =
-        "max_pool2d_blocked(Tensor input, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] "
+        "max_pool2d_blocked(Tensor input, int[2] kernel_size, int[2] stride=[], int[] padding=[0, 0], int[2] "
         "dilation=1, "
         "bool ceil_mode=False) -> Tensor",
     .doc = "max_pool2d over [batch, blocks, height, width, block].",

@@ -105,7 +105,7 @@ Tiles tiles_of(const Frame& f) {
   Window window;
   window.y.kernel = window.x.kernel = 3;
   set_inputs(window, Dims{x.size(2), x.size(3)});
-  read_axes(f, 3, 0, window, &Axis::padding);
+  read_padding(f, 3, window);
   t.y = window.y, t.x = window.x;
   t.y.out = window_outputs(f, axis_name(1), t.y);
   t.x.out = window_outputs(f, axis_name(2), t.x);
@@ -255,7 +255,7 @@ constinit const Op pack_winograd_op{
 };
 constinit const Op conv2d_winograd_op{
     .schema =
-        "conv2d_winograd(Tensor input, Tensor weight, Tensor? bias, int[2] padding, int filters, int block, "
+        "conv2d_winograd(Tensor input, Tensor weight, Tensor? bias, int[] padding, int filters, int block, "
         "Tensor? addend=None, str activation='none') -> Tensor",
     .doc =
         "activation(conv2d(...) + addend) with 3 x 3 filters and stride 1 over [batch, blocks, height, "
@@ -275,7 +275,7 @@ constinit const Op conv2d_winograd_op{
                     .with("block", 4)
                     .with("activation", "relu"),
                 shapes({1, 1, 9, 7, 3}, {36, 2, 3, 32}, {35})
-                    .with("padding", {0, 2})
+                    .with("padding", {0, 2, 1, 1})
                     .with("filters", 35)
                     .with("block", 35)
                     .with("activation", "silu")},

@@ -10,6 +10,7 @@ namespace moka {
 // One spatial axis of a sliding window.
 struct Axis {
   int64_t in = 1, out = 1, kernel = 1, stride = 1, padding = 0, dilation = 1;
+  int64_t more = 0;  // padding behind the input beyond that in front of it; may be negative
 };
 
 // A window over up to three axes, the last ones; axes that a signal or an image lacks stay trivial, so that one kernel
@@ -29,6 +30,8 @@ struct Window {
 int declared_size(const Frame& f, int i);
 // Argument i, one integer or one for each axis, into `field` of the window's axes; each must be at least `lowest`.
 void read_axes(const Frame& f, int i, int64_t lowest, Window& w, int64_t Axis::* field);
+// Argument i as the padding of the axes: as read_axes, or all in front of the input, then all behind it.
+void read_padding(const Frame& f, int i, Window& w);
 // Sizes of the axes from the end of a shape.
 void set_inputs(Window& w, std::span<const int64_t> sizes);
 const char* axis_name(int i);  // "depth", "height", "width"
