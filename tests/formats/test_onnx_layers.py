@@ -69,3 +69,93 @@ def test_shrinking_with_antialias(after: int, inside: bool) -> None:
     if after <= 10:
         assert np.allclose(y[0, 0].T, wide_weights(10, after, inside), atol=1e-6)
     assert np.allclose(y.sum(-2), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("place", ["asymmetric", "half_pixel"])
+def test_sizes_and_places_of_resize_are_those_of_float32(mode: str, place: str) -> None:
+    """9 * 1.4444444 is 13 and 12 / 2.4 is 5 there, not a little less."""
+    settings = {"mode": mode, "coordinate_transformation_mode": place, "nearest_mode": "floor"}
+    resize = helper.make_node("Resize", ["x", "", "s"], ["y"], **settings)
+    scales = np.array([1, 1, 13 / 9, 24 / 10], np.float32)
+    for sizes in ([1, 2, 9, 10], ["n", "c", "h", "w"]):
+        model = model_of([resize], [("x", F, sizes)], ["y"], {"s": scales}, opset=17)
+        x = floats(1, 2, 9, 10)
+        (found,) = moka.onnx.load(model.SerializeToString()).run([x])
+        assert found.shape == (1, 2, 13, 24)
+        if mode == "nearest" and place == "asymmetric":
+            rows, columns = (
+                np.floor(np.arange(n, dtype=np.float32) / scale).astype(int)
+                for n, scale in zip((13, 24), scales[2:], strict=True)
+            )
+            assert (found == x[:, :, rows][..., columns]).all()
+
+
+@pytest.mark.parametrize("time", [0, 1])
+@pytest.mark.parametrize("known", [False, True])
+def test_sequences_of_any_rank_are_reversed(time: int, known: bool) -> None:
+    node = helper.make_node("ReverseSequence", ["x", "n"], ["y"], time_axis=time, batch_axis=1 - time)
+    inputs = [("x", F, ["a", "b", "c", "d"] if known else None), ("n", I, ["k"])]
+    model = model_of([node], inputs, ["y"], {}, opset=17)
+    x = floats(4, 4, 2, 3)
+    lengths = np.array([1, 4, 3, 2])
+    wanted = (x if time == 1 else x.swapaxes(0, 1)).copy()
+    for row, length in zip(wanted, lengths, strict=True):
+        row[:length] = row[:length][::-1]
+    (found,) = moka.onnx.load(model.SerializeToString()).run([x, lengths])
+    assert (found == (wanted if time == 1 else wanted.swapaxes(0, 1))).all()
+
+
+@pytest.mark.parametrize(
+    ("op", "settings"),
+    [
+        ("LpPool", {"kernel_shape": [20, 3], "p": 3}),
+        ("LpPool", {"kernel_shape": [5, 6], "p": 2, "strides": [2, 3], "pads": [1, 2, 3, 4]}),
+        ("LpPool", {"kernel_shape": [5, 3], "p": 1, "dilations": [2, 3]}),
+        ("AveragePool", {"kernel_shape": [20, 3], "auto_pad": "SAME_UPPER"}),
+        ("AveragePool", {"kernel_shape": [4, 3], "pads": [3, 0, 1, 2], "strides": [3, 2]}),
+    ],
+)
+def test_pools_that_are_sums_over_windows(op: str, settings: dict) -> None:
+    node = helper.make_node(op, ["x"], ["y"], **settings)
+    for sizes in ([1, 3, 31, 29], ["n", 3, "h", "w"]):
+        check(model_of([node], [("x", F, sizes)], ["y"], {}, opset=22), {"x": floats(1, 3, 31, 29)})
+
+
+def test_a_window_as_wide_as_a_number_makes_no_long_graph() -> None:
+    node = helper.make_node("LpPool", ["x"], ["y"], kernel_shape=[1 << 20], auto_pad="SAME_LOWER")
+    model = model_of([node], [("x", F, [1, 1, 8])], ["y"], {}, opset=22)
+    loaded = moka.onnx.load(model.SerializeToString())
+    assert len(str(loaded.graph)) < 5000
+    x = floats(1, 1, 8)
+    np.testing.assert_allclose(loaded.run([x])[0], np.full((1, 1, 8), np.linalg.norm(x)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 1, 1], [1, 0, 0, 2], [2, 2, 2, 2]])
+@pytest.mark.parametrize("filters", [4, 16])
+def test_pads_before_convolutions_and_pools(pads: list[int], filters: int) -> None:
+    """As in files of TensorFlow: padding behind the picture alone, channels last around the layers."""
+    around = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]])
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["x_"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["x_", "w", "b"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Transpose", ["a"], ["a_"], perm=[0, 2, 3, 1]),
+        helper.make_node("Relu", ["a_"], ["r"]),
+        helper.make_node("Mul", ["r", "m"], ["s"]),
+        helper.make_node("Transpose", ["s"], ["s_"], perm=[0, 3, 1, 2]),
+        helper.make_node("Pad", ["s_", "p"], ["q"]),
+        helper.make_node("Conv", ["q", "d"], ["c"], strides=[2, 2], group=filters),
+        helper.make_node("Pad", ["c", "p", "low"], ["e"]),
+        helper.make_node("MaxPool", ["e"], ["f"], kernel_shape=[3, 2], strides=[2, 1]),
+        helper.make_node("Transpose", ["f"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    constants = {
+        "w": floats(filters, 3, 3, 3),
+        "b": floats(filters),
+        "m": floats(filters),
+        "d": floats(filters, 1, 3, 3),
+        "p": around,
+        "low": np.array(-np.inf, np.float32),
+    }
+    model = model_of(nodes, [("x", F, ["n", 17, 15, 3])], ["y"], constants, opset=17)
+    check(model, {"x": floats(2, 17, 15, 3)}, {"x": floats(1, 17, 15, 3)})
