@@ -14,6 +14,9 @@ inline const Tensor* constant_tensor(const graph::Value* v) {
 }
 inline bool is_none(const graph::Value* v) { return v && v->constant() && v->constant()->is_none(); }
 
+// What was freed waits for reuse up to so many bytes: weights rarely have the sizes of those before them.
+inline constexpr uint64_t most_freed = uint64_t(32) << 20;
+
 // A constant that nothing reads any more goes at once: until remove_dead comes, memory would hold all weights twice. What
 // other graphs keep of a file is read from there again if they want it.
 inline void drop_unread(graph::Value* v) {
@@ -21,6 +24,7 @@ inline void drop_unread(graph::Value* v) {
   if (const Tensor* t = constant_tensor(v); t && t->has_storage())
     if (const Storage* s = t->impl()->storage; s->of_file) leave_file_pages(s->data, s->bytes);
   v->producer()->destroy();
+  if (cpu_allocator().stats().bytes_cached > most_freed) cpu_allocator().release_cache();
 }
 
 // How many bytes folding may add to a graph, and folding within them: a small file may ask for much by repeating itself.

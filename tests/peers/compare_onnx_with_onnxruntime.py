@@ -4,7 +4,7 @@ python compare_onnx_with_onnxruntime.py [--seconds S] [--threads N] FILES
 
 A model DIR/NAME.x.y.onnx takes its inputs from DIR/NAME.npz, by name or in order. Needs both libraries in
 one Python. Times are medians of runs in turn, ratios those of medians and of the least; memory is what
-loading and three runs add to a fresh process.
+stays of loading and three runs in a fresh process, and in brackets the most they took on the way.
 1 where results differ by more than 1e-4 of the largest element, or a file does not load.
 """
 # SPDX-License-Identifier: Apache-2.0
@@ -63,17 +63,21 @@ def distance(found: Any, wanted: Any) -> float:
     return float(np.abs(a[whole] - b[whole]).max() / max(np.abs(b[whole]).max(), 1e-12))
 
 
-def memory_of(library: str, path: Path, threads: int) -> float:
-    """Megabytes that loading and three runs take, in a process of its own."""
+def memory_of(library: str, path: Path, threads: int) -> str:
+    """Megabytes that loading and three runs take, in a process of its own: those that stay (the most)."""
     command = [sys.executable, __file__, "--memory", library, "--threads", str(threads), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return float(done.stdout.split()[-1]) if done.returncode == 0 else math.nan
+    if done.returncode:
+        return "-"
+    stays, most = map(float, done.stdout.split()[-2:])
+    return f"{stays:.0f} ({most:.0f})"
 
 
-def resident() -> float:
-    """The most megabytes that this process had; a parent's are not counted, unlike with getrusage."""
+def resident() -> tuple[float, float]:
+    """Megabytes of this process, now and at most; a parent's are not counted, unlike with getrusage."""
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    now, most = (int(status.split(name)[1].split()[0]) / 1024 for name in ("VmRSS:", "VmHWM:"))
+    return now, most
 
 
 def measure_memory(library: str, path: Path, threads: int) -> None:
@@ -94,7 +98,7 @@ def measure_memory(library: str, path: Path, threads: int) -> None:
         given = feeds(path, [value.name for value in other.get_inputs()])
         for _ in range(3):
             other.run(None, given)
-    print(resident() - before)
+    print(*(after - start for after, start in zip(resident(), before, strict=True)))
 
 
 def compare(path: Path, seconds: float, threads: int) -> tuple[float, float, float, float]:
@@ -145,7 +149,7 @@ def main() -> int:
         ratios.append(theirs / ours)
         least_ratios.append(least)
         libraries = () if options.times_only else ("moka", "onnxruntime")
-        memory = [f"{memory_of(library, path, options.threads):.0f}" for library in libraries]
+        memory = [memory_of(library, path, options.threads) for library in libraries]
         size = path.stat().st_size / 2**20
         print(
             f"| {path.stem} | {apart:.0e} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {least:.2f} "
