@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import moka.onnx
 import numpy as np
 import pytest
@@ -159,3 +161,34 @@ def test_pads_before_convolutions_and_pools(pads: list[int], filters: int) -> No
     }
     model = model_of(nodes, [("x", F, ["n", 17, 15, 3])], ["y"], constants, opset=17)
     check(model, {"x": floats(2, 17, 15, 3)}, {"x": floats(1, 17, 15, 3)})
+
+
+def trial(op: str, inputs: list[str], feed: list[np.ndarray], sizes: list[object], **settings: object) -> Any:
+    """What an operator gives that ONNX's package does not know any more."""
+    node = helper.make_node(op, inputs, ["y"], **settings)
+    kind = I if feed and feed[0].dtype == np.int64 else F
+    model = model_of([node], [(name, kind, sizes) for name in inputs], ["y"], {}, opset=7)
+    return moka.onnx.load(model.SerializeToString()).run(feed)[0]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_operators_that_onnx_took_back(known: bool) -> None:
+    sizes = [2, 3, 8, 9] if known else ["n", 3, "h", "w"]
+    x = floats(2, 3, 8, 9)
+    places = np.array([4, 2])
+    settings = {"input_as_shape": 1, "extra_shape": [3], "value": 2.0, "dtype": 7}
+    filled = trial("ConstantFill", ["s"], [places], [2], **settings)
+    assert filled.dtype == np.int64 and filled.shape == (4, 2, 3) and (filled == 2).all()
+    assert (trial("ConstantFill", ["x"], [x], sizes, value=0.5) == np.full_like(x, 0.5)).all()
+    assert trial("ConstantFill", [], [], [], shape=[2, 1]).tolist() == [[0.0], [0.0]]
+    given = trial("GivenTensorFill", [], [], [], shape=[2, 2], values=[1.0, 2.0, 3.0, 4.0])
+    assert given.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    bias = [1.0, 2.0, 3.0]
+    wanted = x * np.float32(0.5) + np.array(bias, np.float32)[:, None, None]
+    np.testing.assert_allclose(trial("ImageScaler", ["x"], [x], sizes, scale=0.5, bias=bias), wanted)
+    assert (trial("Scale", ["x"], [x], sizes, scale=2.0) == 2 * x).all()
+    assert (trial("Crop", ["x"], [x], sizes, border=[1, 2, 3, 1]) == x[:, :, 2:7, 1:6]).all()
+    cut = trial("Crop", ["x"], [x], sizes, border=[1, 2, 0, 0], scale=[4, 5])
+    assert (cut == x[:, :, 2:6, 1:6]).all()
+    soft = trial("ParametricSoftplus", ["x"], [x], sizes, alpha=2.0, beta=0.5)
+    np.testing.assert_allclose(soft, 2 * np.log1p(np.exp(x / 2)), rtol=1e-5)

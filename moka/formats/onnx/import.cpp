@@ -454,6 +454,7 @@ constexpr std::span<const Adapter> (*families[])() = {string_adapters,
                                                       training_adapters,
                                                       ml_adapters,
                                                       tree_adapters,
+                                                      withdrawn_adapters,
                                                       microsoft_adapters,
                                                       microsoft_attention_adapters,
                                                       microsoft_quantized_adapters};

@@ -127,5 +127,6 @@ std::span<const Adapter> slicing_adapters();
 std::span<const Adapter> string_adapters();
 std::span<const Adapter> training_adapters();
 std::span<const Adapter> vision_adapters();
+std::span<const Adapter> withdrawn_adapters();
 
 }  // namespace moka::onnx
