@@ -450,4 +450,5 @@ def test_every_attribute_name_of_the_standard_is_known() -> None:
         s for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and s.since_version <= 28
     ]
     assert len(schemas) > 500
-    assert {name for schema in schemas for name in schema.attributes} == known
+    took_back = {"border", "extra_shape", "input_as_shape", "values"}  # with their operators, in 2019
+    assert {name for schema in schemas for name in schema.attributes} | took_back == known

@@ -192,3 +192,38 @@ def test_operators_that_onnx_took_back(known: bool) -> None:
     assert (cut == x[:, :, 2:6, 1:6]).all()
     soft = trial("ParametricSoftplus", ["x"], [x], sizes, alpha=2.0, beta=0.5)
     np.testing.assert_allclose(soft, 2 * np.log1p(np.exp(x / 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("producer", ["pytorch", "backend-test"])
+def test_corners_are_aligned_over_whole_lengths_in_files_of_frameworks(producer: str) -> None:
+    settings = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+    resize = helper.make_node("Resize", ["x", "", "s"], ["y"], **settings)
+    x = floats(1, 1, 2, 7)
+    for sizes in ([1, 1, 2, 7], ["n", 1, "h", "w"]):
+        scales = np.array([1, 1, 1, 1.7], np.float32)
+        model = model_of([resize], [("x", F, sizes)], ["y"], {"s": scales}, opset=18)
+        model.producer_name = producer
+        (found,) = moka.onnx.load(model.SerializeToString()).run([x])
+        places = np.arange(11) * 6 / ((11 if producer == "pytorch" else 7 * 1.7) - 1)
+        wanted = np.stack([np.interp(places, np.arange(7), row) for row in x[0, 0]])[None, None]
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_pictures_of_open_sizes_are_resampled_by_one_operator(mode: str) -> None:
+    settings = {"mode": mode, "nearest_mode": "floor"}
+    settings["coordinate_transformation_mode"] = "asymmetric" if mode == "nearest" else "pytorch_half_pixel"
+    resize = helper.make_node("Resize", ["x", "", "s"], ["y"], **settings)
+    scales = np.array([1, 1, 2, 3], np.float32)
+    model = model_of([resize], [("x", F, ["n", 2, "h", "w"])], ["y"], {"s": scales}, opset=18)
+    assert "resample" in str(moka.onnx.load(model.SerializeToString()).graph)
+    check(model, {"x": floats(2, 2, 3, 4)}, {"x": floats(1, 2, 5, 3)})
+    # Sizes of which batch and channels are those of the picture.
+    nodes = [
+        helper.make_node("Shape", ["x"], ["k"], start=0, end=2),
+        helper.make_node("Concat", ["k", "s"], ["t"], axis=0),
+        helper.make_node("Resize", ["x", "", "", "t"], ["y"], **settings),
+    ]
+    model = model_of(nodes, [("x", F, ["n", 2, "h", "w"])], ["y"], {"s": np.array([8, 9])}, opset=18)
+    assert "resample" in str(moka.onnx.load(model.SerializeToString()).graph)
+    check(model, {"x": floats(2, 2, 3, 4)}, {"x": floats(1, 2, 5, 3)})

@@ -1,6 +1,7 @@
-// Resize and Upsample in all their forms: one axis after another, as a choice of places or a product with the matrix of
-// weights. Forms that our own resampling has are left to layer_adapters.cpp.
+// Resize and Upsample: as our own resampling where it has the form, else one axis after another, as a choice of places or a
+// product with the matrix of weights.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 
 #include "moka/formats/onnx/running_internal.h"
@@ -27,6 +28,16 @@ Whole whole_of(NodeReader& n, Value* number) {
   if (const Any* known = n.build.known(number); known && spelling::to_number(*known, v))
     return v.arg().as_int();
   return n.builtin("int", {number});
+}
+
+// With scales, the standard's own examples of align_corners divide by a length that is no integer. Frameworks resize to
+// whole lengths, and their exporters write files that mean so.
+bool whole_lengths(const NodeReader& n) {
+  const auto producer = n.build.graph.metadata.find("producer");
+  if (producer == n.build.graph.metadata.end()) return false;
+  constexpr std::string_view frameworks[] = {"pytorch", "tf2onnx", "PaddlePaddle"};
+  return std::any_of(std::begin(frameworks), std::end(frameworks),
+                     [&](std::string_view name) { return producer->second.starts_with(name); });
 }
 
 class Resizing {
@@ -137,6 +148,7 @@ class Resizing {
     Value *span = call("sub", from, 1.0), *single = call("eq", wide, 1.0);
     auto or_one = [&](Value* v) { return n_.call("where", {single, real(n_, 1.0), v}); };
     if (place_ == "align_corners") {
+      if (whole_lengths(n_)) wide = real(n_, a.to), single = call("eq", wide, 1.0);
       Value* x = call("div", call("mul", y, span), or_one(call("sub", wide, 1.0)));
       return n_.call("where", {single, real(n_, 0.0), x});
     }
@@ -257,9 +269,129 @@ class Resizing {
   double coefficient_;
 };
 
-bool resize(NodeReader& n) { return Resizing(n).run(); }
+bool in_general(NodeReader& n) { return Resizing(n).run(); }
 
-constexpr Adapter table[] = {{"Resize", 10, 0, resize}, {"Upsample", 7, 10, resize}};
+// ---- as our own resampling, which keeps batch and channels
+
+bool is_size_of(const Whole& w, const Value* x, int64_t dim) {
+  const graph::Dim& d = x->type.dims[static_cast<size_t>(dim)];
+  if (w.fixed()) return d.fixed() && d.size == w.number;
+  const graph::Node* size = w.value->producer();
+  if (!size || size->kind != graph::NodeKind::Builtin || size->name != "size" || size->input(0) != x)
+    return false;
+  const Any* at = size->input(1)->constant();
+  return at && at->to_int() == dim;
+}
+
+struct Lengths {
+  Wholes sizes;
+  std::vector<double> scales;  // empty where sizes are given
+  bool whole = true;  // scales times sizes are integers
+};
+bool read_scales(NodeReader& n, const Any& known, int rank, Lengths& out) {
+  if (known.tag() == Tag::Floats)
+    out.scales.assign(known.arg().as_floats().begin(), known.arg().as_floats().end());
+  else if (known.is_tensor() && known.tensor().dim() == 1)
+    for (int64_t i = 0; i < known.tensor().numel(); i++)
+      out.scales.push_back(element_as_double(known.tensor(), i));
+  MOKA_CHECK_KIND(File, static_cast<int>(out.scales.size()) == rank, out.scales.size(), " scales for ", rank,
+                  " dimensions");
+  for (int k = 0; k < rank; k++) {
+    const double scale = out.scales[static_cast<size_t>(k)];
+    const Whole from = size_of(n, n[0], k);
+    if (scale == 1) {
+      out.sizes.push_back(from);
+    } else if (from.fixed()) {
+      const float size = static_cast<float>(from.number) * static_cast<float>(scale);
+      MOKA_CHECK_KIND(File, size >= 1 && size < 1e15f, "a scale of ", scale, " is not possible");
+      out.sizes.push_back(static_cast<int64_t>(size));
+      out.whole &= size == std::floor(size);
+    } else {
+      if (!(scale >= 1 && scale < 1e6) || scale != std::floor(scale))
+        return n.declines("a scale of sizes that are known only when running");
+      out.sizes.push_back(arithmetic(n, "mul", from, static_cast<int64_t>(scale)));
+    }
+  }
+  return true;
+}
+bool read_lengths(NodeReader& n, int rank, Lengths& out) {
+  const bool upsample = n.version < 10 || n.node.op == "Upsample";
+  Dims count;
+  if (!upsample && n.version >= 11 && n.has(3) && !(spelling::fixed_sizes(n[3], count) && count == Dims{0})) {
+    if (!spelling::fixed_sizes(n[3], count)) return n.declines("sizes that are known only when running");
+    MOKA_CHECK_KIND(File, count == Dims{rank}, "sizes of shape ", count, " for ", rank, " dimensions");
+    for (int k = 0; k < rank; k++) out.sizes.push_back(whole_element(n, 3, k));
+    return true;
+  }
+  const int at = upsample || n.version < 11 ? 1 : 2;
+  const Any* known = upsample && n.version < 9 ? n.attribute("scales")
+                     : n.has(at)               ? n.build.known(n[at])
+                                               : nullptr;
+  if (!known) return n.declines("scales that are known only when running");
+  return read_scales(n, *known, rank, out);
+}
+
+bool as_resample(NodeReader& n) {
+  const bool old = n.version < 11 || n.node.op == "Upsample";
+  Value* x = n[0];
+  const int rank = spelling::rank(x);
+  DType dtype;
+  if (rank < 3 || rank > 5 || !spelling::has_dtype(x, &dtype))
+    return n.declines("the input is no signal, image or volume");
+  if (auto axes = n.ints("axes"); axes && static_cast<int>(axes->size()) != rank)
+    return n.declines("sizes of some axes");
+  if (n.text("keep_aspect_ratio_policy", "stretch") != "stretch") return n.declines("a kept aspect ratio");
+  const std::string_view mode = n.text("mode", "nearest"),
+                         place = n.text("coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
+  Lengths to;
+  if (!read_lengths(n, rank, to)) return false;
+  if (!is_size_of(to.sizes[0], x, 0) || !is_size_of(to.sizes[1], x, 1))
+    return n.declines("other numbers of batches or channels");
+  const Wholes sizes(to.sizes.begin() + 2, to.sizes.end());
+  const bool wide = n.integer("antialias", 0) != 0, align = place == "align_corners";
+  const char* ours = mode == "cubic" ? "cubic" : "linear";
+  Any scales;
+  if (mode == "nearest") {
+    const std::string_view nearest = n.text("nearest_mode", old ? "floor" : "round_prefer_floor");
+    bool enlarged = true;  // by whole factors: all roundings from pixel centres agree
+    for (size_t i = 0; i < sizes.size(); i++) {
+      const graph::Dim& from = x->type.dims[i + 2];
+      enlarged &= to.scales.empty() ? sizes[i].fixed() && from.fixed() && sizes[i].number % from.size == 0
+                                    : to.whole && to.scales[i + 2] == std::floor(to.scales[i + 2]);
+    }
+    if (!to.whole) return n.declines("scales that do not give whole sizes");
+    if (place == "asymmetric" && nearest == "floor") ours = "nearest";
+    else if (place == "half_pixel" &&
+             (nearest == "round_prefer_ceil" || (enlarged && nearest == "round_prefer_floor")))
+      ours = "nearest-exact";
+    else return n.declines("nearest neighbours by ", nearest, " of ", place, " places");
+  } else {
+    MOKA_CHECK_KIND(File, mode == "linear" || mode == "bilinear" || mode == "trilinear" || mode == "cubic",
+                    "mode '", mode, "' does not exist");
+    if (!is_floating(dtype)) return n.declines("elements of type ", info(dtype).name);
+    bool several = true;  // pytorch_half_pixel differs where a result has one place
+    for (const Whole& size : sizes) several &= size.fixed() ? size.number != 1 : !to.scales.empty();
+    if (!align && place != "half_pixel" && !(place == "pytorch_half_pixel" && several))
+      return n.declines("coordinates of kind ", place);
+    if (mode == "cubic" && std::fabs(n.number("cubic_coeff_a", -0.75) - (wide ? -0.5 : -0.75)) > 1e-6)
+      return n.declines("another cubic coefficient");
+    if (wide != (n.integer("exclude_outside", 0) != 0))  // our wide kernels end at the border
+      return n.declines(wide ? "weights of what lies outside" : "weights without what lies outside");
+    if (!to.whole && align && !whole_lengths(n)) return n.declines("scales that do not give whole sizes");
+    if (!to.whole && !align) scales = Any(std::span<const double>(to.scales).subspan(2));
+  }
+  Value* y = n.call("resample", {x, list_of(n, sizes), ours, named("align_corners", align),
+                                 named("scales", scales), named("antialias", wide)});
+  n.out(promise(y, dtype, to.sizes));
+  return true;
+}
+
+constexpr Adapter table[] = {
+    {"Resize", 10, 0, as_resample},
+    {"Upsample", 7, 10, as_resample},
+    {"Resize", 10, 0, in_general},
+    {"Upsample", 7, 10, in_general},
+};
 
 }  // namespace
 
