@@ -183,6 +183,8 @@ class SparseTensor(Tensor):
         places, into = unique(flat, sorted=True, return_inverse=True)
         total = _C.zeros((places.numel(), *self._numbers.shape[1:]), dtype=self.dtype)
         values = total.index_add(0, into, self._numbers)
+        if self.sparse_dim() == 0:  # one place holds everything
+            return SparseTensor(self._places[:, : places.numel()], values, self.shape, True)
         rows = []
         for size in reversed(self.shape[: self.sparse_dim()]):
             rows.append(places % size)

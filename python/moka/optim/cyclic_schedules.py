@@ -164,3 +164,5 @@ class CosineAnnealingWarmRestarts(LRScheduler):
                 self.T_i *= self.T_mult
         self.last_epoch = math.floor(epoch)
         self._set(self.get_lr())
+
+    _update_lr = step

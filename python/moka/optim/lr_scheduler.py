@@ -5,6 +5,7 @@ from .combined_schedules import ChainedScheduler, SequentialLR
 from .cyclic_schedules import CosineAnnealingWarmRestarts, CyclicLR
 from .plateau import ReduceLROnPlateau
 from .schedules import (
+    EPOCH_DEPRECATION_WARNING,
     ConstantLR,
     CosineAnnealingLR,
     ExponentialLR,
@@ -19,6 +20,7 @@ from .schedules import (
 )
 
 __all__ = [
+    "EPOCH_DEPRECATION_WARNING",
     "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",

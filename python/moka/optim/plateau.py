@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from .optimizer import Optimizer, number
-from .schedules import LRScheduler, set_rate
+from .schedules import EPOCH_DEPRECATION_WARNING, LRScheduler, set_rate
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -86,6 +87,8 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Tell the schedule the new value of the metric."""
         value = float(metrics)
+        if epoch is not None:
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(value):
             self.best = value

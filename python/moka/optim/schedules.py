@@ -16,6 +16,7 @@ from moka._C import Tensor
 from .optimizer import Optimizer, number
 
 __all__ = [
+    "EPOCH_DEPRECATION_WARNING",
     "ConstantLR",
     "CosineAnnealingLR",
     "ExponentialLR",
@@ -29,6 +30,12 @@ __all__ = [
     "StepLR",
     "set_rate",
 ]
+
+
+EPOCH_DEPRECATION_WARNING = (
+    "step(epoch) jumps to the closed form of a schedule, which not every one has; it is deprecated: call "
+    "step() once for every step"
+)
 
 
 def set_rate(group: dict[str, Any], rate: Any) -> None:
@@ -96,6 +103,12 @@ class LRScheduler:
         if self._step_count == 1:
             self._check_order()
         self._step_count += 1
+        if epoch is not None:
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
+        self._update_lr(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """Set the rates of the next step, or of step `epoch`."""
         self._get_lr_called_within_step = True
         try:
             rates = self._rates(epoch)
