@@ -67,7 +67,7 @@ struct Prepared {
 };
 
 // Input and output change places; the weights are those of the convolution back.
-Prepared prepare_transpose(const ConvGeometry& g, bool bias, Last last) {
+Prepared prepare_transpose(const ConvGeometry& g, Last last) {
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   memory::dims source{g.batch, g.filters, g.y.out, g.x.out}, destination{g.batch, g.channels, g.y.in, g.x.in};
@@ -86,12 +86,11 @@ Prepared prepare_transpose(const ConvGeometry& g, bool bias, Last last) {
   p.source.plain = memory::desc(source, f32, order_of(last.source));
   p.weights.plain = memory::desc(weights, f32, weights_tag);
   p.destination.plain = memory::desc(destination, f32, order_of(last.destination));
-  p.bias = bias ? memory::desc({g.channels}, f32, Tag::x) : memory::desc();
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   dnnl::deconvolution_forward::primitive_desc desc(
       engine(), dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct,
-      memory::desc(source, f32, Tag::any), memory::desc(weights, f32, Tag::any), p.bias,
+      memory::desc(source, f32, Tag::any), memory::desc(weights, f32, Tag::any), memory::desc(),
       memory::desc(destination, f32, Tag::any), strides, dilations, before, after, attr);
   p.primitive = dnnl::deconvolution_forward(desc);
   p.source.wanted = desc.src_desc(), p.weights.wanted = desc.weights_desc();
@@ -103,7 +102,7 @@ Prepared prepare_transpose(const ConvGeometry& g, bool bias, Last last) {
 }
 
 Prepared prepare(Direction direction, const ConvGeometry& g, bool bias, Last last) {
-  if (direction == Direction::Transpose) return prepare_transpose(g, bias, last);
+  if (direction == Direction::Transpose) return prepare_transpose(g, last);
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   memory::dims source{g.batch, g.channels, g.y.in, g.x.in}, destination{g.batch, g.filters, g.y.out, g.x.out};
@@ -221,6 +220,10 @@ std::string_view why_not(const Frame& f, Direction direction, const ConvGeometry
   if (direction == Direction::Forward && g.taps() == 1 && g.groups == 1 &&
       g.filters * g.channels > g.batch * (g.in_pixels() * g.channels + g.out_pixels() * g.filters) / 2)
     return "the weights are larger than what they are applied to";
+  if (direction == Direction::Transpose &&
+      double(g.filters) * double(g.group_channels() * g.taps()) >
+          double(g.batch) * double(g.in_pixels() * g.channels + g.out_pixels() * g.filters))
+    return "the weights are larger than what they are applied to";
   if (!prepared(direction, g, bias, orders(f, direction)))
     return "oneDNN has no implementation for this shape";
   return {};
@@ -274,14 +277,29 @@ void backward_weight_run(Frame& f) {
       readable(f.tensor(0)), {}, orders(f, Direction::Weight));
 }
 
+// oneDNN's transposed convolution adds the bias several times where it splits a sum over many channels: we add it.
+void add_bias(const Tensor& y, const ConvGeometry& g, bool last, const float* bias) {
+  const int64_t pixels = g.in_pixels(), rows = g.batch * (last ? pixels : g.channels);
+  float* data = y.data<float>();
+  parallel_for(0, rows, 20000 / ((last ? g.channels : pixels) + 1) + 1, [&](int64_t first, int64_t end) {
+    for (int64_t row = first; row < end; row++) {
+      float* to = data + row * (last ? g.channels : pixels);
+      if (last)
+        for (int64_t c = 0; c < g.channels; c++) to[c] += bias[c];
+      else
+        for (int64_t i = 0; i < pixels; i++) to[i] += bias[row % g.channels];
+    }
+  });
+}
 std::string_view transpose_declines(const Frame& f) {
-  return why_not(f, Direction::Transpose, conv_transpose_geometry(f).g, f.has(2));
+  return why_not(f, Direction::Transpose, conv_transpose_geometry(f).g, false);
 }
 void transpose_run(Frame& f) {
-  Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
+  const ConvGeometry g = conv_transpose_geometry(f).g;
   const Last last = orders(f, Direction::Transpose);
-  run(f, Direction::Transpose, conv_transpose_geometry(f).g, readable(f.tensor(0)),
-      as_contiguous(f.tensor(1)), result(f, last.destination), bias, last);
+  const Tensor& y = result(f, last.destination);
+  run(f, Direction::Transpose, g, readable(f.tensor(0)), as_contiguous(f.tensor(1)), y, {}, last);
+  if (f.has(2)) add_bias(y, g, last.destination, as_contiguous(f.tensor(2)).data<float>());
 }
 
 // One axis is two, the first of size 1.

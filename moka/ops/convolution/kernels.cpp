@@ -188,6 +188,28 @@ void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T
   });
 }
 
+// Adds a window's products, [taps, out_pixels], to the plane of the input that they belong to.
+template <class T>
+void add_windows(const ConvGeometry& g, const T* products, T* plane) {
+  const auto range = [](const Axis& a, int64_t tap) {
+    return valid_range(a.out, a.stride, tap * a.dilation - a.padding, a.in);
+  };
+  Tap tap(0, g);
+  for (int64_t k = 0; k < g.taps(); k++, products += g.out_pixels(), tap.advance(g)) {
+    const Range zs = range(g.z, tap.z), ys = range(g.y, tap.y), xs = range(g.x, tap.x);
+    for (int64_t z = zs.first; z < zs.last; z++)
+      for (int64_t y = ys.first; y < ys.last; y++) {
+        const T* from = products + (z * g.y.out + y) * g.x.out;
+        T* row = plane + (input_place(g.z, z, tap.z) * g.y.in + input_place(g.y, y, tap.y)) * g.x.in;
+        T* to = row + input_place(g.x, xs.first, tap.x);
+        if (g.x.stride == 1)
+          for (int64_t x = xs.first; x < xs.last; x++) *to++ += from[x];
+        else
+          for (int64_t x = xs.first; x < xs.last; x++, to += g.x.stride) *to += from[x];
+      }
+  }
+}
+
 // Nothing to multiply: the bias alone.
 template <class T>
 void fill_bias(int64_t batch, int64_t channels, int64_t pixels, const T* bias, T* to) {
@@ -204,10 +226,48 @@ void convolve(const ConvGeometry& g, const T* input, const T* weight, const T* b
                                       g.group_channels(), g.in_pixels(), bias, output, g.out_pixels());
 }
 
+namespace {
+// Products of all weights with all outputs first, then sums where windows meet: of a window with strides, most taps reach
+// no given place of the input, which a gathered matrix would multiply by zeros.
+template <class T>
+void scatter_backward_input(const ConvGeometry& g, const T* grad, const T* weight, const T* bias, T* input) {
+  constexpr int64_t most_products = int64_t(8) << 20;  // bytes
+  const int64_t c = g.group_channels(), m = g.group_filters(), taps = g.taps(), pixels = g.out_pixels();
+  const int64_t chunk =
+      std::clamp<int64_t>(most_products / (taps * pixels * static_cast<int64_t>(sizeof(T)) + 1), 1, c);
+  const auto group = [&](int64_t i) {  // of one image
+    Scratch<T> products(chunk * taps * pixels);
+    const int64_t first = i * c, own = i % g.groups;
+    for (int64_t c0 = 0; c0 < c; c0 += chunk) {
+      const int64_t count = std::min(chunk, c - c0);
+      gemm<T>(count * taps, pixels, m, {weight + (own * m * c + c0) * taps, 1, c * taps},
+              {grad + i * m * pixels, pixels, 1}, products.data(), pixels);
+      parallel_for(0, count, 20000 / (taps * pixels + 1) + 1, [&](int64_t from, int64_t until) {
+        for (int64_t k = from; k < until; k++) {
+          T* plane = input + (first + c0 + k) * g.in_pixels();
+          std::fill_n(plane, g.in_pixels(), bias ? bias[own * c + c0 + k] : T(0));
+          add_windows(g, products.data() + k * taps * pixels, plane);
+        }
+      });
+    }
+  };
+  const int64_t groups = g.batch * g.groups;
+  if (groups < num_threads())
+    for (int64_t i = 0; i < groups; i++) group(i);
+  else
+    parallel_for(0, groups, 50000 / (c * m * taps * pixels + 1) + 1, [&](int64_t from, int64_t until) {
+      for (int64_t i = from; i < until; i++) group(i);
+    });
+}
+}  // namespace
+
 template <class T>
 void convolve_backward_input(const ConvGeometry& g, const T* grad, const T* weight, const T* bias, T* input) {
   if (g.batch * g.channels * g.in_pixels() == 0) return;
-  if (g.filters == 0) return fill_bias(g.batch, g.channels, g.in_pixels(), bias, input);
+  if (g.filters == 0 || g.out_pixels() == 0)
+    return fill_bias(g.batch, g.channels, g.in_pixels(), bias, input);
+  if (g.x.stride * g.y.stride * g.z.stride > 1 || g.out_pixels() * 4 < g.in_pixels())
+    return scatter_backward_input(g, grad, weight, bias, input);
   // Weights as [channel, filter, tap] for each group.
   int64_t c = g.group_channels(), m = g.group_filters(), taps = g.taps();
   Scratch<T> turned(g.groups * c * m * taps);
