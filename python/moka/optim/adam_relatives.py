@@ -244,7 +244,9 @@ class SparseAdam(Optimizer):
         for group in self.param_groups:
             for i, parameter in enumerate(group["params"]):
                 if parameter.is_sparse or parameter.is_complex():
-                    raise ValueError(f"SparseAdam requires dense parameter tensors: parameter {i} must be a dense real tensor")
+                    raise ValueError(
+                        f"SparseAdam requires dense parameter tensors: parameter {i} must be a dense real tensor"
+                    )
 
     @staticmethod
     def _step_sparse(
