@@ -245,7 +245,7 @@ class SparseAdam(Optimizer):
             for i, parameter in enumerate(group["params"]):
                 if parameter.is_sparse or parameter.is_complex():
                     raise ValueError(
-                        f"SparseAdam requires dense parameter tensors: parameter {i} must be a dense real tensor"
+                        f"SparseAdam requires dense parameter tensors: parameter {i} must be dense and real"
                     )
 
     @staticmethod
