@@ -318,7 +318,12 @@ class Blocker {
         !is("stride", 1) || !is("dilation", 1) || (block_ && (c.channels % block_ || c.filters % block_)))
       return 0;
     const Type& t = n.output()->type;
-    return winograd_tile(c.channels, c.filters, size_of(t, 0), size_of(t, 2), size_of(t, 3));
+    const int64_t tile = winograd_tile(c.channels, c.filters, size_of(t, 0), size_of(t, 2), size_of(t, 3));
+    return filters_grow_by(c, tile) <= growth_ ? tile : 0;
+  }
+  // Transformed filters are (tile + 2)^2 numbers instead of 9.
+  static int64_t filters_grow_by(const Convolution& c, int64_t tile) {
+    return tile ? ((tile + 2) * (tile + 2) - 9) * c.weight.numel() / 9 * 4 : 0;
   }
   void winograd(Node& n, const Convolution& c, int64_t tile, Value* x, Value* padding) {
     Value* packed = call("pack_winograd", n, {n.argument("weight"), constant(n, Any(tile))});
@@ -328,6 +333,7 @@ class Blocker {
                        constant(n, Any(block_ ? block_ : c.filters)), addend, activation});
     replace(n, now);
     convolutions_++, tiled_++;
+    growth_ -= filters_grow_by(c, tile);
   }
 
   int64_t filters_in(const Node& conv) const {
@@ -523,6 +529,7 @@ class Blocker {
   const LastBlocks* last_;
   const bool winograd_ = winograd_is_on();
   int convolutions_ = 0, tiled_ = 0;
+  int64_t growth_ = int64_t(40) << 20;  // bytes by which transformed filters may still exceed those of the model
   std::unordered_map<const Value*, Value*> blocked_;
 };
 }  // namespace
