@@ -110,11 +110,13 @@ void repeat_channels(Graph& graph, Node& n) {
   n.set_input(schema.find_arg("groups"), number(filters));
 }
 
+bool is_convolution(const Node& n) {
+  return n.kind == NodeKind::Op && (n.op_name() == "conv2d" || n.op_name() == "conv2d_fused");
+}
 void repeat_channels(Graph& graph) {
   std::vector<Node*> convolutions;
   for (Node* n : *graph.main())
-    if (n->kind == NodeKind::Op && (n->op_name() == "conv2d" || n->op_name() == "conv2d_fused"))
-      convolutions.push_back(n);
+    if (is_convolution(*n)) convolutions.push_back(n);
   for (Node* n : convolutions) repeat_channels(graph, *n);
 }
 
@@ -162,7 +164,7 @@ bool channels_last(Graph& graph, LastBlocks& blocks) {
   std::vector<std::pair<Node*, Convolution>> convolutions;
   size_t depthwise = 0;
   for (Node* n : *graph.main())
-    if (n->kind == NodeKind::Op && (n->op_name() == "conv2d" || n->op_name() == "conv2d_fused"))
+    if (is_convolution(*n))
       if (const std::optional<Convolution> c = convolution_of(*n)) {
         convolutions.emplace_back(n, *c);
         depthwise += c->depthwise;
@@ -211,7 +213,7 @@ class Blocker {
       if (n->kind == NodeKind::Op) nodes.push_back(n);
     for (Node* n : nodes) {
       const std::string_view name = n->op_name();
-      if (name == "conv2d" || name == "conv2d_fused") convolution(*n);
+      if (is_convolution(*n)) convolution(*n);
       else if (is_pointwise(name)) pointwise(*n);
       else if (name == "max_pool2d") max_pool(*n);
       else if (name == "adaptive_avg_pool2d") global_mean(*n, n->argument("output_size"));
@@ -535,6 +537,9 @@ class Blocker {
 }  // namespace
 
 int block_channels(Graph& graph) {
+  bool any = false;
+  for (const Node* n : *graph.main()) any |= is_convolution(*n);
+  if (!any) return 0;  // nobody need be asked
   const int64_t block = isa() == Isa::Avx512 ? 16 : 8;
   if (!is_served(block)) return 0;
   repeat_channels(graph);
