@@ -215,7 +215,7 @@ class Mover {
     return out;
   }
 
-  Value* constant(Any v, Node& before) { return graph_.constant(std::move(v), {&block_, &before}); }
+  Value* constant(Any v, Node& before) { return graph_.constant(std::move(v), {before.owner(), &before}); }
   Value* call(const Op& op, std::vector<Value*> inputs, Node& like, Node* before) {
     Node* node = graph_.create_op(op, {&block_, before}, inputs);
     node->source = like.source;

@@ -35,11 +35,11 @@ Value* window_sums(NodeReader& n, Value* x, const Window& w, const Wholes& count
   Wholes pads, sizes;
   for (const graph::Dim& d : x->type.dims) sizes.push_back(d.fixed() ? d.size : -1);
   bool direct = spatial <= 3, more = false;
-  int64_t count = 1;
+  double count = 1;
   for (size_t i = 0; i < spatial; i++) {
     const int64_t dim = static_cast<int64_t>(i) + 2;
     direct &= w.dilation[i] == 1;
-    count *= w.kernel[i];
+    count *= static_cast<double>(w.kernel[i]);
     reach.push_back(w.dilation[i] * (w.kernel[i] - 1) + 1);
     const Whole needed = add(n, mul(n, sub(n, counts[i], 1), w.stride[i]), reach[i]);
     const Whole end = arithmetic(n, "max", sub(n, needed, size_of(n, x, dim)), 0);
@@ -51,7 +51,7 @@ Value* window_sums(NodeReader& n, Value* x, const Window& w, const Wholes& count
   if (direct) {
     constexpr const char* names[] = {"avg_pool1d", "avg_pool2d", "avg_pool3d"};
     Value* mean = n.call(names[spatial - 1], {x, w.kernel, named("stride", w.stride)});
-    return promise(n.call("mul", {mean, static_cast<double>(count)}), dtype, sizes);
+    return promise(n.call("mul", {mean, count}), dtype, sizes);
   }
   Dims windows;
   for (size_t i = 0; i < spatial; i++) {

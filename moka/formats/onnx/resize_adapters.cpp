@@ -356,8 +356,9 @@ bool as_resample(NodeReader& n) {
     bool enlarged = true;  // by whole factors: all roundings from pixel centres agree
     for (size_t i = 0; i < sizes.size(); i++) {
       const graph::Dim& from = x->type.dims[i + 2];
-      enlarged &= to.scales.empty() ? sizes[i].fixed() && from.fixed() && sizes[i].number % from.size == 0
-                                    : to.whole && to.scales[i + 2] == std::floor(to.scales[i + 2]);
+      enlarged &= to.scales.empty()
+                      ? sizes[i].fixed() && from.fixed() && from.size > 0 && sizes[i].number % from.size == 0
+                      : to.whole && to.scales[i + 2] == std::floor(to.scales[i + 2]);
     }
     if (!to.whole) return n.declines("scales that do not give whole sizes");
     if (place == "asymmetric" && nearest == "floor") ours = "nearest";

@@ -56,6 +56,7 @@ bool scaled(NodeReader& n) {
 // One scale for all, one bias for each channel of [batch, channels, height, width].
 bool scaled_image(NodeReader& n) {
   const Any* bias = n.attribute("bias");
+  MOKA_CHECK_KIND(File, !bias || bias->tag() == Tag::Floats, "bias must be floats");
   const std::span<const double> all = bias ? bias->arg().as_floats() : std::span<const double>();
   Tensor t = new_tensor(Dims{static_cast<int64_t>(all.size()), 1, 1}, DType::F32);
   std::transform(all.begin(), all.end(), t.data<float>(), [](double v) { return static_cast<float>(v); });
@@ -78,8 +79,8 @@ bool crop(NodeReader& n) {
   MOKA_CHECK_KIND(File, rank_of(x, "the input") == 4, "the input must have 4 dimensions");
   for (size_t i = 0; i < 2; i++) {
     const int64_t dim = 2 + static_cast<int64_t>(i), first = border[1 - i], last = border[3 - i];
-    const Whole length =
-        scale.empty() ? arithmetic(n, "sub", size_of(n, x, dim), first + last) : Whole(scale[i]);
+    const Whole rest = arithmetic(n, "sub", arithmetic(n, "sub", size_of(n, x, dim), first), last);
+    const Whole length = scale.empty() ? rest : Whole(scale[i]);
     x = part_of(n, x, dim, first, length);
   }
   n.out(x);

@@ -229,9 +229,14 @@ void convolve(const ConvGeometry& g, const T* input, const T* weight, const T* b
 namespace {
 // Products of all weights with all outputs first, then sums where windows meet: of a window with strides, most taps reach
 // no given place of the input, which a gathered matrix would multiply by zeros.
+constexpr int64_t most_products = int64_t(8) << 20;  // bytes
+bool is_scattered(const ConvGeometry& g) {
+  const bool spread =
+      g.x.stride > 1 || g.y.stride > 1 || g.z.stride > 1 || g.out_pixels() < g.in_pixels() / 4;
+  return spread && double(g.taps()) * double(g.out_pixels()) * sizeof(double) <= most_products;
+}
 template <class T>
 void scatter_backward_input(const ConvGeometry& g, const T* grad, const T* weight, const T* bias, T* input) {
-  constexpr int64_t most_products = int64_t(8) << 20;  // bytes
   const int64_t c = g.group_channels(), m = g.group_filters(), taps = g.taps(), pixels = g.out_pixels();
   const int64_t chunk =
       std::clamp<int64_t>(most_products / (taps * pixels * static_cast<int64_t>(sizeof(T)) + 1), 1, c);
@@ -255,7 +260,7 @@ void scatter_backward_input(const ConvGeometry& g, const T* grad, const T* weigh
   if (groups < num_threads())
     for (int64_t i = 0; i < groups; i++) group(i);
   else
-    parallel_for(0, groups, 50000 / (c * m * taps * pixels + 1) + 1, [&](int64_t from, int64_t until) {
+    parallel_for(0, groups, 50000 / (taps * pixels + 1) + 1, [&](int64_t from, int64_t until) {
       for (int64_t i = from; i < until; i++) group(i);
     });
 }
@@ -266,8 +271,7 @@ void convolve_backward_input(const ConvGeometry& g, const T* grad, const T* weig
   if (g.batch * g.channels * g.in_pixels() == 0) return;
   if (g.filters == 0 || g.out_pixels() == 0)
     return fill_bias(g.batch, g.channels, g.in_pixels(), bias, input);
-  if (g.x.stride * g.y.stride * g.z.stride > 1 || g.out_pixels() * 4 < g.in_pixels())
-    return scatter_backward_input(g, grad, weight, bias, input);
+  if (is_scattered(g)) return scatter_backward_input(g, grad, weight, bias, input);
   // Weights as [channel, filter, tap] for each group.
   int64_t c = g.group_channels(), m = g.group_filters(), taps = g.taps();
   Scratch<T> turned(g.groups * c * m * taps);
