@@ -46,7 +46,7 @@ def megabytes(what):
     return int(open("/proc/self/status").read().split(what)[1].split()[0]) / 1024
 
 small, path, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
-moka.onnx.load(small).run(np.ones((1, 8), np.float32))  # libraries are loaded
+moka.onnx.load(small).run(np.ones((1, 128), np.float32))  # libraries are loaded
 before = megabytes("VmRSS:")
 model = moka.onnx.load(path)
 for _ in range(3):
@@ -59,7 +59,7 @@ print(megabytes("VmRSS:") - before, megabytes("VmHWM:") - before)
 @pytest.mark.parametrize("beside", [False, True])
 def test_weights_are_held_once(tmp_path: Path, beside: bool) -> None:
     small, path = tmp_path / "small.onnx", tmp_path / "model.onnx"
-    onnx.save(products(1, 8), small)
+    onnx.save(products(1, 128), small)
     onnx.save(products(LAYERS, SIZE), path, save_as_external_data=beside)
     command = [sys.executable, "-c", PROGRAM, str(small), str(path), str(SIZE)]
     now, most = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())

@@ -13,6 +13,8 @@ from .exporting import Program, export
 __all__ = ["Model", "Program", "Trainer", "convert", "export", "load"]
 
 # Types that NumPy knows only through ml_dtypes, and an integer type of the same width.
+_NUMBERS = frozenset("?bBhHiIlLqQefdFD")  # NumPy's characters for types that tensors take as they are
+_AS_THEY_ARE = frozenset((_C.float32, _C.float64, _C.int64, _C.int32, _C.bool))
 _BITS = {"bfloat16": "int16"} | dict.fromkeys(
     (
         "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float6_e2m3fn "
@@ -324,11 +326,12 @@ def _to_tensor(value: Any) -> Any:
     import numpy as np
 
     array = np.asarray(value)
-    if array.dtype.kind in "OUS" or array.dtype.kind == "T":  # strings: objects, fixed widths, or NumPy's own
+    plain = array.dtype.char in _NUMBERS  # a dtype's name takes longer than all else here
+    if not plain and array.dtype.kind in "OUST":  # strings: objects, fixed widths, or NumPy's own
         return _C._string_tensor([_text(item) for item in array.ravel().tolist()], array.shape)
     if not array.flags.c_contiguous or not array.flags.writeable:
         array = array.copy()  # keeps zero dimensions, which ascontiguousarray does not
-    if array.dtype.name in _BITS:  # a type of ml_dtypes
+    if not plain and array.dtype.name in _BITS:  # a type of ml_dtypes
         return _C._reinterpret(_C.from_numpy(array.view(_BITS[array.dtype.name])), array.dtype.name)
     return _C.from_numpy(array)
 
@@ -341,6 +344,8 @@ def _text(item: Any) -> str | bytes:
 
 def _to_array(value: Any) -> Any:
     if isinstance(value, _C.Tensor):
+        if value.dtype in _AS_THEY_ARE:
+            return value.numpy()
         name = str(value.dtype).removeprefix("moka.")
         if name == "string":
             import numpy as np
