@@ -13,6 +13,7 @@
 
 #include "moka/base/cpu.h"
 #include "moka/ops/blocked/blocked.h"
+#include "moka/passes/channel_layout.h"
 #include "moka/passes/constants.h"
 #include "moka/passes/passes.h"
 #include "moka/schema/log.h"
@@ -20,64 +21,11 @@
 namespace moka::passes {
 
 using namespace graph;
+using namespace channels;
 
 namespace {
-// Whether somebody has a faster kernel than the one that every build has.
-bool is_served(int64_t block) {
-  const Op* conv = find_op("conv2d_blocked");
-  if (!conv || info(*conv).rows.empty()) return false;
-  const Tensor x = new_tensor(Dims{1, 1, 8, 8, block}, DType::F32);
-  const Tensor w = new_tensor(Dims{1, 1, 3, 3, block, block}, DType::F32);
-  const int64_t ones[] = {1, 1};
-  const std::span<const int64_t> pair(ones);
-  Arg args[] = {x, w, Arg(), pair, pair, pair, Arg(block), Arg(block), Arg(), Arg(std::string_view("none"))};
-  Frame frame(*conv, args, static_cast<int>(std::size(args)));
-  const KernelRow* row = choose_kernel(frame, nullptr);
-  return row && row != &conv->kernels.items[0];
-}
-
-// The number of channels of a float32 picture, -1 where it is none or not known.
-int64_t channels_of(const Value* v) {
-  const Type& t = v->type;
-  if (t.kind != TypeKind::Tensor || !t.has_dtype || t.dtype != DType::F32 || !t.has_dims ||
-      t.dims.size() != 4)
-    return -1;
-  return t.dims[1].size;
-}
-
-// An argument's integers, -1 where they are not known.
-Dims ints_of(const Node& n, const char* name) {
-  const Any* c = n.argument(name)->constant();
-  return c && c->tag() == Tag::Ints  ? Dims(c->ints())
-         : c && c->tag() == Tag::Int ? Dims{c->to_int()}
-                                     : Dims{-1};
-}
-
-// What a convolution of the graph asks for, where its filters are known: dense ones, or one for each channel.
-struct Convolution {
-  Tensor weight;
-  int64_t channels = 0, filters = 0;
-  bool depthwise = false;
-};
-std::optional<Convolution> convolution_of(const Node& n) {
-  const Tensor* weight = constant_tensor(n.argument("weight"));
-  const Any* groups = n.argument("groups")->constant();
-  if (!weight || weight->dtype() != DType::F32 || weight->dim() != 4 || !groups ||
-      channels_of(n.output()) < 0)
-    return {};
-  for (const char* setting : {"stride", "padding", "dilation"})
-    if (!n.argument(setting)->constant()) return {};
-  Convolution c{*weight, channels_of(n.argument("input")), weight->size(0), groups->to_int() != 1};
-  if (c.depthwise) {
-    if (groups->to_int() != c.channels || c.filters != c.channels || weight->size(1) != 1) return {};
-  } else if (c.channels < 0 || weight->size(1) != c.channels || c.filters == 0) {
-    return {};
-  }
-  return c;
-}
-
 // Several filters for each channel by itself are one for each channel of a picture that has every channel that often:
-// back ends have kernels for these alone. Whether `n` now is such a convolution.
+// back ends have kernels for these alone.
 void repeat_channels(Graph& graph, Node& n) {
   const Tensor* weight = constant_tensor(n.argument("weight"));
   const Any* groups = n.argument("groups")->constant();
@@ -110,82 +58,11 @@ void repeat_channels(Graph& graph, Node& n) {
   n.set_input(schema.find_arg("groups"), number(filters));
 }
 
-bool is_convolution(const Node& n) {
-  return n.kind == NodeKind::Op && (n.op_name() == "conv2d" || n.op_name() == "conv2d_fused");
-}
 void repeat_channels(Graph& graph) {
   std::vector<Node*> convolutions;
   for (Node* n : *graph.main())
     if (is_convolution(*n)) convolutions.push_back(n);
   for (Node* n : convolutions) repeat_channels(graph, *n);
-}
-
-// ---- channels last
-
-// A size of the picture, or one that many pictures have where it is open.
-int64_t size_of(const Type& t, size_t d) { return t.dims[d].fixed() ? t.dims[d].size : d == 0 ? 1 : 56; }
-// The block of filters that the back end wants, 0 where it has no fast kernel.
-int64_t last_block(const Node& n, const Convolution& c) {
-  const FilterBlock ask = filter_block();
-  const Op* conv = find_op("conv2d_blocked");
-  if (!ask || !conv || c.channels == 0) return 0;
-  const Type& t = n.argument("input")->type;
-  const int64_t height = c.weight.size(2), width = c.weight.size(3), filled = (c.filters + 15) / 16 * 16;
-  const Tensor x = new_tensor(Dims{size_of(t, 0), 1, size_of(t, 2), size_of(t, 3), c.channels}, DType::F32);
-  const Tensor w =
-      new_tensor(c.depthwise ? Dims{height, width, filled} : Dims{filled / 16, height, width, c.channels, 16},
-                 DType::F32);
-  const auto given = [&](const char* name) {
-    const Value* v = n.argument(name);
-    return v && !is_none(v) ? Arg(w) : Arg();  // only that it is there matters
-  };
-  const Value* activation = n.argument("activation");
-  Arg args[] = {x,
-                w,
-                given("bias"),
-                n.argument("stride")->constant()->arg(),
-                n.argument("padding")->constant()->arg(),
-                n.argument("dilation")->constant()->arg(),
-                Arg(c.channels),
-                Arg(c.filters),
-                given("addend"),
-                activation ? activation->constant()->arg() : Arg(std::string_view("none"))};
-  Frame frame(*conv, args, static_cast<int>(std::size(args)));
-  try {
-    return ask(frame);
-  } catch (const Error&) {  // such a picture does not fit
-    return 0;
-  }
-}
-using LastBlocks = std::unordered_map<const Node*, int64_t>;
-// Whether channels go last, and in which blocks filters lie then. On AVX-512 dense convolutions are about a tenth faster
-// that way; for depthwise ones nothing is shown yet (docs/decisions/009-blocked-channels.md).
-bool channels_last(Graph& graph, LastBlocks& blocks) {
-  std::vector<std::pair<Node*, Convolution>> convolutions;
-  size_t depthwise = 0;
-  for (Node* n : *graph.main())
-    if (is_convolution(*n))
-      if (const std::optional<Convolution> c = convolution_of(*n)) {
-        convolutions.emplace_back(n, *c);
-        depthwise += c->depthwise;
-      }
-  const auto decide = [&](bool last, auto... why) {
-    if (log_enabled(Log::Passes) && !convolutions.empty())
-      log_line(Log::Passes,
-               cat("block_channels: ", last ? "channels last" : "channels in blocks of 16", ", ", why...));
-    return last;
-  };
-  if (depthwise * 10 > convolutions.size())
-    return decide(false, depthwise, " of ", convolutions.size(), " convolutions are depthwise");
-  double all = 0, served = 0;
-  for (const auto& [n, c] : convolutions) {
-    const Type& t = n->output()->type;
-    const double work = double(c.weight.numel()) * double(size_of(t, 2)) * double(size_of(t, 3));
-    const int64_t block = blocks[n] = last_block(*n, c);
-    all += work, served += block ? work : 0;
-  }
-  return decide(all > 0 && served >= 0.9 * all, static_cast<int64_t>(all > 0 ? 100 * served / all : 0),
-                "% of the arithmetic has fast kernels for that");
 }
 
 // Formulas that may also see the zeros behind the last channel.
