@@ -172,7 +172,7 @@ class Blocker {
       return {x, padding};
     for (size_t i = 0; i < around.size(); i++)
       if (i < 4 ? around[i] < 0 : around[i] != 0) return {x, padding};
-    if (own.empty()) return {x, padding};
+    if (own.empty() || own.size() > 2) return {x, padding};  // an error, which the node says when it runs
     own.resize(2, own[0]);
     Dims all{own[0], own[1], own[0], own[1]};  // top, left, bottom, right
     for (size_t i = 0; i < std::min<size_t>(around.size(), 4); i++) {

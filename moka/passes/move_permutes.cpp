@@ -23,15 +23,23 @@ const Any* constant_of(const Node& n, const char* argument) {
 int rank_of(const Value* v) {
   return v->type.kind == TypeKind::Tensor && v->type.has_dims ? static_cast<int>(v->type.dims.size()) : -1;
 }
-// Its dimensions when n is a permutation whose order is known.
+int64_t wrapped(int64_t d, int rank) { return d < 0 ? d + rank : d; }
+bool is_inside(int64_t d, int rank) { return d >= -rank && d < rank; }
+// Its dimensions when n is a permutation whose order is known. What a file says of a node need not be possible.
 Dims order_of(const Node& n) {
   if (n.kind != NodeKind::Op || n.op_name() != "permute") return {};
   const Any* dims = constant_of(n, "dims");
-  const int rank = rank_of(n.output());
-  if (!dims || dims->tag() != Tag::Ints || rank < 1 || static_cast<int>(dims->ints().size()) != rank)
+  const int rank = rank_of(n.output()), before = rank_of(n.input(0));
+  if (!dims || dims->tag() != Tag::Ints || rank < 1 || static_cast<int>(dims->ints().size()) != rank ||
+      (before >= 0 && before != rank))
     return {};
-  Dims order(dims->ints());
-  for (int64_t& d : order) d += d < 0 ? rank : 0;
+  Dims order;
+  std::vector<bool> seen(static_cast<size_t>(rank));
+  for (int64_t d : dims->ints()) {
+    if (!is_inside(d, rank) || seen[static_cast<size_t>(wrapped(d, rank))]) return {};
+    order.push_back(wrapped(d, rank));
+    seen[static_cast<size_t>(order.back())] = true;
+  }
   return order;
 }
 bool is_straight(const Dims& order) {
@@ -76,6 +84,17 @@ Way way_of(const Node& n) {
   if (name == "slice") return constant_of(n, "dim") ? Way::Slice : Way::None;
   return Way::None;
 }
+// Whether the dimensions that it names are among so many.
+bool dimensions_fit(const Node& n, Way way, int rank) {
+  const auto fits = [&](int64_t d) { return is_inside(d, rank); };
+  if (way == Way::Reduction) {
+    const auto dims = constant_of(n, "dim")->ints();
+    return std::all_of(dims.begin(), dims.end(), fits);
+  }
+  if (way == Way::Pad) return constant_of(n, "pad")->ints().size() <= 2 * static_cast<size_t>(rank);
+  if (way == Way::Join || way == Way::Slice) return fits(constant_of(n, "dim")->to_int());
+  return true;
+}
 
 class Mover {
  public:
@@ -113,9 +132,6 @@ class Mover {
   const Form* form_of(const Node* n) const {
     return n->outputs().size() == 1 ? form_of(n->output()) : nullptr;
   }
-  static int64_t wrapped(int64_t d, const Dims& order) {
-    return d < 0 ? d + static_cast<int64_t>(order.size()) : d;
-  }
   static std::vector<Value*> operands(const Node& n, Way way) {
     if (way == Way::Join) {
       const auto parts = n.argument("tensors")->producer()->inputs();
@@ -146,10 +162,11 @@ class Mover {
       if (!form || !fits) continue;
       const Dims order = form->order;
       const int rank = static_cast<int>(order.size());
+      fits = dimensions_fit(*n, way, rank);
       for (const Value* v : operands(*n, way))
         if (const Tensor* t = constant_tensor(v); t && t->dim() > rank) fits = false;
       if (way == Way::Reduction && !n->argument("keepdim")->constant()->to_bool())
-        fits &= keeps_order(*n, order);
+        fits = fits && keeps_order(*n, order);
       else fits &= rank_of(n->output()) == rank;
       if (!fits) continue;
       const size_t region = root(form->region);
@@ -164,8 +181,7 @@ class Mover {
   static bool keeps_order(const Node& n, const Dims& order) {
     std::vector<bool> gone(order.size());
     for (int64_t d : n.argument("dim")->constant()->ints())
-      if (const int64_t at = wrapped(d, order); at >= 0 && at < static_cast<int64_t>(order.size()))
-        gone[static_cast<size_t>(at)] = true;
+      gone[static_cast<size_t>(wrapped(d, static_cast<int>(order.size())))] = true;
     int64_t last = -1;
     for (size_t i = 0; i < order.size(); i++) {
       if (gone[i]) continue;
@@ -175,12 +191,12 @@ class Mover {
     return n.argument("dim")->constant()->ints().size() > 0;
   }
 
-  bool is_inside(const Value::Use& use, size_t region) {
+  bool stays_inside(const Value::Use& use, size_t region) {
     if (!use.node) return false;
     const Node* n = use.node;
     if (n->kind == NodeKind::List) {  // of a cat
       for (const Value::Use& further : n->output()->uses())
-        if (!is_inside(further, region)) return false;
+        if (!stays_inside(further, region)) return false;
       return true;
     }
     if (const Form* f = form_of(n); f && n->op_name() != "permute") return root(f->region) == region;
@@ -198,7 +214,7 @@ class Mover {
       for (const Value::Use& use : v->uses()) {
         if (is_permutation(use)) {
           if (is_straight(after(form.order, order_of(*use.node)))) regions_[region] += elements_of(v);
-        } else if (is_inside(use, region)) {
+        } else if (stays_inside(use, region)) {
           inside = true;
         } else {
           needed = true;
@@ -263,7 +279,9 @@ class Mover {
     const auto set = [&](const char* name, Any v) {
       inputs[static_cast<size_t>(info(*n.op).schema.find_arg(name))] = constant(std::move(v), n);
     };
-    const auto moved_dim = [&](int64_t d) { return order[static_cast<size_t>(wrapped(d, order))]; };
+    const auto moved_dim = [&](int64_t d) {
+      return order[static_cast<size_t>(wrapped(d, static_cast<int>(order.size())))];
+    };
     if (way == Way::Join) {
       std::vector<Value*> parts;
       replaced_.insert(n.argument("tensors")->producer());
@@ -310,7 +328,7 @@ class Mover {
           use.node->set_input(0, before_[&v]);
           use.node->set_input(1, constant(Any(both), *use.node));
         }
-      } else if (!is_inside(use, region)) {
+      } else if (!stays_inside(use, region)) {
         if (!whole) {
           whole = call(get_op("permute"), {before_[&v], constant(Any(order), n)}, n, n.next());
           whole->type = v.type;

@@ -117,6 +117,28 @@ TEST_F(MovePermutes, what_else_reads_a_region_gets_it_permuted_where_that_pays) 
 )");
 }
 
+TEST_F(MovePermutes, dimensions_that_there_are_not_are_left_alone) {
+  for (const char* order : {"7000000, 0, 1", "1, 1, 0", "-4, 0, 1", "0, 1, 2, 3"})
+    expect_unmoved(cat("graph main(%x: tensor) {\n  %a: float32[a, b, c] = permute(%x, [", order, R"(])
+  %r: float32[a, b, c] = relu(%a)
+  %y: float32[a, b, c] = permute(%r, [1, 2, 0])
+  return %y
+}
+)"));
+  for (const char* call :
+       {"mean(%a, [99], true, none)", "mean(%a, [-99], true, none)", "slice(%a, 99, 0, 1, 1)", "cat(%l, -99)",
+        "pad_constant(%a, [0, 0, 0, 0, 0, 0, 1, 1], 0.0)"})
+    expect_unmoved(cat(R"(graph main(%x: tensor) {
+  %a: float32[a, b, c] = permute(%x, [1, 2, 0])
+  %l = list(%a, %a)
+  %r: float32[a, b, c] = )",
+                       call, R"(
+  %y: float32[a, b, c] = permute(%r, [2, 0, 1])
+  return %y
+}
+)"));
+}
+
 TEST_F(MovePermutes, permutations_that_undo_each_other_go) {
   expect_moved(R"(graph main(%x: float32[a, b, c]) {
   %p: float32[b, c, a] = permute(%x, [1, 2, 0])
