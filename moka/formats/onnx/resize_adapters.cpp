@@ -40,11 +40,18 @@ bool whole_lengths(const NodeReader& n) {
                      [&](std::string_view name) { return producer->second.starts_with(name); });
 }
 
+// Scales alone say the sizes then, and places are asymmetric.
+bool is_old(const NodeReader& n) { return n.version < 11 || n.node.op == "Upsample"; }
+bool is_empty(const Value* v) {
+  Dims sizes;
+  return spelling::fixed_sizes(v, sizes) && sizes == Dims{0};
+}
+
 class Resizing {
  public:
   explicit Resizing(NodeReader& n)
       : n_(n),
-        old_(n.version < 11 || n.node.op == "Upsample"),
+        old_(is_old(n)),
         mode_(n.text("mode", "nearest")),
         place_(n.text("coordinate_transformation_mode", old_ ? "asymmetric" : "half_pixel")),
         nearest_(n.text("nearest_mode", old_ ? "floor" : "round_prefer_floor")),
@@ -85,7 +92,7 @@ class Resizing {
       if (d < 0) d += rank;
       MOKA_CHECK_KIND(File, d >= 0 && d < rank, "axis ", d, " is out of range for ", rank, " dimensions");
     }
-    const bool sizes = !old_ && n_.has(3) && !is_empty(3);
+    const bool sizes = !old_ && n_.has(3) && !is_empty(n_[3]);
     Value* scales = sizes ? nullptr : scales_tensor();
     Value* policy = nullptr;  // the one scale of all axes
     const std::string_view keep = n_.text("keep_aspect_ratio_policy", "stretch");
@@ -123,11 +130,6 @@ class Resizing {
     return out;
   }
 
-  bool is_empty(int input) {
-    Dims sizes;
-    return spelling::fixed_sizes(n_[input], sizes) && sizes.size() == 1 && sizes[0] == 0;
-  }
-
   Value* scales_tensor() {
     if (const Any* a = n_.attribute("scales")) {
       const std::span<const double> all = a->arg().as_floats();
@@ -136,7 +138,7 @@ class Resizing {
       std::copy(all.begin(), all.end(), t.data<double>());
       return n_.build.constant(Any(t));
     }
-    return n_[n_.node.op == "Upsample" || n_.version < 11 ? 1 : 2];
+    return n_[old_ ? 1 : 2];
   }
 
   // Where the centres of the output's elements lie in the input.
@@ -315,24 +317,22 @@ bool read_scales(NodeReader& n, const Any& known, int rank, Lengths& out) {
   return true;
 }
 bool read_lengths(NodeReader& n, int rank, Lengths& out) {
-  const bool upsample = n.version < 10 || n.node.op == "Upsample";
-  Dims count;
-  if (!upsample && n.version >= 11 && n.has(3) && !(spelling::fixed_sizes(n[3], count) && count == Dims{0})) {
+  const bool old = is_old(n);
+  if (!old && n.has(3) && !is_empty(n[3])) {
+    Dims count;
     if (!spelling::fixed_sizes(n[3], count)) return n.declines("sizes that are known only when running");
     MOKA_CHECK_KIND(File, count == Dims{rank}, "sizes of shape ", count, " for ", rank, " dimensions");
     for (int k = 0; k < rank; k++) out.sizes.push_back(whole_element(n, 3, k));
     return true;
   }
-  const int at = upsample || n.version < 11 ? 1 : 2;
-  const Any* known = upsample && n.version < 9 ? n.attribute("scales")
-                     : n.has(at)               ? n.build.known(n[at])
-                                               : nullptr;
+  const int at = old ? 1 : 2;
+  const Any* known = n.version < 9 ? n.attribute("scales") : n.has(at) ? n.build.known(n[at]) : nullptr;
   if (!known) return n.declines("scales that are known only when running");
   return read_scales(n, *known, rank, out);
 }
 
 bool as_resample(NodeReader& n) {
-  const bool old = n.version < 11 || n.node.op == "Upsample";
+  const bool old = is_old(n);
   Value* x = n[0];
   const int rank = spelling::rank(x);
   DType dtype;

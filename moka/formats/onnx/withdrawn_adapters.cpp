@@ -1,8 +1,7 @@
 // Operators that ONNX had on trial until 2019 and took back; files of CoreML's and PyTorch's converters of those years use
 // them, below opset 9.
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
+#include "moka/formats/onnx/ml_internal.h"
 #include "moka/formats/onnx/running_internal.h"
 
 namespace moka::onnx {
@@ -39,13 +38,8 @@ bool constant_fill(NodeReader& n) {
   return true;
 }
 bool given_tensor_fill(NodeReader& n) {
-  const Any* values = n.attribute("values");
-  MOKA_CHECK_KIND(File, values && values->tag() == Tag::Floats, "values must be floats");
-  const std::span<const double> all = values->arg().as_floats();
-  const int64_t count = static_cast<int64_t>(all.size());
-  Tensor t = new_tensor(std::span(&count, 1), DType::F32);
-  std::transform(all.begin(), all.end(), t.data<float>(), [](double v) { return static_cast<float>(v); });
-  n.out(reshaped(n, n.build.constant(Any(t)), asked_sizes(n)));
+  const Tensor values = vector_of(n, "values", DType::F32);
+  n.out(reshaped(n, n.build.constant(Any(values)), asked_sizes(n)));
   return true;
 }
 
@@ -55,13 +49,11 @@ bool scaled(NodeReader& n) {
 }
 // One scale for all, one bias for each channel of [batch, channels, height, width].
 bool scaled_image(NodeReader& n) {
-  const Any* bias = n.attribute("bias");
-  MOKA_CHECK_KIND(File, !bias || bias->tag() == Tag::Floats, "bias must be floats");
-  const std::span<const double> all = bias ? bias->arg().as_floats() : std::span<const double>();
-  Tensor t = new_tensor(Dims{static_cast<int64_t>(all.size()), 1, 1}, DType::F32);
-  std::transform(all.begin(), all.end(), t.data<float>(), [](double v) { return static_cast<float>(v); });
+  const Tensor bias = vector_of(n, "bias", DType::F32);
   Value* y = n.call("mul", {n[0], n.number("scale", 1)});
-  n.out(all.empty() ? y : n.call("add", {y, n.build.constant(Any(t))}));
+  if (bias.numel())
+    y = n.call("add", {y, n.call("reshape", {n.build.constant(Any(bias)), Dims{bias.numel(), 1, 1}})});
+  n.out(y);
   return true;
 }
 bool parametric_softplus(NodeReader& n) {

@@ -6,7 +6,6 @@
 #include "moka/ops/convolution/convolution.h"
 #include "moka/ops/convolution/kernels.h"
 #include "moka/ops/define.h"
-#include "moka/ops/kernels/wrapping.h"
 
 namespace moka {
 
@@ -19,51 +18,36 @@ Inside inside(const Axis& a, int64_t k) {
   const int64_t start = k * a.dilation - a.padding;
   return {valid_range(a.out, a.stride, start, a.in), start};
 }
-// visit(row of the image or -1, row of windows in the matrix, windows with their tap in the image): rows of windows one
-// after the other.
-template <class F>
-void each_row(const ConvGeometry& g, F visit) {
-  int64_t at = 0;
-  for (int64_t channel = 0; channel < g.channels; channel++)
-    for (int64_t ky = 0; ky < g.y.kernel; ky++)
-      for (int64_t kx = 0; kx < g.x.kernel; kx++) {
-        const Inside rows = inside(g.y, ky), columns = inside(g.x, kx);
-        for (int64_t oy = 0; oy < g.y.out; oy++, at += g.x.out) {
-          const bool in = oy >= rows.first && oy < rows.last;
-          visit(in ? (channel * g.y.in + oy * g.y.stride + rows.start) * g.x.in : -1, at, columns);
-        }
-      }
-}
 }  // namespace
 
 template <class T>
 void image_to_columns(const ConvGeometry& g, const T* image, T* columns) {
   const int64_t stride = g.x.stride;
-  each_row(g, [&](int64_t row, int64_t at, const Inside& c) {
-    T* to = columns + at;
-    if (row < 0 || c.first == c.last) return void(std::fill_n(to, g.x.out, T(0)));
-    std::fill_n(to, c.first, T(0));
-    const T* from = image + row + c.start + c.first * stride;
-    if (stride == 1) std::copy_n(from, c.last - c.first, to + c.first);
-    else
-      for (int64_t ox = c.first; ox < c.last; ox++, from += stride) to[ox] = *from;
-    std::fill_n(to + c.last, g.x.out - c.last, T(0));
-  });
+  T* to = columns;
+  for (int64_t channel = 0; channel < g.channels; channel++)
+    for (int64_t ky = 0; ky < g.y.kernel; ky++)
+      for (int64_t kx = 0; kx < g.x.kernel; kx++) {
+        const Inside rows = inside(g.y, ky), c = inside(g.x, kx);
+        for (int64_t oy = 0; oy < g.y.out; oy++, to += g.x.out) {
+          if (oy < rows.first || oy >= rows.last || c.first == c.last) {
+            std::fill_n(to, g.x.out, T(0));
+            continue;
+          }
+          std::fill_n(to, c.first, T(0));
+          const T* row = image + (channel * g.y.in + oy * g.y.stride + rows.start) * g.x.in;
+          const T* from = row + c.start + c.first * stride;
+          if (stride == 1) std::copy_n(from, c.last - c.first, to + c.first);
+          else
+            for (int64_t ox = c.first; ox < c.last; ox++, from += stride) to[ox] = *from;
+          std::fill_n(to + c.last, g.x.out - c.last, T(0));
+        }
+      }
 }
 template <class T>
 void columns_to_image(const ConvGeometry& g, const T* columns, T* image) {
-  const int64_t stride = g.x.stride;
   std::fill_n(image, g.channels * g.in_pixels(), T(0));
-  each_row(g, [&](int64_t row, int64_t at, const Inside& c) {
-    if (row < 0 || c.first == c.last) return;
-    const T* from = columns + at + c.first;
-    T* to = image + row + c.start + c.first * stride;
-    const int64_t n = c.last - c.first;
-    if (stride == 1)
-      for (int64_t i = 0; i < n; i++) to[i] = wrapping_add<T>(to[i], from[i]);
-    else
-      for (int64_t i = 0; i < n; i++) to[i * stride] = wrapping_add<T>(to[i * stride], from[i]);
-  });
+  for (int64_t channel = 0; channel < g.channels; channel++)
+    add_windows(g, columns + channel * g.taps() * g.out_pixels(), image + channel * g.in_pixels());
 }
 
 namespace ops {

@@ -7,6 +7,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/kernels/wrapping.h"
 #include "moka/ops/linear/gemm.h"
 
 namespace moka {
@@ -188,7 +189,14 @@ void multiply_images(const ConvGeometry& g, int64_t rows, int64_t depth, const T
   });
 }
 
-// Adds a window's products, [taps, out_pixels], to the plane of the input that they belong to.
+// Nothing to multiply: the bias alone.
+template <class T>
+void fill_bias(int64_t batch, int64_t channels, int64_t pixels, const T* bias, T* to) {
+  for (int64_t i = 0; i < batch * channels; i++)
+    std::fill_n(to + i * pixels, pixels, bias ? bias[i % channels] : T(0));
+}
+}  // namespace
+
 template <class T>
 void add_windows(const ConvGeometry& g, const T* products, T* plane) {
   const auto range = [](const Axis& a, int64_t tap) {
@@ -203,20 +211,12 @@ void add_windows(const ConvGeometry& g, const T* products, T* plane) {
         T* row = plane + (input_place(g.z, z, tap.z) * g.y.in + input_place(g.y, y, tap.y)) * g.x.in;
         T* to = row + input_place(g.x, xs.first, tap.x);
         if (g.x.stride == 1)
-          for (int64_t x = xs.first; x < xs.last; x++) *to++ += from[x];
+          for (int64_t x = xs.first; x < xs.last; x++) *to = wrapping_add<T>(*to, from[x]), to++;
         else
-          for (int64_t x = xs.first; x < xs.last; x++, to += g.x.stride) *to += from[x];
+          for (int64_t x = xs.first; x < xs.last; x++, to += g.x.stride) *to = wrapping_add<T>(*to, from[x]);
       }
   }
 }
-
-// Nothing to multiply: the bias alone.
-template <class T>
-void fill_bias(int64_t batch, int64_t channels, int64_t pixels, const T* bias, T* to) {
-  for (int64_t i = 0; i < batch * channels; i++)
-    std::fill_n(to + i * pixels, pixels, bias ? bias[i % channels] : T(0));
-}
-}  // namespace
 
 template <class T>
 void convolve(const ConvGeometry& g, const T* input, const T* weight, const T* bias, T* output) {
@@ -363,9 +363,11 @@ void convolve_backward_input(const ConvGeometry& g, const int64_t* grad, const i
 #define MOKA_INSTANTIATE(T)                                                                     \
   template void convolve(const ConvGeometry&, const T*, const T*, const T*, T*);                \
   template void convolve_backward_input(const ConvGeometry&, const T*, const T*, const T*, T*); \
-  template void convolve_backward_weight(const ConvGeometry&, const T*, const T*, T*);
+  template void convolve_backward_weight(const ConvGeometry&, const T*, const T*, T*);          \
+  template void add_windows(const ConvGeometry&, const T*, T*);
 MOKA_INSTANTIATE(float)
 MOKA_INSTANTIATE(double)
+template void add_windows(const ConvGeometry&, const int64_t*, int64_t*);
 #undef MOKA_INSTANTIATE
 
 }  // namespace moka

@@ -14,6 +14,10 @@ void convolve_backward_input(const ConvGeometry& g, const T* grad, const T* weig
 template <class T>
 void convolve_backward_weight(const ConvGeometry& g, const T* grad, const T* input, T* weight);
 
+// Adds the products of one channel's windows, [taps, out_pixels], to the plane that they were taken of.
+template <class T>
+void add_windows(const ConvGeometry& g, const T* products, T* plane);
+
 // The explicit matrix of a convolution's windows, one image: columns[channels * taps, out_pixels]; and back, where what
 // overlaps is added.
 template <class T>
