@@ -264,6 +264,7 @@ bool bind_keywords(Given& g, PyObject* keywords) {
         g.bound.requires_grad = on;
         continue;
       }
+      if (word == "layout" && PyUnicode_Check(value)) g.bound.sparse = utf8(value).starts_with("sparse");
       if (word == "pin_memory" || word == "layout" || word == "memory_format") continue;
     }
     if (at < 0) {

@@ -20,6 +20,7 @@ struct Bound {
   ArgRoom args;                // set where the schema fits
   PyObject* out = nullptr;     // out=
   bool requires_grad = false;  // creation operators
+  bool sparse = false;         // creation operators: layout= names a sparse one
   bool in_place = false;       // for messages: the name ends in _
   std::string error;           // why it did not fit; only filled for report_mismatch
 };

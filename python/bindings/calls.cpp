@@ -117,9 +117,12 @@ PyObject* call_stand_in(PyObject* function, PyObject* const* args, Py_ssize_t co
 }
 }  // namespace
 
-PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+namespace {
+// What a function of a Python module makes of a call: name(subject, args, keywords).
+PyObject* ask(const char* module, const char* name, PyObject* subject, PyObject* const* args,
+              Py_ssize_t count, PyObject* keywords) {
   Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
-  PyObject* place = PyImport_ImportModule("moka.overrides");
+  PyObject* place = PyImport_ImportModule(module);
   PyObject* given = PyTuple_New(count);
   PyObject* by_name = PyDict_New();
   bool good = place && given && by_name;
@@ -129,12 +132,24 @@ PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count,
   }
   for (Py_ssize_t i = 0; good && i < named; i++)
     good = PyDict_SetItem(by_name, PyTuple_GET_ITEM(keywords, i), args[count + i]) == 0;
-  PyObject* result =
-      good ? PyObject_CallMethod(place, "call_stand_in", "OOO", function, given, by_name) : nullptr;
+  PyObject* result = good ? PyObject_CallMethod(place, name, "OOO", subject, given, by_name) : nullptr;
   Py_XDECREF(place);
   Py_XDECREF(given);
   Py_XDECREF(by_name);
   return result;
+}
+
+// zeros(..., layout=sparse_coo) and its like.
+PyObject* create_sparse(const Op& op, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  const std::string_view name = info(op).schema.name;
+  PyRef subject =
+      PyRef::steal(PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
+  return subject ? ask("moka.sparse", "create", subject.get(), args, count, keywords) : nullptr;
+}
+}  // namespace
+
+PyObject* hand_over(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  return ask("moka.overrides", "call_stand_in", function, args, count, keywords);
 }
 
 PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args, Py_ssize_t count,
@@ -145,6 +160,7 @@ PyObject* call_group(const OpGroup& group, bool in_place, PyObject* const* args,
       b.in_place = in_place;
       Scratch scratch;
       if (!bind(*op, args, count, keywords, b, scratch)) continue;
+      if (b.sparse) return create_sparse(*op, args, count, keywords);
       const Schema& s = info(*op).schema;
       Tensor number;  // the first of two plain ones
       if (op->plain_numbers && b.args[0].tag != Tag::Tensor && b.args[1].tag != Tag::Tensor) {

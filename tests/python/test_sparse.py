@@ -77,7 +77,7 @@ def test_gradients_reach_values_and_factors():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(RuntimeError, match="inconsistent with indices"):
         sparse.sparse_coo_tensor([[5]], [1.0], (2,))
-    with pytest.raises(RuntimeError, match="do not fit the size"):
+    with pytest.raises(RuntimeError, match="found negative index"):
         sparse.sparse_coo_tensor([[-1]], [1.0], (2,))
     with pytest.raises(RuntimeError, match="are needed"):
         sparse.sparse_coo_tensor([[0, 1]], [1.0])
@@ -158,7 +158,7 @@ def test_softmax_of_what_is_stored():
 def test_vectors_have_no_other_way_round():
     x = moka.tensor([0.0, 2.0]).to_sparse()
     assert x.t().to_dense().tolist() == [0.0, 2.0]
-    with pytest.raises(IndexError, match="no dimension 1"):
+    with pytest.raises(IndexError, match="Dimension out of range"):
         x.transpose(0, 1)
     with pytest.raises(RuntimeError, match="at most 2 dimensions"):
         moka.ones(1, 1, 1).to_sparse().t()

@@ -7,7 +7,17 @@ from typing import Any
 
 import moka
 from moka.layouts import layout
-from moka.sparse import SparseTensor, sparse_coo, sparse_coo_tensor, sparse_csr, sparse_csr_tensor
+from moka.sparse import (
+    SparseTensor,
+    sampled_addmm,
+    sparse_coo,
+    sparse_coo_tensor,
+    sparse_csr,
+    sparse_csr_tensor,
+    spdiags,
+)
+from moka.sparse.functions import reduced_product
+from moka.sparse.tensor import TABLE
 
 from .refusing import refused_function
 
@@ -19,7 +29,9 @@ __all__ = [
     "addmm",
     "log_softmax",
     "mm",
+    "sampled_addmm",
     "softmax",
+    "spdiags",
     "sum",
 ]
 
@@ -27,7 +39,7 @@ _NONE = "Moka has sparse tensors of coordinates and of compressed rows"
 
 jagged = layout("jagged")
 sparse_csc, sparse_bsr, sparse_bsc = (layout(f"sparse_{kind}") for kind in ("csc", "bsr", "bsc"))
-ROOT = "sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor sspaddmm".split()
+ROOT = "sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor".split()
 for _name in ROOT:
     globals()[_name] = refused_function(f"torch.{_name}", _NONE)
 
@@ -35,13 +47,14 @@ softmax, log_softmax = moka.softmax, moka.log_softmax
 
 
 def mm(mat1: Any, mat2: Any, reduce: str = "sum") -> Any:
-    """The product of two matrices, either of which may be sparse."""
-    if reduce != "sum":
-        raise NotImplementedError(f"torch.sparse.mm: reduce={reduce!r}: there is sum")
-    return moka.mm(mat1, mat2)
+    """The product of two matrices, either of which may be sparse; or the mean, amax, amin of what meets."""
+    return moka.mm(mat1, mat2) if reduce == "sum" else reduced_product(mat1, mat2, reduce)
 
 
-smm = spmm = dsmm = hsmm = mm
+spmm = dsmm = mm
+smm, hspmm, sspaddmm, saddmm = TABLE["smm"], TABLE["hspmm"], TABLE["sspaddmm"], TABLE["saddmm"]
+hsmm = hspmm
+_sparse_broadcast_to = TABLE["_sparse_broadcast_to"]
 
 
 def addmm(mat: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -85,7 +98,7 @@ for _name, _dtype in {
     _body = {"dtype": getattr(moka, _dtype), "__module__": "torch.sparse", "__doc__": _Typed.__doc__}
     globals()[_name] = _TypedMeta(_name, (_Typed,), _body)
 
-_REFUSED = ("as_sparse_gradcheck check_sparse_tensor_invariants sampled_addmm spdiags spsolve").split()
+_REFUSED = ("as_sparse_gradcheck check_sparse_tensor_invariants spsolve").split()
 for _name in _REFUSED:
     globals()[_name] = refused_function(f"torch.sparse.{_name}", _NONE)
 __all__ += _REFUSED
