@@ -85,18 +85,34 @@ const onednn::Row* find_row(std::string_view op) {
   return nullptr;
 }
 
-// A row that stands in the kernel list from the start and passes calls on to the library.
-constexpr std::string_view served[] = {
-    "conv1d",         "conv1d_backward_input", "conv1d_backward_weight", "conv_transpose1d",
-    "conv2d",         "conv2d_backward_input", "conv2d_backward_weight", "conv_transpose2d",
-    "conv2d_blocked", "linear_packed"};
+// Up to this many multiply-adds our own kernel for packed linear layers is as fast, and graphs of small layers do without
+// the library. Above, it is 1 to 3 % behind (BERT's and ViT's layers, one and two threads, AVX-512).
+constexpr double least_packed_work = 2e7;
+
+std::string_view small_linear(const Frame& f) {
+  const double work = double(f.tensor(0).numel()) * double(f.integer(3));
+  return work < least_packed_work ? "the product is too small to gain" : std::string_view();
+}
+
+// Rows that stand in the kernel lists from the start and pass calls on to the library, and what they decline before it is
+// opened.
+std::string_view none(const Frame&) { return {}; }
+struct Served {
+  std::string_view op;
+  std::string_view (*declines)(const Frame&) = none;
+};
+constexpr Served served[] = {
+    {"conv1d"},         {"conv1d_backward_input"},      {"conv1d_backward_weight"}, {"conv_transpose1d"},
+    {"conv2d"},         {"conv2d_backward_input"},      {"conv2d_backward_weight"}, {"conv_transpose2d"},
+    {"conv2d_blocked"}, {"linear_packed", small_linear}};
 template <int Which>
 const onednn::Row* row() {
-  static const onednn::Row* found = find_row(served[Which]);
+  static const onednn::Row* found = find_row(served[Which].op);
   return found;
 }
 template <int Which>
 std::string_view declines(const Frame& f) {
+  if (const std::string_view why = served[Which].declines(f); !why.empty()) return why;
   if (forked.load(std::memory_order_relaxed)) return "is not used in a forked process";
   const onednn::Row* r = row<Which>();
   if (!r)
@@ -113,7 +129,7 @@ int64_t wanted_filter_block(const Frame& f) {
 }
 template <int Which>
 void add() {
-  add_kernel(served[Which], KernelRow{.name = "onednn", .run = run<Which>, .declines = declines<Which>});
+  add_kernel(served[Which].op, KernelRow{.name = "onednn", .run = run<Which>, .declines = declines<Which>});
 }
 }  // namespace
 

@@ -38,7 +38,7 @@ class Packer {
         type.kind != TypeKind::Tensor || !type.has_dtype || type.dtype != DType::F32)
       return 0;
     const int64_t outputs = weight->size(0);
-    const Arg packing[] = {*weight, Arg(int64_t(outputs <= 32 ? 32 : 64))};
+    const Arg packing[] = {*weight, Arg(int64_t(32))};
     Value *addend = n.argument("addend"), *activation = n.argument("activation");
     const Graph::Point at{n.owner(), &n};
     const std::vector<Value*> inputs{n.argument("input"),

@@ -15,9 +15,6 @@ constexpr auto f32 = memory::data_type::f32;
 // Arguments of linear_packed.
 enum Argument { Input, Weight, Bias, Outputs, Addend, Activation };
 
-// Below this many multiply-adds our own kernel is done before oneDNN has begun.
-constexpr double least_work = 30000;
-
 using Key = std::array<int64_t, 8>;
 
 FusedLayer prepare(const PackedLinear& l, bool bias, bool addend, int activation) {
@@ -45,8 +42,6 @@ std::string_view declines(const Frame& f) {
   const PackedLinear l = packed_geometry(f);
   if (l.block != 32 && l.block != 64) return "serves blocks of 32 and 64 outputs";
   if (activation_of(f.string(Activation)) < 0) return "does not know the activation";
-  if (double(l.rows) * double(l.inputs) * double(l.outputs) < least_work)
-    return "the product is too small to gain";
   if (!prepared(f, l)) return "oneDNN has no fast implementation for this shape";
   return {};
 }

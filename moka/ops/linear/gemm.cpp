@@ -15,6 +15,9 @@ namespace {
 // Depth, rows and columns of the blocks: a panel of b (depth x 32 floats) stays in the first cache, a block of a in the
 // second, the packed columns of b in the third. The depth also fixes the order of summation.
 constexpr int64_t most_depth = 256, block_rows = 240, block_columns = 1536;
+// The same for columns packed before: deep, for few passes over c. Rows that do not lie together are copied, so many at a
+// time.
+constexpr int64_t panel_depth = 768, panel_rows = 72;
 
 struct Parts {  // n shared out as evenly as possible over `count` parts of at most `most`
   int64_t count, base, extra;
@@ -22,6 +25,39 @@ struct Parts {  // n shared out as evenly as possible over `count` parts of at m
       : count((n + most - 1) / most), base(count ? n / count : 0), extra(count ? n % count : 0) {}
   int64_t begin(int64_t i) const { return i * base + std::min(i, extra); }
   int64_t size(int64_t i) const { return base + (i < extra); }
+};
+
+// A product of m rows and n columns shared out among threads: rows x columns of tasks, in whole units. Each task packs what
+// it needs, so the cheapest grid packs least: packing an element of a costs about as much as 16 lanes of one product, and
+// of b as many as `packing` says.
+class Grid {
+ public:
+  Grid(int64_t m, int64_t n, int64_t row_unit, int64_t column_unit, int64_t packing, int64_t threads)
+      : m_(m), n_(n), row_unit_(row_unit), column_unit_(column_unit), rows_(0, 1), columns_(0, 1) {
+    const int64_t rows = (m + row_unit - 1) / row_unit, columns = (n + column_unit - 1) / column_unit;
+    double best = 1e300;
+    for (int64_t r = 1; r <= threads; r++) {
+      const int64_t high = (rows + std::min(r, rows) - 1) / std::min(r, rows),
+                    across = std::min(threads / r, columns), wide = (columns + across - 1) / across;
+      const double share_m = double(high * row_unit), share_n = double(wide * column_unit);
+      const double cost = share_m * share_n + 16 * share_m + double(packing) * share_n;
+      if (cost < best) best = cost, rows_ = Parts(rows, high), columns_ = Parts(columns, wide);
+    }
+  }
+  int64_t count() const { return rows_.count * columns_.count; }
+  struct Share {
+    int64_t i0, i1, j0, j1;
+  };
+  Share share(int64_t task) const {
+    const int64_t r = task / columns_.count, s = task % columns_.count;
+    const int64_t i0 = rows_.begin(r) * row_unit_, j0 = columns_.begin(s) * column_unit_;
+    return {i0, std::min(m_, i0 + rows_.size(r) * row_unit_), j0,
+            std::min(n_, j0 + columns_.size(s) * column_unit_)};
+  }
+
+ private:
+  int64_t m_, n_, row_unit_, column_unit_;
+  Parts rows_, columns_;
 };
 
 // to[i * width + j] = b(i, j), zeros for n <= j < width.
@@ -57,55 +93,107 @@ struct PackedColumns {
   int64_t step(int64_t width) const { return block ? block : width; }
 };
 
-// c[rows of the packed panels, n] over one depth block; left and right are packed.
+// What elements [j, j + columns) of row i begin with.
 template <class T>
-void multiply_block(const GemmKernels<T>& kernels, const Parts& rows, int64_t n, int64_t k, const T* left,
-                    PackedColumns<T> right, T* c, int64_t ldc, const GemmStart<T>& start) {
-  Panels panels{kernels.lanes};
-  for (int64_t j = 0; j < n; j += 2 * kernels.lanes) {
-    int64_t columns = std::min<int64_t>(n - j, 2 * kernels.lanes);
-    int64_t width = panels.width(columns);
+void begin_row(const GemmStart<T>& start, int64_t i, int64_t j, int64_t columns, T* to) {
+  if (start.row) {
+    std::fill_n(to, columns, start.row[i]);
+  } else if (start.matrix) {
+    const T* from = start.matrix + i * start.step + j;
+    for (int64_t s = 0; s < columns; s++) to[s] = start.column ? from[s] + start.column[j + s] : from[s];
+  } else if (start.column) {
+    std::copy_n(start.column + j, columns, to);
+  }
+}
+
+// What follows a product goes over n elements of some rows of it.
+template <class T>
+void finish_rows(const GemmStart<T>& start, int64_t rows, int64_t n, T* c, int64_t ldc) {
+  for (int64_t i = 0; start.after && i < rows; i++, c += ldc) {
+    const void* const in[] = {c};
+    start.after(c, in, n, nullptr);
+  }
+}
+constexpr int64_t finished_columns = 256;  // at a time: they lie in the second cache still
+
+// c[rows, n] over one depth block, tile by tile: run(j, p, panel, width, to, step, added) multiplies block p of the rows
+// with a panel of `width` columns from j on, of which `to` has room.
+template <class T, class Run>
+void each_tile(const Parts& rows, int64_t n, PackedColumns<T> right, T* c, int64_t ldc,
+               const GemmStart<T>& start, bool whole_panels, Run run) {
+  const int64_t lanes = gemm_kernels<T>().lanes, unit = 2 * lanes;
+  for (int64_t j = 0; j < n; j += unit) {
+    const int64_t columns = std::min<int64_t>(n - j, unit);
+    const int64_t width = whole_panels ? unit : Panels{lanes}.width(columns);
     const T* panel = right.panel(j, width);
     for (int64_t p = 0; p < rows.count; p++) {
-      int64_t i = rows.begin(p), height = rows.size(p);
-      GemmKernel<T> kernel = kernels.kernel[height][width / kernels.lanes];
+      const int64_t i = rows.begin(p), height = rows.size(p);
       T* to = c + i * ldc + j;
-      bool added = start.row || start.column;
-      for (int64_t r = 0; added && r < height; r++) {
-        if (start.row) std::fill_n(to + r * ldc, columns, start.row[i + r]);
-        else std::copy_n(start.column + j, columns, to + r * ldc);
+      const bool added = start.begins();
+      for (int64_t r = 0; r < height; r++) {  // c is there when the kernel is done
+        __builtin_prefetch(to + r * ldc, 1);
+        __builtin_prefetch(to + r * ldc + columns - 1, 1);
+        begin_row(start, i + r, j, columns, to + r * ldc);
       }
-      added = added || start.accumulate;
       if (columns == width) {
-        kernel(k, left + i * k, panel, right.step(width), to, ldc, added);
+        run(j, p, panel, width, to, ldc, added);
         continue;
       }
       // The last columns do not fill the kernel's width: it works on a copy.
       T edge[most_rows * most_width];
-      kernel(k, left + i * k, panel, right.step(width), edge, width, false);
+      run(j, p, panel, width, edge, width, false);
       for (int64_t r = 0; r < height; r++)
         for (int64_t s = 0; s < columns; s++)
           to[r * ldc + s] = edge[r * width + s] + (added ? to[r * ldc + s] : T(0));
     }
+    if (const int64_t done = j + columns; done == n || done % finished_columns == 0) {
+      const int64_t from = (done - 1) / finished_columns * finished_columns;
+      finish_rows(start, rows.begin(rows.count), done - from, c + from, ldc);
+    }
   }
+}
+
+// The same with left and right packed.
+template <class T>
+void multiply_block(const Parts& rows, int64_t n, int64_t k, const T* left, PackedColumns<T> right, T* c,
+                    int64_t ldc, const GemmStart<T>& start) {
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  each_tile<T>(rows, n, right, c, ldc, start, false,
+               [&](int64_t, int64_t p, const T* panel, int64_t width, T* to, int64_t step, bool added) {
+                 kernels.kernel[rows.size(p)][width / kernels.lanes](k, left + rows.begin(p) * k, panel,
+                                                                     right.step(width), to, step, added);
+               });
+}
+
+// The same with rows of the left operand, a_row apart, and panels of two vectors. The next panel comes into the second
+// cache meanwhile, a part with each block of rows.
+template <class T>
+void multiply_rows(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, PackedColumns<T> right, T* c,
+                   int64_t ldc, const GemmStart<T>& start) {
+  const GemmKernels<T>& kernels = gemm_kernels<T>();
+  const Parts rows(m, kernels.rows);
+  const int64_t part = k / fetch_steps * fetch_lines * (64 / int64_t(sizeof(T)));
+  each_tile<T>(rows, n, right, c, ldc, start, true,
+               [&](int64_t j, int64_t p, const T* panel, int64_t width, T* to, int64_t step, bool added) {
+                 const bool follows = j + width < n && right.step(width) == width && p * part < k * width;
+                 const T* ahead = follows ? right.panel(j + width, width) + p * part : panel;
+                 kernels.direct[rows.size(p)](k, a + rows.begin(p) * a_row, a_row, panel, right.step(width),
+                                              to, step, added, ahead);
+               });
 }
 
 int64_t padded(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// All rows of c over one depth block: a is packed into `left`, block after block. c begins at column j0 of the product;
-// blocks after the first one add to it.
+// All rows of c over one depth block: a is packed into `left`, `most` rows at a time.
 template <class T>
 void multiply_depth(int64_t m, int64_t columns, int64_t depth, const MatrixView<T>& a, T* left,
-                    PackedColumns<T> right, T* c, int64_t ldc, GemmStart<T> start, int64_t j0, bool later) {
+                    PackedColumns<T> right, T* c, int64_t ldc, const GemmStart<T>& start, int64_t most) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
-  if (later) start = {.accumulate = true};
-  for (int64_t i0 = 0; i0 < m; i0 += block_rows) {
-    Parts rows(std::min(m - i0, block_rows), kernels.rows);
+  for (int64_t i0 = 0; i0 < m; i0 += most) {
+    Parts rows(std::min(m - i0, most), kernels.rows);
     for (int64_t p = 0; p < rows.count; p++)
       pack_rows(rows.size(p), depth, a.from(i0 + rows.begin(p), 0), left + rows.begin(p) * depth);
-    GemmStart<T> at{start.row ? start.row + i0 : nullptr, start.column ? start.column + j0 : nullptr,
-                    start.accumulate};
-    multiply_block<T>(kernels, rows, columns, depth, left, right, c + i0 * ldc, ldc, at);
+    multiply_block<T>(rows, columns, depth, left, right, c + i0 * ldc, ldc, start.from(i0, 0));
   }
 }
 
@@ -130,8 +218,8 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const 
         int64_t part = std::min(columns - j, unit);
         pack_columns(depth, part, b.from(k0, j0 + j), right + j * depth, panels.width(part));
       }
-      multiply_depth<T>(m, columns, depth, a.from(0, k0), left, {right, depth}, c + j0, ldc, start, j0,
-                        d > 0);
+      multiply_depth<T>(m, columns, depth, a.from(0, k0), left, {right, depth}, c + j0, ldc,
+                        start.from(0, j0).part(d == 0, d + 1 == depths.count), block_rows);
     }
   }
 }
@@ -140,16 +228,14 @@ void gemm_serial(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const 
 template <class T>
 void gemm_tiny(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixView<T>& b, T* c,
                int64_t ldc, const GemmStart<T>& start) {
-  for (int64_t i = 0; i < m; i++)
-    for (int64_t j = 0; j < n; j++) {
-      T sum = start.accumulate ? c[i * ldc + j]
-              : start.row      ? start.row[i]
-              : start.column   ? start.column[j]
-                               : T(0);
+  for (int64_t i = 0; i < m; i++) {
+    T* const to = c + i * ldc;
+    if (!start.begins()) std::fill_n(to, n, T(0));
+    begin_row(start, i, 0, n, to);
+    for (int64_t j = 0; j < n; j++)
       for (int64_t p = 0; p < k; p++)
-        sum += a.data[i * a.row + p * a.column] * b.data[p * b.row + j * b.column];
-      c[i * ldc + j] = sum;
-    }
+        to[j] += a.data[i * a.row + p * a.column] * b.data[p * b.row + j * b.column];
+  }
 }
 }  // namespace
 
@@ -165,33 +251,13 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixV
                                {.row = start.column, .accumulate = start.accumulate});
   int threads = work < 1e5 || in_parallel() ? 1 : num_threads();
   if (threads == 1) return gemm_serial(m, n, k, a, b, c, ldc, start);
-  // A grid of rows x columns of tasks; each packs what it needs, so the cheapest grid packs least.
   const GemmKernels<T>& kernels = gemm_kernels<T>();
-  int64_t row_units = (m + kernels.rows - 1) / kernels.rows,
-          column_units = (n + 2 * kernels.lanes - 1) / (2 * kernels.lanes);
-  int64_t best_rows = 1, best_columns = 1;
-  double best = 1e300;
-  for (int64_t r = 1; r <= threads; r++) {
-    int64_t rows = std::min<int64_t>(r, row_units), columns = std::min<int64_t>(threads / r, column_units);
-    double share_m = double((row_units + rows - 1) / rows * kernels.rows),
-           share_n = double((column_units + columns - 1) / columns * 2 * kernels.lanes);
-    double cost = share_m * share_n * double(k) +
-                  16.0 * (share_m + share_n) *
-                      double(k);  // packing one element costs about as much as 16 lanes of one product
-    if (cost < best) best = cost, best_rows = rows, best_columns = columns;
-  }
-  Parts rows(row_units, (row_units + best_rows - 1) / best_rows),
-      columns(column_units, (column_units + best_columns - 1) / best_columns);
-  parallel_for(0, rows.count * columns.count, 1, [&](int64_t first, int64_t last) {
+  const Grid grid(m, n, kernels.rows, 2 * kernels.lanes, 16, threads);
+  parallel_for(0, grid.count(), 1, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; t++) {
-      int64_t r = t / columns.count, s = t % columns.count;
-      int64_t i0 = rows.begin(r) * kernels.rows,
-              i1 = std::min(m, (rows.begin(r) + rows.size(r)) * kernels.rows);
-      int64_t j0 = columns.begin(s) * 2 * kernels.lanes,
-              j1 = std::min(n, (columns.begin(s) + columns.size(s)) * 2 * kernels.lanes);
-      GemmStart<T> at{start.row ? start.row + i0 : nullptr, start.column ? start.column + j0 : nullptr,
-                      start.accumulate};
-      gemm_serial(i1 - i0, j1 - j0, k, a.from(i0, 0), b.from(0, j0), c + i0 * ldc + j0, ldc, at);
+      const auto [i0, i1, j0, j1] = grid.share(t);
+      gemm_serial(i1 - i0, j1 - j0, k, a.from(i0, 0), b.from(0, j0), c + i0 * ldc + j0, ldc,
+                  start.from(i0, j0));
     }
   });
 }
@@ -238,9 +304,8 @@ void gemm_packed(int64_t m, int64_t n, int64_t k, const T* left, PackColumns<T> 
         int64_t part = std::min(columns - j, unit);
         right(k0, depth, j0 + j, part, scratch + j * depth, panels.width(part));
       }
-      GemmStart<T> here{start.row, start.column ? start.column + j0 : nullptr, start.accumulate};
-      if (d) here = {.accumulate = true};
-      multiply_block<T>(kernels, rows, columns, depth, left + m * k0, {scratch, depth}, c + j0, ldc, here);
+      const GemmStart<T> here = start.from(0, j0).part(d == 0, d + 1 == depths.count);
+      multiply_block<T>(rows, columns, depth, left + m * k0, {scratch, depth}, c + j0, ldc, here);
     }
   }
 }
@@ -253,12 +318,11 @@ template <class T>
 PackedRight<T>::PackedRight(int64_t k, int64_t n, const MatrixView<T>& b)
     : k_(k), n_(n), panels_(padded(n, 2 * gemm_kernels<T>().lanes) * k) {
   if (k == 0) return;
-  const int64_t lanes = gemm_kernels<T>().lanes, unit = 2 * lanes;
-  Panels panels{lanes};
+  const int64_t unit = 2 * gemm_kernels<T>().lanes;
   parallel_for(0, (n + unit - 1) / unit, (1 << 15) / (unit * k + 1) + 1, [&](int64_t first, int64_t last) {
     for (int64_t j = first * unit; j < std::min(n, last * unit); j += unit) {
       int64_t columns = std::min(n - j, unit);
-      pack_columns(k, columns, b.from(0, j), panels_.data() + j * k, panels.width(columns));
+      pack_columns(k, columns, b.from(0, j), panels_.data() + j * k, unit);
     }
   });
 }
@@ -267,40 +331,66 @@ namespace {
 // The first columns of one row, as many as fill groups of four panels; returns how many.
 template <class T>
 int64_t multiply_row(int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns<T> right, T* c,
-                     const GemmStart<T>& start, int64_t j0) {
+                     const GemmStart<T>& start) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
   const int64_t unit = 2 * kernels.lanes, group = 4 * unit;
   int64_t j = 0;
   for (; j + group <= n; j += group) {
     const T* panels[4];
     for (int64_t p = 0; p < 4; p++) panels[p] = right.panel(j + p * unit, unit);
-    const T* add = start.column ? start.column + j0 + j : start.accumulate ? c + j : nullptr;
+    if (start.matrix) begin_row(start, 0, j, group, c + j);
+    const T* add = start.matrix || start.accumulate ? c + j : start.column ? start.column + j : nullptr;
     kernels.row_panels(k, a.data, a.column, panels, right.step(unit), add, c + j);
   }
   return j;
 }
 template <class T>
+void multiply_share(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns<T> right, T* c,
+                    int64_t ldc, const GemmStart<T>& start) {
+  const Parts depths(k, panel_depth);
+  const bool in_place = a.column == 1;
+  const int64_t most_rows = in_place ? m : panel_rows, step = std::min(k, panel_depth);
+  Scratch<T> left(in_place ? 0 : std::min(m, panel_rows) * step);
+  for (int64_t d = 0; d < depths.count; d++) {
+    right.first = depths.begin(d);
+    const GemmStart<T> here = start.part(d == 0, d + 1 == depths.count);
+    for (int64_t i = 0; i < m; i += most_rows) {
+      const int64_t rows = std::min(m - i, most_rows), depth = depths.size(d);
+      const MatrixView<T> from = a.from(i, right.first);
+      if (!in_place) pack_columns(rows, depth, from, left.data(), step);
+      multiply_rows<T>(rows, n, depth, in_place ? from.data : left.data(), in_place ? a.row : step, right,
+                       c + i * ldc, ldc, here.from(i, 0));
+    }
+  }
+}
+template <class T>
 void multiply_packed(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns<T> right, T* c,
                      int64_t ldc, const GemmStart<T>& start) {
   if (m == 0 || n == 0) return;
-  if (k == 0) return gemm<T>(m, n, 0, a, a, c, ldc, start);
-  const int64_t unit = right.block ? right.block : 2 * gemm_kernels<T>().lanes, work = unit * m * k;
-  Parts depths(k, most_depth);
-  parallel_for(0, (n + unit - 1) / unit, (1 << 17) / work + 1, [&](int64_t first, int64_t last) {
-    int64_t j0 = first * unit, columns = std::min(n, last * unit) - j0;
-    Scratch<T> left(std::min(m, block_rows) * std::min(k, most_depth));
-    PackedColumns<T> part = right;
-    part.data = right.panel(j0, unit);
-    if (m == 1 && !start.row) {
-      const int64_t done = multiply_row(columns, k, a, part, c + j0, start, j0);
-      if (done == columns) return;
-      part.data = part.panel(done, unit);
-      j0 += done, columns -= done;
-    }
-    for (int64_t d = 0; d < depths.count; d++) {
-      const int64_t k0 = depths.begin(d), depth = depths.size(d);
-      part.first = k0;
-      multiply_depth<T>(m, columns, depth, a.from(0, k0), left.data(), part, c + j0, ldc, start, j0, d > 0);
+  if (k == 0) {
+    gemm<T>(m, n, 0, a, a, c, ldc, start);
+    return finish_rows(start, m, n, c, ldc);
+  }
+  const int64_t unit = right.block ? right.block : 2 * gemm_kernels<T>().lanes;
+  const double tasks = double(m) * double(n) * double(k) / (1 << 17);
+  const int64_t threads = in_parallel() || tasks < 2 ? 1 : int64_t(std::min<double>(num_threads(), tasks));
+  const Grid grid(m, n, gemm_kernels<T>().rows, unit, 0, threads);
+  parallel_for(0, grid.count(), 1, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; t++) {
+      const auto [i0, i1, j0, j1] = grid.share(t);
+      PackedColumns<T> part = right;
+      part.data = right.panel(j0, unit);
+      GemmStart<T> begin = start.from(i0, j0);
+      T* to = c + i0 * ldc + j0;
+      int64_t columns = j1 - j0;
+      if (m == 1 && !start.row) {
+        const int64_t done = multiply_row(columns, k, a, part, to, begin);
+        finish_rows(begin, 1, done, to, ldc);
+        if (done == columns) continue;
+        part.data = part.panel(done, unit);
+        begin = begin.from(0, done), to += done, columns -= done;
+      }
+      multiply_share(i1 - i0, columns, k, a.from(i0, 0), part, to, ldc, begin);
     }
   });
 }
@@ -343,7 +433,7 @@ void gemm_direct(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, Pan
   for (int64_t j = 0; j < n; j += width)
     for (int64_t p = 0; p < rows.count; p++)
       kernels.direct[rows.size(p)](k, a + rows.begin(p) * a_row, a_row, right.panel(j, width), b.block,
-                                   c + rows.begin(p) * ldc + j, ldc, accumulate);
+                                   c + rows.begin(p) * ldc + j, ldc, accumulate, right.panel(j, width));
 }
 template void gemm_direct(int64_t, int64_t, int64_t, const float*, int64_t, Panelled<float>, float*, int64_t,
                           bool);

@@ -8,6 +8,7 @@
 
 #include "moka/base/function_ref.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/schema/op.h"
 
 namespace moka {
 
@@ -20,13 +21,32 @@ struct MatrixView {
   MatrixView from(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// What is added to the product, at most one of: row[i] to every element of row i, column[j] to every element of column
-// j, or what c held before.
+// What is added to the product: row[i] to every element of row i, or column[j] to every element of column j, or what c
+// held before. Packed right operands also take matrix[i * step + j], which may be c itself, beside the column, and a
+// formula's kernel that goes over the result at last.
 template <class T>
 struct GemmStart {
   const T* row = nullptr;
   const T* column = nullptr;
   bool accumulate = false;
+  const T* matrix = nullptr;
+  int64_t step = 0;
+  FormulaKernel after = nullptr;
+  bool begins() const { return row || column || matrix || accumulate; }
+  GemmStart from(int64_t i, int64_t j) const {
+    return {row ? row + i : nullptr,
+            column ? column + j : nullptr,
+            accumulate,
+            matrix ? matrix + i * step + j : nullptr,
+            step,
+            after};
+  }
+  // The same for one of several depth blocks.
+  GemmStart part(bool first, bool last) const {
+    GemmStart p = first ? *this : GemmStart{.accumulate = true};
+    p.after = last ? after : nullptr;
+    return p;
+  }
 };
 
 // c[m, n], rows ldc apart, = a[m, k] b[k, n] + start. Uses all threads.

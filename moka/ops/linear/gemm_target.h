@@ -41,16 +41,26 @@ void block(int64_t k, const T* a, const T* b, int64_t b_step, T* c, int64_t ldc,
   finish_block(sum, c, ldc, accumulate);
 }
 
+// step() k times; meanwhile the memory at `ahead` comes into the second cache.
+template <class T, class Step>
+__attribute__((always_inline)) inline void each_step(int64_t k, const T* ahead, Step step) {
+  for (; k >= fetch_steps; k -= fetch_steps, ahead += fetch_lines * (64 / sizeof(T))) {
+    MOKA_EACH(line, fetch_lines) __builtin_prefetch(ahead + line * (64 / sizeof(T)), 0, 2);
+    MOKA_EACH(i, fetch_steps) step();
+  }
+  for (; k > 0; k--) step();
+}
+
 // The same with rows of a where they lie, a_row apart. Three rows share a pointer: the processor adds once and twice a_row.
 template <class T, int Rows, int Vectors>
 void block_direct(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t ldc,
-                  bool accumulate) {
+                  bool accumulate, const T* ahead) {
   using V = Vec<T>;
   constexpr int L = lanes<T>, Pointers = (Rows + 2) / 3;
   V sum[Rows][Vectors] = {};
   const T* at[Pointers];
   MOKA_EACH(i, Pointers) at[i] = a + 3 * i * a_row;
-  for (; k > 0; k--, b += b_step) {
+  each_step(k, ahead, [&]() __attribute__((always_inline)) {
     V right[Vectors];
     MOKA_EACH(j, Vectors) right[j] = load<V>(b + j * L);
     MOKA_EACH(i, Rows) {
@@ -58,7 +68,8 @@ void block_direct(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_st
       MOKA_EACH(j, Vectors) sum[i][j] += left * right[j];
     }
     MOKA_EACH(i, Pointers) at[i]++;
-  }
+    b += b_step;
+  });
   finish_block(sum, c, ldc, accumulate);
 }
 

@@ -1,5 +1,6 @@
 // Matrix products against the plain triple loop, over sizes that meet every edge of the blocks.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -85,6 +86,50 @@ TEST(Gemm, PanelsAreTheSameProduct) {
               << m << " x " << n << " x " << k;
         }
     }
+}
+void relu(void* out, const void* const* in, int64_t n, const Uniform*) {
+  for (int64_t i = 0; i < n; i++)
+    static_cast<float*>(out)[i] = std::max(0.0f, static_cast<const float*>(in[0])[i]);
+}
+TEST(Gemm, PanelsTakeWhatIsAddedAndWhatFollows) {
+  const int before = num_threads();
+  for (auto [m, n, k] : {std::array<int64_t, 3>{1, 300, 70},
+                         {1, 31, 9},
+                         {25, 70, 1700},
+                         {40, 600, 1024},
+                         {150, 33, 20},
+                         {7, 40, 0}}) {
+    const int64_t block = 32, depth = (k + 15) / 16 * 16, width = (n + block - 1) / block * block;
+    Tensor a = spread({m, k}), b = spread({n, k}), bias = spread({n}), more = spread({m, n}),
+           panels = spread({depth * width}), want = spread({m, n});
+    Panelled<float> packed{panels.data<float>(), depth, block};
+    pack_panels<float>(k, n, {b.data<float>(), 1, k}, packed);
+    gemm<float>(m, n, k, {a.data<float>(), k, 1}, {b.data<float>(), 1, k}, want.data<float>(), n,
+                {.column = bias.data<float>()});
+    Tensor turned = new_tensor(Dims{k, m}, DType::F32), first;
+    for (int64_t i = 0; i < m * k; i++) turned.data<float>()[i % k * m + i / k] = a.data<float>()[i];
+    for (bool across : {false, true})
+      for (bool itself : {false, true})
+        for (int threads : {1, 2, 3}) {
+          set_num_threads(threads);
+          Tensor c = new_tensor(Dims{m, n}, DType::F32);
+          copy_elements(more, c);
+          const MatrixView<float> left = across ? MatrixView<float>{turned.data<float>(), 1, m}
+                                                : MatrixView<float>{a.data<float>(), k, 1};
+          gemm_panels(m, n, k, left, packed, c.data<float>(), n,
+                      {.column = bias.data<float>(),
+                       .matrix = itself ? c.data<float>() : more.data<float>(),
+                       .step = n,
+                       .after = relu});
+          for (int64_t i = 0; i < m * n; i++)
+            ASSERT_NEAR(std::max(0.0f, want.data<float>()[i] + more.data<float>()[i]), c.data<float>()[i],
+                        2e-3)
+                << m << " x " << n << " x " << k << " at " << i;
+          if (!first) first = c;
+          EXPECT_EQ(0, std::memcmp(first.raw_data(), c.raw_data(), c.bytes())) << threads << " threads";
+        }
+  }
+  set_num_threads(before);
 }
 TEST(Gemm, ThreadsDoNotChangeBits) {
   Tensor a = spread({150, 700}), b = spread({700, 130});
