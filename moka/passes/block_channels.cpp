@@ -410,7 +410,7 @@ class Blocker {
   const bool winograd_ = winograd_is_on();
   int convolutions_ = 0, tiled_ = 0;
   int64_t growth_ =
-      int64_t(40) << 20;  // bytes by which transformed filters may still exceed those of the model
+      int64_t(36) << 20;  // bytes by which transformed filters may still exceed those of the model
   std::unordered_map<const Value*, Value*> blocked_;
 };
 }  // namespace
