@@ -15,7 +15,7 @@
 #include "moka/backends/llvm/bundle.h"
 #include "moka/backends/llvm/regions.h"
 #include "moka/backends/onednn/table.h"
-#include "moka/ops/blocked/blocked.h"
+#include "moka/ops/blocked/pointwise.h"
 #include "moka/runtime/executable.h"
 #include "moka/schema/frame.h"
 #include "moka/schema/log.h"
@@ -94,6 +94,11 @@ std::string_view small_linear(const Frame& f) {
   return work < least_packed_work ? "the product is too small to gain" : std::string_view();
 }
 
+std::string_view pointwise(const Frame& f) {
+  return ops::pointwise_declines(f).empty() ? "our own kernel for 1 x 1 filters is faster"
+                                            : std::string_view();
+}
+
 // Rows that stand in the kernel lists from the start and pass calls on to the library, and what they decline before it is
 // opened.
 std::string_view none(const Frame&) { return {}; }
@@ -101,10 +106,16 @@ struct Served {
   std::string_view op;
   std::string_view (*declines)(const Frame&) = none;
 };
-constexpr Served served[] = {
-    {"conv1d"},         {"conv1d_backward_input"},      {"conv1d_backward_weight"}, {"conv_transpose1d"},
-    {"conv2d"},         {"conv2d_backward_input"},      {"conv2d_backward_weight"}, {"conv_transpose2d"},
-    {"conv2d_blocked"}, {"linear_packed", small_linear}};
+constexpr Served served[] = {{"conv1d"},
+                             {"conv1d_backward_input"},
+                             {"conv1d_backward_weight"},
+                             {"conv_transpose1d"},
+                             {"conv2d"},
+                             {"conv2d_backward_input"},
+                             {"conv2d_backward_weight"},
+                             {"conv_transpose2d"},
+                             {"conv2d_blocked", pointwise},
+                             {"linear_packed", small_linear}};
 template <int Which>
 const onednn::Row* row() {
   static const onednn::Row* found = find_row(served[Which].op);

@@ -5,6 +5,7 @@
 
 #include "moka/base/parallel.h"
 #include "moka/ops/blocked/blocked.h"
+#include "moka/ops/blocked/pointwise.h"
 #include "moka/ops/define.h"
 #include "moka/ops/fused/parts.h"
 
@@ -177,7 +178,7 @@ constinit const Op conv2d_blocked_op{
         "right].",
     .method = "none",
     .shape = conv_shape,
-    .kernels = {KernelRow{"rows", conv_kernel}},
+    .kernels = {KernelRow{"pointwise", run_pointwise, pointwise_declines}, KernelRow{"rows", conv_kernel}},
     .derivative = none("made for inference, after differentiation"),
     .onnx = none("made after a graph is exported"),
     .netdef = none("made after a graph is exported"),
