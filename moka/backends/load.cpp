@@ -85,15 +85,6 @@ const onednn::Row* find_row(std::string_view op) {
   return nullptr;
 }
 
-// Up to this many multiply-adds our own kernel for packed linear layers is as fast, and graphs of small layers do without
-// the library. Above, it is 1 to 3 % behind (BERT's and ViT's layers, one and two threads, AVX-512).
-constexpr double least_packed_work = 2e7;
-
-std::string_view small_linear(const Frame& f) {
-  const double work = double(f.tensor(0).numel()) * double(f.integer(3));
-  return work < least_packed_work ? "the product is too small to gain" : std::string_view();
-}
-
 std::string_view pointwise(const Frame& f) {
   return ops::pointwise_declines(f).empty() ? "our own kernel for 1 x 1 filters is faster"
                                             : std::string_view();
@@ -114,8 +105,7 @@ constexpr Served served[] = {{"conv1d"},
                              {"conv2d_backward_input"},
                              {"conv2d_backward_weight"},
                              {"conv_transpose2d"},
-                             {"conv2d_blocked", pointwise},
-                             {"linear_packed", small_linear}};
+                             {"conv2d_blocked", pointwise}};
 template <int Which>
 const onednn::Row* row() {
   static const onednn::Row* found = find_row(served[Which].op);

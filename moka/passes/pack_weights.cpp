@@ -14,7 +14,7 @@ using namespace graph;
 
 namespace {
 // Smaller products are done before packed panels have gained anything.
-constexpr int64_t least_weights = 8192;
+constexpr int64_t least_weights = 2048;
 
 class Packer {
  public:

@@ -1,4 +1,4 @@
-// What linear layers and convolutions with a fused sum and activation share.
+// What convolutions with a fused sum and activation share.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 

@@ -75,7 +75,7 @@ int activation_of(std::string_view name);
 std::string_view activation_name(int activation);
 void append_activation(dnnl::post_ops& ops, int activation);
 
-// A layer y = activation(x W + bias + addend) as a primitive: how its operands lie.
+// A convolution with a fused sum and activation as a primitive: how its operands lie.
 struct FusedLayer {
   dnnl::primitive primitive;
   dnnl::memory::desc source, weights, bias, destination, scratchpad;
@@ -101,6 +101,5 @@ int64_t filter_block(const Frame& f);
 
 std::span<const Row> convolution_rows();
 std::span<const Row> blocked_rows();
-std::span<const Row> linear_rows();
 
 }  // namespace moka::onednn

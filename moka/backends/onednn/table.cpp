@@ -65,7 +65,7 @@ const moka::onednn::Table* moka_onednn_table() {
   using namespace moka::onednn;
   static const std::vector<Row>* rows = [] {
     auto* all = new std::vector<Row>;
-    for (std::span<const Row> some : {convolution_rows(), blocked_rows(), linear_rows()})
+    for (std::span<const Row> some : {convolution_rows(), blocked_rows()})
       all->insert(all->end(), some.begin(), some.end());
     return all;
   }();

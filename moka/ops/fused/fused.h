@@ -16,10 +16,4 @@ namespace moka {
 // packed_depth; zeros behind the last input and the last output.
 inline constexpr int64_t packed_depth = 16;
 
-struct PackedLinear {
-  int64_t rows = 1, inputs = 0, outputs = 0, depth = 0, block = 0;
-};
-// Reads and checks the arguments of linear_packed.
-PackedLinear packed_geometry(const Frame& f);
-
 }  // namespace moka

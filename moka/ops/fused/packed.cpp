@@ -9,6 +9,13 @@
 
 namespace moka {
 
+namespace ops {
+
+namespace {
+struct PackedLinear {
+  int64_t rows = 1, inputs = 0, outputs = 0, depth = 0, block = 0;
+};
+
 // Arguments: input, weight, bias, outputs, addend, activation.
 PackedLinear packed_geometry(const Frame& f) {
   const Tensor &x = tensor_argument(f, 0), &w = tensor_argument(f, 1);
@@ -32,9 +39,6 @@ PackedLinear packed_geometry(const Frame& f) {
   return p;
 }
 
-namespace ops {
-
-namespace {
 void pack_shape(Frame& f) {
   const Tensor& w = tensor_argument(f, 0);
   const int64_t block = f.integer(1);

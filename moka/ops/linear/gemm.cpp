@@ -116,32 +116,34 @@ void finish_rows(const GemmStart<T>& start, int64_t rows, int64_t n, T* c, int64
 }
 constexpr int64_t finished_columns = 256;  // at a time: they lie in the second cache still
 
-// c[rows, n] over one depth block, tile by tile: run(j, p, panel, width, to, step, added) multiplies block p of the rows
-// with a panel of `width` columns from j on, of which `to` has room.
+// c[rows, n] over one depth block, tile by tile: run(j, p, panel, width, to, step, added, column) multiplies block p of the
+// rows with a panel of `width` columns from j on, of which `to` has room. With `direct` panels have two vectors, and kernels
+// begin with a column themselves where tiles are whole.
 template <class T, class Run>
 void each_tile(const Parts& rows, int64_t n, PackedColumns<T> right, T* c, int64_t ldc,
-               const GemmStart<T>& start, bool whole_panels, Run run) {
+               const GemmStart<T>& start, bool direct, Run run) {
   const int64_t lanes = gemm_kernels<T>().lanes, unit = 2 * lanes;
   for (int64_t j = 0; j < n; j += unit) {
     const int64_t columns = std::min<int64_t>(n - j, unit);
-    const int64_t width = whole_panels ? unit : Panels{lanes}.width(columns);
+    const int64_t width = direct ? unit : Panels{lanes}.width(columns);
     const T* panel = right.panel(j, width);
+    const bool begun = direct && columns == width && start.column && !start.matrix;
+    const bool added = start.begins() && !begun;
     for (int64_t p = 0; p < rows.count; p++) {
       const int64_t i = rows.begin(p), height = rows.size(p);
       T* to = c + i * ldc + j;
-      const bool added = start.begins();
       for (int64_t r = 0; r < height; r++) {  // c is there when the kernel is done
         __builtin_prefetch(to + r * ldc, 1);
         __builtin_prefetch(to + r * ldc + columns - 1, 1);
-        begin_row(start, i + r, j, columns, to + r * ldc);
+        if (added) begin_row(start, i + r, j, columns, to + r * ldc);
       }
       if (columns == width) {
-        run(j, p, panel, width, to, ldc, added);
+        run(j, p, panel, width, to, ldc, added, begun ? start.column + j : nullptr);
         continue;
       }
       // The last columns do not fill the kernel's width: it works on a copy.
       T edge[most_rows * most_width];
-      run(j, p, panel, width, edge, width, false);
+      run(j, p, panel, width, edge, width, false, nullptr);
       for (int64_t r = 0; r < height; r++)
         for (int64_t s = 0; s < columns; s++)
           to[r * ldc + s] = edge[r * width + s] + (added ? to[r * ldc + s] : T(0));
@@ -158,11 +160,12 @@ template <class T>
 void multiply_block(const Parts& rows, int64_t n, int64_t k, const T* left, PackedColumns<T> right, T* c,
                     int64_t ldc, const GemmStart<T>& start) {
   const GemmKernels<T>& kernels = gemm_kernels<T>();
-  each_tile<T>(rows, n, right, c, ldc, start, false,
-               [&](int64_t, int64_t p, const T* panel, int64_t width, T* to, int64_t step, bool added) {
-                 kernels.kernel[rows.size(p)][width / kernels.lanes](k, left + rows.begin(p) * k, panel,
-                                                                     right.step(width), to, step, added);
-               });
+  each_tile<T>(
+      rows, n, right, c, ldc, start, false,
+      [&](int64_t, int64_t p, const T* panel, int64_t width, T* to, int64_t step, bool added, const T*) {
+        kernels.kernel[rows.size(p)][width / kernels.lanes](k, left + rows.begin(p) * k, panel,
+                                                            right.step(width), to, step, added);
+      });
 }
 
 // The same with rows of the left operand, a_row apart, and panels of two vectors. The next panel comes into the second
@@ -174,11 +177,12 @@ void multiply_rows(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, P
   const Parts rows(m, kernels.rows);
   const int64_t part = k / fetch_steps * fetch_lines * (64 / int64_t(sizeof(T)));
   each_tile<T>(rows, n, right, c, ldc, start, true,
-               [&](int64_t j, int64_t p, const T* panel, int64_t width, T* to, int64_t step, bool added) {
+               [&](int64_t j, int64_t p, const T* panel, int64_t width, T* to, int64_t step, bool added,
+                   const T* column) {
                  const bool follows = j + width < n && right.step(width) == width && p * part < k * width;
                  const T* ahead = follows ? right.panel(j + width, width) + p * part : panel;
                  kernels.direct[rows.size(p)](k, a + rows.begin(p) * a_row, a_row, panel, right.step(width),
-                                              to, step, added, ahead);
+                                              to, step, added, column, ahead);
                });
 }
 
@@ -433,7 +437,8 @@ void gemm_direct(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, Pan
   for (int64_t j = 0; j < n; j += width)
     for (int64_t p = 0; p < rows.count; p++)
       kernels.direct[rows.size(p)](k, a + rows.begin(p) * a_row, a_row, right.panel(j, width), b.block,
-                                   c + rows.begin(p) * ldc + j, ldc, accumulate, right.panel(j, width));
+                                   c + rows.begin(p) * ldc + j, ldc, accumulate, nullptr,
+                                   right.panel(j, width));
 }
 template void gemm_direct(int64_t, int64_t, int64_t, const float*, int64_t, Panelled<float>, float*, int64_t,
                           bool);

@@ -12,12 +12,12 @@ template <class T>
 using GemmKernel = void (*)(int64_t k, const T* a, const T* b, int64_t b_step, T* c, int64_t ldc,
                             bool accumulate);
 
-// The same with a where it lies, its rows a_row apart. Of the memory from `ahead` on, k / fetch_steps * fetch_lines cache
+// The same with a where it lies, its rows a_row apart, each row of c beginning with `column` if there is one. Of the memory from `ahead` on, k / fetch_steps * fetch_lines cache
 // lines are fetched meanwhile.
 inline constexpr int fetch_steps = 4, fetch_lines = 2;
 template <class T>
 using DirectKernel = void (*)(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c,
-                              int64_t ldc, bool accumulate, const T* ahead);
+                              int64_t ldc, bool accumulate, const T* column, const T* ahead);
 
 inline constexpr int most_rows = 12, most_width = 32;
 template <class T>

@@ -54,10 +54,13 @@ __attribute__((always_inline)) inline void each_step(int64_t k, const T* ahead, 
 // The same with rows of a where they lie, a_row apart. Three rows share a pointer: the processor adds once and twice a_row.
 template <class T, int Rows, int Vectors>
 void block_direct(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_step, T* c, int64_t ldc,
-                  bool accumulate, const T* ahead) {
+                  bool accumulate, const T* column, const T* ahead) {
   using V = Vec<T>;
   constexpr int L = lanes<T>, Pointers = (Rows + 2) / 3;
   V sum[Rows][Vectors] = {};
+  if (column) {
+    MOKA_EACH(i, Rows) MOKA_EACH(j, Vectors) sum[i][j] = load<V>(column + j * L);
+  }
   const T* at[Pointers];
   MOKA_EACH(i, Pointers) at[i] = a + 3 * i * a_row;
   each_step(k, ahead, [&]() __attribute__((always_inline)) {
