@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/passes/channel_layout.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -124,7 +125,8 @@ bool is_served(int64_t block) {
   Arg args[] = {x, w, Arg(), pair, pair, pair, Arg(block), Arg(block), Arg(), Arg(std::string_view("none"))};
   Frame frame(*conv, args, static_cast<int>(std::size(args)));
   const KernelRow* row = choose_kernel(frame, nullptr);
-  return row && row != &conv->kernels.items[0];
+  return row && std::none_of(conv->kernels.begin(), conv->kernels.end(),
+                             [&](const KernelRow& own) { return &own == row; });
 }
 
 }  // namespace moka::passes::channels
