@@ -2,8 +2,8 @@
 
 python export_onnx_of_jax.py FOLDER [NAME ...]
 
-Needs jax and jaxlib 0.4.30 (later ones no longer write graphs that tf2onnx reads), tensorflow-cpu and tf2onnx in one
-Python. Writes NAME.OPSET.onnx, of opset 17 with an open first size, and the inputs NAME.npz, as
+Needs jax and jaxlib 0.4.30 (later ones no longer write graphs that tf2onnx reads), tensorflow-cpu and tf2onnx
+in one Python. Writes NAME.OPSET.onnx, of opset 17 with an open first size, and the inputs NAME.npz, as
 compare_onnx_with_onnxruntime.py wants them; says what a converter refused.
 """
 # SPDX-License-Identifier: Apache-2.0
