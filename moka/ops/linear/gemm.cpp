@@ -349,11 +349,11 @@ int64_t multiply_row(int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns
   return j;
 }
 template <class T>
-void multiply_share(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, PackedColumns<T> right, T* c,
-                    int64_t ldc, const GemmStart<T>& start) {
-  const Parts depths(k, panel_depth);
+void multiply_share(int64_t m, int64_t n, int64_t k, int64_t deepest, const MatrixView<T>& a,
+                    PackedColumns<T> right, T* c, int64_t ldc, const GemmStart<T>& start) {
+  const Parts depths(k, deepest);
   const bool in_place = a.column == 1;
-  const int64_t most_rows = in_place ? m : panel_rows, step = std::min(k, panel_depth);
+  const int64_t most_rows = in_place ? m : panel_rows, step = std::min(k, deepest);
   Scratch<T> left(in_place ? 0 : std::min(m, panel_rows) * step);
   for (int64_t d = 0; d < depths.count; d++) {
     right.first = depths.begin(d);
@@ -393,8 +393,14 @@ void multiply_packed(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, Pa
         if (done == columns) continue;
         part.data = part.panel(done, unit);
         begin = begin.from(0, done), to += done, columns -= done;
+        // The rest as the groups do it, so that bits do not tell where a share ended: sums begin with what there is.
+        if (begin.matrix || begin.accumulate) {
+          begin_row(begin, 0, 0, columns, to);
+          begin = {.column = to, .after = begin.after};
+        }
       }
-      multiply_share(i1 - i0, columns, k, a.from(i0, 0), part, to, ldc, begin);
+      // A single row is one chain, as in multiply_row.
+      multiply_share(i1 - i0, columns, k, m == 1 ? k : panel_depth, a.from(i0, 0), part, to, ldc, begin);
     }
   });
 }

@@ -95,6 +95,7 @@ TEST(Gemm, PanelsTakeWhatIsAddedAndWhatFollows) {
   const int before = num_threads();
   for (auto [m, n, k] : {std::array<int64_t, 3>{1, 300, 70},
                          {1, 31, 9},
+                         {1, 1000, 1700},
                          {25, 70, 1700},
                          {40, 600, 1024},
                          {150, 33, 20},
@@ -126,7 +127,8 @@ TEST(Gemm, PanelsTakeWhatIsAddedAndWhatFollows) {
                         2e-3)
                 << m << " x " << n << " x " << k << " at " << i;
           if (!first) first = c;
-          EXPECT_EQ(0, std::memcmp(first.raw_data(), c.raw_data(), c.bytes())) << threads << " threads";
+          EXPECT_EQ(0, std::memcmp(first.raw_data(), c.raw_data(), c.bytes()))
+              << m << " x " << n << " x " << k << ", " << threads << " threads, " << across << itself;
         }
   }
   set_num_threads(before);
