@@ -11,6 +11,8 @@
 #include "moka/ops/kernels/arguments.h"
 #include "moka/ops/kernels/by_isa.h"
 #include "moka/ops/kernels/scratch.h"
+#include "moka/ops/linear/gemm_kernels.h"
+#include "moka/ops/linear/grid.h"
 
 namespace moka {
 namespace {
@@ -32,10 +34,10 @@ namespace {
 enum Argument { Input, Weight, Bias, Addend = 8, Activation = 9 };
 
 constexpr int64_t least_pixels = 4;
+constexpr double filter_reading = 4;  // a filter's element costs as much as so many pixels
 
-int64_t lanes_of_processor() { return isa() == Isa::Avx512 ? 16 : isa() == Isa::Avx2 ? 8 : 4; }
 // Pixels of a tile, which with two blocks of filters fill the registers.
-int64_t tile_pixels() { return isa() == Isa::Avx512 ? 12 : isa() == Isa::Avx2 ? 6 : 4; }
+int64_t tile_pixels() { return gemm_kernels<float>().rows; }
 
 struct Call {
   PointwiseSteps s;
@@ -48,35 +50,33 @@ struct Call {
   void run(int64_t n, int64_t p0, int64_t p1, int64_t b0, int64_t b1) const {
     constexpr int64_t nearby =
         24 << 10;  // floats of the picture that stay in the second cache beside filters
-    const int64_t chunk = std::max<int64_t>(4 * tile_pixels(), nearby / s.channels);
-    const int64_t chunks = (p1 - p0 + chunk - 1) / chunk;
-    for (int64_t c = 0; c < chunks; c++)
-      run_chunk(n, p0 + (p1 - p0) * c / chunks, p0 + (p1 - p0) * (c + 1) / chunks, b0, b1);
+    const Parts chunks(p1 - p0, std::max<int64_t>(4 * tile_pixels(), nearby / s.channels));
+    for (int64_t c = 0; c < chunks.count; c++) run_chunk(n, p0 + chunks.begin(c), chunks.size(c), b0, b1);
   }
 
  private:
-  void run_chunk(int64_t n, int64_t p0, int64_t p1, int64_t b0, int64_t b1) const {
+  void run_chunk(int64_t n, int64_t p0, int64_t count, int64_t b0, int64_t b1) const {
     const auto some = MOKA_BY_ISA(Pixels::some);
-    const int64_t groups = (s.channels + unit - 1) / unit,
-                  tiles = (p1 - p0 + tile_pixels() - 1) / tile_pixels();
+    const int64_t groups = (s.channels + unit - 1) / unit;
+    const Parts tiles(count, tile_pixels());
     const int64_t part = s.channels / 4 * unit;  // of the next filters, fetched with each tile
     for (int64_t b = b0; b < b1; b += 2) {
       const int64_t pair = std::min<int64_t>(2, b1 - b);
       const float* taken = w + b * s.w_block;
       const float* next = b + 2 < b1 ? taken + 2 * s.w_block : nullptr;
-      for (int64_t t = 0; t < tiles; t++) {
-        const int64_t from = p0 + (p1 - p0) * t / tiles, to = p0 + (p1 - p0) * (t + 1) / tiles;
+      for (int64_t t = 0; t < tiles.count; t++) {
+        const int64_t from = p0 + tiles.begin(t);
         const int64_t place = (n * blocks + b) * s.out_block + from * unit;
-        some(s, to - from, pair, x + n * groups * s.x_block + from * unit, taken, bias + b * unit,
+        some(s, tiles.size(t), pair, x + n * groups * s.x_block + from * unit, taken, bias + b * unit,
              addend ? addend + place : nullptr, out + place,
              next && (t + 1) * part <= s.w_block ? next + t * part : taken);
       }
       for (int64_t j = 0; after && j < pair; j++) {
         float* done = out + (n * blocks + b + j) * s.out_block + p0 * unit;
         const void* const in[] = {done};
-        after(done, in, (p1 - p0) * unit, nullptr);
+        after(done, in, count * unit, nullptr);
         const int64_t there = std::min(unit, filters - (b + j) * unit);
-        for (int64_t p = p0; p < p1 && there < unit; p++, done += unit)  // sigmoid(0) is not 0
+        for (int64_t p = 0; p < count && there < unit; p++, done += unit)  // sigmoid(0) is not 0
           std::fill(done + there, done + unit, 0.f);
       }
     }
@@ -91,7 +91,7 @@ std::string_view pointwise_declines(const Frame& f) {
   };
   if (c.filters != Filters::Dense || !plain(c.g.y) || !plain(c.g.x))
     return "serves 1 x 1 filters over blocks, with stride 1 and no padding";
-  if (c.block != lanes_of_processor()) return "serves blocks as wide as the processor's vectors";
+  if (c.block != gemm_kernels<float>().lanes) return "serves blocks as wide as the processor's vectors";
   // Back ends do as well there: results are written more slowly than they are calculated, or filters read.
   if (c.g.channels <= c.block || c.g.y.out * c.g.x.out < least_pixels) return "too few channels or pixels";
   return {};
@@ -110,7 +110,6 @@ void run_pointwise(Frame& f) {
   if (bias) std::copy_n(bias.data<float>(), c.g.filters, start.data());
   const std::string_view activation = f.string(Activation);
   const bool clamped = activation == "relu" || activation == "relu6";
-  const Op* const op = clamped ? nullptr : activation_of(f, Activation);
   const Call call{{c.g.channels, plane * unit, w.size(1) * unit * unit, plane * unit, clamped,
                    activation == "relu6" ? 6.f : std::numeric_limits<float>::infinity()},
                   plane,
@@ -122,31 +121,19 @@ void run_pointwise(Frame& f) {
                   start.data(),
                   addend ? addend.data<float>() : nullptr,
                   out.data<float>(),
-                  op ? op->formula.kernels[static_cast<int>(isa())][0] : nullptr};
+                  clamped ? nullptr : activation_kernel(f, Activation)};
   // Pictures, or parts of one: some pixels times some pairs of blocks, shared out for the least of the largest part.
   const double work = double(c.g.batch) * double(plane) * double(c.g.channels) * double(blocks * unit);
   const int64_t threads = in_parallel() || work < (1 << 18) ? 1 : num_threads();
-  int64_t across = 1, down = 1;  // parts of pixels, of filters
-  if (c.g.batch < threads) {
-    const int64_t pairs = (blocks + 1) / 2;
-    double least = std::numeric_limits<double>::infinity();
-    for (int64_t a = 1; a <= threads; a++) {
-      const int64_t pixels = std::min(a, plane), filters = std::min(threads / a, pairs);
-      const double reading = 4;  // a filter's element costs as much as so many pixels
-      const double cost =
-          (double((plane + pixels - 1) / pixels) + reading) * double((pairs + filters - 1) / filters);
-      if (cost < least) least = cost, across = pixels, down = filters;
+  const int64_t parts = c.g.batch < threads ? threads : 1;  // of each picture
+  const Grid grid(plane, blocks, 1, 2, {0, filter_reading}, parts);
+  const int64_t tasks = c.g.batch * grid.count();
+  parallel_for(0, tasks, threads == 1 ? tasks : 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) {
+      const auto [p0, p1, b0, b1] = grid.share(i % grid.count());
+      call.run(i / grid.count(), p0, p1, b0, b1);
     }
-  }
-  const int64_t pairs = (blocks + 1) / 2;
-  parallel_for(0, c.g.batch * across * down, threads == 1 ? c.g.batch * across * down : 1,
-               [&](int64_t first, int64_t last) {
-                 for (int64_t i = first; i < last; i++) {
-                   const int64_t n = i / (across * down), a = i / down % across, d = i % down;
-                   call.run(n, plane * a / across, plane * (a + 1) / across, pairs * d / down * 2,
-                            std::min(blocks, pairs * (d + 1) / down * 2));
-                 }
-               });
+  });
 }
 
 }  // namespace moka::ops

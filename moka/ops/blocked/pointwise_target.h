@@ -20,7 +20,7 @@ struct Pixels {
       V right[Blocks];
       MOKA_EACH(j, Blocks) right[j] = load<V>(taken + j * s.w_block);
       MOKA_EACH(i, Rows) {
-        const V left = at[i * L] - V{};
+        const V left = spread<V>(at[i * L]);
         MOKA_EACH(j, Blocks) sum[i][j] += left * right[j];
       }
       taken += L;

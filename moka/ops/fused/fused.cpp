@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/ops/fused/fused.h"
 
+#include "moka/base/cpu.h"
 #include "moka/ops/activation/activation.h"
 #include "moka/ops/convolution/convolution.h"
 #include "moka/ops/define.h"
@@ -80,6 +81,11 @@ const Op* activation_of(const Frame& f, int argument) {
     known += cat(", ", a.name);
   }
   fail_kind(ErrorKind::Value, f.name(), ": activation must be one of none", known, ", got '", name, "'");
+}
+
+FormulaKernel activation_kernel(const Frame& f, int argument) {
+  const Op* const op = activation_of(f, argument);
+  return op ? op->formula.kernels[static_cast<int>(isa())][0] : nullptr;
 }
 
 Tensor addend_of(const Frame& f, int addend) {

@@ -1,6 +1,5 @@
 // The linear layer with weights packed once into panels of columns, and what follows it.
 // SPDX-License-Identifier: Apache-2.0
-#include "moka/base/cpu.h"
 #include "moka/ops/define.h"
 #include "moka/ops/fused/fused.h"
 #include "moka/ops/fused/parts.h"
@@ -73,14 +72,13 @@ void linear_kernel(Frame& f) {
   const PackedLinear p = packed_geometry(f);
   const Tensor x = as_contiguous(f.tensor(0)), w = as_contiguous(f.tensor(1));
   const Tensor bias = f.has(2) ? as_contiguous(f.tensor(2)) : Tensor();
-  const Op* const activation = activation_of(f, 5);
   const Tensor addend = f.has(4) ? as_contiguous(f.tensor(4)) : Tensor();
   gemm_panels(p.rows, p.outputs, p.inputs, {x.data<float>(), p.inputs, 1},
               {w.data<float>(), p.depth, p.block}, f.outs[0].data<float>(), p.outputs,
               {.column = bias ? bias.data<float>() : nullptr,
                .matrix = addend ? addend.data<float>() : nullptr,
                .step = p.outputs,
-               .after = activation ? activation->formula.kernels[static_cast<int>(isa())][0] : nullptr});
+               .after = activation_kernel(f, 5)});
 }
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "moka/base/parallel.h"
 #include "moka/ops/kernels/scratch.h"
 #include "moka/ops/linear/gemm_kernels.h"
+#include "moka/ops/linear/grid.h"
 
 namespace moka {
 
@@ -18,47 +19,8 @@ constexpr int64_t most_depth = 256, block_rows = 240, block_columns = 1536;
 // The same for columns packed before: deep, for few passes over c. Rows that do not lie together are copied, so many at a
 // time.
 constexpr int64_t panel_depth = 768, panel_rows = 72;
-
-struct Parts {  // n shared out as evenly as possible over `count` parts of at most `most`
-  int64_t count, base, extra;
-  Parts(int64_t n, int64_t most)
-      : count((n + most - 1) / most), base(count ? n / count : 0), extra(count ? n % count : 0) {}
-  int64_t begin(int64_t i) const { return i * base + std::min(i, extra); }
-  int64_t size(int64_t i) const { return base + (i < extra); }
-};
-
-// A product of m rows and n columns shared out among threads: rows x columns of tasks, in whole units. Each task packs what
-// it needs, so the cheapest grid packs least: packing an element of a costs about as much as 16 lanes of one product, and
-// of b as many as `packing` says.
-class Grid {
- public:
-  Grid(int64_t m, int64_t n, int64_t row_unit, int64_t column_unit, int64_t packing, int64_t threads)
-      : m_(m), n_(n), row_unit_(row_unit), column_unit_(column_unit), rows_(0, 1), columns_(0, 1) {
-    const int64_t rows = (m + row_unit - 1) / row_unit, columns = (n + column_unit - 1) / column_unit;
-    double best = 1e300;
-    for (int64_t r = 1; r <= threads; r++) {
-      const int64_t high = (rows + std::min(r, rows) - 1) / std::min(r, rows),
-                    across = std::min(threads / r, columns), wide = (columns + across - 1) / across;
-      const double share_m = double(high * row_unit), share_n = double(wide * column_unit);
-      const double cost = share_m * share_n + 16 * share_m + double(packing) * share_n;
-      if (cost < best) best = cost, rows_ = Parts(rows, high), columns_ = Parts(columns, wide);
-    }
-  }
-  int64_t count() const { return rows_.count * columns_.count; }
-  struct Share {
-    int64_t i0, i1, j0, j1;
-  };
-  Share share(int64_t task) const {
-    const int64_t r = task / columns_.count, s = task % columns_.count;
-    const int64_t i0 = rows_.begin(r) * row_unit_, j0 = columns_.begin(s) * column_unit_;
-    return {i0, std::min(m_, i0 + rows_.size(r) * row_unit_), j0,
-            std::min(n_, j0 + columns_.size(s) * column_unit_)};
-  }
-
- private:
-  int64_t m_, n_, row_unit_, column_unit_;
-  Parts rows_, columns_;
-};
+// Packing an element costs about as much as so many lanes of one product.
+constexpr double packing = 16;
 
 // to[i * width + j] = b(i, j), zeros for n <= j < width.
 template <class T>
@@ -256,7 +218,7 @@ void gemm(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, const MatrixV
   int threads = work < 1e5 || in_parallel() ? 1 : num_threads();
   if (threads == 1) return gemm_serial(m, n, k, a, b, c, ldc, start);
   const GemmKernels<T>& kernels = gemm_kernels<T>();
-  const Grid grid(m, n, kernels.rows, 2 * kernels.lanes, 16, threads);
+  const Grid grid(m, n, kernels.rows, 2 * kernels.lanes, {packing, packing}, threads);
   parallel_for(0, grid.count(), 1, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; t++) {
       const auto [i0, i1, j0, j1] = grid.share(t);
@@ -378,7 +340,7 @@ void multiply_packed(int64_t m, int64_t n, int64_t k, const MatrixView<T>& a, Pa
   const int64_t unit = right.block ? right.block : 2 * gemm_kernels<T>().lanes;
   const double tasks = double(m) * double(n) * double(k) / (1 << 17);
   const int64_t threads = in_parallel() || tasks < 2 ? 1 : int64_t(std::min<double>(num_threads(), tasks));
-  const Grid grid(m, n, gemm_kernels<T>().rows, unit, 0, threads);
+  const Grid grid(m, n, gemm_kernels<T>().rows, unit, {packing, 0}, threads);
   parallel_for(0, grid.count(), 1, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; t++) {
       const auto [i0, i1, j0, j1] = grid.share(t);

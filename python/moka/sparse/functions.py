@@ -12,7 +12,8 @@ from ..call_forms import broadcast_shapes
 from ..numeric_types import promote_types, result_type
 from ..statistics import unique
 from .factories import sparse_coo_tensor
-from .tensor import TABLE, SparseTensor, entry
+from .shapes import broadcast_to, index_select, t, transpose
+from .tensor import SparseTensor, entry
 
 # ---- element by element
 
@@ -33,14 +34,15 @@ for _name in (  # what leaves zero at zero
     _each(_name)
 
 
-def _converted(name: str) -> None:
-    entry(name)(lambda x: x.to(getattr(_C, name)))
+def _converted(name: str, kind: str) -> None:
+    entry(name)(lambda x: x.to(getattr(_C, kind)))
 
 
-for _name in "float16 bfloat16 float32 float64 int8 uint8 int16 int32 int64 bool".split():
-    _converted(_name)
-TABLE.update(half=TABLE["float16"], float=TABLE["float32"], double=TABLE["float64"], char=TABLE["int8"])
-TABLE.update(byte=TABLE["uint8"], short=TABLE["int16"], int=TABLE["int32"], long=TABLE["int64"])
+for _name, _kind in {
+    **{"half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "bool": "bool"},
+    **{"char": "int8", "byte": "uint8", "short": "int16", "int": "int32", "long": "int64"},
+}.items():
+    _converted(_name, _kind)
 entry("cpu")(lambda x: x)
 
 
@@ -98,7 +100,7 @@ def add_(a: Any, b: Any, *, alpha: Any = 1) -> Any:
 
 entry("sub", "subtract")(lambda a, b, *, alpha=1: add(a, b, alpha=-alpha))
 entry("sub_", "subtract_")(lambda a, b, *, alpha=1: add_(a, b, alpha=-alpha))
-entry("rsub")(lambda a, b, *, alpha=1: add(TABLE["neg"](a) if alpha == 1 else mul(a, -alpha), b))
+entry("rsub")(lambda a, b, *, alpha=1: add(-a if alpha == 1 else mul(a, -alpha), b))
 
 
 @entry("mul", "multiply")
@@ -110,12 +112,12 @@ def mul(a: Any, b: Any) -> Any:
         return a._with(a._numbers * b)
     shape = broadcast_shapes(tuple(a.shape), tuple(b.shape))
     if tuple(a.shape) != tuple(shape):
-        a = TABLE["_sparse_broadcast_to"](a, shape)
+        a = broadcast_to(a, shape)
     whole = a.coalesce()
     if not isinstance(b, SparseTensor):
         return whole._with(whole._numbers * b.expand(tuple(shape))[tuple(whole._places)])
     if tuple(b.shape) != tuple(shape):
-        b = TABLE["_sparse_broadcast_to"](b, shape)
+        b = broadcast_to(b, shape)
     if a.sparse_dim() != b.sparse_dim():
         return mul(whole, b.to_dense())
     other = b.coalesce()
@@ -206,7 +208,7 @@ def _rows_times(a: SparseTensor, other: Tensor) -> Tensor:
 def _sparse_times(a: SparseTensor, b: SparseTensor) -> SparseTensor:
     """Two sparse matrices: for each element of a the elements of b's row, of which equal places add up."""
     a = a.coalesce()
-    rows = TABLE["index_select"](b, 0, a._places[1])
+    rows = index_select(b, 0, a._places[1])
     numbers = a._numbers[rows._places[0]] * rows._numbers
     places = _C.stack([a._places[0][rows._places[0]], rows._places[1]])
     return a.as_before(SparseTensor(places, numbers, (a.shape[0], b.shape[1])).coalesce())
@@ -220,8 +222,8 @@ def mm(a: Any, b: Any) -> Any:
     if a.dim() not in (1, 2) or b.dim() not in (1, 2) or a.shape[-1] != b.shape[0] or a.dim() + b.dim() < 3:
         raise RuntimeError(f"mm: a sparse matrix: shapes {_sizes(a)} and {_sizes(b)} cannot be multiplied")
     if not isinstance(a, SparseTensor):
-        t = TABLE["t"](b)
-        return mm(t, a) if a.dim() == 1 else mm(t, a.t()).t()
+        turned = t(b)
+        return mm(turned, a) if a.dim() == 1 else mm(turned, a.t()).t()
     if a.dense_dim() or isinstance(b, SparseTensor) and b.dense_dim():
         raise RuntimeError("mm: sparse matrices with dense dimensions cannot be multiplied; use to_dense()")
     if isinstance(b, SparseTensor):
@@ -236,7 +238,7 @@ entry("rmatmul")(lambda a, b: mm(b, a))
 def bmm(a: Any, b: Any) -> Tensor:
     """The products of a batch of sparse matrices with dense ones."""
     if not isinstance(a, SparseTensor):
-        return bmm(TABLE["transpose"](b, 1, 2), a.transpose(1, 2)).transpose(1, 2)
+        return bmm(transpose(b, 1, 2), a.transpose(1, 2)).transpose(1, 2)
     if a.dim() != 3 or b.dim() != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise RuntimeError(f"bmm: shapes {_sizes(a)} and {_sizes(b)} cannot be multiplied")
     b = dense(b)
@@ -280,7 +282,7 @@ def hspmm(a: SparseTensor, b: Tensor) -> SparseTensor:
 
 def reduced_product(a: SparseTensor, b: Tensor, reduce: str) -> Tensor:
     """As mm, but of the products that meet the mean, the largest or the smallest; rows without any are 0."""
-    names = {"sum": "sum", "mean": "mean", "amax": "amax", "amin": "amin"}
+    names = ("sum", "mean", "amax", "amin")
     if reduce not in names:
         raise RuntimeError(f"torch.sparse.mm: reduce must be one of {', '.join(names)}, got {reduce!r}")
     products = a._numbers.unsqueeze(1) * b[a._places[1]]
