@@ -1,14 +1,21 @@
-"""Runs ONNX's backend suite with Moka: onnx_suite.py [--out file.json] [--match regex]."""
+"""Runs ONNX's backend suite with Moka, each case in a process that may die: onnx_suite.py [--out file.json].
+
+onnx_suite_failures.json beside this file names every case that fails, with the reason.
+"""
 # SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import multiprocessing.connection
+import os
 import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +27,12 @@ from onnx.backend.test.loader import load_model_tests
 
 import moka
 
-__all__ = ["Case", "all_cases", "read", "run_case"]
+__all__ = ["FAILURES", "Case", "all_cases", "read", "run_cases"]
+
+# Every case that fails, with the reason.
+FAILURES: dict[str, str] = json.loads(
+    Path(__file__).with_name("onnx_suite_failures.json").read_text(encoding="utf-8")
+)
 
 
 class Case:
@@ -133,27 +145,98 @@ def _compare(name: str, got: Any, wanted: Any, case: Case) -> None:
         )
 
 
+class _Worker:
+    """A process that runs cases by number. It is forked, so that the cases are made once."""
+
+    def __init__(self, cases: list[Case]) -> None:
+        context = multiprocessing.get_context("fork")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=self._serve, args=(cases, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.index, self.until = -1, 0.0
+
+    @staticmethod
+    def _serve(cases: list[Case], pipe: Any) -> None:
+        while True:
+            pipe.send(run_case(cases[pipe.recv()]))
+
+    def begin(self, index: int, seconds: float) -> None:
+        self.index, self.until = index, time.monotonic() + seconds
+        self.pipe.send(index)
+
+    def result(self) -> tuple[str, bool]:
+        """What the case came to, and whether the process lives on."""
+        if not self.pipe.poll():
+            self.process.kill()
+            return "took too long", False
+        try:
+            return self.pipe.recv(), True
+        except (EOFError, ConnectionError):
+            self.process.join()
+            return f"the process ended with {self.process.exitcode}", False
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def run_cases(
+    cases: list[Case], processes: int | None = None, seconds: float = 120
+) -> Iterator[tuple[Case, str]]:
+    """Runs every case apart from the others; one that crashes or takes more than so many seconds has that as
+    its error. Gives case and error ("" where it passes), in the order in which they end."""
+    waiting = iter(range(len(cases)))
+    busy: list[_Worker] = []
+    try:
+        for _ in range(processes or len(os.sched_getaffinity(0))):
+            if (index := next(waiting, None)) is not None:
+                busy.append(_Worker(cases))
+                busy[-1].begin(index, seconds)
+        while busy:
+            left = min(worker.until for worker in busy) - time.monotonic()
+            ready = multiprocessing.connection.wait([worker.pipe for worker in busy], max(left, 0))
+            for worker in list(busy):
+                if worker.pipe not in ready and worker.until > time.monotonic():
+                    continue
+                text, alive = worker.result()
+                yield cases[worker.index], text
+                index = next(waiting, None)
+                if index is None or not alive:
+                    busy.remove(worker)
+                    worker.stop()
+                if index is not None:
+                    if not alive:
+                        worker = _Worker(cases)
+                        busy.append(worker)
+                    worker.begin(index, seconds)
+    finally:
+        for worker in busy:
+            worker.stop()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--out", type=Path, help="results as JSON: case name to error text, empty where it passes"
     )
     parser.add_argument("--match", default="", help="only cases whose name matches this regular expression")
-    parser.add_argument("--show", type=int, default=25, help="how many of the most frequent errors to print")
+    parser.add_argument("--width", type=int, default=160, help="how much of an error to print")
     options = parser.parse_args()
     started = time.perf_counter()
     results, categories = {}, {}
-    for case in all_cases(options.match):
-        results[case.name] = run_case(case)
+    for case, error in run_cases(all_cases(options.match)):
+        results[case.name] = error
         categories[case.name] = case.category
     passed = Counter(categories[name] for name, error in results.items() if not error)
     total = Counter(categories.values())
     for category in total:
         print(f"{category}: {passed[category]} of {total[category]}")
     print(f"all: {sum(passed.values())} of {len(results)} in {time.perf_counter() - started:.0f} s")
-    kinds = Counter(re.sub(r"'[^']*'|[\d.]+", "*", error)[:110] for error in results.values() if error)
-    for text, count in kinds.most_common(options.show):
-        print(f"{count:5d}  {text}")
+    for name, error in sorted(results.items()):
+        if error:
+            print(f"  {name}: {FAILURES.get(name, error[: options.width])}")
     if options.out:
         options.out.write_text(json.dumps(results, indent=1, sort_keys=True))
     return 0
