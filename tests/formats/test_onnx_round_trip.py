@@ -65,12 +65,17 @@ def same(found: Any, wanted: np.ndarray) -> bool:
     return bool(np.isclose(found, wanted, rtol=1e-4, atol=1e-4 * scale, equal_nan=True).all())
 
 
+def parts(value: moka.Tensor) -> moka.Tensor:
+    """Complex tensors as files have them."""
+    return moka.view_as_real(value) if value.is_complex() else value
+
+
 def trip(op: dict, index: int, opset: int, runtime: Any = None) -> str:
     """What goes wrong with one sample; "" when nothing does, "-" where eager calls refuse it too or where
     it is empty and not written."""
     leaves, program = flat(make_case(op, index, "float32"))
     try:
-        wanted = [moka.onnx._to_array(value.detach().clone()) for value in program(*leaves)]
+        wanted = [moka.onnx._to_array(parts(value).detach().clone()) for value in program(*leaves)]
     except (RuntimeError, TypeError, ValueError):
         return "-"
     try:
@@ -80,14 +85,15 @@ def trip(op: dict, index: int, opset: int, runtime: Any = None) -> str:
         return str(error) if all(leaf.numel() for leaf in leaves) else "-"
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    feed = [leaf.numpy() for leaf in leaves]
+    feed = [parts(leaf).numpy() for leaf in leaves]
     results = [moka.onnx.load(data).run(feed)]
     if runtime is not None:
         names = [value.name for value in model.graph.input]
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
         results.append(session.run(None, dict(zip(names, feed, strict=True))))
-    for found in results:
-        if not op["random"] and not all(same(x, y) for x, y in zip(found, wanted, strict=True)):
+    for found in results:  # behind the results stand inputs that the program writes to
+        assert len(found) >= len(wanted)
+        if not op["random"] and not all(same(x, y) for x, y in zip(found, wanted, strict=False)):
             return "the results differ"
     return ""
 

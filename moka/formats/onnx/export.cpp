@@ -348,7 +348,8 @@ FileModel described(const Graph& graph, int opset) {
                                      .builtin = write_builtin,
                                      .control = write_control,
                                      .older = has_older_form,
-                                     .written_as = 13};
+                                     .written_as = 13,
+                                     .transforms = opset >= 17};
   spelling::ModelWriter writer(rules);
   FileModel model = writer.write(graph);
   to_older_forms(model, opset);

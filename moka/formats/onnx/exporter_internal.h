@@ -17,6 +17,7 @@ std::span<const spelling::WritingAdapter> number_writers();
 std::span<const spelling::WritingAdapter> indexing_writers();
 std::span<const spelling::WritingAdapter> layer_writers();
 std::span<const spelling::WritingAdapter> quantized_writers();
+std::span<const spelling::WritingAdapter> signal_writers();
 
 bool range_of(DType dtype, double& low, double& high);  // of small integers; false: it is another type
 

@@ -49,7 +49,13 @@ bool fourier(NodeReader& n) {
   }
   DType got;
   if (!spelling::has_dtype(y, &got) || got != dtype) y = n.call("to", {y, dtype});
-  n.out(promise(y, dtype, rank));
+  Wholes sizes(static_cast<size_t>(rank), Whole(-1));
+  if (axis.fixed())
+    for (int i = 0; i < rank - 1; i++)
+      if (const graph::Dim& d = n[0]->type.dims[static_cast<size_t>(i)]; d.fixed() && i != axis.number)
+        sizes[static_cast<size_t>(i)] = d.size;
+  sizes.back() = inverse && half ? 1 : 2;
+  n.out(promise(y, dtype, sizes));
   return true;
 }
 

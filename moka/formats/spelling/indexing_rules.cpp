@@ -33,6 +33,12 @@ Value* index_add(const Rewriting& r) {
   const Term source = r.is("alpha", 1) ? r.term("source") : r.call("mul", {r["source"], r["alpha"]});
   return r.call("scatter_add", {r["input"], dim, spread_index(r, r["index"], dim, r["source"]), source});
 }
+Value* index_add_zeros(const Rewriting& r) {
+  DType type;
+  if (!r.dtype(r["dy"], type)) return nullptr;
+  const Term zeros = r.call("zeros", {r["shape"], named("dtype", type)});
+  return r.call("index_add", {zeros, r["dim"], r["index"], r["dy"]});
+}
 Value* index_fill(const Rewriting& r) {
   int64_t dim;
   DType type;
@@ -136,6 +142,7 @@ std::vector<Value*> embedding_bag(const Rewriting& r) {
 
 constexpr RuleEntry rules[] = {
     {"index_copy", index_copy}, {"index_add", index_add},
+    {"index_add_zeros", index_add_zeros},
     {"index_fill", index_fill}, {"scatter", scatter},
     {"scatter_add", scatter},   {"masked_scatter", masked_scatter},
     {"one_hot", one_hot},       {"embedding_bag", nullptr, embedding_bag},

@@ -427,6 +427,21 @@ Value* copied(const Rewriting& r) {
   if (fixed_sizes(src, have) && fixed_sizes(r["input"], want) && have == want) return src;
   return r.call("expand", {src, r.list(r.sizes(r["input"]))});
 }
+Value* flip(const Rewriting& r) {
+  Dims dims;
+  const int rank = r.rank("input");
+  if (rank < 0 || !r.ints("dims", dims)) return nullptr;
+  Term x = r.term("input");
+  for (int64_t d : dims) {
+    d = wrap(d, rank);
+    const graph::Dim& size = r["input"]->type.dims[static_cast<size_t>(d)];
+    if (!size.fixed()) return nullptr;
+    Dims backwards;
+    for (int64_t i = size.size; i-- > 0;) backwards.push_back(i);
+    x = r.select(x, d, backwards);
+  }
+  return x;
+}
 Value* filled(const Rewriting& r) { return r.call("full_like", {r["input"], r["value"]}); }
 Value* zeroed(const Rewriting& r) { return r.call("zeros_like", {r["input"]}); }
 
@@ -435,6 +450,7 @@ constexpr RuleEntry rules[] = {
     {"copy_", copied},
     {"fill_", filled},
     {"zero_", zeroed},
+    {"flip", flip},
     {"view", as_reshape},
     {"flatten", flatten},
     {"unflatten", unflatten},

@@ -238,11 +238,8 @@ void ModelWriter::name_outputs(const Graph& graph) {
   }
 }
 
-// The node's results, made by other nodes before it.
-bool ModelWriter::replace(Node& node) {
-  std::vector<Value*> results;
-  if (rewrites_ >= 100'000 || !rewrite(*node.owner()->graph(), node, results)) return false;
-  rewrites_++;
+// The node's results are made by other nodes before it.
+void ModelWriter::replace(Node& node, std::span<Value* const> results) {
   for (size_t i = 0; i < results.size(); i++) {
     Value* old = node.output(static_cast<int>(i));
     if (!results[i]) continue;
@@ -269,6 +266,30 @@ bool ModelWriter::replace(Node& node) {
     old->replace_all_uses_with(results[i]);
   }
   node.destroy();
+}
+
+// Tensors without elements are constants: runtimes differ in what their operators make of sizes of 0.
+bool ModelWriter::replace_empty(Node& node) {
+  if (node.has_effects()) return false;
+  std::vector<Dims> sizes(node.outputs().size());
+  for (size_t i = 0; i < sizes.size(); i++) {
+    const Value* v = node.outputs()[i];
+    if (!fixed_sizes(v, sizes[i]) || !has_dtype(v) || is_complex(v->type.dtype)) return false;
+    if (std::find(sizes[i].begin(), sizes[i].end(), 0) == sizes[i].end()) return false;
+  }
+  std::vector<Value*> results;
+  for (size_t i = 0; i < sizes.size(); i++)
+    results.push_back(node.owner()->graph()->constant(
+        Any(new_tensor(sizes[i], node.outputs()[i]->type.dtype)), {node.owner(), &node}));
+  replace(node, results);
+  return true;
+}
+
+bool ModelWriter::rewrite_node(Node& node) {
+  std::vector<Value*> results;
+  if (rewrites_ >= 100'000 || !rewrite(*node.owner()->graph(), node, results)) return false;
+  rewrites_++;
+  replace(node, results);
   return true;
 }
 
@@ -318,6 +339,10 @@ void ModelWriter::say_nodes(graph::Block& block) {
     }
     Node* before = n->previous();
     auto first_new = [&] { return before ? before->next() : block.first(); };
+    if (replace_empty(*n)) {
+      n = first_new();
+      continue;
+    }
     if (promote_operands(graph, *n)) {  // its casts stand before it now and are said first
       n = first_new();
       continue;
@@ -328,7 +353,7 @@ void ModelWriter::say_nodes(graph::Block& block) {
       continue;
     }
     nodes_->resize(nodes);
-    if (replace(*n)) {
+    if (rewrite_node(*n)) {
       n = first_new();
       continue;
     }
@@ -395,6 +420,12 @@ FileModel ModelWriter::write(const Graph& source) {
   const std::unique_ptr<Graph> copy = source.clone();
   Graph& graph = *copy;
   drop_unused(graph);
+  try {
+    split_complex(graph, rules_.transforms);
+  } catch (Error& e) {
+    e.add_context(cat(dialect_name(dialect_), " export of '", graph.name, "'"));
+    throw;
+  }
   out_.name = graph.name;
   for (size_t i = 0; i < graph.inputs().size(); i++) {
     Value* v = graph.inputs()[i];

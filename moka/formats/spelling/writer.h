@@ -104,6 +104,7 @@ struct WritingRules {
   // Whether a mapping of version `written_as` may be used, because an older form is made of it afterwards.
   bool (*older)(std::string_view op, int since, int version) = nullptr;
   int written_as = 0;
+  bool transforms = false;  // there is an operator for Fourier transforms of one dimension
 };
 
 class ModelWriter {
@@ -131,7 +132,9 @@ class ModelWriter {
   void say_nodes(graph::Block& block);
   bool say(graph::Node& node, std::string& why);
   bool say_row(const Row& row, graph::Node& node, std::string& why);
-  bool replace(graph::Node& node);
+  void replace(graph::Node& node, std::span<graph::Value* const> results);
+  bool replace_empty(graph::Node& node);
+  bool rewrite_node(graph::Node& node);
   std::string default_name(const graph::Value& value) const;
 
   const WritingRules& rules_;
@@ -153,6 +156,11 @@ class ModelWriter {
 
 // Drops nodes whose outputs nothing reads, and tensors that no node reads.
 void drop_unread(FileModel& model);
+
+// Real tensors with a last dimension of size 2 in place of complex ones, also for inputs, states and outputs. Of Fourier
+// transforms those of one dimension stay, as view_as_real(fft_c2c(view_as_complex(pair))) or view_as_real(fft_r2c(real));
+// without `transforms` they are products with matrices.
+void split_complex(graph::Graph& graph, bool transforms);
 
 // The node as other operators before it, or false: none is known. Serves every dialect.
 bool rewrite(graph::Graph& graph, graph::Node& node, std::vector<graph::Value*>& results);
