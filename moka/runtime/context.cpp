@@ -17,6 +17,10 @@ namespace {
 std::atomic<PythonRunner> python_runner{nullptr};
 }
 
+namespace {
+constexpr std::chrono::milliseconds poll_every(50);
+}
+
 void set_python_runner(PythonRunner runner) { python_runner = runner; }
 
 Any StateTable::get(const std::string& name) const {
@@ -257,8 +261,13 @@ void Context::run_loop(Call& call) {
   bool go = condition.is_none() || truth(condition, "loop");
   std::vector<Any> values(carried);
   for (size_t i = 0; i < carried; i++) values[i] = registers_[step.inputs[i + 2]];
+  auto next_poll = std::chrono::steady_clock::now() + poll_every;
   for (int64_t iteration = 0; iteration < limit && go; iteration++) {
     check_stop();
+    if (run_->poll && std::chrono::steady_clock::now() > next_poll) {
+      run_->poll();
+      next_poll = std::chrono::steady_clock::now() + poll_every;
+    }
     if (options_.max_iterations > 0 && iteration >= options_.max_iterations)
       fail("loop: more than ", options_.max_iterations, " iterations; raise max_iterations if that is meant");
     registers_[region.params[0]] = Any(iteration);

@@ -32,6 +32,8 @@ struct RunOptions {
       deadline{};  // zero: none. Looked at between steps; late runs raise Cancelled
   const std::atomic<bool>* cancel = nullptr;  // set from any thread: the run raises Cancelled
   Trace* trace = nullptr;  // takes the time of every step
+  // Called some twenty times a second while a loop runs; what it throws ends the run.
+  void (*poll)() = nullptr;
 };
 
 struct PlanSummary {

@@ -263,6 +263,27 @@ nb::object any_to_python(const Any& a) {
   return out;
 }
 
+namespace {
+// Ctrl-C, and what other handlers raise.
+void check_signals() {
+  nb::gil_scoped_acquire locked;
+  if (PyErr_CheckSignals() != 0) throw nb::python_error();
+}
+nb::list run_executable(const runtime::Executable& e, const nb::args& inputs,
+                        const runtime::RunOptions& options) {
+  std::vector<Any> in;
+  for (nb::handle h : inputs) in.push_back(any_from_python(h));
+  std::vector<Any> out;
+  {
+    nb::gil_scoped_release unlocked;
+    out = e.run(in, options);
+  }
+  nb::list list;
+  for (const Any& a : out) list.append(any_to_python(a));
+  return list;
+}
+}  // namespace
+
 void bind_graph(nb::module_& m) {
   nb::class_<graph::Graph>(
       m, "Graph", "A program in single assignment form; str() gives its text, docs/ir.md the grammar.")
@@ -373,19 +394,20 @@ void bind_graph(nb::module_& m) {
           nb::arg("graph"), nb::arg("optimize") = false, nb::arg("in_place") = false,
           "optimize: rewrite a copy for speed, with the states as they are now; results may differ in the "
           "last bits. in_place: rewrite the graph itself, so that weights go as they are packed.")
-      .def("run",
-           [](const runtime::Executable& e, nb::args inputs) {
-             std::vector<Any> in;
-             for (nb::handle h : inputs) in.push_back(any_from_python(h));
-             std::vector<Any> out;
-             {
-               nb::gil_scoped_release unlocked;
-               out = e.run(in);
-             }
-             nb::list list;
-             for (const Any& a : out) list.append(any_to_python(a));
-             return list;
-           })
+      .def("run", [](const runtime::Executable& e,
+                     nb::args inputs) { return run_executable(e, inputs, {.poll = check_signals}); })
+      .def(
+          "run_within",
+          [](const runtime::Executable& e, double seconds, nb::args inputs) {
+            MOKA_CHECK_KIND(Value, seconds > 0, "run: the timeout must be above 0 seconds, got ", seconds);
+            const auto limit = std::chrono::duration<double>(std::min(seconds, 1e9));
+            return run_executable(
+                e, inputs,
+                {.deadline = std::chrono::steady_clock::now() +
+                             std::chrono::duration_cast<std::chrono::steady_clock::duration>(limit),
+                 .poll = check_signals});
+          },
+          "run, with TimeoutError once it takes longer than so many seconds; looked at between steps.")
       .def(
           "takes",
           [](const runtime::Executable& e, nb::args inputs) {

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +357,48 @@ def test_if_and_loop_run() -> None:
     np.testing.assert_array_equal(seen, np.stack([(x + 1) * 2, (x + 1) * 4, (x + 1) * 8]))
     last, _ = loaded.run({"c": np.array(False), "n": np.array(1), "x": x})
     np.testing.assert_array_equal(last, -2 * x)
+
+
+def test_a_loop_without_end_can_be_stopped() -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "x"], ["sum"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", 1, [2]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("sum", 1, [2]),
+        ],
+    )
+    model = make_model(
+        [helper.make_node("Loop", ["", "c", "x"], ["y"], body=body)],
+        {"c": [], "x": [2]},
+        ["y"],
+        dtypes={"c": TensorProto.BOOL},
+    )
+    loaded = moka.onnx.load(model.SerializeToString())
+    x = np.array([1, 2], np.float32)
+    with pytest.raises(TimeoutError, match="the deadline has passed"):
+        loaded.run([np.array(True), x], timeout=0.1)
+    with pytest.raises(ValueError, match="timeout must be above 0"):
+        loaded.run([np.array(True), x], timeout=0)
+    (found,) = loaded.run([np.array(False), x], timeout=5)
+    np.testing.assert_array_equal(found, x)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            loaded.run([np.array(True), x])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_inputs_are_checked_by_name() -> None:

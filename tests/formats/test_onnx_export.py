@@ -337,3 +337,16 @@ def test_the_tools(tmp_path: Any) -> None:
     assert set(moka.load(paths["w.pt"])) == {"w.a", "bias"}
     run("convert", paths["w.pt"], paths["w.safetensors"])
     assert "become .safetensors or .pt" in run("convert", paths["w.pt"], "x.onnx", code=2)
+
+
+def test_files_are_verified_on_the_examples(tmp_path: Any, monkeypatch: Any) -> None:
+    model, x = nn.Linear(3, 4), moka.randn(2, 3)
+    moka.onnx.export(model, x, tmp_path / "a.onnx", verify=True)
+    traced = jit.trace(model, (x,))
+    assert moka.onnx.export(traced, (x,), verify=True) == moka.onnx.export(traced)
+    with pytest.raises(TypeError, match="example inputs"):
+        moka.onnx.export(traced, verify=True)
+    other = moka.onnx.load(moka.onnx.export(nn.Linear(3, 4), x))
+    monkeypatch.setattr(moka.onnx, "load", lambda _: other)
+    with pytest.raises(RuntimeError, match="8 of 8 elements of output 'output' of the file differ"):
+        moka.onnx.export(model, x, verify=True)

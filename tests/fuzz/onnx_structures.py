@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "formats"))
 __all__ = ["main", "mutate"]
 
 HANG = 60  # seconds of one model
+LIMIT = 20  # seconds that a run is given: a damaged loop may go on for ever, and must end then
 LOADING = 64  # megabytes that loading a model of a few kilobytes may take
 _INTEGERS = (0, -1, 1, 2, 3, 7, 64, 1 << 20, 1 << 31, 1 << 40, (1 << 63) - 1, -(1 << 63))
 _REALS = (0.0, -1.0, 1e38, float("nan"), float("inf"), float("-inf"))
@@ -176,7 +177,7 @@ def _load_and_run(seed: int, first: int) -> None:
             inputs, _ = case.data_sets(case.model())[0]
             arrays = [numpy_helper.to_array(v) if isinstance(v, onnx.TensorProto) else v for v in inputs]
             with np.errstate(all="ignore"):
-                loaded.run(arrays)
+                loaded.run(arrays, timeout=LIMIT)
         except BaseException as error:
             answer = answer_to(error)
         if grown > LOADING:

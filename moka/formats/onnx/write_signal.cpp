@@ -44,7 +44,8 @@ bool transform(NodeWriter& n) {
   if (std::fabs(factor - 1) < 1e-12) return n.finish("DFT", inputs, attributes);
   DType type;
   if (!spelling::has_dtype(n.node.output(), &type)) return n.declines("its type is not known");
-  return n.finish("Mul", {n.add("DFT", inputs, attributes), n.tensor(spelling::number_tensor(Any(factor), type))});
+  return n.finish("Mul",
+                  {n.add("DFT", inputs, attributes), n.tensor(spelling::number_tensor(Any(factor), type))});
 }
 
 // What `transform` says when it comes to the real form.

@@ -55,11 +55,6 @@ class Pairs {
   const bool has_transforms;  // the file has an operator for Fourier transforms
 
   bool is_complex(const Value* v) const { return pairs_.count(v) || is_complex_value(v); }
-  // An input or a state, which is its own pair.
-  bool is_pair(const Value* v) const {
-    const auto at = pairs_.find(v);
-    return at != pairs_.end() && at->second == v;
-  }
   // The pair of a complex value, or of a real one or a number, whose parts have the given type.
   Value* of(const Rewriting& r, Value* v, DType type) const;
 
@@ -67,7 +62,9 @@ class Pairs {
   bool touches_complex(const Node& node) const;
   bool has_complex(const Block& block) const;
   void replace_unpack(Node& node);
-  bool replace(Node& node);  // false: nothing of it is complex
+  bool replace(Node& node);  // false: there is no rule for it
+  Value* moved_otherwise(
+      Node& node);  // the same by other operators that move elements; null: no rule knows how
   void split_at_boundary();
   Graph& graph_;
   std::map<const Value*, Value*> pairs_;  // lists too
@@ -80,9 +77,6 @@ struct PairRewriting : Rewriting {
 
   bool complex(Value* v) const { return pairs.is_complex(v); }
   bool complex(std::string_view arg) const { return complex(node.argument(arg)); }
-  // Of the complex value, also where it is a pair from the start.
-  int rank(Value* v) const { return Rewriting::rank(v) - pairs.is_pair(v); }
-  int rank(std::string_view arg) const { return rank(node.argument(arg)); }
   // The pair of an operand, which may be real or a number.
   Term pair(Value* v) const { return term(pairs.of(*this, v, part_type())); }
   Term pair(std::string_view arg) const { return pair(node.argument(arg)); }
@@ -259,7 +253,7 @@ Term of_parts(const PairRewriting& r) { return r.pair("input"); }
 Term real_part(const PairRewriting& r) { return r.re("input"); }
 Term imaginary_part(const PairRewriting& r) { return r.im("input"); }
 Term magnitude(const PairRewriting& r, Term pair) {
-  return r.call("linalg_vector_norm", {pair, 2.0, Dims{-1}});
+  return r.call("sqrt", {r.call("sum", {pair * pair, Dims{-1}})});
 }
 Term magnitude(const PairRewriting& r) { return magnitude(r, r.pair("input")); }
 Term angle(const PairRewriting& r) { return r.call("atan2", {r.im("input"), r.re("input")}); }
@@ -303,8 +297,7 @@ Term equal(const PairRewriting& r) {
 }
 Term different(const PairRewriting& r) { return r.call("logical_not", {equal(r)}); }
 Term finite(const PairRewriting& r) {
-  return r.call("logical_and",
-                {r.call("isfinite", {r.re("input")}), r.call("isfinite", {r.im("input")})});
+  return r.call("logical_and", {r.call("isfinite", {r.re("input")}), r.call("isfinite", {r.im("input")})});
 }
 Term not_a_number(const PairRewriting& r) {
   return r.call("logical_or", {r.call("isnan", {r.re("input")}), r.call("isnan", {r.im("input")})});
@@ -374,14 +367,9 @@ Term sign(const PairRewriting& r) {
 }
 // Products of matrices, by parts.
 Term matrices(const PairRewriting& r) {
-  const bool batched = r.node.op_name() == "bmm" || r.node.op_name() == "mm";
-  Value *a = r["input"], *b = r[batched ? "mat2" : "other"];
-  auto product = [&](Value* x, Value* y) { return r.call("matmul", {x, y}); };
-  if (!r.complex(a))
-    return r.join(product(a, r.part(r.pair(b), 0)), product(a, r.part(r.pair(b), 1)));
-  const Term ar = r.part(r.pair(a), 0), ai = r.part(r.pair(a), 1);
-  if (!r.complex(b)) return r.join(product(ar, b), product(ai, b));
-  const Term br = r.part(r.pair(b), 0), bi = r.part(r.pair(b), 1);
+  const Term a = r.pair("input"), b = r.pair(r.node.op_name() == "matmul" ? "other" : "mat2");
+  const Term ar = r.part(a, 0), ai = r.part(a, 1), br = r.part(b, 0), bi = r.part(b, 1);
+  auto product = [&](Term x, Term y) { return r.call("matmul", {x, y}); };
   return r.join(product(ar, br) - product(ai, bi), product(ar, bi) + product(ai, br));
 }
 
@@ -412,7 +400,7 @@ Tensor transform_matrix(int64_t points, int64_t results, bool from_pairs, bool f
 // Of one dimension. `x` is real, or a pair; `half`: only the first points / 2 + 1 results.
 Term transform(const PairRewriting& r, Term x, bool from_pairs, int64_t dim, double scale, bool forward,
                bool half) {
-  const int rank = r.Rewriting::rank(x.value) - from_pairs;
+  const int rank = r.rank(x.value) - from_pairs;
   const graph::Dim& size = x.value->type.dims[static_cast<size_t>(dim)];
   MOKA_CHECK_KIND(NotImplemented, size.fixed(), "a transform of a size that is known only when running");
   const int64_t results = half ? size.size / 2 + 1 : size.size;
@@ -424,8 +412,8 @@ Term transform(const PairRewriting& r, Term x, bool from_pairs, int64_t dim, dou
     const Term pair = r.call("view_as_real", {y});
     return turned ? r.conjugate(pair) : pair;
   }
-  MOKA_CHECK_KIND(NotImplemented, size.size <= largest_matrix, "a transform of ", size.size, " points, more than ",
-                  largest_matrix, ", has no form here: ONNX has one from opset 17 on");
+  MOKA_CHECK_KIND(NotImplemented, size.size <= largest_matrix, "a transform of ", size.size,
+                  " points, more than ", largest_matrix, ", has no form here: ONNX has one from opset 17 on");
   DType type = DType::F32;
   (void)has_dtype(x, &type);
   Dims order, back;  // the dimension behind the others, and back; the pair stays last
@@ -458,7 +446,8 @@ Term transforms(const PairRewriting& r, Term pair, std::span<const int64_t> dims
 }
 Dims transformed_dims(const PairRewriting& r) {
   Dims dims;
-  MOKA_CHECK_KIND(NotImplemented, r.ints("dim", dims) && r.rank("input") >= 0, "its dimensions are not known");
+  MOKA_CHECK_KIND(NotImplemented, r.ints("dim", dims) && r.rank("input") >= 0,
+                  "its dimensions are not known");
   for (int64_t& d : dims) d = wrap(d, r.rank("input"));
   return dims;
 }
@@ -468,8 +457,8 @@ Term transform(const PairRewriting& r) {
 Term real_transform(const PairRewriting& r) {
   const Dims dims = transformed_dims(r);
   const bool one = dims.size() == 1;
-  const Term half = transform(r, r.term("input"), false, dims.back(), one ? r.number("scale") : 1,
-                              r.flag("forward"), true);
+  const Term half =
+      transform(r, r.term("input"), false, dims.back(), one ? r.number("scale") : 1, r.flag("forward"), true);
   return transforms(r, half, std::span(dims).first(dims.size() - 1), r.number("scale"));
 }
 // The other half of the spectrum is the conjugate of the first, backwards.
@@ -540,11 +529,11 @@ constexpr PairRuleEntry rules[] = {
 Value* Pairs::of(const Rewriting& r, Value* v, DType type) const {
   if (auto at = pairs_.find(v); at != pairs_.end()) return at->second;
   const Any* c = v->constant();
-  if (c && c->is_tensor() && spelling::is_complex_value(v)) return r.build.constant(Any(parts_of(c->tensor())));
+  if (c && c->is_tensor() && spelling::is_complex_value(v))
+    return r.build.constant(Any(parts_of(c->tensor())));
   MOKA_CHECK_KIND(NotImplemented, !is_complex_value(v), "complex values of ",
                   v->producer() ? v->producer()->op_name() : "a block", " have no form in this format");
-  if (c && c->arg().is_number())
-    return r.build.constant(Any(small_tensor({c->arg().as_double(), 0}, type)));
+  if (c && c->arg().is_number()) return r.build.constant(Any(small_tensor({c->arg().as_double(), 0}, type)));
   Value* real = r.cast(v, type);
   return r.call("stack", {std::vector<Value*>{real, r.call("zeros_like", {real})}, int64_t(-1)});
 }
@@ -583,7 +572,6 @@ void Pairs::replace_unpack(Node& node) {
 }
 
 bool Pairs::replace(Node& node) {
-  if (!touches_complex(node)) return false;
   Builder build(graph_, {node.owner(), &node});
   build.source = node.source;
   const PairRewriting r(build, node, *this);
@@ -592,7 +580,7 @@ bool Pairs::replace(Node& node) {
     if (e.op == node.op_name()) made = {e.rule(r)};
   for (const Moves& m : moves)
     if (m.op == node.op_name()) made = moved(r, m);
-  MOKA_CHECK_KIND(NotImplemented, !made.empty(), "it has no form for complex values in this format");
+  if (made.empty()) return false;
   for (size_t i = 0; i < made.size(); i++) {
     Value* old = node.output(static_cast<int>(i));
     if (made[i]->name.empty() && made[i]->producer()) made[i]->name = old->name;
@@ -602,18 +590,30 @@ bool Pairs::replace(Node& node) {
   return true;
 }
 
-// Inputs and states are pairs themselves.
+Value* Pairs::moved_otherwise(Node& node) {
+  Builder build(graph_, {node.owner(), &node});
+  build.source = node.source;
+  for (const RuleEntry& e : shape_rules())
+    if (e.op == node.op_name() && e.rule) return e.rule(Rewriting{build, node});
+  return nullptr;
+}
+
+// Inputs and states become pairs; what reads them sees the complex value that view_as_complex makes of them.
 void Pairs::split_at_boundary() {
-  auto split = [&](Value* v) {
+  auto split = [&](Value* v, Node* before) {
     v->type.dtype = part_of(v->type.dtype);
     if (v->type.has_dims) v->type.dims.push_back({2, {}});
-    pairs_[v] = v;
+    Builder build(graph_, {graph_.main(), before});
+    Value* whole = build.call("view_as_complex", {v});
+    v->replace_all_uses_with(whole);
+    whole->producer()->set_input(0, v);
   };
+  Node* first = graph_.main()->first();
   for (Value* v : graph_.inputs())
-    if (is_complex_value(v)) split(v);
+    if (is_complex_value(v)) split(v, first);
   for (Node* n : *graph_.main()) {
     if (n->kind != NodeKind::Get || !is_complex_value(n->output())) continue;
-    split(n->output());
+    split(n->output(), n->next());
     graph::State& state = graph_.states.at(n->name);
     if (!state.value.is_tensor() || !moka::is_complex(state.value.tensor().dtype())) continue;
     state.value = Any(parts_of(state.value.tensor()));
@@ -623,18 +623,30 @@ void Pairs::split_at_boundary() {
 
 void Pairs::replace_all() {
   split_at_boundary();
-  std::vector<Node*> replaced;
-  for (Node* n : *graph_.main()) {
+  for (Node* n = graph_.main()->first(); n;) {
+    Node *const next = n->next(), *const before = n->previous();
     if (n->kind == NodeKind::Unpack) replace_unpack(*n);
     for (const auto& block : n->blocks())
       MOKA_CHECK_KIND(NotImplemented, !has_complex(*block),
                       "complex values in a branch or a loop have no form in this format");
-    if (n->kind != NodeKind::Op) continue;
+    if (n->kind != NodeKind::Op || !touches_complex(*n)) {
+      n = next;
+      continue;
+    }
     try {
-      if (replace(*n)) replaced.push_back(n);
+      if (replace(*n)) {
+        n = next;
+        continue;
+      }
+      Value* made = moved_otherwise(*n);
+      MOKA_CHECK_KIND(NotImplemented, made, "it has no form for complex values in this format");
+      n->output()->replace_all_uses_with(made);
+      n->destroy();
+      n = before ? before->next() : graph_.main()->first();  // what was made is to be replaced in turn
     } catch (Error& e) {
       const std::string line = n->source.line ? cat(":", n->source.line) : "";
-      e.add_context(cat("in ", n->op_name(), n->source.file.empty() ? "" : cat(" (", n->source.file, line, ")")));
+      e.add_context(
+          cat("in ", n->op_name(), n->source.file.empty() ? "" : cat(" (", n->source.file, line, ")")));
       throw;
     }
   }

@@ -141,11 +141,9 @@ std::vector<Value*> embedding_bag(const Rewriting& r) {
 }
 
 constexpr RuleEntry rules[] = {
-    {"index_copy", index_copy}, {"index_add", index_add},
-    {"index_add_zeros", index_add_zeros},
-    {"index_fill", index_fill}, {"scatter", scatter},
-    {"scatter_add", scatter},   {"masked_scatter", masked_scatter},
-    {"one_hot", one_hot},       {"embedding_bag", nullptr, embedding_bag},
+    {"index_copy", index_copy},         {"index_add", index_add}, {"index_add_zeros", index_add_zeros},
+    {"index_fill", index_fill},         {"scatter", scatter},     {"scatter_add", scatter},
+    {"masked_scatter", masked_scatter}, {"one_hot", one_hot},     {"embedding_bag", nullptr, embedding_bag},
 };
 
 }  // namespace

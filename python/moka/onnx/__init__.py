@@ -144,7 +144,14 @@ class Model:
         """Everything that `run` can be asked for, in the order in which it is made, and its type."""
         return {**dict(self.graph.values()), **self.outputs}
 
-    def run(self, inputs: Any = (), feeds: Any = None, *, outputs: Sequence[str] | None = None) -> list[Any]:
+    def run(
+        self,
+        inputs: Any = (),
+        feeds: Any = None,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+    ) -> list[Any]:
         """The outputs as NumPy arrays, all of them or those named in `outputs`.
 
         Args:
@@ -153,6 +160,8 @@ class Model:
             feeds: the inputs, where the outputs' names come first: `run(None, {"x": array})` as
                 onnxruntime and onnx.reference have it.
             outputs: names of the outputs wanted, or of any value between; None for all outputs.
+            timeout: seconds after which the run ends with TimeoutError, looked at between steps; None for no
+                limit. A loop in a model may go on for ever.
         """
         if feeds is not None:
             if outputs is not None:
@@ -161,17 +170,21 @@ class Model:
         elif inputs is None:
             inputs = ()
         names = [outputs] if isinstance(outputs, str) else outputs
-        return [_to_array(value) for value in self._run(self._in_order(inputs), names)]
+        return [_to_array(value) for value in self._run(self._in_order(inputs), names, timeout)]
 
-    def _run(self, given: list[Any], names: Sequence[str] | None = None) -> Any:
+    def _run(self, given: list[Any], names: Sequence[str] | None = None, timeout: float | None = None) -> Any:
+        def run(form: _Form) -> Any:
+            runner = form.runner(names)
+            return runner.run(*given) if timeout is None else runner.run_within(timeout, *given)
+
         form = self._form
         if form and not self._lacks_ranks:
             try:
-                return form.runner(names).run(*given)
+                return run(form)
             except RuntimeError:
                 if self._source is None or form.executable.takes(*given):
                     raise
-        return self._form_for(given).runner(names).run(*given)
+        return run(self._form_for(given))
 
     def _form_for(self, given: list[Any]) -> _Form:
         """A graph that takes these inputs; where there is none, one that says why."""

@@ -106,6 +106,9 @@ def export(
         dynamo: True gives a Program, as torch does, and writes `f` where there is one.
         verify: run the file on the examples and compare; RuntimeError where it differs.
 
+    ONNX computes with no complex numbers: complex inputs, outputs and parameters become real ones with a last
+    dimension of size 2, as view_as_real gives them.
+
     Errors name every operator that the opset cannot say and where the program calls it.
     """
     _check_further(further)
@@ -121,8 +124,8 @@ def export(
         )
     if not export_params:
         raise NotImplementedError("onnx.export: models are written with their parameters")
-    graph, module, dynamic = _graph_of(
-        model, args, kwargs, input_names, output_names, dynamic_axes, dynamic_shapes, training, verify
+    graph, module, dynamic, examples = _graph_of(
+        model, args, kwargs, input_names, output_names, dynamic_axes, dynamic_shapes, training
     )
     settings = {
         "opset": version,
@@ -133,15 +136,12 @@ def export(
         "external_threshold": external_threshold,
         "parameters_as_inputs": bool(keep_initializers_as_inputs),
     }
-    if dynamo:
-        program = Program(graph, settings)
-        if f is not None:
-            _write(f, graph, settings)
-        return program
-    if f is None:
-        return _C._onnx_save(graph, **settings)
-    _write(f, graph, settings)
-    return None
+    data = _C._onnx_save(graph, **settings) if f is None and not dynamo else None
+    if f is not None:
+        _write(f, graph, settings)
+    if verify:
+        _verify(f if isinstance(f, (str, os.PathLike)) else _C._onnx_save(graph, **settings), examples)
+    return Program(graph, settings) if dynamo else data
 
 
 _IGNORED = {
@@ -189,9 +189,9 @@ def _graph_of(
     dynamic_axes: Dynamic | None,
     dynamic_shapes: Any,
     training: Any,
-    verify: bool,
-) -> tuple[Any, Any, dict[str, dict[int, str]]]:
-    """The graph that `model` is or becomes, its module, and sizes that are still to be opened."""
+) -> tuple[Any, Any, dict[str, dict[int, str]], tuple[list[Any], list[Any]] | None]:
+    """The graph that `model` is or becomes, its module, sizes that are still to be opened, and example inputs
+    with the results for them."""
     from ..nn import Module
 
     module = model if isinstance(model, Module) else None
@@ -205,7 +205,11 @@ def _graph_of(
             raise ValueError(
                 f"export: dynamic_axes names {unknown[0]!r}; inputs are {', '.join(graph.inputs)}"
             )
-        return graph, None, {name: sizes for name, sizes in dynamic.items() if name in graph.inputs}
+        opened = {name: sizes for name, sizes in dynamic.items() if name in graph.inputs}
+        if args is None:
+            return graph, None, opened, None
+        inputs = list(args) if isinstance(args, (tuple, list)) else [args]
+        return graph, None, opened, (inputs, list(_C.Executable(graph).run(*inputs)))
     if not callable(model):
         raise TypeError(
             f"export: a module, function, traced module or graph is needed, got {type(model).__name__}"
@@ -220,12 +224,10 @@ def _graph_of(
     with _mode_of(module, mode):
         graph, results = recorder.recorded()
     _name_outputs(graph, output_names)
-    if verify:
-        _verify(graph, arguments, results)
     unknown = [name for name in dynamic_axes or {} if name not in graph.inputs and name not in graph.outputs]
     if unknown:
         raise ValueError(f"export: dynamic_axes names {unknown[0]!r}; inputs are {', '.join(graph.inputs)}")
-    return graph, module, {}
+    return graph, module, {}, (arguments.tensors, results.tensors)
 
 
 class _mode_of:
@@ -292,12 +294,37 @@ def _name_outputs(graph: Any, given: Sequence[str] | None) -> None:
     graph.name_outputs(names + outputs[len(names) :])
 
 
-def _verify(graph: Any, arguments: _Arguments, results: Any) -> None:
-    """Compare the graph with what the model gave."""
-    again = _C.Executable(graph).run(*arguments.tensors)
-    for name, found, expected in zip(graph.outputs, again, results.tensors, strict=True):
-        if not _C.allclose(found, expected, rtol=1e-3, atol=1e-5, equal_nan=True):
-            raise RuntimeError(f"export: output {name!r} of the file differs from the model's")
+def _verify(written: Any, examples: tuple[list[Any], list[Any]] | None) -> None:
+    """Compare what the file gives with what the model gave."""
+    import numpy as np
+
+    from . import _to_array, load
+
+    if examples is None:
+        raise TypeError("export: verify=True needs example inputs: export(model, args, path, verify=True)")
+    inputs, wanted = ([_parts(tensor.detach()) for tensor in tensors] for tensors in examples)
+    file = load(written)
+    arrays = map(_to_array, wanted)
+    for name, found, expected in zip(file.output_names, file.run(inputs), arrays, strict=True):
+        if found.shape != expected.shape or found.dtype != expected.dtype:
+            raise RuntimeError(
+                f"export: output {name!r} of the file is {found.dtype}{list(found.shape)}, the model's is "
+                f"{expected.dtype}{list(expected.shape)}"
+            )
+        if found.dtype.kind not in "fV":
+            off = np.count_nonzero(found != expected)
+        else:
+            a, b = found.astype(np.float64), expected.astype(np.float64)
+            off = np.count_nonzero(~np.isclose(a, b, rtol=1e-3, atol=1e-5, equal_nan=True))
+        if off:
+            raise RuntimeError(
+                f"export: {off} of {expected.size} elements of output {name!r} of the file differ from the "
+                "model's by more than 0.1 %"
+            )
+
+
+def _parts(tensor: Any) -> Any:
+    return _C.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def _named_axes(axes: Dynamic) -> dict[str, dict[int, str]]:
