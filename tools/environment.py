@@ -48,6 +48,12 @@ DEBIAN_PACKAGES = (
     DebianPackage("libllvm19", ("<libLLVM>",), "compiled code for fused operators", needed=False),
     DebianPackage("ccache", ("ccache",), "fast rebuilds", needed=False),
     DebianPackage(
+        "libonnx-testdata",
+        ("/usr/share/libonnx-testdata/data/node",),
+        "models with their data, for tests of the predictor",
+        needed=False,
+    ),
+    DebianPackage(
         "dataset-fashion-mnist",
         ("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz",),
         "the demo's images",

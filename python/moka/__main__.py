@@ -12,19 +12,20 @@ from pathlib import Path
 __all__ = ["main"]
 
 _HERE = Path(__file__).absolute().parent  # (not resolved: a build links the package into a tree of its own)
-_NATIVE = ("run", "profile", "info", "build", "convert")
+_NATIVE = ("run", "test", "profile", "info", "build", "convert")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="moka",
-        description="Models at the command line; run, profile, info, build and convert are native.",
+        description="Models at the command line; run, test, profile, info, build and convert are native.",
         epilog="Example:  moka run model.moka --input images.npy --output logits.npy",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.add_argument("--cmake-dir", action="store_true", help="print the folder for CMake's Moka_DIR")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run a model (.moka, .onnx, NetDef) on .npy files", add_help=False)
+    commands.add_parser("test", help="run models on the test data beside them", add_help=False)
     commands.add_parser("profile", help="say where the time of a model goes, step by step", add_help=False)
     commands.add_parser("info", help="say what is in a model, a checkpoint or a weights file", add_help=False)
     commands.add_parser("build", help="put compiled code and plans into a package", add_help=False)

@@ -212,7 +212,7 @@ def test_help_teaches(moka):
     ("words", "part"),
     [
         ((), "a command is needed: run, profile, info, build or convert"),
-        (("fly",), "no command 'fly'; there are run, profile, info, build and convert"),
+        (("fly",), "no command 'fly'; there are run, test, profile, info, build and convert"),
         (("run",), "model"),
         (("run", "MODEL"), "no --input was given"),
         (("run", "MODEL", "-i", "a.npy", "-i", "b.npy"), "the model has only 1: x"),

@@ -80,6 +80,15 @@ struct RunArgs : ArrayArgs {
 };
 int run(const RunArgs& args);
 
+struct TestArgs {
+  std::vector<std::string> folders;  // with models and their data, or folders of such
+  double rtol = 1e-3, atol = 1e-7;
+  double deadline = 0;
+  int threads = 0;
+  bool json = false, no_optimize = false;
+};
+int test(const TestArgs& args);
+
 struct ProfileArgs : ArrayArgs {
   ModelArgs model;
   std::string trace;  // a file for a viewer

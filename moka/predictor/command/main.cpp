@@ -28,6 +28,7 @@ constexpr const char* back_page = R"(Examples:
                                                 accuracy on a test set
   moka run model.moka --random --repeat 100     how long does one run take?
   moka profile model.moka --random              and where does that time go?
+  moka test model                               a folder with model.onnx and its test data: is all right?
   moka info model.moka --page model.html        the graph, to look at in a browser
   moka convert model.onnx model.moka            the same model in another format
   moka convert new.onnx old.onnx --opset 11     the same model in an older operator set
@@ -140,6 +141,27 @@ void describe_build(CLI::App* command, BuildArgs& args) {
       ->type_name("FILE");
 }
 
+void describe_test(CLI::App* command, TestArgs& args) {
+  command
+      ->add_option("folders", args.folders,
+                   "Folders with a model and test_data_set_0, ... beside it (input_0.pb, output_0.pb, ...), "
+                   "or folders of such")
+      ->required()
+      ->type_name("FOLDER");
+  command->add_option("--rtol", args.rtol, "How far floating results may be off, as a share of their size")
+      ->capture_default_str();
+  command->add_option("--atol", args.atol, "And absolutely; 2^-6 of the size for bfloat16")
+      ->capture_default_str();
+  command
+      ->add_option("-t,--threads", args.threads,
+                   "Threads to use; without it every core that this process may use")
+      ->check(positive);
+  command->add_option("--deadline", args.deadline, "Give up a model that runs longer than so many seconds")
+      ->check(positive);
+  command->add_flag("--no-optimize", args.no_optimize, "Run the graphs as they stand in the files");
+  command->add_flag("--json", args.json, "Print the results as one JSON object");
+}
+
 void describe_profile(CLI::App* command, ProfileArgs& args) {
   add_model(command, args.model);
   add_arrays(command, args);
@@ -170,6 +192,11 @@ int main(int argc, char** argv) {
   RunArgs run_args;
   CLI::App* run_command = app.add_subcommand("run", "Run a model on arrays");
   describe_run(run_command, run_args);
+
+  TestArgs test_args;
+  CLI::App* test_command =
+      app.add_subcommand("test", "Run models on the test data beside them and compare the results");
+  describe_test(test_command, test_args);
 
   ProfileArgs profile_args;
   CLI::App* profile_command =
@@ -215,12 +242,13 @@ int main(int argc, char** argv) {
     const bool none = app.get_subcommands().empty();
     if (none && !app.remaining().empty())
       return fail_usage(moka::cat("there is no command '", app.remaining()[0],
-                                  "'; there are run, profile, info, build and convert"));
+                                  "'; there are run, test, profile, info, build and convert"));
     return fail_usage(none && argc == 1 ? "a command is needed: run, profile, info, build or convert"
                                         : e.what());
   }
   try {
     if (run_command->parsed()) return run(run_args);
+    if (test_command->parsed()) return test(test_args);
     if (profile_command->parsed()) return profile(profile_args);
     if (info_command->parsed()) return info(info_args);
     if (build_command->parsed()) return build(build_args);
