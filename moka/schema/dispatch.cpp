@@ -427,6 +427,11 @@ std::vector<Tensor> call_boxed(const Op& op, std::span<const Arg> given) {
   return out;
 }
 
+void Frame::sizes_of_values(int dim) {
+  MOKA_CHECK_KIND(NotImplemented, !infer, name(), ": the shape of the result depends on values");
+  of_values |= static_cast<uint16_t>(dim < 0 ? ~0u : 1u << dim);
+}
+
 std::vector<Tensor> infer_shapes(const Op& op, std::span<const Arg> given) {
   ArgRoom args;
   const Schema& schema = info(op).schema;

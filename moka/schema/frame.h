@@ -51,6 +51,7 @@ struct Frame {
   Outputs outs;
   uint8_t given = 0;  // bit i: outs[i] came with the call (out=, in-place); the result goes there
   bool infer = false;  // shape functions make shape-only outputs
+  uint16_t of_values = 0;  // bit d: dimension d of the results has a size that depends on values
 
   Frame(const Op& op, const Arg* args, int count) : op(op), args(args), count(count) {}
 
@@ -72,6 +73,9 @@ struct Frame {
   // Declares output i; only shape functions and view functions call it. Allocates it, or checks the one given.
   void output(int i, std::span<const int64_t> sizes, DType dtype);
   void output(int i, std::span<const int64_t> sizes, DType dtype, Device device);
+  // What comes depends on values: it cannot be inferred, and recordings leave the size of this dimension (-1: of all)
+  // open.
+  void sizes_of_values(int dim = 0);
 };
 
 // ---- dispatch

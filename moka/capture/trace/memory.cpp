@@ -186,7 +186,10 @@ Value* Memory::value(const Tensor& t, std::string_view reader, const graph::Sour
         "without that in-place write (x = x + y instead of x += y)");
   const auto& dims = k.value->type.dims;
   bool same = dims.size() == static_cast<size_t>(t.dim());
-  for (int d = 0; same && d < t.dim(); d++) same = dims[static_cast<size_t>(d)].size == t.size(d);
+  for (int d = 0; same && d < t.dim(); d++) {
+    const graph::Dim& recorded = dims[static_cast<size_t>(d)];
+    same = !recorded.fixed() || recorded.size == t.size(d);
+  }
   if (!same)
     fail_kind(ErrorKind::NotImplemented, "trace: ", reader, " reads ", t, ", which was recorded as ",
               k.value->type.text(), ": its shape was changed in place (resize_, set_); make a new tensor");

@@ -110,6 +110,10 @@ struct Tracer::State {
   // Operators that read how memory lies: they are recorded as views of all of it.
   bool bind_strided(Frame& f, std::span<graph::Value* const> inputs, const graph::Source& source);
   void bind_results(Frame& f, graph::Node& node, const Tensor* targets, const graph::Source& source);
+  // Sizes of results that the next run may find others: they depend on values (the dimensions in of_values) or on sizes
+  // that do.
+  void leave_sizes_open(graph::Node& node, uint16_t of_values);
+  bool has_open_sizes = false;
   void bind(const Frame& f, const Tensor& t, graph::Node& node, int output, graph::Value* value);
 };
 
@@ -313,6 +317,38 @@ void record_call(Frame& f, uint32_t rest) {
   graph::Node* node = s.graph->create_op(f.op, s.at(), inputs);
   node->source = source;
   s.bind_results(f, *node, targets, source);
+  s.leave_sizes_open(*node, f.of_values);
+}
+
+namespace {
+bool is_open(const graph::Type& type) {
+  return std::any_of(type.dims.begin(), type.dims.end(), [](const graph::Dim& d) { return !d.fixed(); });
+}
+}  // namespace
+
+void Tracer::State::leave_sizes_open(graph::Node& node, uint16_t of_values) {
+  has_open_sizes |= of_values != 0;
+  if (!has_open_sizes) return;
+  bool follows = false;  // sizes that follow from those of an operand are as open as they are
+  for (const graph::Value* v : node.inputs()) {
+    follows |= is_open(v->type);
+    if (const graph::Node* list = v->producer(); list && list->kind == graph::NodeKind::List)
+      for (const graph::Value* e : list->inputs()) follows |= is_open(e->type);
+  }
+  if (!of_values && !follows) return;
+  const std::vector<graph::Type> inferred =
+      of_values ? std::vector<graph::Type>() : graph::infer_types(*node.op, node.inputs());
+  auto open = [&](graph::Value* v, const graph::Type* known) {
+    for (size_t d = 0; d < v->type.dims.size(); d++) {
+      const bool fixed = known && known->dims.size() == v->type.dims.size() && known->dims[d].fixed();
+      if (of_values ? of_values >> d & 1 : !fixed) v->type.dims[d] = {};
+    }
+  };
+  for (size_t i = 0; i < node.outputs().size(); i++)
+    open(node.outputs()[i], i < inferred.size() ? &inferred[i] : nullptr);
+  for (const graph::Value::Use& use : node.outputs().empty() ? std::vector<graph::Value::Use>() : node.output()->uses())
+    if (use.node && use.node->kind == graph::NodeKind::Unpack)
+      for (graph::Value* v : use.node->outputs()) open(v, nullptr);
 }
 
 bool Tracer::State::bind_strided(Frame& f, std::span<graph::Value* const> inputs,

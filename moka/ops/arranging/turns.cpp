@@ -154,7 +154,7 @@ Tensor sum_to(const Tensor& x, Ints size) {
 // ---- repeat_interleave
 // Places 0, 0, 1, 2, 2, ... : each as often as `repeats` says.
 void view_places(Frame& f) {
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, "repeat_interleave: the shape of the result depends on values");
+  f.sizes_of_values();
   const Tensor& given = f.tensor(0);
   check_sizes_known(given, "repeat_interleave");
   MOKA_CHECK(given.dim() <= 1, "repeat_interleave: repeats must be 0- or 1-d, got shape ", given.sizes());

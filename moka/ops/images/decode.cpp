@@ -16,7 +16,7 @@ void run(Frame& f) {
   const bool grey = format == "Grayscale", reversed = format == "BGR";
   MOKA_CHECK_KIND(Value, grey || reversed || format == "RGB", f.name(),
                   ": 'pixel_format' must be RGB, BGR or Grayscale, got '", format, "'");
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
+  f.sizes_of_values(-1);
   const Tensor bytes = as_contiguous(given);
   const Image image =
       decode(bytes.numel() ? std::string_view(bytes.data<char>(), bytes.bytes()) : std::string_view());

@@ -261,6 +261,11 @@ void view_index(Frame& f) {
   const Tensor& x = f.tensor(0);
   MOKA_CHECK_KIND(NotImplemented, !f.infer,
                   "index: the shape of the result may depend on the values of masks");
+  int given = 0;
+  for (const Tensor& t : f.tensors(1)) given += static_cast<bool>(t);
+  for (size_t d = 0; d < f.tensors(1).size(); d++)
+    if (const Tensor& t = f.tensors(1)[d]; t && (t.dtype() == DType::Bool || t.dtype() == DType::U8))
+      f.sizes_of_values(given == 1 ? static_cast<int>(d) : -1);
   f.outs.resize(1);
   if (select_by_mask(x, f.tensors(1), f.outs[0])) return;
   IndexPlan p = plan_index(x, f.tensors(1), "index");
@@ -323,7 +328,7 @@ void run_index_put_backward(Frame& f) {
 }
 
 void view_nonzero(Frame& f) {
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, "nonzero: the shape of the result depends on values");
+  f.sizes_of_values();
   check_sizes_known(f.tensor(0), f.name());
   Tensor x = to_dtype(f.tensor(0), DType::Bool);
   MaskPlaces places(x);

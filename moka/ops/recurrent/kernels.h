@@ -24,7 +24,7 @@ struct RnnShape {
 };
 
 // Reads and checks arguments `first`.. of a layer: gates, h0, c0, weight_hh, bias_hh, weight_hr, batch_sizes, mode,
-// reverse. With packed weights (pack_recurrent) there is no weight_hr.
+// reverse, step_sizes. With packed weights (pack_recurrent) there is no weight_hr.
 RnnShape rnn_shape(const Frame& f, int first, bool packed = false);
 
 // Packed weights hold the units in blocks of so many.

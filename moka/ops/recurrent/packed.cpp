@@ -150,7 +150,7 @@ constinit const Op rnn_layer_packed_op{
     .schema =
         "rnn_layer_packed(Tensor gates, Tensor h0, Tensor? c0, Tensor weight_hh, Tensor? bias_hh, int[] "
         "batch_sizes, "
-        "str mode, bool reverse=False) -> Tensor",
+        "str mode, bool reverse=False, Tensor? step_sizes=None) -> Tensor",
     .doc = "The states of rnn_layer without projection, with float32 weights of pack_recurrent.",
     .method = "none",
     .shape = layer_output,

@@ -40,6 +40,16 @@ RnnShape rnn_shape(const Frame& f, int first, bool packed) {
   s.projected = s.project ? h0.size(1) : s.hidden;
   s.start.push_back(0);
   Dims sizes = ints_argument(f, rest);
+  bool known = true;  // how many rows there are in each step
+  if (f.has(rest + 3)) {
+    const Tensor& given = f.tensor(rest + 3);
+    MOKA_CHECK(given.dtype() == DType::I64 && given.dim() == 1 && sizes.empty(), op,
+               ": step_sizes must be int64 of one dimension and batch_sizes empty, got ", given.dtype(), " ",
+               given.sizes(), " and ", sizes);
+    known = given.has_storage();
+    if (known) sizes = Dims(std::span(as_contiguous(given).data<int64_t>(), static_cast<size_t>(given.numel())));
+    else s.batch.push_back(h0.size(0)), s.start.push_back(gates.size(0));
+  }
   if (sizes.size() == 1 && sizes[0] > 0 && gates.size(0) % sizes[0] == 0) {  // the same in every step
     const int64_t batch = sizes[0];
     for (int64_t rows = gates.size(0) - batch; rows > 0; rows -= batch) sizes.push_back(batch);
@@ -52,7 +62,7 @@ RnnShape rnn_shape(const Frame& f, int first, bool packed) {
     s.batch.push_back(b);
     s.start.push_back(checked_add(s.start.back(), b, "rnn_layer"));
   }
-  MOKA_CHECK(s.rows() == gates.size(0), op, ": batch_sizes add up to ", s.rows(),
+  MOKA_CHECK(!known || s.rows() == gates.size(0), op, ": batch_sizes add up to ", s.rows(),
              " rows but gates has shape ", gates.sizes());
   MOKA_CHECK(s.batch.empty() || s.batch[0] == h0.size(0), op, ": the first step has ",
              s.batch.empty() ? 0 : s.batch[0], " rows but h0 has shape ", h0.sizes());
@@ -152,12 +162,13 @@ constinit const Op rnn_layer_op{
     .schema =
         "rnn_layer(Tensor gates, Tensor h0, Tensor? c0, Tensor weight_hh, Tensor? bias_hh, Tensor? "
         "weight_hr, int[] "
-        "batch_sizes, str mode, bool reverse=False) -> (Tensor states, Tensor kept)",
+        "batch_sizes, str mode, bool reverse=False, Tensor? step_sizes=None) -> (Tensor states, Tensor kept)",
     .doc =
         "One direction of one recurrent layer of mode 'lstm', 'gru', 'tanh' or 'relu'. gates is the input's "
         "part of "
         "all gates, [rows, gates * hidden], step after step with batch_sizes rows each (one number: the "
-        "same in every step), longest sequences first; the "
+        "same in every step; `step_sizes`, int64, where they are known only when running, with batch_sizes empty), "
+        "longest sequences first; the "
         "state's part h weight_hh^T + bias_hh is added step by step. states holds h of every row, for an "
         "LSTM with c "
         "beside it; `kept` is for the gradient.",
@@ -166,9 +177,9 @@ constinit const Op rnn_layer_op{
     .kernels = {KernelRow{.name = "steps", .run = layer_kernel}},
     .derivative = {wrt("gates h0 c0 weight_hh bias_hh weight_hr",
                        [](auto dy, auto gates, auto h0, auto c0, auto weight_hh, auto bias_hh, auto weight_hr,
-                          auto batch_sizes, auto mode, auto reverse, auto states, auto kept) {
+                          auto batch_sizes, auto mode, auto reverse, auto step_sizes, auto states, auto kept) {
                          auto g = op_results(rnn_layer_backward, dy, states, kept, gates, h0, c0, weight_hh,
-                                             bias_hh, weight_hr, batch_sizes, mode, reverse);
+                                             bias_hh, weight_hr, batch_sizes, mode, reverse, step_sizes);
                          return results(g[0], g[1], g[2], g[3], g[4], g[5]);
                        }),
                    constants("kept", "kept for the gradient")},
@@ -189,7 +200,8 @@ constinit const Op rnn_layer_backward_op{
     .schema =
         "rnn_layer_backward(Tensor grad, Tensor states, Tensor kept, Tensor gates, Tensor h0, Tensor? c0, "
         "Tensor "
-        "weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] batch_sizes, str mode, bool reverse=False) -> "
+        "weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] batch_sizes, str mode, bool reverse=False, Tensor? "
+        "step_sizes=None) -> "
         "(Tensor "
         "gates_grad, Tensor h0_grad, Tensor c0_grad, Tensor weight_hh_grad, Tensor bias_hh_grad, Tensor "
         "weight_hr_grad)",

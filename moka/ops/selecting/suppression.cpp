@@ -36,7 +36,7 @@ void run_suppression(Frame& f) {
   MOKA_CHECK(scores.dim() == 3 && scores.size(0) == boxes.size(0) && scores.size(2) == boxes.size(1),
              f.name(), ": scores must have shape [", boxes.size(0), ", classes, ", boxes.size(1), "], got ",
              scores.sizes());
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
+  f.sizes_of_values();
   check_sizes_known(boxes, f.name());
   check_sizes_known(scores, f.name());
   const int64_t most = std::max<int64_t>(f.integer(2), 0), batch = boxes.size(0), count = boxes.size(1),

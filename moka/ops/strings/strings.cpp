@@ -74,7 +74,7 @@ void run_filter(Frame& f) {
   const Tensor words = as_contiguous(string_argument(f, 1)), all = as_contiguous(x);
   MOKA_CHECK(x.dim() == 1 || (x.dim() == 2 && x.size(0) == 1), f.name(),
              ": strings of shape [n] or [1, n] were expected, got ", x.sizes());
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
+  f.sizes_of_values(x.dim() - 1);
   const bool exact = f.flag(2);
   std::set<std::string, std::less<>> dropped;
   for (int64_t i = 0; i < words.numel(); i++)
@@ -130,7 +130,7 @@ std::vector<std::string_view> parts_of(std::string_view text, std::string_view d
 
 void run_split(Frame& f) {
   const Tensor& x = string_argument(f, 0);
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
+  f.sizes_of_values(x.dim());
   const Tensor all = as_contiguous(x);
   const std::string_view delimiter = f.has(1) ? f.string(1) : std::string_view();
   const int64_t most = f.has(2) ? f.integer(2) : -1;
@@ -235,7 +235,7 @@ void run_parse(Frame& f) {
 
 void run_unique(Frame& f) {
   const Tensor all = as_contiguous(string_argument(f, 0));
-  MOKA_CHECK_KIND(NotImplemented, !f.infer, f.name(), ": the shape of the result depends on values");
+  f.sizes_of_values();
   const bool sorted = f.flag(1);
   const int64_t n = all.numel();
   std::unordered_map<std::string_view, int64_t> found;

@@ -155,8 +155,9 @@ class RNNBase(Module):
         kind, p = _KINDS[self.mode], self.dropout if self.training else 0.0
         packed = isinstance(input, PackedSequence)
         if packed:
-            rows, sizes = input.data, input.batch_sizes.tolist()
-            batched, steps, batch = True, len(sizes), sizes[0]
+            rows, sizes, batched = input.data, input.batch_sizes, True
+            batch = getattr(input, "_batch", None)
+            batch = int(sizes[0]) if batch is None else batch
         else:
             if input.dim() not in (2, 3):
                 raise ValueError(
@@ -171,7 +172,7 @@ class RNNBase(Module):
                     f"{type(self).__name__}: Expected sequence length to be larger than 0 in RNN, got shape "
                     f"{list(input.shape)}"
                 )
-            rows, sizes = x.reshape(steps * batch, x.shape[2]), [batch]
+            rows, sizes = x.reshape(steps * batch, x.shape[2]), batch
         if rows.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"{type(self).__name__}: input.size(-1) must be equal to input_size. Expected "
@@ -185,7 +186,8 @@ class RNNBase(Module):
         if packed:
             if input.unsorted_indices is not None:
                 finals = tuple(t.index_select(1, input.unsorted_indices) for t in finals)
-            out = PackedSequence(out, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
+            out = PackedSequence(out, sizes, input.sorted_indices, input.unsorted_indices)
+            out._batch = batch
         else:
             out = out.reshape(steps, batch, out.shape[-1])
             if not batched:

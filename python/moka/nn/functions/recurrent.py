@@ -28,6 +28,9 @@ __all__ = [
 # What one layer in one direction has: w_ih, w_hh, b_ih, b_hh, w_hr; None where there is none.
 Weights = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 
+# Rows of each step: one number where all have as many, else int64 [steps].
+Sizes = int | Tensor
+
 
 def _run(
     mode: str,
@@ -35,35 +38,29 @@ def _run(
     h0: Tensor,
     c0: Tensor | None,
     weights: Weights,
-    batch_sizes: Sequence[int],
+    batch_sizes: Sizes,
     reverse: bool = False,
 ) -> Tensor:
     """The states of all rows, packed by step."""
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     if mode != "gru":  # its candidate sees the state's bias through a gate; for the others both just add up
         b_ih, b_hh = (None if b_ih is None else b_ih + b_hh), None
-    return _C.rnn_layer(linear(rows, w_ih, b_ih), h0, c0, w_hh, b_hh, w_hr, list(batch_sizes), mode, reverse)[
-        0
-    ]
+    sizes, given = ([], batch_sizes) if isinstance(batch_sizes, Tensor) else ([batch_sizes], None)
+    gates = linear(rows, w_ih, b_ih)
+    return _C.rnn_layer(gates, h0, c0, w_hh, b_hh, w_hr, sizes, mode, reverse, given)[0]
 
 
-def _last_rows(states: Tensor, sizes: Sequence[int], reverse: bool) -> Tensor:
-    """The state behind each sequence, the longest first."""
+def _last_rows(states: Tensor, last: Tensor | None, batch: int, reverse: bool) -> Tensor:
+    """The state behind each sequence, the longest first; `last` are its rows where lengths differ."""
     if reverse:
-        return states[: sizes[0]]
-    if sizes[-1] == sizes[0]:
-        return states[states.shape[0] - sizes[0] :]
-    start, last = 0, [0] * sizes[0]
-    for size in sizes:
-        last[:size] = range(start, start + size)
-        start += size
-    return states.index_select(0, _C.tensor(last, dtype=_C.int64))
+        return states[:batch]
+    return states[states.shape[0] - batch :] if last is None else states.index_select(0, last)
 
 
 def sequence(
     mode: str,
     rows: Tensor,
-    batch_sizes: Sequence[int],
+    batch_sizes: Sizes,
     hx: tuple[Tensor, ...],
     layers: Sequence[Sequence[Weights]],
     dropout: float,
@@ -72,6 +69,9 @@ def sequence(
     every step); hx and the final states are [layers * directions, batch, size].
     """
     finals: list[list[Tensor]] = [[], []]
+    batch, last_rows = hx[0].shape[1], None
+    if isinstance(batch_sizes, Tensor):
+        last_rows = _C.packed_last_rows(batch_sizes)
     for number, directions in enumerate(layers):
         if number and dropout:
             rows = drop(rows, dropout)
@@ -81,7 +81,7 @@ def sequence(
             c0 = hx[1][at] if mode == "lstm" else None
             states = _run(mode, rows, hx[0][at], c0, weights, batch_sizes, bool(direction))
             width = hx[0].shape[-1]
-            last = _last_rows(states, batch_sizes, bool(direction))
+            last = _last_rows(states, last_rows, batch, bool(direction))
             finals[0].append(last[:, :width])
             if mode == "lstm":
                 finals[1].append(last[:, width:])
@@ -122,7 +122,7 @@ def _network(mode: str, hx: tuple[Tensor, ...], args: tuple, keywords: dict[str,
         return out, *finals
     x = input.transpose(0, 1) if given.get("batch_first") else input
     steps, batch = x.shape[:2]
-    out, finals = sequence(mode, x.reshape(steps * batch, x.shape[2]), [batch], hx, layers, p)
+    out, finals = sequence(mode, x.reshape(steps * batch, x.shape[2]), batch, hx, layers, p)
     out = out.reshape(steps, batch, out.shape[-1])
     return out.transpose(0, 1) if given.get("batch_first") else out, *finals
 
@@ -131,7 +131,7 @@ def _form(mode: str, input: Tensor, second: Any, args: tuple, keywords: dict[str
     packed = isinstance(second, Tensor) and second.dtype == _C.int64
     if packed:
         hx, *rest = args
-        keywords = {**keywords, "batch_sizes": second.tolist()}
+        keywords = {**keywords, "batch_sizes": second}
     else:
         hx, rest = second, list(args)
     hx = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
@@ -169,7 +169,7 @@ def _cell(mode: str, input: Tensor, h: Tensor, c: Tensor | None, weights: tuple[
             mode, input.unsqueeze(0), h.unsqueeze(0), None if c is None else c.unsqueeze(0), weights
         )
         return tuple(s.squeeze(0) for s in states) if mode == "lstm" else states.squeeze(0)
-    states = _run(mode, input, h, c, (w_ih, w_hh, b_ih, b_hh, None), [input.shape[0]])
+    states = _run(mode, input, h, c, (w_ih, w_hh, b_ih, b_hh, None), input.shape[0])
     if mode != "lstm":
         return states.clone() if mode == "gru" and states.requires_grad else states
     both = states[:, : h.shape[1]], states[:, h.shape[1] :]

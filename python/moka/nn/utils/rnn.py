@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -32,10 +33,11 @@ class PackedSequence(_Packed):
     """Sequences laid out step by step without padding; pack_sequence and pack_padded_sequence make it.
 
     `data` holds step 0 of all sequences, then step 1 of those that are longer, ...; `batch_sizes` (int64)
-    says
-    how many there are of each step. The sequences are sorted by length; `sorted_indices` says where each came
-    from, `unsorted_indices` the reverse.
+    says how many there are of each step. The sequences are sorted by length; `sorted_indices` says where
+    each came from, `unsorted_indices` the reverse.
     """
+
+    _batch: int | None = None  # how many sequences there are, where the maker knew it
 
     def __new__(
         cls,
@@ -53,7 +55,11 @@ class PackedSequence(_Packed):
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The same with converted or moved data; itself where nothing changes."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else self._replace(data=data)
+        if data is self.data:
+            return self
+        moved = self._replace(data=data)
+        moved._batch = self._batch
+        return moved
 
     def pin_memory(self) -> PackedSequence:
         """The same with data in pinned memory."""
@@ -111,13 +117,7 @@ class PackedSequence(_Packed):
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """The permutation that undoes another; None for None."""
-    if permutation is None:
-        return None
-    places = permutation.tolist()
-    inverse = [0] * len(places)
-    for place, value in enumerate(places):
-        inverse[value] = place
-    return _C.tensor(inverse, dtype=_C.int64)
+    return None if permutation is None else permutation.argsort()
 
 
 def pack_padded_sequence(
@@ -130,10 +130,25 @@ def pack_padded_sequence(
         lengths: of each sequence, above zero.
         enforce_sorted: the lengths must already fall; else the sequences are sorted.
     """
-    sizes = [int(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
-    if batch_first:
-        input = input.transpose(0, 1)
-    steps, batch = input.shape[0], input.shape[1]
+    dim = 0 if batch_first else 1
+    steps, batch = input.shape[1 - dim], input.shape[dim]
+    if not isinstance(lengths, Tensor):
+        lengths = _C.tensor([int(n) for n in lengths], dtype=_C.int64)
+    lengths = lengths.to(_C.int64)
+    if not _C._is_tracing():  # a graph checks them in every run
+        _check_lengths(lengths.tolist(), steps, batch, enforce_sorted)
+    sorted_indices = None
+    if not enforce_sorted:
+        lengths, sorted_indices = lengths.sort(descending=True, stable=True)
+        input = input.index_select(dim, sorted_indices)
+    step_sizes = _C.packed_step_sizes(lengths)
+    rows = _C.packed_rows(step_sizes, steps, batch, batch_first)
+    packed = PackedSequence(input.flatten(0, 1).index_select(0, rows), step_sizes, sorted_indices)
+    packed._batch = batch
+    return packed
+
+
+def _check_lengths(sizes: list[int], steps: int, batch: int, enforce_sorted: bool) -> None:
     if len(sizes) != batch:
         raise RuntimeError(
             f"pack_padded_sequence: {len(sizes)} lengths came for a batch of {batch} sequences"
@@ -142,21 +157,11 @@ def pack_padded_sequence(
         raise RuntimeError(
             f"pack_padded_sequence: lengths must be in 1 to {steps} (the steps of the input), but are {sizes}"
         )
-    falling = all(a >= b for a, b in zip(sizes, sizes[1:], strict=False))
-    sorted_indices = None
-    if enforce_sorted and not falling:
+    if enforce_sorted and any(a < b for a, b in itertools.pairwise(sizes)):
         raise RuntimeError(
             f"pack_padded_sequence: lengths must be sorted in decreasing order when enforce_sorted is True, "
             f"but are {sizes}. You can pass `enforce_sorted=False`"
         )
-    if not enforce_sorted:
-        order = sorted(range(batch), key=lambda i: -sizes[i])
-        sorted_indices = _C.tensor(order, dtype=_C.int64)
-        input = input.index_select(1, sorted_indices)
-        sizes = [sizes[i] for i in order]
-    batch_sizes = [sum(size > step for size in sizes) for step in range(sizes[0])]
-    data = _C.cat([input[step, :count] for step, count in enumerate(batch_sizes)], 0)
-    return PackedSequence(data, _C.tensor(batch_sizes, dtype=_C.int64), sorted_indices)
 
 
 def pad_packed_sequence(
@@ -166,30 +171,16 @@ def pad_packed_sequence(
     total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The reverse of pack_padded_sequence: the padded tensor and the lengths, in the first order."""
-    counts = sequence.batch_sizes.tolist()
-    steps = len(counts)
-    if total_length is not None and total_length < steps:
-        raise ValueError(
-            "pad_packed_sequence: Expected total_length to be at least the length of the longest sequence in "
-            f"input, {steps}, but it is {total_length}"
-        )
-    wanted = steps if total_length is None else total_length
-    batch = counts[0]
-    # A row of padding stands behind the data; every place of the result takes a row.
-    rest = tuple(sequence.data.shape[1:])
+    step_sizes, rest = sequence.batch_sizes, tuple(sequence.data.shape[1:])
+    lengths = _C.packed_lengths(step_sizes)
+    places = _C.packed_places(step_sizes, total_length, batch_first)
+    # A row of padding stands behind the data.
     padding = _C.full((1, *rest), padding_value, dtype=sequence.data.dtype)
-    rows = _C.cat([sequence.data, padding], 0)
-    last = sequence.data.shape[0]
-    places, start = [], 0
-    for count in counts + [0] * (wanted - steps):
-        places += [start + i if i < count else last for i in range(batch)]
-        start += count
-    padded = rows.index_select(0, _C.tensor(places, dtype=_C.int64)).reshape((wanted, batch, *rest))
-    lengths = _C.tensor([sum(count > i for count in counts) for i in range(batch)], dtype=_C.int64)
+    padded = _C.cat([sequence.data, padding], 0)[places]
     if sequence.unsorted_indices is not None:
-        padded = padded.index_select(1, sequence.unsorted_indices)
+        padded = padded.index_select(0 if batch_first else 1, sequence.unsorted_indices)
         lengths = lengths.index_select(0, sequence.unsorted_indices)
-    return (padded.transpose(0, 1) if batch_first else padded), lengths
+    return padded, lengths
 
 
 def pad_sequence(
