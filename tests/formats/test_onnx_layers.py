@@ -227,3 +227,46 @@ def test_pictures_of_open_sizes_are_resampled_by_one_operator(mode: str) -> None
     model = model_of(nodes, [("x", F, ["n", 2, "h", "w"])], ["y"], {"s": np.array([8, 9])}, opset=18)
     assert "resample" in str(moka.onnx.load(model.SerializeToString()).graph)
     check(model, {"x": floats(2, 2, 3, 4)}, {"x": floats(1, 2, 5, 3)})
+
+
+@pytest.mark.parametrize("usual", [True, False])  # one operator, or a loop over the steps
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_sequences_of_different_lengths_run_as_each_alone(kind: str, direction: str, usual: bool) -> None:
+    ways, gates = (2 if direction == "bidirectional" else 1), {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    constants = {
+        "w": floats(ways, gates * 4, 3),
+        "r": floats(ways, gates * 4, 4),
+        "b": floats(ways, gates * 8),
+    }
+    states = ["h", "c"] if kind == "LSTM" else ["h"]
+    settings: dict[str, Any] = {"direction": direction, "hidden_size": 4}
+    if kind == "GRU":
+        settings["linear_before_reset"] = 1
+    if not usual:
+        settings["clip"] = 100.0
+
+    def model(*names: str) -> Any:
+        node = helper.make_node(
+            kind, ["x", "w", "r", "b", *names, *states], ["y", *(f"{s}n" for s in states)], **settings
+        )
+        inputs = [("x", F, ["t", "b", 3]), *((s, F, [ways, "b", 4]) for s in states)]
+        inputs += [("n", TensorProto.INT32, ["b"])] if names[0] else []
+        whole = model_of([node], inputs, list(node.output), constants, opset=14)
+        return moka.onnx.load(whole.SerializeToString())
+
+    together, alone = model("n"), model("")
+    for steps, lengths in ((6, [2, 6, 4]), (5, [5, 5]), (4, [1]), (4, [0, 3, 0]), (3, [2, 1, 2, 1, 2])):
+        feed = {"x": floats(steps, len(lengths), 3)}
+        feed |= {s: floats(ways, len(lengths), 4) for s in states}
+        y, *last = together.run(feed | {"n": np.array(lengths, np.int32)})
+        for i, n in enumerate(lengths):
+            assert (y[n:, :, i] == 0).all()
+            if n == 0:  # as onnxruntime has it
+                assert all((state[:, i] == 0).all() for state in last)
+                continue
+            one = {name: value[:, i : i + 1] for name, value in feed.items()}
+            wanted, *ends = alone.run(one | {"x": feed["x"][:n, i : i + 1]})
+            np.testing.assert_allclose(y[:n, :, i : i + 1], wanted, atol=1e-6)
+            for state, end in zip(last, ends, strict=True):
+                np.testing.assert_allclose(state[:, i : i + 1], end, atol=1e-6)

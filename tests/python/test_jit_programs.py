@@ -12,6 +12,7 @@ from moka.utils.pytree import tree_leaves
 
 import moka
 from moka import nn
+from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def same(traced, func, *args):
@@ -237,3 +238,56 @@ def test_a_recording_is_trained_as_a_module():
     net(x).sum().backward()
     for name, parameter in net.named_parameters():
         assert moka.allclose(module.get_parameter(name).grad, parameter.grad)
+
+
+class Tagger(nn.Module):
+    """A recurrent layer over sequences of different lengths."""
+
+    def __init__(self, kind, bidirectional, total=None):
+        super().__init__()
+        self.layer = kind(4, 5, 2, bidirectional=bidirectional, batch_first=True)
+        self.total = total
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, state = self.layer(packed)
+        y, n = pad_packed_sequence(y, batch_first=True, padding_value=-1.0, total_length=self.total)
+        return y, n, state
+
+
+@pytest.mark.parametrize("total", [None, 8])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_packed_sequences_of_any_lengths(kind, bidirectional, total):
+    model = Tagger(kind, bidirectional, total)
+    traced = moka.jit.trace(model, (moka.randn(3, 6, 4), moka.tensor([6, 3, 4])))
+    fast = moka.jit.freeze(traced)
+    for steps, lengths in ((6, [6, 3, 4]), (6, [1, 2, 1]), (6, [2]), (6, [3, 5, 5, 1])):
+        args = moka.randn(len(lengths), steps, 4), moka.tensor(lengths)
+        same(traced, model, *args)
+        same(fast, model, *args)
+    with pytest.raises(RuntimeError, match="above 0"):
+        traced(moka.randn(2, 6, 4), moka.tensor([2, 0]))
+    with pytest.raises(RuntimeError, match="do not fit"):
+        traced(moka.randn(2, 6, 4), moka.tensor([7, 2]))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: (moka.nonzero(x) * 2).relu() + 1,
+        lambda x: x[x > 0].exp(),
+        lambda x: moka.masked_select(x, x > 0).sum(),
+        lambda x: moka.unique(x, return_counts=True),
+        lambda x: x[:, (x > 0).any(0)] * 2,
+        lambda x: x[moka.nonzero(x)[:, 0]].split(1, 1),
+        lambda x: moka.bincount((x > 0).flatten().long() + (x > 1).flatten().long()),
+        lambda x: moka.repeat_interleave(x, (x[:, 0] > 0).long() + 1, 0),
+    ],
+)
+def test_sizes_that_depend_on_values_stay_open(program):
+    x = moka.ones(2, 3)
+    traced = moka.jit.trace(program, (x,), dynamic={})
+    assert "?" in str(traced.graph)
+    for values in ([[1.0, 0, 0], [0, 0, 2]], [[0.0] * 3] * 2, [[1, 2, 3], [0, 0, 1]]):
+        same(traced, program, moka.tensor(values, dtype=moka.float32))

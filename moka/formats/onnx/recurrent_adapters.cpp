@@ -128,9 +128,9 @@ class Recurrent {
     return n_.call(a.name, {x});
   }
 
-  // What the operator has: its own activations, no clipping, all sequences of one length.
+  // What the operator has: its own activations, no clipping.
   bool is_usual() {
-    if (n_.has(4) || n_.has(7) || n_.number("clip", 0) != 0 || n_.integer("input_forget", 0) != 0)
+    if (n_.has(7) || n_.number("clip", 0) != 0 || n_.integer("input_forget", 0) != 0)
       return false;
     if (kind_ == Kind::Gru && n_.integer("linear_before_reset", 0) == 0) return false;
     if (dtype_ != DType::F32 && dtype_ != DType::F64) return false;
@@ -156,6 +156,63 @@ class Recurrent {
     return batch_first_ ? n_.call("select", {n_[input], int64_t(1), d}) : part(input, d);
   }
 
+  // Sequences of different lengths, packed step by step, the longest first.
+  struct Packing {
+    Value *order, *back;  // of the sequences, and the way back
+    Value* empty;  // [batch]: sequences without any step, which run one that nobody sees
+    Value* step_sizes;
+  };
+  Packing pack() {
+    Value* lengths = promise(n_.call("to", {n_[4], DType::I64}), DType::I64, {batch_});
+    Value* sorted[2];
+    const spelling::Argument arguments[] = {n_.call("clamp_min", {lengths, int64_t(1)}), int64_t(-1), true, true};
+    const std::vector<Value*> both = n_.build.call_all("sort", arguments);
+    for (size_t i = 0; i < 2; i++) sorted[i] = promise(both[i], DType::I64, {batch_});
+    Value* back = promise(n_.call("argsort", {sorted[1]}), DType::I64, {batch_});
+    return {sorted[1], back, n_.call("le", {lengths, int64_t(0)}),
+            promise(n_.call("packed_step_sizes", {sorted[0]}), DType::I64, 1)};
+  }
+  // The states behind sequences without any step are zeros, as onnxruntime has it; the standard does not say.
+  Value* without_empty(Value* empty, Value* states) {
+    return n_.call("where", {empty, constant_number(n_, 0, dtype_), states});
+  }
+  Value* in_order(const Packing& p, Value* v) { return n_.call("index_select", {v, int64_t(0), p.order}); }
+
+  Results unequal(const std::vector<spelling::Argument>& linear, std::vector<spelling::Argument> layer, int64_t d,
+                  bool reverse, int64_t width) {
+    const Packing p = pack();
+    const Whole features = size_of(n_, x_, 2);
+    Value* padded = reshaped(n_, n_.call("index_select", {x_, int64_t(1), p.order}),
+                             {arithmetic(n_, "mul", steps_, batch_), features});
+    Value* rows = promise(n_.call("packed_rows", {p.step_sizes, steps_.argument(), batch_.argument()}),
+                          DType::I64, 1);
+    Value* packed =
+        promise(n_.call("index_select", {padded, int64_t(0), rows}), dtype_, Wholes{Whole(-1), features});
+    layer[0] = n_.call("linear", {packed, linear[0], linear[1]});
+    layer[1] = in_order(p, start(5, d));
+    if (kind_ == Kind::Lstm) layer[2] = in_order(p, start(6, d));
+    layer.insert(layer.end(), {Dims{}, mode_, reverse, p.step_sizes});
+    Value* states = promise(n_.build.call_all("rnn_layer", layer)[0], dtype_, Wholes{Whole(-1), width});
+    // In reverse the state behind a sequence is that of its first step.
+    Value* last = reverse ? part_of(n_, states, 0, 0, batch_)
+                          : n_.call("index_select", {states, int64_t(0),
+                                                     n_.call("packed_last_rows", {p.step_sizes})});
+    last = promise(n_.call("index_select", {last, int64_t(0), p.back}), dtype_, {batch_, width});
+    auto behind = [&](int64_t first) {
+      return without_empty(n_.call("unsqueeze", {p.empty, int64_t(1)}), part_of(n_, last, 1, first, hidden_));
+    };
+    // Places behind the end of a sequence show a row of zeros.
+    Value* places = n_.call("packed_places", {p.step_sizes, steps_.argument()});
+    places = n_.call("index_select", {promise(places, DType::I64, {steps_, batch_}), int64_t(1), p.back});
+    places = n_.call("where", {p.empty, number_of(n_, size_of(n_, states, 0), DType::I64), places});
+    Value* shown = part_of(n_, states, 1, 0, hidden_);
+    Value* zeros = n_.call("zeros", {Dims{1, hidden_}, named("dtype", dtype_)});
+    Value* all = n_.call("embedding", {n_.call("cat", {std::vector<Value*>{shown, zeros}, int64_t(0)}), places});
+    Results out{promise(all, dtype_, {steps_, batch_, hidden_}), behind(0)};
+    if (kind_ == Kind::Lstm) out.cell = behind(hidden_);
+    return out;
+  }
+
   Results whole(int64_t d, bool reverse) {
     auto ordered = [&](Value* v) {
       if (kind_ == Kind::Lstm) return reordered(n_, v, {0, 2, 3, 1}, hidden_);  // i, o, f, c
@@ -169,6 +226,10 @@ class Recurrent {
       input_bias = spelling::Argument(ordered(first));
       state_bias = spelling::Argument(ordered(second));
     }
+    const int64_t width = kind_ == Kind::Lstm ? 2 * hidden_ : hidden_;
+    if (n_.has(4))
+      return unequal({ordered(part(1, d)), input_bias},
+                     {Any(), Any(), Any(), ordered(part(2, d)), state_bias, Any()}, d, reverse, width);
     const Whole rows = arithmetic(n_, "mul", steps_, batch_), features = size_of(n_, x_, 2);
     Value* flat = reshaped(n_, x_, {rows, features});
     spelling::Argument c0 = kind_ == Kind::Lstm ? spelling::Argument(start(6, d)) : spelling::Argument(Any());
@@ -178,7 +239,6 @@ class Recurrent {
             : spelling::Argument(n_.builtin(
                   "ints",
                   {n_.call("full", {list_of(n_, {steps_}), batch_.argument(), named("dtype", DType::I64)})}));
-    const int64_t width = kind_ == Kind::Lstm ? 2 * hidden_ : hidden_;
     Value* states = n_.call(
         "rnn_layer", {n_.call("linear", {flat, ordered(part(1, d)), input_bias}), start(5, d), c0,
                       ordered(part(2, d)), state_bias, Any(), sizes, mode_, named("reverse", reverse)});
@@ -285,8 +345,11 @@ class Recurrent {
     });
     Value* all = promise(n_.call("stack", {last.back(), int64_t(0)}), dtype_, {steps_, batch_, h});
     if (reverse) all = backwards(all);
-    Results out{all, last[0]};
-    if (kind_ == Kind::Lstm) out.cell = last[1];
+    auto behind = [&](Value* v) {
+      return lengths ? without_empty(n_.call("le", {lengths, int64_t(0)}), v) : v;
+    };
+    Results out{all, behind(last[0])};
+    if (kind_ == Kind::Lstm) out.cell = behind(last[1]);
     return out;
   }
 
