@@ -40,10 +40,10 @@ class Packer {
     const Graph::Point at{n.owner(), &n};
     const Arg packing[] = {*w, Arg(gates)};
     const std::vector<Value*> inputs{
-        n.argument("gates"),   n.argument("h0"),
-        n.argument("c0"),      packed_.get(graph_, weight, "pack_recurrent", packing, at),
-        n.argument("bias_hh"), n.argument("batch_sizes"),
-        n.argument("mode"),    n.argument("reverse"),
+        n.argument("gates"),     n.argument("h0"),
+        n.argument("c0"),        packed_.get(graph_, weight, "pack_recurrent", packing, at),
+        n.argument("bias_hh"),   n.argument("batch_sizes"),
+        n.argument("mode"),      n.argument("reverse"),
         n.argument("step_sizes")};
     stand_for(*n.output(0), n, *graph_.create_op(get_op("rnn_layer_packed"), at, inputs));
     n.destroy();

@@ -14,6 +14,7 @@ import moka.onnx
 import numpy as np
 import onnx
 import pytest
+from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from small_models import make_model
@@ -350,3 +351,39 @@ def test_files_are_verified_on_the_examples(tmp_path: Any, monkeypatch: Any) -> 
     monkeypatch.setattr(moka.onnx, "load", lambda _: other)
     with pytest.raises(RuntimeError, match="8 of 8 elements of output 'output' of the file differ"):
         moka.onnx.export(model, x, verify=True)
+
+
+class Tagger(nn.Module):
+    """A recurrent layer over sequences of different lengths."""
+
+    def __init__(self, kind: Any, bidirectional: bool, total: int | None) -> None:
+        super().__init__()
+        self.layer = kind(4, 5, 2, bidirectional=bidirectional, batch_first=True)
+        self.total = total
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, state = self.layer(packed)
+        y, n = pad_packed_sequence(y, batch_first=True, padding_value=-1.0, total_length=self.total)
+        return y, n, *(state if isinstance(state, tuple) else (state,))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 20])
+@pytest.mark.parametrize("total", [None, 8])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_packed_sequences(kind: Any, bidirectional: bool, total: int | None, opset: int) -> None:
+    def sequences(steps: int, *lengths: int) -> tuple[Any, Any]:
+        return moka.randn(len(lengths), steps, 4), moka.tensor(lengths)
+
+    others = [sequences(7, 1, 2, 1), sequences(5, 2), sequences(6, 3, 5, 5, 1)]
+    written = check(
+        Tagger(kind, bidirectional, total),
+        sequences(6, 6, 3, 4),
+        *others,
+        opset=opset,
+        reference=False,  # its LSTM takes no lengths
+        dynamic_axes={"x": {0: "batch", 1: "time"}, "lengths": {0: "batch"}},
+    )
+    layers = [node for node in written.graph.node if node.op_type in ("LSTM", "GRU", "RNN")]
+    assert len(layers) == 2 * (1 + bidirectional) and all(node.input[4] for node in layers)

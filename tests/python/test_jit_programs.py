@@ -8,11 +8,11 @@ from collections import namedtuple
 
 import moka.nn.functional as F
 import pytest
+from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from moka.utils.pytree import tree_leaves
 
 import moka
 from moka import nn
-from moka.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 def same(traced, func, *args):

@@ -346,7 +346,8 @@ void Tracer::State::leave_sizes_open(graph::Node& node, uint16_t of_values) {
   };
   for (size_t i = 0; i < node.outputs().size(); i++)
     open(node.outputs()[i], i < inferred.size() ? &inferred[i] : nullptr);
-  for (const graph::Value::Use& use : node.outputs().empty() ? std::vector<graph::Value::Use>() : node.output()->uses())
+  for (const graph::Value::Use& use :
+       node.outputs().empty() ? std::vector<graph::Value::Use>() : node.output()->uses())
     if (use.node && use.node->kind == graph::NodeKind::Unpack)
       for (graph::Value* v : use.node->outputs()) open(v, nullptr);
 }

@@ -16,6 +16,7 @@ std::span<const spelling::WritingAdapter> tensor_writers();
 std::span<const spelling::WritingAdapter> number_writers();
 std::span<const spelling::WritingAdapter> indexing_writers();
 std::span<const spelling::WritingAdapter> layer_writers();
+std::span<const spelling::WritingAdapter> recurrent_writers();
 std::span<const spelling::WritingAdapter> quantized_writers();
 std::span<const spelling::WritingAdapter> signal_writers();
 

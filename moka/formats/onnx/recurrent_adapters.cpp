@@ -130,8 +130,7 @@ class Recurrent {
 
   // What the operator has: its own activations, no clipping.
   bool is_usual() {
-    if (n_.has(7) || n_.number("clip", 0) != 0 || n_.integer("input_forget", 0) != 0)
-      return false;
+    if (n_.has(7) || n_.number("clip", 0) != 0 || n_.integer("input_forget", 0) != 0) return false;
     if (kind_ == Kind::Gru && n_.integer("linear_before_reset", 0) == 0) return false;
     if (dtype_ != DType::F32 && dtype_ != DType::F64) return false;
     if ((steps_.fixed() && steps_.number == 0) || (batch_.fixed() && batch_.number == 0)) return false;
@@ -165,7 +164,8 @@ class Recurrent {
   Packing pack() {
     Value* lengths = promise(n_.call("to", {n_[4], DType::I64}), DType::I64, {batch_});
     Value* sorted[2];
-    const spelling::Argument arguments[] = {n_.call("clamp_min", {lengths, int64_t(1)}), int64_t(-1), true, true};
+    const spelling::Argument arguments[] = {n_.call("clamp_min", {lengths, int64_t(1)}), int64_t(-1), true,
+                                            true};
     const std::vector<Value*> both = n_.build.call_all("sort", arguments);
     for (size_t i = 0; i < 2; i++) sorted[i] = promise(both[i], DType::I64, {batch_});
     Value* back = promise(n_.call("argsort", {sorted[1]}), DType::I64, {batch_});
@@ -178,14 +178,14 @@ class Recurrent {
   }
   Value* in_order(const Packing& p, Value* v) { return n_.call("index_select", {v, int64_t(0), p.order}); }
 
-  Results unequal(const std::vector<spelling::Argument>& linear, std::vector<spelling::Argument> layer, int64_t d,
-                  bool reverse, int64_t width) {
+  Results unequal(const std::vector<spelling::Argument>& linear, std::vector<spelling::Argument> layer,
+                  int64_t d, bool reverse, int64_t width) {
     const Packing p = pack();
     const Whole features = size_of(n_, x_, 2);
     Value* padded = reshaped(n_, n_.call("index_select", {x_, int64_t(1), p.order}),
                              {arithmetic(n_, "mul", steps_, batch_), features});
-    Value* rows = promise(n_.call("packed_rows", {p.step_sizes, steps_.argument(), batch_.argument()}),
-                          DType::I64, 1);
+    Value* rows =
+        promise(n_.call("packed_rows", {p.step_sizes, steps_.argument(), batch_.argument()}), DType::I64, 1);
     Value* packed =
         promise(n_.call("index_select", {padded, int64_t(0), rows}), dtype_, Wholes{Whole(-1), features});
     layer[0] = n_.call("linear", {packed, linear[0], linear[1]});
@@ -194,9 +194,9 @@ class Recurrent {
     layer.insert(layer.end(), {Dims{}, mode_, reverse, p.step_sizes});
     Value* states = promise(n_.build.call_all("rnn_layer", layer)[0], dtype_, Wholes{Whole(-1), width});
     // In reverse the state behind a sequence is that of its first step.
-    Value* last = reverse ? part_of(n_, states, 0, 0, batch_)
-                          : n_.call("index_select", {states, int64_t(0),
-                                                     n_.call("packed_last_rows", {p.step_sizes})});
+    Value* last =
+        reverse ? part_of(n_, states, 0, 0, batch_)
+                : n_.call("index_select", {states, int64_t(0), n_.call("packed_last_rows", {p.step_sizes})});
     last = promise(n_.call("index_select", {last, int64_t(0), p.back}), dtype_, {batch_, width});
     auto behind = [&](int64_t first) {
       return without_empty(n_.call("unsqueeze", {p.empty, int64_t(1)}), part_of(n_, last, 1, first, hidden_));
@@ -207,7 +207,8 @@ class Recurrent {
     places = n_.call("where", {p.empty, number_of(n_, size_of(n_, states, 0), DType::I64), places});
     Value* shown = part_of(n_, states, 1, 0, hidden_);
     Value* zeros = n_.call("zeros", {Dims{1, hidden_}, named("dtype", dtype_)});
-    Value* all = n_.call("embedding", {n_.call("cat", {std::vector<Value*>{shown, zeros}, int64_t(0)}), places});
+    Value* all =
+        n_.call("embedding", {n_.call("cat", {std::vector<Value*>{shown, zeros}, int64_t(0)}), places});
     Results out{promise(all, dtype_, {steps_, batch_, hidden_}), behind(0)};
     if (kind_ == Kind::Lstm) out.cell = behind(hidden_);
     return out;

@@ -446,9 +446,9 @@ constexpr WritingAdapter table[] = {
 std::span<const WritingAdapter> tensor_writers() { return table; }
 
 std::span<const std::span<const WritingAdapter>> writing_adapters() {
-  static const std::span<const WritingAdapter> families[] = {quantized_writers(), tensor_writers(),
-                                                             number_writers(),    indexing_writers(),
-                                                             layer_writers(),     signal_writers()};
+  static const std::span<const WritingAdapter> families[] = {
+      quantized_writers(), tensor_writers(),    number_writers(), indexing_writers(),
+      layer_writers(),     recurrent_writers(), signal_writers()};
   return families;
 }
 

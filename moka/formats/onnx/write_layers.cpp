@@ -1,4 +1,4 @@
-// Layers that ONNX has an operator of its own for: recurrent layers, pooling with places, normalization, determinants.
+// Layers that ONNX has an operator of its own for: pooling with places, normalization, determinants.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
@@ -16,235 +16,7 @@ using spelling::WritingAdapter;
 
 namespace {
 
-// ---- recurrent layers
-
 bool is_none(const Value* v) { return v->constant() && v->constant()->is_none(); }
-
-// The rows of one step, which all steps share: a number, or the size of a tensor.
-struct Rows {
-  int64_t number = -1;
-  Value* value = nullptr;  // known only when running
-  const Value* of = nullptr;
-  int64_t dim = 0;
-  bool same(const Value* v) const {
-    if (const Any* c = v->constant()) return number >= 0 && c->to_int() == number;
-    const Node* n = v->producer();
-    return of && n && n->kind == NodeKind::Builtin && n->name == "size" && n->input(0) == of &&
-           n->input(1)->constant() && n->input(1)->constant()->to_int() == dim;
-  }
-  // [start, end) are the rows of the first or the last step; `total` rows there are, -1: known only when running.
-  bool is_step(const Value* start, const Value* end, bool last, int64_t total) const {
-    const Any *from = start->constant(), *to = end->constant();
-    if (!last) return from && (from->is_none() || from->to_int() == 0) && same(end);
-    if (from && to)
-      return total >= 0 && number >= 0 && !from->is_none() && from->to_int() == total - number &&
-             (to->is_none() || to->to_int() >= total);
-    const Node *difference = start->producer(), *all = end->producer();
-    if (from || to || difference->kind != NodeKind::Builtin || difference->name != "sub" ||
-        difference->input(0) != end || !same(difference->input(1)) || all->kind != NodeKind::Builtin)
-      return false;
-    if (all->name == "size") return true;
-    return all->name == "mul" && (same(all->input(0)) || same(all->input(1)));
-  }
-};
-
-bool is_whole(const Value* start, const Value* end) {
-  const Any *from = start->constant(), *to = end->constant();
-  return from && to && (from->is_none() || from->to_int() == 0) &&
-         (to->is_none() || to->to_int() == INT64_MAX);
-}
-
-// `states` of an LSTM holds h and, beside it, c of every step; ONNX gives c of the last step alone. Uses that ask for
-// no other are slices of the rows of that step, then of the columns.
-bool reads_last_cell_only(const Value* v, int64_t hidden, const Rows& rows, bool last, int64_t total,
-                          bool rows_known) {
-  for (const Value::Use& use : v->uses()) {
-    const Node* n = use.node;
-    if (!n || n->kind != NodeKind::Op || n->op_name() != "slice") return false;
-    const Value *start = n->argument("start"), *end = n->argument("end");
-    const Any *dim = n->argument("dim")->constant(), *step = n->argument("step")->constant();
-    if (!dim || !step || step->to_int() != 1) return false;
-    if (dim->to_int() == 0 || is_whole(start, end)) {
-      const bool known = rows_known || (!is_whole(start, end) && rows.is_step(start, end, last, total));
-      if (!reads_last_cell_only(n->output(), hidden, rows, last, total, known)) return false;
-      continue;
-    }
-    const Any *from = start->constant(), *to = end->constant();
-    if (!rows_known &&
-        (!from || !to || from->is_none() || to->is_none() || from->to_int() < 0 || to->to_int() > hidden))
-      return false;
-  }
-  return true;
-}
-
-struct Recurrent {
-  int64_t steps = 0;
-  Rows rows;
-  int64_t hidden;  // size of h
-  int gates;  // 4 for an LSTM, 3 for a GRU
-  const Node* linear = nullptr;  // that made the gates, when nothing else reads them
-};
-// One number stands for all steps, else there is one for each.
-bool steps_of(const Value* sizes, int64_t total, Recurrent& out) {
-  Dims all;
-  if (const Any* c = sizes->constant()) {
-    if (!spelling::to_ints(*c, all) || all.empty() || all[0] <= 0) return false;
-    out.rows.number = all[0];
-    for (int64_t b : all)
-      if (b != all[0]) return false;
-    out.steps = all.size() > 1 ? static_cast<int64_t>(all.size()) : total < 0 ? -1 : total / all[0];
-    return true;
-  }
-  const Node* list = sizes->producer();
-  if (!list || list->kind != NodeKind::List || list->inputs().empty()) return false;
-  const Node* size = list->input(0)->producer();
-  if (!size || size->kind != NodeKind::Builtin || size->name != "size" || !size->input(1)->constant())
-    return false;
-  out.rows.of = size->input(0);
-  out.rows.dim = size->input(1)->constant()->to_int();
-  out.rows.value = list->input(0);
-  out.steps = list->inputs().size() > 1 ? static_cast<int64_t>(list->inputs().size()) : -1;
-  for (const Value* v : list->inputs())
-    if (!out.rows.same(v)) return false;
-  return true;
-}
-bool recurrent(const Node& n, Recurrent& out, std::string& why) {
-  const Any* mode = n.argument("mode")->constant();
-  Dims weight;
-  auto no = [&](std::string_view text) {
-    why = std::string(text);
-    return false;
-  };
-  const Value* gates = n.argument("gates");
-  const int64_t total =
-      spelling::rank(gates) == 2 && gates->type.dims[0].fixed() ? gates->type.dims[0].size : -1;
-  if (!mode || !steps_of(n.argument("batch_sizes"), total, out))
-    return no("packed sequences of several lengths");
-  if (!is_none(n.argument("weight_hr"))) return no("a projection of the state");
-  if (!spelling::fixed_sizes(n.argument("weight_hh"), weight))
-    return no("the sizes of the weight are not known");
-  out.hidden = weight[1];
-  out.gates = mode->string() == "lstm" ? 4 : mode->string() == "gru" ? 3 : 1;
-  const Node* maker = n.argument("gates")->producer();
-  if (maker && maker->kind == NodeKind::Op && maker->op_name() == "linear" &&
-      n.argument("gates")->uses().size() == 1 && spelling::rank(maker->argument("input")) == 2)
-    out.linear = maker;
-  const bool reverse = n.argument("reverse")->constant() && n.argument("reverse")->constant()->to_bool();
-  if (!n.output(1)->uses().empty()) return no("what the gradient keeps is used");
-  if (out.gates == 4 &&
-      !reads_last_cell_only(n.output(), out.hidden, out.rows, !reverse, total, out.steps == 1))
-    return no("cells of other steps than the last are used");
-  return true;
-}
-
-// The linear layer that makes the gates is part of the recurrent operator.
-bool linear_of_gates(NodeWriter& n) {
-  const Value* y = n.node.output();
-  if (y->uses().size() != 1 || !y->uses()[0].node) return false;
-  const Node& user = *y->uses()[0].node;
-  if (user.kind != NodeKind::Op || user.op_name() != "rnn_layer" || user.argument("gates") != y) return false;
-  Recurrent layer;
-  std::string why;
-  return recurrent(user, layer, why) && layer.linear == &n.node;
-}
-
-// Rows of gates in the file's order, computed now where they are known.
-std::string reordered(NodeWriter& n, Value* v, const Recurrent& layer) {
-  if (layer.gates == 1) return n.model.name_of(v);
-  Dims order;
-  for (int64_t gate : layer.gates == 4 ? Dims{0, 3, 1, 2} : Dims{1, 0, 2})
-    for (int64_t i = 0; i < layer.hidden; i++) order.push_back(gate * layer.hidden + i);
-  return n.add("Gather", {n.model.name_of(v), n.ints_input(order)}, {{"axis", Any(int64_t(0))}});
-}
-std::string leading_one(NodeWriter& n, const std::string& name) {
-  return n.add("Unsqueeze", {name, n.ints_input(Dims{0})});
-}
-
-bool rnn_layer(NodeWriter& n) {
-  Recurrent layer;
-  if (!recurrent(n.node, layer, n.why)) return false;
-  DType type;
-  if (!spelling::has_dtype(n.value("h0"), &type)) return n.declines("the element type is not known");
-  const int64_t steps = layer.steps, rows = layer.rows.number, h = layer.hidden;
-  const int64_t width = layer.gates * h;
-  const bool reverse = n.constant("reverse")->to_bool();
-  const std::string_view mode = n.constant("mode")->string();
-  auto zeros = [&](Dims sizes) {
-    Tensor t = new_tensor(sizes, type);
-    copy_elements(spelling::number_tensor(Any(int64_t(0)), type), t);
-    return t;
-  };
-  Value* input = layer.linear ? layer.linear->argument("input") : n.value("gates");
-  Dims columns;
-  if (!spelling::has_rank(input) || !input->type.dims.back().fixed())
-    return n.declines("the input's size is not known");
-  const int64_t inside = input->type.dims.back().size;
-  std::string shape;
-  if (rows < 0 && steps < 0) {
-    const std::string one = n.add("Reshape", {n.model.name_of(layer.rows.value), n.ints_input(Dims{1})});
-    shape = n.add("Concat", {n.ints_input(Dims{-1}), one, n.ints_input(Dims{inside})},
-                  {{"axis", Any(int64_t(0))}});
-  } else {
-    shape = n.ints_input(Dims{rows < 0 ? steps : -1, rows, inside});
-  }
-  const std::string x = n.add("Reshape", {n.model.name_of(input), shape});
-  std::string weight;
-  if (layer.linear) {
-    weight = reordered(n, layer.linear->argument("weight"), layer);
-  } else {
-    // The gates come ready: a product with the identity hands them on.
-    const int64_t square[] = {width, width};
-    Tensor unit = new_tensor(square, DType::F64), one = new_tensor(square, type);
-    for (int64_t i = 0; i < width * width; i++)
-      static_cast<double*>(unit.raw_data())[i] = i % (width + 1) == 0;
-    convert_elements(unit.raw_data(), DType::F64, one.raw_data(), type, width * width);
-    weight = n.tensor(one);
-    if (layer.gates > 1) {
-      Dims order;
-      for (int64_t gate : layer.gates == 4 ? Dims{0, 3, 1, 2} : Dims{1, 0, 2})
-        for (int64_t i = 0; i < h; i++) order.push_back(gate * h + i);
-      weight = n.add("Gather", {weight, n.ints_input(order)}, {{"axis", Any(int64_t(0))}});
-    }
-  }
-  const std::string recurrence = reordered(n, n.value("weight_hh"), layer);
-  Value* bias = layer.linear ? layer.linear->argument("bias") : nullptr;
-  auto bias_name = [&](Value* v) {
-    return v && !is_none(v) ? reordered(n, v, layer) : n.tensor(zeros(Dims{width}));
-  };
-  const std::string biases =
-      n.add("Concat", {bias_name(bias), bias_name(n.value("bias_hh"))}, {{"axis", Any(int64_t(0))}});
-  std::vector<std::string> inputs{
-      x,  leading_one(n, weight),      leading_one(n, recurrence), leading_one(n, biases),
-      "", leading_one(n, n.name("h0"))};
-  std::vector<spelling::Attribute> attributes{{"hidden_size", Any(h)}};
-  if (reverse) attributes.push_back({"direction", Any("reverse")});
-  std::string op = "RNN";
-  if (layer.gates == 4) op = "LSTM", inputs.push_back(leading_one(n, n.name("c0")));
-  else if (layer.gates == 3) op = "GRU", attributes.push_back({"linear_before_reset", Any(int64_t(1))});
-  else {
-    const Any name(mode == "relu" ? "Relu" : "Tanh");
-    attributes.push_back({"activations", Any(std::span<const Any>(&name, 1))});
-  }
-  std::vector<std::string> outputs{n.model.unique(n.model.scoped(n.node, cat(op, "_output_0")))};
-  if (layer.gates == 4) {
-    outputs.push_back("");
-    outputs.push_back(n.model.unique(n.model.scoped(n.node, cat(op, "_output_2"))));
-  }
-  n.model.add_node(n.node, op, "", inputs, outputs, attributes);
-  const std::string hs =
-      layer.gates == 4 ? n.add("Reshape", {outputs[0], n.ints_input(Dims{-1, h})}) : std::string();
-  if (layer.gates != 4)  // [steps, 1, rows, h]
-    return n.finish("Reshape", {outputs[0], n.ints_input(Dims{-1, h})});
-  std::string cells = n.add("Reshape", {outputs[2], n.ints_input(Dims{-1, h})});
-  if (steps != 1) {  // nothing reads the cells of other steps
-    const std::string part = n.add(
-        "Slice", {outputs[0], n.ints_input(Dims{1}), n.ints_input(Dims{INT64_MAX}), n.ints_input(Dims{0})});
-    const std::string unread = n.add("Reshape", {part, n.ints_input(Dims{-1, h})});
-    cells = n.add("Concat", reverse ? std::vector{cells, unread} : std::vector{unread, cells},
-                  {{"axis", Any(int64_t(0))}});
-  }
-  return n.finish("Concat", {hs, cells}, {{"axis", Any(int64_t(1))}});
-}
 
 // ---- pooling
 
@@ -374,10 +146,17 @@ bool roi_align(NodeWriter& n) {
                   attributes);
 }
 
+// With corners aligned, the one place of a size of 1 lies in the middle here; runtimes put it at different ends.
+bool affine_grid(NodeWriter& n) {
+  Dims sizes;
+  if (!n.constant("align_corners") || !n.constant("align_corners")->to_bool()) return false;
+  if (n.ints("size", sizes) && std::find(sizes.begin() + 2, sizes.end(), 1) == sizes.end()) return false;
+  return n.left_to_rules();
+}
+
 constexpr WritingAdapter table[] = {
     {"roi_align", 10, 0, roi_align},
-    {"linear", 7, 0, linear_of_gates},
-    {"rnn_layer", 7, 0, rnn_layer},
+    {"affine_grid", 20, 0, affine_grid},
     {"max_pool1d_with_indices", 10, 0, max_pool_places<1>},
     {"max_pool2d_with_indices", 10, 0, max_pool_places<2>},
     {"max_pool3d_with_indices", 10, 0, max_pool_places<3>},

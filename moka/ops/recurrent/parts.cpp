@@ -58,8 +58,9 @@ void rnn_gradient_parts(const Any* in, Any* out) {
   const bool lstm = mode == "lstm", gru = mode == "gru", project = !in[8].is_none();
   const int64_t p = h0.size(1), h = gates.size(1) / (lstm ? 4 : gru ? 3 : 1);
   const Tensor given = in[12].is_none() ? Tensor() : as_contiguous(in[12].tensor());
-  const Steps steps(given ? std::span(given.data<int64_t>(), static_cast<size_t>(given.numel())) : in[9].ints(),
-                    gates.size(0), in[11].to_bool());
+  const Steps steps(
+      given ? std::span(given.data<int64_t>(), static_cast<size_t>(given.numel())) : in[9].ints(),
+      gates.size(0), in[11].to_bool());
   const Tensor none = full(Dims{0}, 0.0, gates.dtype());
   if (steps.count() == 0) {
     for (int i = 0; i < 6; i++)

@@ -47,7 +47,8 @@ RnnShape rnn_shape(const Frame& f, int first, bool packed) {
                ": step_sizes must be int64 of one dimension and batch_sizes empty, got ", given.dtype(), " ",
                given.sizes(), " and ", sizes);
     known = given.has_storage();
-    if (known) sizes = Dims(std::span(as_contiguous(given).data<int64_t>(), static_cast<size_t>(given.numel())));
+    if (known)
+      sizes = Dims(std::span(as_contiguous(given).data<int64_t>(), static_cast<size_t>(given.numel())));
     else s.batch.push_back(h0.size(0)), s.start.push_back(gates.size(0));
   }
   if (sizes.size() == 1 && sizes[0] > 0 && gates.size(0) % sizes[0] == 0) {  // the same in every step
@@ -167,7 +168,8 @@ constinit const Op rnn_layer_op{
         "One direction of one recurrent layer of mode 'lstm', 'gru', 'tanh' or 'relu'. gates is the input's "
         "part of "
         "all gates, [rows, gates * hidden], step after step with batch_sizes rows each (one number: the "
-        "same in every step; `step_sizes`, int64, where they are known only when running, with batch_sizes empty), "
+        "same in every step; `step_sizes`, int64, where they are known only when running, with batch_sizes "
+        "empty), "
         "longest sequences first; the "
         "state's part h weight_hh^T + bias_hh is added step by step. states holds h of every row, for an "
         "LSTM with c "
@@ -177,7 +179,8 @@ constinit const Op rnn_layer_op{
     .kernels = {KernelRow{.name = "steps", .run = layer_kernel}},
     .derivative = {wrt("gates h0 c0 weight_hh bias_hh weight_hr",
                        [](auto dy, auto gates, auto h0, auto c0, auto weight_hh, auto bias_hh, auto weight_hr,
-                          auto batch_sizes, auto mode, auto reverse, auto step_sizes, auto states, auto kept) {
+                          auto batch_sizes, auto mode, auto reverse, auto step_sizes, auto states,
+                          auto kept) {
                          auto g = op_results(rnn_layer_backward, dy, states, kept, gates, h0, c0, weight_hh,
                                              bias_hh, weight_hr, batch_sizes, mode, reverse, step_sizes);
                          return results(g[0], g[1], g[2], g[3], g[4], g[5]);
@@ -200,7 +203,8 @@ constinit const Op rnn_layer_backward_op{
     .schema =
         "rnn_layer_backward(Tensor grad, Tensor states, Tensor kept, Tensor gates, Tensor h0, Tensor? c0, "
         "Tensor "
-        "weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] batch_sizes, str mode, bool reverse=False, Tensor? "
+        "weight_hh, Tensor? bias_hh, Tensor? weight_hr, int[] batch_sizes, str mode, bool reverse=False, "
+        "Tensor? "
         "step_sizes=None) -> "
         "(Tensor "
         "gates_grad, Tensor h0_grad, Tensor c0_grad, Tensor weight_hh_grad, Tensor bias_hh_grad, Tensor "

@@ -49,8 +49,8 @@ void transpose(Frame& f, std::span<const int64_t> falling) {
 void steps_of_lengths(Frame& f) {
   Tensor kept;
   const std::span<const int64_t> lengths = numbers(f, kept);
-  MOKA_CHECK(!lengths.empty() && lengths.back() > 0 && std::is_sorted(lengths.rbegin(), lengths.rend()), f.name(),
-             ": lengths must be above 0 and must be sorted in decreasing order, got ", lengths);
+  MOKA_CHECK(!lengths.empty() && lengths.back() > 0 && std::is_sorted(lengths.rbegin(), lengths.rend()),
+             f.name(), ": lengths must be above 0 and must be sorted in decreasing order, got ", lengths);
   transpose(f, lengths);
 }
 void lengths_of_steps(Frame& f) {
@@ -133,7 +133,8 @@ constinit const Op packed_lengths_op{
 constinit const Op packed_rows_op{
     .schema = "packed_rows(Tensor step_sizes, int steps, int batch, bool batch_first=False) -> Tensor",
     .doc =
-        "For every row of packed sequences its row among padded ones, [steps, batch] or [batch, steps], as one "
+        "For every row of packed sequences its row among padded ones, [steps, batch] or [batch, steps], as "
+        "one "
         "index.",
     .method = "function",
     .view = rows,
@@ -145,7 +146,8 @@ constinit const Op packed_rows_op{
 constinit const Op packed_places_op{
     .schema = "packed_places(Tensor step_sizes, int? total_length=None, bool batch_first=False) -> Tensor",
     .doc =
-        "For every place of padded sequences, [steps, batch] or [batch, steps], its row among the packed ones; "
+        "For every place of padded sequences, [steps, batch] or [batch, steps], its row among the packed "
+        "ones; "
         "behind the end of a sequence the number of rows.",
     .method = "function",
     .view = places,
