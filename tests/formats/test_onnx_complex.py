@@ -112,7 +112,7 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[moka.Tensor, ...]]] = {
     "transforms": (transforms, (real(3, 6, 7),)),
     "of one dimension": (lambda x: (moka.fft.fft(x), moka.fft.ifft(x)), (real(9),)),
     "arithmetic": (arithmetic, (real(4, 4), real(4, 4, seed=3))),
-    "complex inputs": (lambda z, w: (z * w, z.t()), (both(2, 3), both(3, seed=4))),
+    "complex inputs": (lambda z, w: (z * w, z.t(), ANGLES), (both(2, 3), both(3, seed=4))),
     "complex weights": (Filter(), (real(2, 3, 8, 8),)),
     "in float64": (lambda x: moka.fft.rfft(x).abs(), (real(3, 10).double(),)),
 }
