@@ -80,6 +80,12 @@ def test_the_inverse_short_time_transform_gives_the_signal_back():
     np.testing.assert_allclose(back.numpy(), signal.numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize(("samples", "mode"), [(0, "circular"), (0, "replicate"), (3, "circular")])
+def test_signals_too_short_to_wrap_are_refused(samples, mode):
+    with pytest.raises(RuntimeError, match="wrapping around more than once"):
+        moka.stft(moka.zeros(1, samples), 8, center=True, pad_mode=mode, return_complex=True)
+
+
 def test_no_points_are_refused():
     with pytest.raises(RuntimeError, match="Invalid number of data points"):
         moka.fft.fft(moka.ones(4), 0)

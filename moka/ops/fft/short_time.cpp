@@ -59,6 +59,9 @@ void stft_run(const Any* in, Any* out) {
   MOKA_CHECK(!center || mode != "reflect" || pad < n, op,
              ": Padding size should be less than the corresponding input dimension, got padding ", pad,
              " for ", n, " samples");
+  MOKA_CHECK(!center || mode == "constant" || (n > 0 && (mode != "circular" || pad <= n)), op,
+             ": Padding value causes wrapping around more than once, got padding ", pad, " for ", n,
+             " samples");
   if (center && mode == "constant") {
     x = pad_constant(x, Dims{pad, pad});
     n = total, pad = 0;

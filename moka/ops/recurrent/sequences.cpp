@@ -113,7 +113,7 @@ constexpr auto no_netdef = [] { return none("Caffe2 packs no sequences"); };
 constinit const Op packed_step_sizes_op{
     .schema = "packed_step_sizes(Tensor lengths) -> Tensor",
     .doc = "How many of the sequences, longest first, take part in each step: int64 [longest].",
-    .method = "function",
+    .method = "none",
     .view = steps_of_lengths,
     .derivative = indices(),
     .onnx = none("written with ReduceMax, Range and comparisons"),
@@ -123,7 +123,7 @@ constinit const Op packed_step_sizes_op{
 constinit const Op packed_lengths_op{
     .schema = "packed_lengths(Tensor step_sizes) -> Tensor",
     .doc = "The length of every sequence, int64 [batch], from the rows of every step.",
-    .method = "function",
+    .method = "none",
     .view = lengths_of_steps,
     .derivative = indices(),
     .onnx = none("written with ReduceMax, Range and comparisons"),
@@ -136,7 +136,7 @@ constinit const Op packed_rows_op{
         "For every row of packed sequences its row among padded ones, [steps, batch] or [batch, steps], as "
         "one "
         "index.",
-    .method = "function",
+    .method = "none",
     .view = rows,
     .derivative = indices(),
     .onnx = none("written with Range, comparisons and NonZero"),
@@ -149,7 +149,7 @@ constinit const Op packed_places_op{
         "For every place of padded sequences, [steps, batch] or [batch, steps], its row among the packed "
         "ones; "
         "behind the end of a sequence the number of rows.",
-    .method = "function",
+    .method = "none",
     .view = places,
     .derivative = indices(),
     .onnx = none("written with Range, comparisons and CumSum"),
@@ -159,7 +159,7 @@ constinit const Op packed_places_op{
 constinit const Op packed_last_rows_op{
     .schema = "packed_last_rows(Tensor step_sizes) -> Tensor",
     .doc = "The last row of every sequence among the packed ones, int64 [batch].",
-    .method = "function",
+    .method = "none",
     .view = last_rows,
     .derivative = indices(),
     .onnx = none("written with CumSum and Gather"),

@@ -71,7 +71,7 @@ def sequence(
     finals: list[list[Tensor]] = [[], []]
     batch, last_rows = hx[0].shape[1], None
     if isinstance(batch_sizes, Tensor):
-        last_rows = _C.packed_last_rows(batch_sizes)
+        last_rows = _C._operators["packed_last_rows"](batch_sizes)
     for number, directions in enumerate(layers):
         if number and dropout:
             rows = drop(rows, dropout)

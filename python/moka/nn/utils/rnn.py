@@ -141,8 +141,8 @@ def pack_padded_sequence(
     if not enforce_sorted:
         lengths, sorted_indices = lengths.sort(descending=True, stable=True)
         input = input.index_select(dim, sorted_indices)
-    step_sizes = _C.packed_step_sizes(lengths)
-    rows = _C.packed_rows(step_sizes, steps, batch, batch_first)
+    step_sizes = _C._operators["packed_step_sizes"](lengths)
+    rows = _C._operators["packed_rows"](step_sizes, steps, batch, batch_first)
     packed = PackedSequence(input.flatten(0, 1).index_select(0, rows), step_sizes, sorted_indices)
     packed._batch = batch
     return packed
@@ -172,8 +172,8 @@ def pad_packed_sequence(
 ) -> tuple[Tensor, Tensor]:
     """The reverse of pack_padded_sequence: the padded tensor and the lengths, in the first order."""
     step_sizes, rest = sequence.batch_sizes, tuple(sequence.data.shape[1:])
-    lengths = _C.packed_lengths(step_sizes)
-    places = _C.packed_places(step_sizes, total_length, batch_first)
+    lengths = _C._operators["packed_lengths"](step_sizes)
+    places = _C._operators["packed_places"](step_sizes, total_length, batch_first)
     # A row of padding stands behind the data.
     padding = _C.full((1, *rest), padding_value, dtype=sequence.data.dtype)
     padded = _C.cat([sequence.data, padding], 0)[places]
