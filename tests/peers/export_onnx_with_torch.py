@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class Model(NamedTuple):
@@ -54,6 +55,14 @@ class Recurrent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.last(self.inside(x)[0])
+
+
+class Packed(Recurrent):
+    """The same over sequences of different lengths."""
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return self.last(pad_packed_sequence(self.inside(packed)[0], batch_first=True)[0])
 
 
 def torchvision_models() -> Iterator[Model]:
@@ -183,6 +192,8 @@ def recurrent_models() -> Iterator[Model]:
     for kind in (nn.LSTM, nn.GRU):
         sound = torch.randn(1, 50, 40)
         yield Model(f"rn_{kind.__name__}", lambda kind=kind: Recurrent(kind), [sound], ("ts17", "ts14"))
+        sounds = [torch.randn(8, 100, 40), torch.tensor([100, 31, 77, 50, 64, 12, 90, 45])]
+        yield Model(f"rn_{kind.__name__}_packed", lambda kind=kind: Packed(kind), sounds, ("ts17", "ts14"))
 
 
 def export(model: Model, folder: Path) -> None:

@@ -153,7 +153,9 @@ def _check_lengths(sizes: list[int], steps: int, batch: int, enforce_sorted: boo
         raise RuntimeError(
             f"pack_padded_sequence: {len(sizes)} lengths came for a batch of {batch} sequences"
         )
-    if not sizes or min(sizes) <= 0 or max(sizes) > steps:
+    if not sizes:
+        raise RuntimeError("pack_padded_sequence: Cannot pack empty tensors: the batch has no sequences")
+    if min(sizes) <= 0 or max(sizes) > steps:
         raise RuntimeError(
             f"pack_padded_sequence: lengths must be in 1 to {steps} (the steps of the input), but are {sizes}"
         )
