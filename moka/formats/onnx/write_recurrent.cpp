@@ -156,9 +156,9 @@ bool recurrent(const Node& n, Recurrent& out, std::string& why) {
   const Value* gates = n.argument("gates");
   const int64_t total =
       spelling::rank(gates) == 2 && gates->type.dims[0].fixed() ? gates->type.dims[0].size : -1;
+  if (!mode) return no("the mode is known only when running");
   if (!is_none(n.argument("step_sizes"))) out.step_sizes = n.argument("step_sizes");
-  else if (!mode || !steps_of(n.argument("batch_sizes"), total, out))
-    return no("packed sequences of several lengths");
+  else if (!steps_of(n.argument("batch_sizes"), total, out)) return no("packed sequences of several lengths");
   if (!is_none(n.argument("weight_hr"))) return no("a projection of the state");
   if (!spelling::fixed_sizes(n.argument("weight_hh"), weight))
     return no("the sizes of the weight are not known");
@@ -170,13 +170,12 @@ bool recurrent(const Node& n, Recurrent& out, std::string& why) {
     out.linear = maker;
   const bool reverse = n.argument("reverse")->constant() && n.argument("reverse")->constant()->to_bool();
   if (!n.output(1)->uses().empty()) return no("what the gradient keeps is used");
+  if (out.gates != 4) return true;
   const bool last_alone =
-      out.gates != 4 ? true
-      : out.step_sizes
+      out.step_sizes
           ? reads_last_cells_only(n.output(), out.hidden, *out.step_sizes, *n.argument("h0"), reverse)
           : reads_last_cell_only(n.output(), out.hidden, out.rows, !reverse, total, out.steps == 1);
-  if (!last_alone) return no("cells of other steps than the last are used");
-  return true;
+  return last_alone || no("cells of other steps than the last are used");
 }
 
 // The linear layer that makes the gates is part of the recurrent operator.
@@ -191,12 +190,12 @@ bool linear_of_gates(NodeWriter& n) {
 }
 
 // Rows of gates in the file's order, computed now where they are known.
-std::string reordered(NodeWriter& n, Value* v, const Recurrent& layer) {
-  if (layer.gates == 1) return n.model.name_of(v);
+std::string reordered(NodeWriter& n, const std::string& rows, const Recurrent& layer) {
+  if (layer.gates == 1) return rows;
   Dims order;
   for (int64_t gate : layer.gates == 4 ? Dims{0, 3, 1, 2} : Dims{1, 0, 2})
     for (int64_t i = 0; i < layer.hidden; i++) order.push_back(gate * layer.hidden + i);
-  return n.add("Gather", {n.model.name_of(v), n.ints_input(order)}, {{"axis", Any(int64_t(0))}});
+  return n.add("Gather", {rows, n.ints_input(order)}, {{"axis", Any(int64_t(0))}});
 }
 std::string leading_one(NodeWriter& n, const std::string& name) {
   return n.add("Unsqueeze", {name, n.ints_input(Dims{0})});
@@ -304,79 +303,87 @@ bool packed_states(NodeWriter& n, const Recurrent& layer, const std::vector<std:
   return n.finish("Concat", {hs, cells}, {{"axis", Any(int64_t(1))}});
 }
 
+// The same of sequences of one length.
+bool whole_states(NodeWriter& n, const Recurrent& layer, const std::vector<std::string>& outputs,
+                  bool reverse) {
+  auto rows = [&](const std::string& x) {
+    return n.add("Reshape", {x, n.ints_input(Dims{-1, layer.hidden})});
+  };
+  if (layer.gates != 4)  // [steps, 1, rows, h]
+    return n.finish("Reshape", {outputs[0], n.ints_input(Dims{-1, layer.hidden})});
+  const std::string hs = rows(outputs[0]);
+  std::string cells = rows(outputs[2]);
+  if (layer.steps != 1) {  // nothing reads the cells of other steps
+    const std::string unread = rows(n.add(
+        "Slice", {outputs[0], n.ints_input(Dims{1}), n.ints_input(Dims{INT64_MAX}), n.ints_input(Dims{0})}));
+    cells = n.add("Concat", reverse ? std::vector{cells, unread} : std::vector{unread, cells},
+                  {{"axis", Any(int64_t(0))}});
+  }
+  return n.finish("Concat", {hs, cells}, {{"axis", Any(int64_t(1))}});
+}
+
+std::string zeros(NodeWriter& n, Dims sizes, DType type) {
+  Tensor t = new_tensor(sizes, type);
+  copy_elements(spelling::number_tensor(Any(int64_t(0)), type), t);
+  return n.tensor(t);
+}
+// The layer's input, [steps, sequences, size]; packed sequences padded again.
+std::string padded_input(NodeWriter& n, const Recurrent& layer, Value* input, DType type) {
+  const std::string rows = n.model.name_of(input);
+  const int64_t inside = input->type.dims.back().size;
+  if (layer.step_sizes) {
+    const std::string sizes = n.name("step_sizes"), behind = zeros(n, Dims{1, inside}, type);
+    const std::string data = n.add("Concat", {rows, behind}, {{"axis", Any(int64_t(0))}});
+    return n.add("Gather", {data, places(n, sizes, count_of(n, sizes))}, {{"axis", Any(int64_t(0))}});
+  }
+  const int64_t number = layer.rows.number;
+  if (number >= 0 || layer.steps >= 0)
+    return n.add("Reshape", {rows, n.ints_input(Dims{number < 0 ? layer.steps : -1, number, inside})});
+  const std::string one = n.add("Reshape", {n.model.name_of(layer.rows.value), n.ints_input(Dims{1})});
+  const std::string shape =
+      n.add("Concat", {n.ints_input(Dims{-1}), one, n.ints_input(Dims{inside})}, {{"axis", Any(int64_t(0))}});
+  return n.add("Reshape", {rows, shape});
+}
+// Weights of the input; where the gates come ready, the identity hands them on.
+std::string input_weight(NodeWriter& n, const Recurrent& layer, DType type) {
+  if (layer.linear) return reordered(n, n.model.name_of(layer.linear->argument("weight")), layer);
+  const int64_t width = layer.gates * layer.hidden, square[] = {width, width};
+  Tensor unit = new_tensor(square, DType::F64);
+  for (int64_t i = 0; i < width * width; i++) unit.data<double>()[i] = i % (width + 1) == 0;
+  return reordered(n, n.tensor(to_dtype(unit, type)), layer);
+}
+
 bool rnn_layer(NodeWriter& n) {
   Recurrent layer;
   if (!recurrent(n.node, layer, n.why)) return false;
   if (layer.step_sizes && n.model.version() < 11) return n.declines("packed sequences before opset 11");
   DType type;
   if (!spelling::has_dtype(n.value("h0"), &type)) return n.declines("the element type is not known");
-  const int64_t steps = layer.steps, rows = layer.rows.number, h = layer.hidden;
-  const int64_t width = layer.gates * h;
-  const bool reverse = n.constant("reverse")->to_bool();
-  const std::string_view mode = n.constant("mode")->string();
-  auto zeros = [&](Dims sizes) {
-    Tensor t = new_tensor(sizes, type);
-    copy_elements(spelling::number_tensor(Any(int64_t(0)), type), t);
-    return t;
-  };
   Value* input = layer.linear ? layer.linear->argument("input") : n.value("gates");
-  Dims columns;
   if (!spelling::has_rank(input) || !input->type.dims.back().fixed())
     return n.declines("the input's size is not known");
-  const int64_t inside = input->type.dims.back().size;
-  std::string shape;
-  if (layer.step_sizes) {
-  } else if (rows < 0 && steps < 0) {
-    const std::string one = n.add("Reshape", {n.model.name_of(layer.rows.value), n.ints_input(Dims{1})});
-    shape = n.add("Concat", {n.ints_input(Dims{-1}), one, n.ints_input(Dims{inside})},
-                  {{"axis", Any(int64_t(0))}});
-  } else {
-    shape = n.ints_input(Dims{rows < 0 ? steps : -1, rows, inside});
-  }
-  std::string x, sizes = layer.step_sizes ? n.name("step_sizes") : std::string(), lengths;
-  if (layer.step_sizes) {  // padded again, behind a row of zeros
-    const std::string data = n.add("Concat", {n.model.name_of(input), n.tensor(zeros(Dims{1, inside}))},
-                                   {{"axis", Any(int64_t(0))}});
-    x = n.add("Gather", {data, places(n, sizes, count_of(n, sizes))}, {{"axis", Any(int64_t(0))}});
-    lengths = cast(n, transposed(n, sizes), DType::I32);
-  } else {
-    x = n.add("Reshape", {n.model.name_of(input), shape});
-  }
-  std::string weight;
-  if (layer.linear) {
-    weight = reordered(n, layer.linear->argument("weight"), layer);
-  } else {
-    // The gates come ready: a product with the identity hands them on.
-    const int64_t square[] = {width, width};
-    Tensor unit = new_tensor(square, DType::F64), one = new_tensor(square, type);
-    for (int64_t i = 0; i < width * width; i++)
-      static_cast<double*>(unit.raw_data())[i] = i % (width + 1) == 0;
-    convert_elements(unit.raw_data(), DType::F64, one.raw_data(), type, width * width);
-    weight = n.tensor(one);
-    if (layer.gates > 1) {
-      Dims order;
-      for (int64_t gate : layer.gates == 4 ? Dims{0, 3, 1, 2} : Dims{1, 0, 2})
-        for (int64_t i = 0; i < h; i++) order.push_back(gate * h + i);
-      weight = n.add("Gather", {weight, n.ints_input(order)}, {{"axis", Any(int64_t(0))}});
-    }
-  }
-  const std::string recurrence = reordered(n, n.value("weight_hh"), layer);
-  Value* bias = layer.linear ? layer.linear->argument("bias") : nullptr;
-  auto bias_name = [&](Value* v) {
-    return v && !is_none(v) ? reordered(n, v, layer) : n.tensor(zeros(Dims{width}));
+  const bool reverse = n.constant("reverse")->to_bool();
+  auto bias = [&](Value* v) {
+    return v && !is_none(v) ? reordered(n, n.model.name_of(v), layer)
+                            : zeros(n, Dims{layer.gates * layer.hidden}, type);
   };
-  const std::string biases =
-      n.add("Concat", {bias_name(bias), bias_name(n.value("bias_hh"))}, {{"axis", Any(int64_t(0))}});
+  const std::string biases = n.add(
+      "Concat", {bias(layer.linear ? layer.linear->argument("bias") : nullptr), bias(n.value("bias_hh"))},
+      {{"axis", Any(int64_t(0))}});
   std::vector<std::string> inputs{
-      x,       leading_one(n, weight),      leading_one(n, recurrence), leading_one(n, biases),
-      lengths, leading_one(n, n.name("h0"))};
-  std::vector<spelling::Attribute> attributes{{"hidden_size", Any(h)}};
+      padded_input(n, layer, input, type),
+      leading_one(n, input_weight(n, layer, type)),
+      leading_one(n, reordered(n, n.name("weight_hh"), layer)),
+      leading_one(n, biases),
+      layer.step_sizes ? cast(n, transposed(n, n.name("step_sizes")), DType::I32) : std::string(),
+      leading_one(n, n.name("h0"))};
+  std::vector<spelling::Attribute> attributes{{"hidden_size", Any(layer.hidden)}};
   if (reverse) attributes.push_back({"direction", Any("reverse")});
   std::string op = "RNN";
   if (layer.gates == 4) op = "LSTM", inputs.push_back(leading_one(n, n.name("c0")));
   else if (layer.gates == 3) op = "GRU", attributes.push_back({"linear_before_reset", Any(int64_t(1))});
   else {
-    const Any name(mode == "relu" ? "Relu" : "Tanh");
+    const Any name(n.constant("mode")->string() == "relu" ? "Relu" : "Tanh");
     attributes.push_back({"activations", Any(std::span<const Any>(&name, 1))});
   }
   std::vector<std::string> outputs{n.model.unique(n.model.scoped(n.node, cat(op, "_output_0")))};
@@ -385,20 +392,7 @@ bool rnn_layer(NodeWriter& n) {
     outputs.push_back(n.model.unique(n.model.scoped(n.node, cat(op, "_output_2"))));
   }
   n.model.add_node(n.node, op, "", inputs, outputs, attributes);
-  if (layer.step_sizes) return packed_states(n, layer, outputs, reverse);
-  const std::string hs =
-      layer.gates == 4 ? n.add("Reshape", {outputs[0], n.ints_input(Dims{-1, h})}) : std::string();
-  if (layer.gates != 4)  // [steps, 1, rows, h]
-    return n.finish("Reshape", {outputs[0], n.ints_input(Dims{-1, h})});
-  std::string cells = n.add("Reshape", {outputs[2], n.ints_input(Dims{-1, h})});
-  if (steps != 1) {  // nothing reads the cells of other steps
-    const std::string part = n.add(
-        "Slice", {outputs[0], n.ints_input(Dims{1}), n.ints_input(Dims{INT64_MAX}), n.ints_input(Dims{0})});
-    const std::string unread = n.add("Reshape", {part, n.ints_input(Dims{-1, h})});
-    cells = n.add("Concat", reverse ? std::vector{cells, unread} : std::vector{unread, cells},
-                  {{"axis", Any(int64_t(0))}});
-  }
-  return n.finish("Concat", {hs, cells}, {{"axis", Any(int64_t(1))}});
+  return (layer.step_sizes ? packed_states : whole_states)(n, layer, outputs, reverse);
 }
 
 constexpr WritingAdapter table[] = {
