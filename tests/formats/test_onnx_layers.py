@@ -270,3 +270,16 @@ def test_sequences_of_different_lengths_run_as_each_alone(kind: str, direction: 
             np.testing.assert_allclose(y[:n, :, i : i + 1], wanted, atol=1e-6)
             for state, end in zip(last, ends, strict=True):
                 np.testing.assert_allclose(state[:, i : i + 1], end, atol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [[0], [1], [5]])
+def test_constants_are_split_into_sequences(sizes: list[int]) -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["c"], ["s"], keepdims=0),
+        helper.make_node("SequenceLength", ["s"], ["n"]),
+        helper.make_node("Identity", ["s"], ["y"]),
+    ]
+    constant = np.arange(sizes[0], dtype=np.float32)
+    model = model_of(nodes, [("x", F, [1])], ["n", "y"], {"c": constant}, opset=17)
+    n, y = moka.onnx.load(model.SerializeToString()).run([floats(1)])
+    assert n == sizes[0] and [float(v) for v in y] == constant.tolist()

@@ -30,7 +30,8 @@ bool small(const Any& a) {
 // The call's result without a node, when all it reads is constant and small. An operator may make much of little
 // (expand, full): the shapes are inferred before anything is computed.
 bool fold(const Op& op, std::span<const Any> args, std::vector<Tensor>& out) {
-  if (op.effect != Effect::Pure) return false;
+  const auto& results = info(op).schema.outs;
+  if (op.effect != Effect::Pure || (results.size() == 1 && results[0].type.list)) return false;
   std::vector<Arg> borrowed(args.begin(), args.end());
   if (!op.formula && !op.view && !op.shape) {
     // A composite has no shape function; without integers for sizes it makes no more than its tensors broadcast to.
