@@ -4,6 +4,7 @@
 
 #include "moka/formats/onnx/exporter_internal.h"
 #include "moka/formats/spelling/conversions.h"
+#include "moka/passes/constants.h"
 #include "moka/schema/frame.h"
 
 namespace moka::onnx {
@@ -11,12 +12,11 @@ namespace moka::onnx {
 using graph::Node;
 using graph::NodeKind;
 using graph::Value;
+using passes::is_none;
 using spelling::NodeWriter;
 using spelling::WritingAdapter;
 
 namespace {
-
-bool is_none(const Value* v) { return v->constant() && v->constant()->is_none(); }
 
 // ---- pooling
 

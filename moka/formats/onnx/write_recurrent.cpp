@@ -2,18 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "moka/formats/onnx/exporter_internal.h"
 #include "moka/formats/spelling/conversions.h"
+#include "moka/passes/constants.h"
 
 namespace moka::onnx {
 
 using graph::Node;
 using graph::NodeKind;
 using graph::Value;
+using passes::is_none;
 using spelling::NodeWriter;
 using spelling::WritingAdapter;
 
 namespace {
-
-bool is_none(const Value* v) { return v->constant() && v->constant()->is_none(); }
 
 // The rows of one step, which all steps share: a number, or the size of a tensor.
 struct Rows {

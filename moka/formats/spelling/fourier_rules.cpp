@@ -75,7 +75,7 @@ Term transform(const PairRewriting& r, Term x, bool from_pairs, int64_t dim, dou
   sizes.push_back(2);
   return r.call("permute", {r.reshape(y, sizes), back});
 }
-// All of `dims` but the last `but`.
+// Along each of `dims`; the last one scales.
 Term transforms(const PairRewriting& r, Term pair, std::span<const int64_t> dims, double scale) {
   for (size_t i = 0; i < dims.size(); i++)
     pair = transform(r, pair, true, dims[i], i + 1 == dims.size() ? scale : 1, r.flag("forward"), false);

@@ -140,7 +140,9 @@ def export(
     if f is not None:
         _write(f, graph, settings)
     if verify:
-        _verify(f if isinstance(f, (str, os.PathLike)) else _C._onnx_save(graph, **settings), examples)
+        inputs, wanted = examples or (None, None)
+        source = f if isinstance(f, (str, os.PathLike)) else data or _C._onnx_save(graph, **settings)
+        _verify(source, graph, inputs, wanted)
     return Program(graph, settings) if dynamo else data
 
 
@@ -189,9 +191,9 @@ def _graph_of(
     dynamic_axes: Dynamic | None,
     dynamic_shapes: Any,
     training: Any,
-) -> tuple[Any, Any, dict[str, dict[int, str]], tuple[list[Any], list[Any]] | None]:
+) -> tuple[Any, Any, dict[str, dict[int, str]], tuple[list[Any], list[Any] | None] | None]:
     """The graph that `model` is or becomes, its module, sizes that are still to be opened, and example inputs
-    with the results for them."""
+    with the results for them where the model has run."""
     from ..nn import Module
 
     module = model if isinstance(model, Module) else None
@@ -208,8 +210,7 @@ def _graph_of(
         opened = {name: sizes for name, sizes in dynamic.items() if name in graph.inputs}
         if args is None:
             return graph, None, opened, None
-        inputs = list(args) if isinstance(args, (tuple, list)) else [args]
-        return graph, None, opened, (inputs, list(_C.Executable(graph).run(*inputs)))
+        return graph, None, opened, (list(args) if isinstance(args, (tuple, list)) else [args], None)
     if not callable(model):
         raise TypeError(
             f"export: a module, function, traced module or graph is needed, got {type(model).__name__}"
@@ -294,18 +295,19 @@ def _name_outputs(graph: Any, given: Sequence[str] | None) -> None:
     graph.name_outputs(names + outputs[len(names) :])
 
 
-def _verify(written: Any, examples: tuple[list[Any], list[Any]] | None) -> None:
-    """Compare what the file gives with what the model gave."""
+def _verify(written: Any, graph: Any, inputs: list[Any] | None, wanted: list[Any] | None) -> None:
+    """Compare what the file gives with what the model gave, or else with what its graph gives."""
     import numpy as np
 
     from . import _to_array, load
 
-    if examples is None:
+    if inputs is None:
         raise TypeError("export: verify=True needs example inputs: export(model, args, path, verify=True)")
-    inputs, wanted = ([_parts(tensor.detach()) for tensor in tensors] for tensors in examples)
+    results = _C.Executable(graph).run(*inputs) if wanted is None else wanted
     file = load(written)
-    arrays = map(_to_array, wanted)
-    for name, found, expected in zip(file.output_names, file.run(inputs), arrays, strict=True):
+    found_all = file.run([_parts(tensor) for tensor in inputs])
+    arrays = [_to_array(_parts(tensor)) for tensor in results]
+    for name, found, expected in zip(file.output_names, found_all, arrays, strict=True):
         if found.shape != expected.shape or found.dtype != expected.dtype:
             raise RuntimeError(
                 f"export: output {name!r} of the file is {found.dtype}{list(found.shape)}, the model's is "
@@ -324,6 +326,8 @@ def _verify(written: Any, examples: tuple[list[Any], list[Any]] | None) -> None:
 
 
 def _parts(tensor: Any) -> Any:
+    """Complex tensors as files have them."""
+    tensor = tensor.detach()
     return _C.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
